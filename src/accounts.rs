@@ -1,11 +1,13 @@
-//! Accounts with their webhooks, flows and rules, from the entries of a source to what the daemon uses.
+//! Accounts with their webhooks, flows and rules: from the entries of a source to the types that the daemon uses.
 //!
-//! A *source* knows where accounts are kept, and makes *entries* of them: a tree of the keys that `entry` lists, in which each
-//! value has an origin. `file` is such a source. The *builder* checks entries and builds [`Accounts`]; it is the same for all
-//! sources, and its faults say by the origin where an entry stands. The *basis* is what the builder needs of the settings.
+//! A *source* knows where accounts are stored, and makes *entries* of them: a tree of the keys that `entry` lists, in
+//! which each value has an origin. `file` is such a source. The *builder* checks entries and builds [`Accounts`]. It is
+//! the same for all sources, and its faults contain the origins of entries. The *basis* is the part of the settings
+//! that the builder needs.
 //!
-//! A further source is one file beside `file` that makes [`Entries`], and a section of `ringback.toml` that turns it on. Where
-//! its values come from neither a file nor a variable, [`Origin`](crate::document::Origin) gets a kind for them.
+//! Another source is one file beside `file` that makes [`Entries`], and a section of `ringback.toml` that enables it.
+//! If its values come neither from a file nor from a variable, [`Origin`](crate::document::Origin) needs another
+//! variant.
 
 mod auth;
 mod build;
@@ -31,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What a source says: accounts, webhooks, flows and rules as they are written, each value with its origin.
+/// The entries of a source: accounts, webhooks, flows and rules as they are written, each value with its origin.
 #[derive(Clone, Debug)]
 pub struct Entries(pub(crate) Node);
 
@@ -39,19 +41,19 @@ impl Entries {
     /// Reads the entries of the accounts file `file`.
     ///
     /// # Errors
-    /// When the file can't be read, or is not TOML.
+    /// The file can't be read, or is not TOML.
     pub fn of_file(file: &Path) -> Result<Self, Fault> {
         file::read(file)
     }
 
-    /// Checks the entries and builds accounts of them. Secrets may stand in the environment `variables`.
+    /// Checks the entries and builds accounts from them. Secrets may refer to the environment `variables`.
     #[must_use]
     pub fn build(self, basis: &Basis<'_>, variables: &Variables) -> Built {
         build::build(self, basis, variables)
     }
 }
 
-/// The accounts of all customers: checked, and ready to be used.
+/// The checked accounts of all customers.
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
     /// The accounts, with their flows and their default webhooks.
@@ -60,14 +62,14 @@ pub struct Accounts {
     pub account_rates: BTreeMap<AccountId, PerSecond>,
     /// The webhooks: how to call them, and how often.
     pub webhooks: BTreeMap<WebhookName, (Arc<Webhook>, WebhookPolicy)>,
-    /// The bodies that webhooks send and the values that they save, where these differ from the predefined ones.
+    /// The bodies that webhooks send and the values that they save, if they differ from the predefined ones.
     pub definitions: Defined,
-    /// The files that hold their secrets.
+    /// The files that contain their secrets.
     pub secret_files: BTreeSet<PathBuf>,
 }
 
 impl Accounts {
-    /// The name of a webhook that `name` most likely means.
+    /// Returns the name of the webhook that `name` most likely means.
     #[must_use]
     pub fn nearest_webhook(&self, name: &str) -> Option<&str> {
         nearest(name, self.webhooks.keys().map(WebhookName::as_str))

@@ -1,16 +1,15 @@
-//! The language of webhook definitions: what a definition says, its body, and the parts of its request that variables stand
-//! in.
+//! The language of webhook definitions: the body, and the URL, query and headers that variables may stand in.
 //!
-//! - [`template`]: text with variables, rendered for the place where each stands.
-//! - [`facts`]: where the values of variables come from.
-//! - [`mapping`]: what of an endpoint's answer is kept, by JSON path or XPath.
+//! - [`template`]: text with variables, each rendered and escaped for the place where it stands.
+//! - [`facts`]: the sources of the values of variables.
+//! - [`mapping`]: the values to keep of an endpoint's answer, found by JSON path or XPath.
 //! - [`body`]: the predefined bodies of the webhooks.
-//! - [`catalogue`]: what the platform's customers know by name: tokens, and internal webhooks.
-//! - [`example`]: an example of an answer, as a map of all its values.
+//! - [`catalogue`]: the tokens and internal webhooks that the platform's customers know by name.
+//! - [`example`]: from an example of an answer to a map of all its values.
 //!
-//! The body is rendered once, when its delivery is scheduled or when what that waits for has ended. URL, query and headers are
-//! rendered for each attempt, of values that were kept with the body: so a secret in the definition never leaves it, and a
-//! definition that moves to another address takes its deliveries along.
+//! The body is rendered once: when its delivery is scheduled, or when the deliveries that it waits for have ended. URL,
+//! query and headers are rendered for each attempt, from values that were kept with the body. So the secrets in them
+//! are never stored, and waiting deliveries go to the new address when a definition's URL changes.
 
 pub mod body;
 pub mod catalogue;
@@ -38,26 +37,26 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use template::{BodyTemplate, Language, Use, Values as _, Variable};
 
-/// No rendered body is longer: its dead letter, where each of its quotes is two characters, must fit into a record.
+/// The longest rendered body. Its dead letter, where each quote takes two characters, must fit into a record.
 const BODY_BYTES_MAX: usize = 6 << 20;
-/// What is kept for URL, query and headers; no server takes as much.
+/// The most bytes of values to keep for URL, query and headers. No server accepts that many.
 const VALUES_BYTES_MAX: usize = 1 << 20;
 
 /// The body of a webhook's requests.
 #[derive(Debug)]
 pub enum Body {
-    /// The predefined one of its phase.
+    /// The predefined body of its phase.
     Predefined,
-    /// One with variables.
+    /// A body with variables.
     Template(BodyTemplate),
-    /// None.
+    /// No body.
     None,
     /// A call of one of the platform's own functions.
     Internal(Internal),
 }
 
 impl Body {
-    /// The variables that stand in its text.
+    /// Returns the variables in the body's text.
     #[must_use]
     pub const fn variables(&self) -> &[Use] {
         match self {
@@ -66,7 +65,7 @@ impl Body {
         }
     }
 
-    /// Its content type; `None`: there is no body.
+    /// Returns the content type, or `None` if there is no body.
     #[must_use]
     pub const fn content_type(&self) -> Option<&'static str> {
         match self {
@@ -83,12 +82,12 @@ pub struct Definition {
     body: Body,
     request: Option<Arc<Request>>,
     uses: BTreeSet<String>,
-    /// What URL, query and headers use.
+    /// The variables of URL, query and headers.
     kept: Vec<Variable>,
 }
 
 impl Definition {
-    /// A definition of its parts; `request`: where URL, query or headers are more than fixed.
+    /// Creates a definition. `request` is given if URL, query or headers contain variables.
     #[must_use]
     pub fn new(body: Body, request: Option<Arc<Request>>) -> Self {
         let kept: Vec<Variable> = request
@@ -101,13 +100,13 @@ impl Definition {
         Self { body, request, uses, kept }
     }
 
-    /// Whether nothing of it has to be rendered before an attempt.
+    /// Returns whether nothing has to be rendered before an attempt.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
         matches!(self.body, Body::Predefined) && self.kept.is_empty()
     }
 
-    /// Whether it needs more of a flow than the predefined bodies hold.
+    /// Returns whether rendering needs more of a flow than the predefined bodies contain.
     #[must_use]
     pub fn uses_variables(&self) -> bool {
         !self.uses.is_empty() || matches!(self.body, Body::Internal(_))
@@ -119,13 +118,14 @@ fn too_long(max: usize, what: &str) -> String {
 }
 
 impl Definition {
-    /// Whether values would be put together for longer than a body may be: a small record may be used a thousand times.
+    /// Returns whether the values together are longer than a body may be. A template may use a small record a thousand
+    /// times.
     fn is_long(&self, facts: &Facts, values: &facts::Facts<'_>) -> bool {
         let uses = self.body.variables();
         let reports: usize = facts.reports.iter().map(Bytes::len).sum();
         let mapped: usize = facts.mapped.iter().map(|it| it.value.len()).sum();
         let known = facts.record.as_ref().map_or(0, Bytes::len) + reports + mapped;
-        // Most are far from it, and are not looked up twice.
+        // Most definitions are far below the limit. Their values are not looked up twice.
         known.saturating_mul(uses.len()) > BODY_BYTES_MAX
             && uses
                 .iter()
@@ -136,8 +136,8 @@ impl Definition {
 }
 
 impl Definition {
-    /// The body, and what else goes into the request; `predefined` is the body of a webhook that defines none, and `values` are
-    /// those in `facts`.
+    /// Renders the body and the values to keep for the request. `predefined` is the body of a webhook that defines
+    /// none. `values` are the values in `facts`.
     fn render(
         &self,
         predefined: &Bytes,
@@ -177,7 +177,7 @@ impl Definition {
         Ok((body, Rendered { content_type, values: kept.into() }))
     }
 
-    /// Whether it uses `variable`, spelt as in `$flow.key.reqID`.
+    /// Returns whether the definition uses `variable`, spelt as in `$flow.key.reqID`.
     fn uses(&self, variable: &str) -> bool {
         self.uses.contains(variable)
             || matches!(&self.body, Body::Internal(internal) if internal.uses(variable))

@@ -1,10 +1,10 @@
-//! Values that know where they stand: the reading tools that the configuration and every source of accounts share.
+//! Values with origins: the reading tools that the configuration and every source of accounts share.
 //!
-//! A source makes a tree of *nodes*; each node has an *origin*, such as a file and a line. The *check* walks the tree along
-//! the JSON Schema of the types that it becomes, and cuts out what is wrong. Readers ask for a *place*, which is a key of the
-//! tree whether the key is there or not. A *fault* says where something is wrong, what, and how to fix it. The *context*
-//! collects faults and resolves what values refer to: files and environment variables. No fault quotes a value that may be
-//! secret.
+//! A source makes a tree of *nodes*. Each node has an *origin*, such as a file and a line. The *check* compares the
+//! tree with the JSON Schema of the types that will be read from it, and removes values with faults. Readers ask for a
+//! *place*: a key of the tree, whether it has a value or not. A *fault* contains the place, the problem, and how to fix
+//! it. The *context* collects faults and resolves references to files and environment variables. No fault quotes a
+//! value that may be secret.
 
 mod check;
 mod context;

@@ -1,9 +1,9 @@
-//! JSON text: written by hand, walked where it stands, scanned and hashed, its strings read. There is no tree.
+//! JSON text: written by hand, walked in place, scanned and hashed, and its strings decoded. No tree is built.
 //!
-//! - `write`: writing, straight into the buffer that leaves.
-//! - `string`: reading strings, and what their escapes stand for.
-//! - `scan`: one pass over a record that checks it, copies it without white space, and hashes its content.
-//! - `walk`: moving through a text that is known to be JSON.
+//! - `write`: writes straight into the output buffer.
+//! - `string`: reads strings and their escapes.
+//! - `scan`: checks a record, copies it without white space, and hashes its content, all in one pass.
+//! - `walk`: moves through a text that is known to be valid JSON.
 
 mod content;
 mod fault;
@@ -18,5 +18,5 @@ pub(crate) use write::{
     Object, write_escaped, write_integer, write_lossy, write_members, write_string, write_unsigned,
 };
 
-/// Arrays and objects nested deeper than this are refused.
+/// The greatest depth of nested arrays and objects. Deeper ones are refused.
 pub const DEPTH_MAX: usize = 128;

@@ -282,7 +282,7 @@
 //!   `src/domain/id.rs::murmur2_agrees_with_kafkas_own_vectors`.
 //! - No condition or webhook that reads the facts of its occasion again:
 //!   `src/domain/tests/rules.rs::the_facts_of_an_occasion_are_read_once_for_all_its_conditions_and_webhooks`,
-//!   `src/definition/facts/tests.rs::nothing_is_read_before_it_is_needed_nor_twice`; and no running size of a row that differs
+//!   `src/definition/facts/tests.rs::each_part_is_parsed_once_and_only_if_it_is_needed`; and no running size of a row that differs
 //!   from its size: `src/domain/decide/room.rs::the_running_size_is_that_of_all_events_from_the_beginning`.
 //! - No row that is too large for a record, whatever comes for one uuid, nor one that becomes so by itself:
 //!   `src/codec/row/tests/size.rs::no_row_outgrows_a_record`; no partition that stands still for it:

@@ -1,8 +1,8 @@
 //! XPath 1.0, complete: <https://www.w3.org/TR/1999/REC-xpath-19991116/>.
 //!
-//! It is written here because every crate for it takes as long as a document makes it take, and an endpoint's answer is
-//! whatever the endpoint sends: here each evaluation is paid for from [`Steps`]. Parsing checks types and arities as well, so
-//! that evaluating a parsed expression cannot fail otherwise.
+//! It is written here because the available crates have no limit of time, and an endpoint can send any answer. Here
+//! each evaluation pays from a budget of [`Steps`]. Parsing also checks types and numbers of arguments, so that
+//! evaluating a parsed expression can only fail because the budget is used up.
 
 mod evaluate;
 mod fault;
@@ -25,13 +25,13 @@ use std::cell::Cell;
 use syntax::Expression;
 use value::Value;
 
-/// How many steps all XPaths of a map may take on one answer, together. A step looks at one node, or at 16 bytes of text.
+/// The steps that all XPaths of a map may take together on one answer. A step visits one node, or 16 bytes of text.
 const STEPS_MAX: u64 = 2_000_000;
 
-/// An XPath 1.0 expression, parsed.
+/// A parsed XPath 1.0 expression.
 ///
-/// It is evaluated with the document's root as context node, without variables; `id()` finds nothing, as documents have no
-/// document type. Prefixes stand for the namespaces that were given to [`XPath::parse`], and `xml` for its own.
+/// Its context node is the document's root, and it has no variables. `id()` finds nothing, since documents have no
+/// document type. Prefixes stand for the namespaces that were given to [`XPath::parse`]; `xml` stands for its own.
 #[derive(Debug)]
 pub struct XPath {
     expression: Expression,
@@ -42,7 +42,7 @@ impl XPath {
     ///
     /// # Errors
     ///
-    /// Says where `spelt` is no XPath 1.0, uses a name that nothing stands for, or can never find anything.
+    /// `spelt` is not XPath 1.0, uses an unknown name, or can never find anything. The error says where.
     pub fn parse(spelt: &str, namespaces: &[(&str, &str)]) -> Result<Self, PathFault> {
         PathFault::check_length(spelt)?;
         let tokens = lexer::tokens(spelt)?;
@@ -50,8 +50,8 @@ impl XPath {
         Ok(Self { expression })
     }
 
-    /// The value in `document` as JSON text; `None` if there is none. Of a node-set it is the string-value of the first node
-    /// in document order.
+    /// Returns the value in `document` as JSON text, or `None` if there is none. The value of a node-set is the
+    /// string-value of its first node in document order.
     pub(super) fn evaluate<'d>(
         &'d self,
         document: &'d Document<'d>,
@@ -73,7 +73,7 @@ impl XPath {
     }
 }
 
-/// What evaluations may still cost.
+/// The steps that evaluations may still take.
 #[derive(Debug)]
 pub(super) struct Steps {
     left: Cell<u64>,

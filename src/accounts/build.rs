@@ -43,7 +43,7 @@ pub struct Basis<'a> {
     pub file: &'a Path,
     /// Defaults of webhooks.
     pub defaults: &'a Defaults,
-    /// Whether there is a topic of call begin records.
+    /// Whether a topic of call begin records is configured.
     pub has_flow_started: bool,
 }
 
@@ -85,7 +85,8 @@ pub(super) fn build(entries: Entries, basis: &Basis<'_>, variables: &Variables) 
     Built { accounts, faults, entries, referred, schema }
 }
 
-/// Joins dotted keys: TOML reads an unquoted `account.sms.notifyOnDelivery` as nested tables, the platform as one setting.
+/// Joins dotted keys. TOML reads an unquoted `account.sms.notifyOnDelivery` as nested tables; in the platform it is one
+/// setting.
 fn flatten_dotted_keys(entries: &mut Node, faults: &mut Vec<Fault>) {
     let Some(Node { value: Value::List(accounts), .. }) = entries.get_mut("account") else {
         return;

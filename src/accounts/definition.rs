@@ -217,7 +217,7 @@ pub(super) fn say(
     for fault in faults {
         let template::Fault { problem, line, column, .. } = fault;
         let problem = format!("{what}{problem} (line {line}, column {column})");
-        context.fault(place, problem, fault.mend.clone());
+        context.fault(place, problem, fault.fix.clone());
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) fn read(
                     let place = place.key("map").item(fault.entry).key("path");
                     let problem =
                         format!("{} (column {})", fault.fault.problem, fault.fault.column);
-                    context.fault(&place, problem, fault.fault.mend);
+                    context.fault(&place, problem, fault.fault.fix);
                 }
             }
             None

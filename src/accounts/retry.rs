@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_reach_an_hour() {
+    fn the_default_intervals_reach_an_hour() {
         let defaults = intervals(5000, 2.0, 3_600_000, 16);
         assert_eq!(defaults.len(), 11);
         assert_eq!(defaults.last(), Some(&3_600_000));

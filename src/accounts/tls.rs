@@ -1,4 +1,4 @@
-//! A webhook's certificates. They are read and tried when the configuration is loaded, not at the first delivery.
+//! A webhook's certificates. They are read and checked when the configuration is loaded, not at the first delivery.
 
 use super::entry::WebhookEntry;
 use crate::delivery::{Secret, Tls};

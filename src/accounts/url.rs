@@ -1,4 +1,4 @@
-//! A webhook's URL. A fault never quotes it: credentials may stand in it.
+//! A webhook's URL. A fault never quotes it, because it may contain credentials.
 
 use super::definition::say;
 use crate::definition::template::{Need, Tokens, UrlTemplate, Variable};

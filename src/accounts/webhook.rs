@@ -37,7 +37,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Makes the webhook `name` of `account`.
+    /// Creates the webhook `name` of `account`.
     pub(super) fn build(
         self,
         name: WebhookName,
@@ -72,8 +72,8 @@ impl Parts {
     }
 }
 
-/// Reads every part of `entry`, whether others have faults or not. `http_enabled` is the account's setting, or `None` if there
-/// is no such account.
+/// Reads every part of `entry`, even if other parts have faults. `http_enabled` is the account's setting, or `None` if
+/// there is no such account.
 pub(super) fn read(
     entry: &WebhookEntry,
     http_enabled: Option<bool>,

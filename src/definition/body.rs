@@ -1,9 +1,9 @@
-//! The predefined bodies, each written once into one buffer.
+//! The predefined bodies. Each is written into one buffer.
 
 use crate::json;
 use bytes::Bytes;
 
-/// Writes the predefined body of phase 2: the uuid, the reports as JSON, and the flow's keys as JSON.
+/// Writes the predefined body of phase 2 from the uuid, the reports as JSON, and the flow's keys as JSON.
 #[must_use]
 pub fn render_phase2(uuid: &str, sms_details: &[Bytes], keys: Option<&Bytes>) -> Bytes {
     let details: usize = sms_details.iter().map(|report| report.len() + 1).sum();
@@ -26,7 +26,7 @@ pub fn render_phase2(uuid: &str, sms_details: &[Bytes], keys: Option<&Bytes>) ->
     Bytes::from(out)
 }
 
-/// Writes what phase 2 says of an SMS of which nothing is known.
+/// Writes the entry in phase 2 for an SMS without any report.
 #[must_use]
 pub fn render_unknown(sms: &str) -> Bytes {
     let mut out = Vec::with_capacity(48 + sms.len());

@@ -1,6 +1,7 @@
-//! What the platform's customers already know by name: the tokens of call-tracking templates, and the platform's internal
-//! webhooks. Both are data, embedded from `config/catalogue/`; a row that could not be read would be missing, and a test says
-//! that there is none.
+//! The tokens of call-tracking templates and the platform's internal webhooks, which its customers know by name.
+//!
+//! Both are data, embedded from `config/catalogue/`. A row that can't be parsed would be missing; a test checks that
+//! all can.
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ use std::sync::LazyLock;
 const TOKENS: &str = include_str!("../../config/catalogue/tokens.toml");
 const INTERNAL: &str = include_str!("../../config/catalogue/internal.toml");
 
-/// What a name that stands for a whole family of variables ends with.
+/// The end of a name that stands for a whole family of variables.
 const WILDCARD: char = '*';
 
 static TOKEN_ROWS: LazyLock<BTreeMap<String, TokenRow>> =
@@ -34,19 +35,19 @@ static METHODS: LazyLock<BTreeMap<String, Method>> = LazyLock::new(|| {
     methods.into_iter().map(|method| (method.name.clone(), method)).collect()
 });
 
-/// The tokens of call-tracking templates and what each stands for, where a definition maps it to nothing else.
+/// Returns the tokens of call-tracking templates with their variables. A definition may map them to others.
 #[must_use]
 pub fn tokens() -> &'static Tokens {
     &VARIABLES
 }
 
-/// Those tokens' variables whose value is an object, which a flow key can only hold as a string.
+/// Returns the tokens' variables whose value is an object. A flow key can only contain it as a string.
 #[must_use]
 pub fn nested() -> &'static BTreeSet<Variable> {
     &NESTED
 }
 
-/// The platform's internal webhooks by their name.
+/// Returns the platform's internal webhooks by name.
 #[must_use]
 pub fn methods() -> &'static BTreeMap<String, Method> {
     &METHODS
@@ -54,37 +55,37 @@ pub fn methods() -> &'static BTreeMap<String, Method> {
 
 /// One of the platform's internal webhooks.
 ///
-/// The names of variables are the platform's, and some, such as `$user.syskey.accountID`, are none that templates know
-/// ([`is_known`]). One that ends with `.*` stands for every variable of its family.
+/// The names of variables are the platform's. Templates do not know some of them, such as `$user.syskey.accountID`
+/// ([`is_known`]). A name that ends with `.*` stands for every variable of its family.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Method {
-    /// What the request calls it.
+    /// The method's name in requests.
     pub name: String,
-    /// What it does, for people.
+    /// A description for operators.
     pub purpose: String,
-    /// The variables that it wants; none where it wants none, or where the platform does not say.
+    /// The variables that it expects. Empty if it expects none, or if the platform does not document them.
     pub request: Vec<String>,
-    /// The variables that its answer may hold; likewise.
+    /// The variables that its answer may contain. Empty if there are none, or if the platform does not document them.
     pub response: Vec<String>,
 }
 
 impl Method {
-    /// Whether a request may hold `variable`.
+    /// Returns whether a request may contain `variable`.
     #[must_use]
     pub fn wants(&self, variable: &str) -> bool {
         names(&self.request, variable)
     }
 
-    /// Whether an answer can give `variable` a value.
+    /// Returns whether an answer can give `variable` a value.
     #[must_use]
     pub fn answers(&self, variable: &str) -> bool {
-        // What is no variable is not one of a family either, whatever it begins with.
+        // A name that is no variable belongs to no family, whatever its beginning.
         variable.parse::<Variable>().is_ok() && names(&self.response, variable)
     }
 }
 
-/// Whether `list` names `variable`, or its family.
+/// Returns whether `list` contains `variable` or its family.
 fn names(list: &[String], variable: &str) -> bool {
     list.iter().any(|name| match name.strip_suffix(WILDCARD) {
         Some(family) => variable.starts_with(family),
@@ -92,11 +93,12 @@ fn names(list: &[String], variable: &str) -> bool {
     })
 }
 
-/// Whether `name`, in a method's request or response, is a variable that templates know, or a family of such variables.
+/// Returns whether `name`, of a method's request or response, is a variable that templates know, or a family of such
+/// variables.
 #[must_use]
 pub fn is_known(name: &str) -> bool {
     match name.strip_suffix(WILDCARD) {
-        // A family is known if any name in it is.
+        // Templates know a family if they know any name in it.
         Some(family) => format!("{family}x").parse::<Variable>().is_ok() && family.ends_with('.'),
         None => name.parse::<Variable>().is_ok(),
     }
@@ -107,7 +109,7 @@ struct TokenFile {
     token: BTreeMap<String, TokenRow>,
 }
 
-/// A token. What else the file says of it is for people.
+/// A token. The file's other fields are for readers of the file.
 #[derive(Deserialize)]
 struct TokenRow {
     variable: String,

@@ -1,4 +1,4 @@
-//! All webhooks' definitions, as decisions use them.
+//! The definitions of all webhooks, as decisions use them.
 
 use super::facts::Facts as Values;
 use super::template::{Values as _, Variable};
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The definitions of the configured webhooks, and what the answers of each give.
+/// The definitions of the configured webhooks, and the variables that the answers of each save.
 #[derive(Clone, Debug, Default)]
 pub struct Defined {
     webhooks: BTreeMap<WebhookName, Arc<Entry>>,
@@ -21,12 +21,12 @@ struct Entry {
 }
 
 impl Defined {
-    /// Adds a webhook; `saves` are the variables that its answers may give a value.
+    /// Adds a webhook. `saves` are the variables to which its answers may give a value.
     pub fn insert(&mut self, webhook: WebhookName, definition: Definition, saves: Vec<Box<str>>) {
         self.webhooks.insert(webhook, Arc::new(Entry { definition, saves }));
     }
 
-    /// The definition of `webhook`, if it has to be rendered.
+    /// Returns the definition of `webhook` if it has to be rendered.
     fn rendered(&self, webhook: &WebhookName) -> Option<&Definition> {
         let definition = &self.webhooks.get(webhook)?.definition;
         (!definition.is_fixed()).then_some(definition)
@@ -64,7 +64,7 @@ impl Definitions for Defined {
     }
 }
 
-/// Facts of one occasion. Each part of them is parsed once, when the first variable needs it.
+/// The facts for one decision. Each part is parsed once, when the first variable needs it.
 struct Read<'f> {
     defined: &'f Defined,
     facts: &'f Facts,
@@ -72,7 +72,7 @@ struct Read<'f> {
 }
 
 impl Reading for Read<'_> {
-    /// Of a string what it spells, of another value its JSON text.
+    /// Returns the content of a string, and the JSON text of any other value.
     fn text(&self, variable: &str) -> Option<String> {
         let variable: Variable = variable.parse().ok()?;
         let json = self.values.get(&variable)?;

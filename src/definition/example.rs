@@ -1,4 +1,5 @@
-//! From an example of an answer or a body to a definition: lists what is in it, each value with the path that finds it.
+//! Creates a definition from an example of an answer or a body. Lists the example's values, each with the path that
+//! finds it.
 
 mod definition;
 mod json;
@@ -12,35 +13,39 @@ pub use definition::definition;
 use super::mapping::{Kind, PATH_MAX, TextFault};
 use name::{Namer, Part};
 
-/// How many leaves an example may have.
+/// The most leaves that an example may have.
 pub const LEAVES_MAX: usize = 10_000;
 
-/// How much of a value is shown, in characters.
+/// The longest part of a value to show, in characters.
 const SAMPLE_MAX: usize = 60;
 
-/// Why an example cannot be listed: what is wrong, and where in it.
+/// The reason why an example cannot be listed, with the place.
 pub type ExampleFault = TextFault;
 
-/// A value of the example that can be mapped: of JSON a string, number or boolean, of XML an attribute, an element without
-/// elements in it, or a text beside elements.
+/// A value of the example that can be mapped.
+///
+/// In JSON it is a string, number or boolean. In XML it is an attribute, an element without child elements, or a text
+/// beside elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaf {
     /// The [JSON path](super::mapping::JsonPath) or the [XPath](super::mapping::XPath) that finds this leaf and no other.
     pub path: String,
-    /// What the variable `$flow.key.<name>` for it may be called: letters of ASCII, digits and underscores, no two leaves
-    /// alike.
+    /// A name for the variable `$flow.key.<name>`: ASCII letters, digits and underscores. No two leaves have the same
+    /// name.
     pub name: String,
-    /// The JSON text of the value, for show: cut behind 60 characters, without control characters.
+    /// The JSON text of the value to show: at most 60 characters, without control characters.
     pub sample: String,
 }
 
-/// Lists the leaves of `bytes` in their order. The first character tells XML from JSON. Left out is what no path can find:
-/// JSON's `null`, empty arrays and objects, and members that a later one of the same name hides; and of XML what is empty but
-/// for attributes, and white space between elements.
+/// Lists the leaves of `bytes` in their order. The first character distinguishes XML from JSON.
+///
+/// Values that no path can find are left out. In JSON these are `null`, empty arrays and objects, and members that a
+/// later member of the same name replaces. In XML these are elements without content that have attributes, and white
+/// space between elements.
 ///
 /// # Errors
 ///
-/// Says where the example is neither JSON nor XML, or has more than [`LEAVES_MAX`] leaves.
+/// The example is neither JSON nor XML, or has more than [`LEAVES_MAX`] leaves. The error contains the place.
 pub fn leaves(bytes: &[u8]) -> Result<(Kind, Vec<Leaf>), ExampleFault> {
     let begins = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     let (kind, found) = match begins.first() {
@@ -63,7 +68,7 @@ struct Found {
     sample: String,
 }
 
-/// What is wrong with an example that has another leaf at `path`, after `count`.
+/// Checks that an example with `count` leaves may have another one at `path`.
 fn check(path: &str, count: usize) -> Result<(), &'static str> {
     if count == LEAVES_MAX {
         Err("more than 10,000 values")
@@ -74,7 +79,7 @@ fn check(path: &str, count: usize) -> Result<(), &'static str> {
     }
 }
 
-/// JSON text for show.
+/// Returns JSON text as it is shown.
 fn sample(json: &str) -> String {
     let mut out = String::new();
     for (count, letter) in json.chars().enumerate() {
@@ -91,7 +96,7 @@ fn sample(json: &str) -> String {
     out
 }
 
-/// Whether a letter does something to a terminal, a comment or the order of the text around it instead of being seen.
+/// Returns whether a letter is invisible and would change a terminal, a comment or the order of the text around it.
 fn is_unseen(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

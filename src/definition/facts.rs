@@ -1,19 +1,20 @@
-//! Where a template's values come from: the flow complete record, the delivery reports, and what answers of earlier webhooks
-//! gave.
+//! The sources of a template's values: the flow complete record, the delivery reports, and values that the answers of
+//! earlier webhooks gave.
 //!
 //! | variable | looked for in |
 //! |---|---|
-//! | `$flow.key.x`, `$user.key.x` | what was mapped, then the record's `keys` |
-//! | `$flow.syskey.x` | what was mapped, then the record's `keys`, then the record's field `x` |
+//! | `$flow.key.x`, `$user.key.x` | the mapped values, then the record's `keys` |
+//! | `$flow.syskey.x` | the mapped values, then the record's `keys`, then the record's field `x` |
 //! | `$call.a.b` | the customer's leg, then the first leg, then the record itself |
 //! | `$sms.a.b` | the first report |
 //!
-//! A value is passed on as it was spelt, without the white space between its tokens. What is `null` is not there, so that the
-//! search goes on behind it. Of members with the same name the last counts; names are compared by what they spell. What is no
-//! JSON, is nested deeper than 128 levels, or has another shape than it should, gives no value: it is data like any other.
+//! A value is passed on as it was spelt, without the white space between its tokens. A `null` counts as missing, so the
+//! search continues with the next source. Of members with the same name the last one counts; names are compared after
+//! decoding their escapes. Text gives no value if it is not JSON, is nested deeper than 128 levels, or has an
+//! unexpected shape. It causes no error.
 //!
-//! [`write_values`] keeps the values that a rendering used, and [`Kept`] reads them back, so that the same delivery can be
-//! rendered again when all else is forgotten.
+//! [`write_values`] stores the values that a rendering used, and [`Kept`] reads them back. So the same delivery can be
+//! rendered again after the facts are deleted.
 
 mod kept;
 mod node;
@@ -31,10 +32,10 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The leg of the customer has this `calleeType`.
+/// The `calleeType` of the customer's leg.
 const VISITOR: &str = "VISITOR";
 
-/// What is known of a flow when something is rendered of it. Each part is read once, when the first variable needs it.
+/// The facts about a flow when a template is rendered. Each part is parsed once, when the first variable needs it.
 pub struct Facts<'a> {
     given: Option<&'a [u8]>,
     reports: &'a [Bytes],
@@ -47,14 +48,17 @@ pub struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// The facts in
+    /// Creates facts from
     ///
-    /// - `record`, the flow complete record (or what is known when a call begins) as a JSON object, once there is one;
+    /// - `record`, the flow complete record (or the facts known when a call begins) as a JSON object, once there is
+    ///   one;
     /// - `reports`, the delivery reports as JSON, of which `$sms.*` reads the first;
-    /// - `mapped`, the values that answers of earlier webhooks gave, as JSON text under the spelling of their variable; of
-    ///   several under one spelling the last counts;
-    /// - `nested`, the variables whose value is sent as a string by gateways that cannot nest: where such a string spells an
-    ///   object or an array, this is the value.
+    /// - `mapped`, the values that answers of earlier webhooks gave, as JSON text by the spelling of their variable;
+    ///   the last one
+    /// with a spelling counts;
+    /// - `nested`, the variables whose value is sent as a string by gateways that cannot nest: if the string contains
+    ///   an object or
+    /// an array, that is the value.
     #[must_use]
     pub fn new(
         record: Option<&'a [u8]>,
@@ -65,7 +69,7 @@ impl<'a> Facts<'a> {
         Self::with(record, reports, Cow::Borrowed(mapped), nested)
     }
 
-    /// What is known of a flow; `nested` as above.
+    /// Creates the facts from those known about a flow. `nested` is as in `new`.
     #[must_use]
     pub fn of(known: &'a crate::domain::Facts, nested: &'a BTreeSet<Variable>) -> Self {
         let mapped = known.mapped.iter().map(|it| (&*it.save_in, &*it.value)).collect();
@@ -125,7 +129,8 @@ impl<'a> Facts<'a> {
         self.report.get_or_init(|| self.reports.first().and_then(|json| Node::read(json))).as_ref()
     }
 
-    /// The record's keys by their name. Of several with one name the first counts; what has no name or no value is no key.
+    /// Returns the record's keys by name. The first one with a name counts; entries without a name or a value are
+    /// ignored.
     fn keys(&self) -> &BTreeMap<Cow<'a, str>, &'a str> {
         self.keys.get_or_init(|| {
             let mut keys = BTreeMap::new();
@@ -139,7 +144,7 @@ impl<'a> Facts<'a> {
         })
     }
 
-    /// The legs that are asked, in this order: the customer's, and the first where that is another one.
+    /// Returns the legs to search, in this order: the customer's leg, and the first leg if it is another one.
     fn legs(&self) -> &[Node<'a>] {
         self.legs.get_or_init(|| {
             let mut first = None;
@@ -167,7 +172,7 @@ impl Values for Facts<'_> {
     }
 }
 
-/// The object or the array that `json` spells, if it is a string that does so.
+/// Returns the object or array that `json` contains, if `json` is a string with one.
 fn structure(json: &str) -> Option<String> {
     let text = walk::decode(json)?;
     let inner = Node::read(text.as_bytes())?;

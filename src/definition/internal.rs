@@ -16,19 +16,20 @@ pub enum Group {
     UserKey,
 }
 
-/// What a call is made of.
+/// The parameters of a call.
 #[derive(Debug)]
 pub struct Internal {
-    /// Which function.
+    /// The function to call.
     pub method: &'static Method,
-    /// The families that it carries beside what the function itself wants.
+    /// The families that the call carries beside the variables that the function expects.
     pub groups: Vec<Group>,
-    /// Variables that always have the same value, by their names.
+    /// Variables with a fixed value, by name.
     pub values: BTreeMap<String, String>,
 }
 
 impl Internal {
-    /// Appends the body: first what the function wants, then the families; each name once, and only what has a value.
+    /// Appends the body: the fixed values, the variables that the function expects, then the families. Each name is
+    /// written once, and only if it has a value.
     pub(super) fn render(&self, facts: &Facts<'_>, out: &mut Vec<u8>) {
         let mut object = Object::open(out);
         object.text("method", &self.method.name);
@@ -67,7 +68,7 @@ impl Internal {
         object.close();
     }
 
-    /// Whether the call may carry `variable`.
+    /// Returns whether the call may carry `variable`.
     pub(super) fn uses(&self, variable: &str) -> bool {
         let in_groups = self.groups.iter().any(|group| match group {
             Group::Call => false,
@@ -78,7 +79,7 @@ impl Internal {
     }
 }
 
-/// The list that is written.
+/// The list `keys` of the body.
 struct Keys<'a> {
     out: &'a mut Vec<u8>,
     names: BTreeSet<String>,

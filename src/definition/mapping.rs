@@ -1,5 +1,5 @@
-//! What is kept of an endpoint's answer: a definition's `response` says where in the JSON or XML of the answer each value
-//! stands, and here it is found.
+//! The values that are kept of an endpoint's answer. A definition's `response` says where in the JSON or XML each value
+//! is; this module finds them.
 
 mod fault;
 mod json_path;
@@ -17,14 +17,14 @@ pub(crate) use json_path::{push_item, push_member};
 use crate::{json::walk, xpath};
 use json_search::Search;
 
-/// The longest mapped value, as JSON text in bytes. It bounds what one answer adds to an event; a longer one is a fault, as a
-/// value that was cut would be another value.
+/// The longest mapped value, as JSON text in bytes. It bounds what one answer adds to an event. A longer value is a
+/// fault: a truncated value would be another value.
 pub const VALUE_MAX: usize = 64 * 1024;
 
-/// How many entries a map may have.
+/// The most entries that a map may have.
 pub const ENTRIES_MAX: usize = 256;
 
-/// What an answer, or an example of one, is written in.
+/// The format of an answer, or of an example of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// JSON (RFC 8259), in UTF-8.
@@ -33,11 +33,11 @@ pub enum Kind {
     Xml,
 }
 
-/// One entry of `response.map` as it is written. Where the value is stored (`save_in`) is the caller's business: entries are
-/// told apart by their index.
+/// One entry of `response.map` as it is written. The caller knows where to store the value (`save_in`); entries are
+/// identified by their index.
 #[derive(Clone, Copy, Debug)]
 pub struct EntryText<'a> {
-    /// A JSON path or an XPath, by the kind of the map.
+    /// A JSON path or an XPath, depending on the kind of the map.
     pub path: &'a str,
     /// Whether an answer without this value fails the delivery.
     pub mandatory: bool,
@@ -48,11 +48,11 @@ pub struct EntryText<'a> {
 pub struct EntryFault {
     /// The index of the entry, from 0.
     pub entry: usize,
-    /// What is wrong with its path.
+    /// The fault in its path.
     pub fault: PathFault,
 }
 
-/// A `response` of a definition: its type, and the paths, parsed once.
+/// A definition's `response`: its type and its parsed paths.
 #[derive(Debug)]
 pub struct ResponseMap {
     entries: Vec<Entry>,
@@ -72,11 +72,13 @@ enum Paths {
 }
 
 impl ResponseMap {
-    /// Parses the paths of `entries`. `namespaces` are the prefixes that XPaths may use, each with its namespace's name.
+    /// Parses the paths of `entries`. `namespaces` are the prefixes that XPaths may use, each with its namespace's
+    /// name.
     ///
     /// # Errors
     ///
-    /// Every entry whose path is faulty, not only the first.
+    /// Paths are faulty, or there are more than [`ENTRIES_MAX`] entries. The error lists every faulty entry, not only
+    /// the first.
     pub fn parse(
         kind: Kind,
         entries: &[EntryText<'_>],
@@ -106,7 +108,7 @@ impl ResponseMap {
         Ok(Self { entries, paths })
     }
 
-    /// The type that an answer must have.
+    /// Returns the type that an answer must have.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self.paths {
@@ -115,14 +117,16 @@ impl ResponseMap {
         }
     }
 
-    /// Finds the values in `answer`: for each entry that is there its index and the value as JSON text, in the order of the
-    /// entries. JSON values are passed on as they were spelt; of XML, a node-set or a string becomes a JSON string, a number
-    /// or a boolean the same in JSON. A JSON `null`, an empty node-set and a number that is none (`NaN`, `Infinity`) are
-    /// not there.
+    /// Finds the values in `answer`. Returns the index and the value as JSON text of each entry that is present, in the
+    /// order of the entries.
+    ///
+    /// JSON values are passed on as they were spelt. An XML node-set or string becomes a JSON string; a number or
+    /// boolean becomes the same in JSON. A JSON `null`, an empty node-set, and the numbers `NaN` and `Infinity` count
+    /// as missing.
     ///
     /// # Errors
     ///
-    /// Says whether the answer cannot be read as its type, also if nothing is mapped, or what is wrong with an entry.
+    /// The answer cannot be read as its type (even if nothing is mapped), or an entry has a fault.
     pub fn apply(&self, answer: &[u8]) -> Result<Vec<(usize, String)>, MapFault> {
         let found = match &self.paths {
             Paths::Json(search) => json(search, answer)?,
@@ -145,7 +149,7 @@ impl ResponseMap {
     }
 }
 
-/// Parses all paths, or reports all faults.
+/// Parses all paths, or returns all faults.
 fn all<P>(
     entries: &[EntryText<'_>],
     parse: impl Fn(&str) -> Result<P, PathFault>,
@@ -164,7 +168,7 @@ fn all<P>(
 fn json(search: &Search, answer: &[u8]) -> Result<Vec<Option<String>>, MapFault> {
     let text = walk::check(answer)?;
     let found = search.find(text)?;
-    // One value too long is enough to know, so no more than that is copied.
+    // A copy that is too long is enough to report the fault, so the rest is not copied.
     let copy = |value: &str| match value.len() {
         0..=VALUE_MAX => value.to_owned(),
         _ => value.chars().take(VALUE_MAX + 1).collect(),

@@ -1,4 +1,4 @@
-//! The parts of a request beside its body that variables may stand in.
+//! The parts of a request beside its body that may contain variables.
 
 use crate::definition::template::{HeaderTemplate, QueryTemplate, UrlTemplate, Use, Values};
 use http::{HeaderName, HeaderValue};
@@ -7,15 +7,15 @@ use std::fmt;
 /// URL, query and headers of a definition.
 #[derive(Clone)]
 pub struct Request {
-    /// Where it goes.
+    /// The template of the URL.
     pub url: UrlTemplate,
-    /// What is added to the URL's query.
+    /// The entries to add to the URL's query.
     pub query: Vec<QueryTemplate>,
-    /// Headers beside those that every request has.
+    /// The headers beside those that every request has.
     pub headers: Vec<HeaderTemplate>,
 }
 
-/// Secrets may stand in it.
+/// Hides the contents, which may include secrets.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request").finish_non_exhaustive()
@@ -24,17 +24,17 @@ impl fmt::Debug for Request {
 
 /// URL, query and headers of one attempt.
 pub struct RequestParts {
-    /// The URL, query and all.
+    /// The URL with its query.
     pub url: reqwest::Url,
     /// The headers, in the definition's order.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Request {
-    /// The parts of a request with `values`.
+    /// Renders the parts of a request with `values`.
     ///
     /// # Errors
-    /// What has no value, or makes no URL, for people.
+    /// A mandatory value is missing, or the values make no valid URL or header. The error is a text for operators.
     pub fn render(&self, values: &dyn Values) -> Result<RequestParts, String> {
         let mut problems = Vec::new();
         let mut text = Vec::new();
@@ -66,7 +66,7 @@ impl Request {
         Ok(RequestParts { url, headers })
     }
 
-    /// Every variable where it stands.
+    /// Returns every place that uses a variable.
     pub fn variables(&self) -> impl Iterator<Item = &Use> {
         let query = self.query.iter().flat_map(QueryTemplate::variables);
         let headers = self.headers.iter().flat_map(HeaderTemplate::variables);

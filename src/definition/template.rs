@@ -1,5 +1,5 @@
-//! Templates of webhook definitions: text with variables, parsed once when the definition is loaded, and rendered from then on
-//! without another parse.
+//! Templates of webhook definitions: text with variables. A template is parsed once, when the definition is loaded, and
+//! rendered any number of times without parsing it again.
 //!
 //! | type | renders | a variable may stand |
 //! |---|---|---|
@@ -10,12 +10,14 @@
 //! | [`QueryTemplate`] | one entry of the query list | anywhere |
 //! | [`HeaderTemplate`] | one entry of the header list | in the value |
 //!
-//! Each value is escaped for the place where it stands, so that no value changes the structure around it, and whoever parses
-//! the result gets the value exactly; where a place cannot hold a character, the type says what becomes of it. What has no
-//! value is left out where that is possible without a gap, and is empty elsewhere; a mandatory variable without a value makes
-//! the delivery impossible ([`Missing`]).
+//! Each value is escaped for the place where it stands. So no value changes the structure around it, and a parser of
+//! the result gets exactly the value. If a place can't contain a character, the type's documentation says what replaces
+//! it.
 //!
-//! Rendering is a pure function of the template and the [`Values`]. A failed rendering leaves the output as it was.
+//! A part without a value is left out where that leaves no gap, and is empty elsewhere. If a mandatory variable has no
+//! value, the delivery is impossible ([`Missing`]).
+//!
+//! Rendering is a pure function of the template and the [`Values`]. A rendering that fails leaves the output unchanged.
 
 mod body;
 mod fault;
@@ -41,19 +43,20 @@ pub use variable::{Family, NotAVariable, Variable};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// A longer template is refused.
+/// The longest template, in bytes. A longer one is refused.
 pub const TEXT_BYTES_MAX: usize = 256 * 1024;
 
-/// More variables in one template are refused, counting each place: this bounds how much longer than its values a result is.
+/// The most variables in one template, counting each place. It bounds how much longer than its values a result can be.
 pub const VARIABLES_MAX: usize = 1_000;
 
-/// The tokens that a definition maps to variables: `ani` for `%ani%`. A token is a lower-case letter followed by lower-case
-/// letters, digits and underscores; another key is never found.
+/// The tokens that a definition maps to variables: `ani` for `%ani%`. A token is a lower-case letter followed by
+/// lower-case letters, digits and underscores. Other keys are never found.
 pub type Tokens = BTreeMap<String, Variable>;
 
-/// Where rendering gets its values.
+/// The source of the values for a rendering.
 pub trait Values {
-    /// The value of `variable` as compact, valid JSON text: a string with its quotes and escapes, a number as it was spelt, a
-    /// boolean, an array or an object. `None`, `null` and an empty text all mean that there is no value.
+    /// Returns the value of `variable` as compact, valid JSON text: a string with its quotes and escapes, a number as
+    /// it was spelt, a boolean, an array or an object. `None`, `null` and an empty text all mean that there is no
+    /// value.
     fn get(&self, variable: &Variable) -> Option<Cow<'_, str>>;
 }

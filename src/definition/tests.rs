@@ -1,4 +1,4 @@
-//! Definitions: what is rendered at once, what is kept for each attempt, and what is said when something has no value.
+//! Definitions: the rendered body, the values that are kept for each attempt, and the error if a value is missing.
 
 use super::*;
 use crate::definition::facts::Kept;
@@ -51,7 +51,7 @@ fn rendered(definition: &Definition) -> Result<(String, Rendered), Box<str>> {
 }
 
 #[test]
-fn what_url_query_and_headers_need_is_kept_with_the_body_and_nothing_else() {
+fn only_the_values_of_url_query_and_headers_are_kept_with_the_body() {
     let request = request(
         "https://a.example/$flow.key.a/x?u=$user.key.b",
         &[("q", "$flow.key.none", false), ("m", "$flow.key.m", true)],
@@ -78,7 +78,7 @@ fn what_url_query_and_headers_need_is_kept_with_the_body_and_nothing_else() {
 }
 
 #[test]
-fn whatever_has_no_value_is_told_of_every_part_at_once() {
+fn missing_values_of_all_parts_are_reported_at_once() {
     let request = request(
         "https://a.example/$flow.key.in_path",
         &[("q", "$flow.key.in_query", true)],
@@ -95,7 +95,7 @@ fn whatever_has_no_value_is_told_of_every_part_at_once() {
 }
 
 #[test]
-fn a_definition_without_variables_is_rendered_all_the_same_unless_its_body_is_predefined() {
+fn a_definition_without_variables_is_rendered_unless_its_body_is_predefined() {
     let fixed = Definition::new(Body::Predefined, None);
     assert!(fixed.is_fixed() && !fixed.uses_variables());
     assert_eq!(rendered(&fixed).unwrap().0, "P");
@@ -130,7 +130,7 @@ fn a_call_of_the_platform_carries_each_name_once() {
 }
 
 #[test]
-fn conditions_compare_text() {
+fn conditions_read_values_as_text() {
     let (facts, defined) = (facts(), Defined::default());
     let reading = defined.read(&facts);
     for (variable, text) in [
@@ -146,7 +146,7 @@ fn conditions_compare_text() {
 }
 
 #[test]
-fn values_that_would_make_a_request_too_long_make_none() {
+fn values_that_make_a_request_too_long_are_refused() {
     let long = "x".repeat(300_000);
     let record = format!("{{\"keys\":[{{\"name\":\"$flow.key.a\",\"value\":\"{long}\"}}]}}");
     let facts = Facts { record: Some(record.into()), ..Facts::default() };
@@ -156,7 +156,7 @@ fn values_that_would_make_a_request_too_long_make_none() {
     assert!(of(&many(20)).is_ok());
     let problem = of(&many(500)).unwrap_err();
     assert!(problem.contains("the body longer than"), "{problem}");
-    // What escapes make of it counts too.
+    // The length that escapes add counts too.
     let quotes = "\"".repeat(1_500_000);
     let mapped = Mapped {
         save_in: "$flow.key.m".into(),

@@ -1,5 +1,5 @@
-//! Checks a tree against its schema: every unknown key, every wrong type, every value out of bounds, all at once.
-//! Values with faults are removed, so that the rest can be read and checked further.
+//! Checks a tree against its schema, and reports all unknown keys, wrong types and values out of bounds at once. Values
+//! with faults are removed, so that the rest can be read and checked further.
 
 use super::fault::Fault;
 use super::origin::Origin;
@@ -7,7 +7,7 @@ use super::tree::{Node, Value};
 use crate::definition::nearest;
 use serde_json::Value as Json;
 
-/// Removes values that `schema` forbids from the tree, and returns their faults.
+/// Removes the values from the tree that `schema` does not allow. Returns their faults.
 pub(crate) fn prune(tree: &mut Node, schema: &Json) -> Vec<Fault> {
     let mut check = Check { root: schema, faults: Vec::new() };
     check.value(tree, schema, "");
@@ -20,7 +20,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Whether `node` may stay.
+    /// Checks `node`, and returns whether to keep it.
     fn value(&mut self, node: &mut Node, schema: &Json, key: &str) -> bool {
         let kind = kind(node);
         let Some(schema) = branch(schema, kind) else {
@@ -94,7 +94,8 @@ impl Check<'_> {
         });
     }
 
-    /// The nearest key of this table, else the table that has this key, else the keys that there are.
+    /// Returns the fix for the unknown key `name`: a similar key of this table, or another table with this key, or the
+    /// known keys.
     fn fix_unknown(&self, name: &str, schema: &Json, key: &str) -> String {
         let known = keys(schema);
         if let Some(near) = nearest(name, known.iter().copied()) {
@@ -121,19 +122,19 @@ impl Check<'_> {
     }
 }
 
-/// The schema of the key `name` of a table.
+/// Returns the schema of the key `name` of a table.
 fn property<'a>(schema: &'a Json, name: &str) -> Option<&'a Json> {
     let named = schema.get("properties").and_then(|properties| properties.get(name));
     match (named, schema.get("additionalProperties")) {
         (Some(named), _) => Some(named),
         (None, Some(other @ Json::Object(_))) => Some(other),
-        // A table that lists no keys takes any.
+        // A table without listed keys allows any.
         (None, None) if schema.get("properties").is_none() => Some(&Json::Bool(true)),
         (None, _) => None,
     }
 }
 
-/// The part of `schema` that speaks of values of `kind`.
+/// Returns the part of `schema` for values of `kind`.
 pub(crate) fn branch<'a>(schema: &'a Json, kind: &str) -> Option<&'a Json> {
     if let Some(branches) = schema.get("anyOf").and_then(Json::as_array) {
         return branches.iter().find_map(|one| branch(one, kind));
@@ -145,13 +146,13 @@ pub(crate) fn branch<'a>(schema: &'a Json, kind: &str) -> Option<&'a Json> {
         .then_some(schema)
 }
 
-/// The keys that a table may have.
+/// Returns the keys that a table may have.
 pub(crate) fn keys(schema: &Json) -> Vec<&str> {
     let properties = schema.get("properties").and_then(Json::as_object);
     properties.into_iter().flatten().map(|(key, _)| key.as_str()).collect()
 }
 
-/// `name` as a key of `table`.
+/// Returns `name` as a full key of `table`.
 pub(crate) fn join(table: &str, name: &str) -> String {
     if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") }
 }
@@ -190,13 +191,13 @@ pub(crate) fn wanted(schema: &Json) -> String {
     names.iter().map(one).collect::<Vec<_>>().join(" or ")
 }
 
-/// The words of an enumeration.
+/// Returns the words of an enumeration.
 fn words(schema: &Json) -> Option<Vec<&str>> {
     let listed = schema.get("enum").and_then(Json::as_array);
     if let Some(listed) = listed {
         return Some(listed.iter().filter_map(Json::as_str).collect());
     }
-    // With a description for each word, a schema lists them so.
+    // A schema with a description for each word lists the words here.
     let branches = schema.get("oneOf").and_then(Json::as_array)?;
     branches.iter().map(|branch| branch.get("const").and_then(Json::as_str)).collect()
 }
@@ -239,7 +240,8 @@ fn article(kind: &str) -> &str {
     }
 }
 
-/// Problem and fix of a scalar that has the right type. A plain text is never quoted: it may be a secret.
+/// Returns the problem and the fix if a scalar of the right type is out of bounds. Plain text is never quoted: it may
+/// be a secret.
 fn out_of_bounds(scalar: &toml::Value, schema: &Json) -> Option<(String, String)> {
     match scalar {
         toml::Value::Integer(number) => number_out_of_bounds(*number as f64, number, schema),
@@ -285,7 +287,7 @@ fn text_out_of_bounds(text: &str, schema: &Json) -> Option<(String, String)> {
     })
 }
 
-/// The tables that have a key `name`.
+/// Finds the tables that have a key `name`.
 fn tables_with(schema: &Json, name: &str, table: &str, found: &mut Vec<String>) {
     for part in schema.get("anyOf").and_then(Json::as_array).into_iter().flatten() {
         tables_with(part, name, table, found);

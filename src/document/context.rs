@@ -1,4 +1,5 @@
-//! The context in which a tree is read: folders of relative paths, environment variables, and the faults found so far.
+//! The context of reading a tree: the folder for relative paths, the environment variables, and the faults found so
+//! far.
 
 use super::fault::Fault;
 use super::origin::Place;
@@ -11,19 +12,19 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The environment variables of a process, or of a test.
+/// The environment variables of a process or of a test.
 pub type Variables = BTreeMap<String, String>;
 
-/// No secret and no certificate bundle is larger.
+/// The size limit, in bytes, of a file to which a key refers: a secret, certificates or a template.
 const SECRET_BYTES_MAX: u64 = 1 << 20;
 
-/// A secret as a file writes it.
+/// A secret as a file contains it.
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum SecretText {
-    /// Literally.
+    /// The secret itself.
     Literal(String),
-    /// As a reference; one of the two.
+    /// A reference to the secret. Exactly one of the two must be given.
     Reference {
         /// The name of an environment variable.
         env: Option<String>,
@@ -83,7 +84,7 @@ pub(crate) fn sha256(content: &[u8]) -> [u8; 32] {
     digest
 }
 
-/// The context in which a tree is read.
+/// The context of reading a tree.
 pub(crate) struct Context<'a> {
     base: PathBuf,
     variables: &'a Variables,
@@ -96,7 +97,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// `base` is the folder of relative paths that come from no file.
+    /// Creates a context. `base` is the folder for relative paths of values that come from no file.
     pub(crate) fn new(base: &Path, variables: &'a Variables, faults: Vec<Fault>) -> Self {
         let base = base.to_owned();
         Self { base, variables, faults, secret_files: BTreeSet::new(), referred: Vec::new() }
@@ -117,7 +118,7 @@ impl<'a> Context<'a> {
         place.origin().folder().unwrap_or(&self.base).join(path)
     }
 
-    /// The bytes of the file that `path` names.
+    /// Reads the file at `path`. Reports a fault if that fails.
     pub(crate) fn bytes(&mut self, place: &Place<'_>, path: &str) -> Option<Vec<u8>> {
         let path = self.path(place, path);
         match tree::read_bounded(&path, SECRET_BYTES_MAX) {
@@ -133,14 +134,14 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The bytes of a file that holds a secret.
+    /// Reads a file that contains a secret, and records its path.
     pub(crate) fn secret_bytes(&mut self, place: &Place<'_>, path: &str) -> Option<Vec<u8>> {
         let bytes = self.bytes(place, path)?;
         self.secret_files.insert(self.path(place, path));
         Some(bytes)
     }
 
-    /// The secret that `text` writes or refers to.
+    /// Returns the secret in `text`, or the one to which it refers. Reports a fault if there is none.
     pub(crate) fn secret(&mut self, place: &Place<'_>, text: &SecretText) -> Option<Secret> {
         match text {
             SecretText::Literal(text) => Some(Secret::new(text.clone())),
@@ -175,11 +176,11 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The tree as `T`, which has defaults for everything that the check cut out.
+    /// Converts the tree to `T`, which has defaults for everything that the check removed.
     pub(crate) fn typed<T: Default + for<'de> Deserialize<'de>>(&mut self, tree: &Node) -> T {
         match serde_path_to_error::deserialize(tree.to_toml()) {
             Ok(typed) => typed,
-            // The check knows the same types, so this is a gap between the two.
+            // The check knows the same types, so the check and the types disagree.
             Err(error) => {
                 let problem = error.inner().message().to_owned();
                 let fix = "compare with the schema of the file";
@@ -192,14 +193,14 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Editors end a file with a newline that is no part of the secret.
+/// Removes one newline at the end: editors add it, and it does not belong to the secret.
 fn without_newline(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }
 
-/// Lifts the nested tables that TOML makes of unquoted dotted keys back to dotted keys: `a.b = 1` to `"a.b" = 1`.
-/// `below` says which tables to lift; a secret's reference is none.
+/// Converts nested tables back to dotted keys: `a.b = 1` becomes `"a.b" = 1`. TOML reads unquoted dotted keys as nested
+/// tables. `below` selects the tables to convert. A secret's reference stays a table.
 pub(crate) fn flatten(
     table: &mut BTreeMap<String, Node>,
     below: impl Fn(&str) -> bool,

@@ -1,13 +1,13 @@
-//! Faults of a configuration, each with its fix; and warnings.
+//! Faults of a configuration, each with its fix, and warnings.
 
 use super::origin::Origin;
 use crate::telemetry::escape::one_line;
 use std::fmt;
 
-/// One thing that is wrong.
+/// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where the value comes from.
+    /// The origin of the value.
     pub origin: Origin,
     /// The key with its section, such as `kafka.bootstrap_servers` or `webhook[crm].url`.
     pub key: String,
@@ -20,7 +20,7 @@ pub struct Fault {
 impl Fault {
     /// Writes the fault on one line. `kind` follows the file and the line.
     fn write(&self, f: &mut fmt::Formatter<'_>, kind: &str) -> fmt::Result {
-        // A quoted key may hold line breaks, and so may a file's name.
+        // A quoted key and a file's name may contain line breaks.
         write!(f, "{}", one_line(&self.origin.file().to_string_lossy()))?;
         if let Some(line) = self.origin.line() {
             write!(f, ":{line}")?;
@@ -53,17 +53,17 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Everything that is wrong, in the order of the files; never empty when it is an error.
+/// All faults in the order of the files. Never empty if it is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
 
 impl Faults {
-    /// `value` if there are no faults, else all of them, by file and line.
+    /// Returns `value` if there are no faults, or all of them, sorted by file and line.
     pub(crate) fn or<T>(mut faults: Vec<Fault>, value: T) -> Result<T, Self> {
         if faults.is_empty() {
             return Ok(value);
         }
-        // Stable: faults of one line stay in the order in which they were found.
+        // The sort is stable: faults of one line stay in the order in which they were found.
         faults.sort_by(|a, b| {
             (a.origin.file(), a.origin.line()).cmp(&(b.origin.file(), b.origin.line()))
         });

@@ -1,11 +1,11 @@
-//! Where a value comes from, and which key it is.
+//! The origin of a value, and its key.
 
 use super::fault::Fault;
 use super::tree::Node;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A file as a whole.
@@ -35,7 +35,7 @@ impl Origin {
         }
     }
 
-    /// Returns the folder of relative paths, if the origin is a file.
+    /// Returns the folder for relative paths, if the origin is a file.
     pub(super) fn folder(&self) -> Option<&Path> {
         match self {
             Self::File(file) | Self::Line(file, _) => file.parent(),
@@ -43,7 +43,7 @@ impl Origin {
         }
     }
 
-    /// Makes a fault of `key`, whose value comes from here.
+    /// Creates a fault of `key`, whose value has this origin.
     pub(crate) fn fault(
         &self,
         key: &str,
@@ -105,7 +105,7 @@ impl<'a> Place<'a> {
         self.origin
     }
 
-    /// Makes a fault of this value.
+    /// Creates a fault of this value.
     pub(crate) fn fault(&self, problem: impl Into<String>, fix: impl Into<String>) -> Fault {
         self.origin.fault(&self.key, problem, fix)
     }

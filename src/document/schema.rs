@@ -1,12 +1,12 @@
-//! The JSON Schema of the two files. It is generated from the types that read them, published for editors, and what
-//! the check walks along: a key, a type or a bound is said once.
+//! The JSON Schema of the two files. It is generated from the types that read them, published for editors, and used by
+//! the check. So each key, type and bound is written once.
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
-/// The schema of `T`, without references, so that it can be walked.
+/// Returns the schema of `T` without references, so that it can be walked.
 pub(crate) fn of<T: JsonSchema>() -> Value {
     SchemaSettings::draft2020_12()
         .with(|settings| settings.inline_subschemas = true)
@@ -16,7 +16,7 @@ pub(crate) fn of<T: JsonSchema>() -> Value {
         .to_value()
 }
 
-/// TOML has no null: an absent key is absent.
+/// Removes null from a schema: TOML has no null, and an absent key is simply absent.
 fn without_null(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };
     object.remove("format");
@@ -39,7 +39,7 @@ fn without_null(schema: &mut Schema) {
         let only = only.clone();
         object.remove("anyOf");
         for (key, value) in only {
-            // The field's own description says more than its type's.
+            // The field's own description is more specific than its type's.
             object.entry(key).or_insert(value);
         }
     }

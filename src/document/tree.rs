@@ -1,4 +1,5 @@
-//! A tree of values that know where they stand, so that a fault that is found late still names its line; and TOML as such a tree.
+//! A tree of values with their origins, so that a fault that is found later can still name its line. TOML is read as
+//! such a tree.
 
 use super::fault::Fault;
 use super::origin::Origin;
@@ -7,13 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
-/// No configuration is larger; more is a mistaken path.
+/// The size limit of a file, in bytes. No configuration is larger: a larger file means a wrong path.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// A value and where it comes from.
+/// A value with its origin.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    /// Where the value comes from.
+    /// The origin of the value.
     pub(crate) origin: Origin,
     /// The value.
     pub(crate) value: Value,
@@ -21,10 +22,10 @@ pub(crate) struct Node {
     label: Option<String>,
 }
 
-/// TOML's values, with their origins.
+/// A TOML value whose parts have origins.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
-    /// Text, number, truth value or date.
+    /// A text, number, boolean or date.
     Scalar(toml::Value),
     /// A list.
     List(Vec<Node>),
@@ -33,12 +34,12 @@ pub(crate) enum Value {
 }
 
 impl Node {
-    /// A value.
+    /// Creates a node.
     pub(crate) fn new(origin: Origin, value: Value) -> Self {
         Self { origin, value, label: None }
     }
 
-    /// A list, whose items get their labels here.
+    /// Creates a list, and labels its items.
     pub(crate) fn list(origin: Origin, mut items: Vec<Self>) -> Self {
         for (index, item) in items.iter_mut().enumerate() {
             item.label = Some(item.name().unwrap_or_else(|| format!("#{}", index + 1)));
@@ -46,7 +47,7 @@ impl Node {
         Self::new(origin, Value::List(items))
     }
 
-    /// The entry of a table.
+    /// Returns the entry `key` of a table.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {
             Value::Table(table) => table.get(key),
@@ -54,7 +55,7 @@ impl Node {
         }
     }
 
-    /// The entry of a table, to change it.
+    /// Returns the entry `key` of a table, so that it can be changed.
     pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
         match &mut self.value {
             Value::Table(table) => table.get_mut(key),
@@ -62,7 +63,7 @@ impl Node {
         }
     }
 
-    /// The items of a list; none of anything else.
+    /// Returns the items of a list. Other values have none.
     pub(crate) fn items(&self) -> &[Self] {
         match &self.value {
             Value::List(items) => items,
@@ -83,7 +84,7 @@ impl Node {
         })
     }
 
-    /// The plain value, for serde.
+    /// Returns the plain value for serde.
     pub(crate) fn to_toml(&self) -> toml::Value {
         match &self.value {
             Value::Scalar(scalar) => scalar.clone(),
@@ -94,7 +95,7 @@ impl Node {
         }
     }
 
-    /// The value that TOML's parser found at the byte `at`.
+    /// Converts the value that TOML's parser found at the byte `at`.
     fn from_parsed(at: usize, value: &DeValue<'_>, lines: &Lines) -> Self {
         let value = match value {
             DeValue::Table(table) => Value::Table(
@@ -115,7 +116,7 @@ impl Node {
             DeValue::String(text) => Value::Scalar(toml::Value::String(text.to_string())),
             DeValue::Boolean(value) => Value::Scalar(toml::Value::Boolean(*value)),
             DeValue::Datetime(value) => Value::Scalar(toml::Value::Datetime(*value)),
-            // A number that no key allows replaces integers of more than 64 bits.
+            // An integer of more than 64 bits becomes a number that no key allows.
             DeValue::Integer(number) => Value::Scalar(
                 i64::from_str_radix(number.as_str(), number.radix())
                     .map_or(toml::Value::Float(f64::MAX), toml::Value::Integer),
@@ -128,7 +129,7 @@ impl Node {
     }
 }
 
-/// Turns byte offsets into lines of a file.
+/// Converts byte offsets to lines of a file.
 struct Lines {
     file: Arc<Path>,
     starts: Vec<usize>,
@@ -166,7 +167,7 @@ fn parse(file: &Path, text: &str) -> Result<Node, Fault> {
     let table = DeTable::parse(text).map_err(|error| {
         let span = error.span();
         let origin = span.map_or_else(|| Origin::File(file.into()), |it| lines.origin(it.start));
-        // The message alone: the whole error quotes the line, which may hold a secret.
+        // Only the message is used: the whole error quotes the line, which may contain a secret.
         let problem = format!("is not TOML: {}", error.message().replace('\n', ", "));
         origin.fault("", problem, "correct this line, then check again for faults behind it")
     })?;
@@ -175,7 +176,7 @@ fn parse(file: &Path, text: &str) -> Result<Node, Fault> {
     Ok(root)
 }
 
-/// The value of TOML that `text` writes.
+/// Parses `text` as a TOML value. All of its parts get `origin`.
 pub(crate) fn parse_value(text: &str, origin: &Origin) -> Option<Node> {
     fn set_origin(node: &mut Node, origin: &Origin) {
         node.origin = origin.clone();

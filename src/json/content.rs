@@ -1,7 +1,8 @@
-//! The hash of a record's decoded content: equal for equal content, however it is spelt.
+//! The hash of a record's decoded content. Equal content has an equal hash, however it is spelt.
 //!
-//! White space, the order of members, escapes and the spelling of numbers do not count, and a member that is null counts as
-//! absent, since Avro's optional fields come so. The hashes are stored, so that the seeds below never change.
+//! White space, the order of members, escapes and the spelling of numbers have no effect. A member that is null counts
+//! as absent, because Avro's optional fields arrive as null. The hashes are stored, so the seeds below must never
+//! change.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -18,12 +19,12 @@ pub(super) const TRUE: u64 = 0x7472_7565_7f4a_7c15;
 /// The hash of `false`.
 pub(super) const FALSE: u64 = 0x6661_6c73_bf58_476d;
 
-/// The hash of the string that decodes to `text`.
+/// Returns the hash of the string that decodes to `text`.
 pub(super) fn text(text: &[u8]) -> u64 {
     xxh3_64_with_seed(text, TEXT)
 }
 
-/// The hash of an array, item by item.
+/// The hash of an array. Items are added in their order.
 pub(super) struct Array(u64);
 
 impl Array {
@@ -38,7 +39,7 @@ impl Array {
     }
 }
 
-/// The hash of an object, member by member, in any order.
+/// The hash of an object. Members are added in any order.
 pub(super) struct Object {
     sum: u64,
     members: u64,
@@ -67,7 +68,7 @@ fn pair(a: u64, b: u64, seed: u64) -> u64 {
     xxh3_64_with_seed(&bytes, seed)
 }
 
-/// A valid JSON number in its parts.
+/// The parts of a valid JSON number.
 pub(super) struct Number<'a> {
     pub(super) negative: bool,
     /// The digits before the point.
@@ -78,7 +79,8 @@ pub(super) struct Number<'a> {
     pub(super) exponent: &'a [u8],
 }
 
-/// The hash of the value of `number`: significant digits and a power of ten, exact for any length.
+/// Returns the hash of the value of `number`, from its significant digits and a power of ten. It is exact for any
+/// length.
 pub(super) fn number(number: &Number<'_>) -> u64 {
     if number.fraction.is_empty() {
         significant(number.negative, number.integer, exponent(number.exponent))
@@ -103,7 +105,7 @@ fn significant(negative: bool, digits: &[u8], exponent: i64) -> u64 {
     pair(xxh3_64_with_seed(digits, NUMBER), exponent.cast_unsigned(), NUMBER ^ (sign << 63))
 }
 
-/// An exponent too long for 64 bits saturates: no such number is a quantity.
+/// Parses an exponent. One that exceeds 64 bits saturates: no measured quantity has such an exponent.
 fn exponent(text: &[u8]) -> i64 {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),

@@ -1,21 +1,21 @@
-//! Why a text is not what it should be, and where in it.
+//! A fault in a text, with its place.
 
 use thiserror::Error;
 
-/// Why a text is not the JSON or XML that it should be.
+/// The reason why a text is not valid JSON or XML.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{problem} (line {line}, column {column})")]
 pub struct TextFault {
-    /// From 1.
+    /// The line, from 1.
     pub line: usize,
-    /// In characters from 1.
+    /// The column in characters, from 1.
     pub column: usize,
-    /// What is wrong there. It quotes nothing of the text.
+    /// A description of the fault. It quotes nothing of the text.
     pub problem: &'static str,
 }
 
 impl TextFault {
-    /// A fault at byte `at` of `text`. What comes before it and is not UTF-8 counts as one character per broken sequence.
+    /// Creates a fault at byte `at` of `text`. Each broken UTF-8 sequence before it counts as one character.
     pub(crate) fn at(text: &[u8], at: usize, problem: &'static str) -> Self {
         let before = text.get(..at.min(text.len())).unwrap_or_default();
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();

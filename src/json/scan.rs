@@ -1,10 +1,10 @@
-//! One pass over a JSON object: checks it, copies it without white space, hashes its content, and notes where the members
-//! stand that the caller asks for. There is no tree.
+//! Scans a JSON object in one pass: checks it, copies it without white space, hashes its content, and records where the
+//! members are that the caller asks for. No tree is built.
 
 use super::{DEPTH_MAX, content, string};
 use std::ops::Range;
 
-/// What kind of value a member has.
+/// The kind of a member's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Null,
@@ -15,22 +15,22 @@ pub(crate) enum Kind {
     Object,
 }
 
-/// A member's value, in the copy.
+/// A member's value and its range in the copy.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) kind: Kind,
     pub(crate) range: Range<usize>,
 }
 
-/// What one pass found.
+/// The result of a scan.
 pub(crate) struct Scanned<const N: usize> {
-    /// The members asked for; one that is null is absent.
+    /// The members that the caller asked for. One that is null is absent.
     pub(crate) parts: [Option<Part>; N],
     /// The hash of the whole object.
     pub(crate) content: u64,
 }
 
-/// Why a text is no JSON object that we take.
+/// The reason why a text is refused as a JSON object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Malformed(usize),
@@ -39,7 +39,7 @@ pub(crate) enum Fault {
     Repeated(&'static str),
 }
 
-/// Scans `text`, a JSON object, into `out`, which is emptied first.
+/// Scans `text`, a JSON object. Clears `out` and writes the copy to it.
 pub(crate) fn scan<const N: usize>(
     text: &[u8],
     names: &[&'static str; N],
@@ -61,7 +61,8 @@ pub(crate) fn scan<const N: usize>(
     Ok(scanned)
 }
 
-/// The items of `array`, which [`scan`] found valid and left without white space, when none of them is an array or object.
+/// Returns the items of `array`, which [`scan`] accepted and copied without white space, or `None` if an item is an
+/// array or object.
 pub(crate) fn scalars(array: &[u8]) -> Option<Vec<(Kind, &[u8])>> {
     let mut out = Vec::new();
     let mut scanner = Scanner { text: array, at: 1, run: 1, out: &mut out, unescaped: Vec::new() };
@@ -81,7 +82,7 @@ pub(crate) fn scalars(array: &[u8]) -> Option<Vec<(Kind, &[u8])>> {
 struct Scanner<'t, 'o> {
     text: &'t [u8],
     at: usize,
-    /// What stands from here to `at` is not copied yet: white space ends a run, and all else is copied in runs.
+    /// The start of the text up to `at` that is not copied yet. A run ends at white space.
     run: usize,
     out: &'o mut Vec<u8>,
     unescaped: Vec<u8>,
@@ -114,7 +115,7 @@ impl<'t> Scanner<'t, '_> {
         }
     }
 
-    /// Where `at` stands in the copy.
+    /// Returns the offset of `at` in the copy.
     fn copied(&self) -> usize {
         self.out.len() + (self.at - self.run)
     }
@@ -205,7 +206,7 @@ impl<'t> Scanner<'t, '_> {
         Ok(hash.finish())
     }
 
-    /// A value that may nest `depth` levels of arrays and objects.
+    /// Scans a value with up to `depth` levels of nested arrays and objects.
     fn value(&mut self, depth: usize) -> Result<(Kind, u64), Fault> {
         match self.peek() {
             Some(b'"') => {

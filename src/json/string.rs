@@ -1,18 +1,19 @@
-//! Reading JSON strings: runs without an escape, a word at a time, and the one table of escapes.
+//! Reads JSON strings: finds runs without an escape, eight bytes at a time, and decodes escapes by the only table of
+//! them.
 
 use std::borrow::Cow;
 
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
 
-/// How many bytes of `text` stand before the first quote, backslash or control character.
+/// Returns the number of bytes of `text` before the first quote, backslash or control character.
 pub(crate) fn plain_run(text: &[u8]) -> usize {
     let (words, tail) = text.as_chunks::<8>();
     let mut at = 0;
     for word in words {
         let special = special(u64::from_le_bytes(*word));
         if special != 0 {
-            // Little endian: the lowest flag is the first byte.
+            // The word is little endian, so the lowest flag belongs to the first byte.
             return at + (special.trailing_zeros() / 8) as usize;
         }
         at += 8;
@@ -24,7 +25,7 @@ const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// The high bit of each byte that needs attention. A borrow can flag a byte too many, but only above a real one.
+/// Sets the high bit of each special byte. A borrow can set another bit, but only above a correct one.
 const fn special(word: u64) -> u64 {
     let quote = word ^ (ONES * b'"' as u64);
     let backslash = word ^ (ONES * b'\\' as u64);
@@ -34,7 +35,7 @@ const fn special(word: u64) -> u64 {
     (control | quote | backslash) & HIGHS
 }
 
-/// The string that `token`, a valid JSON string with its quotes, spells; `None` when it holds half a surrogate pair.
+/// Decodes `token`, a valid JSON string with its quotes. Returns `None` if it contains half a surrogate pair.
 pub(crate) fn read_string(token: &[u8]) -> Option<Cow<'_, str>> {
     let inner = token.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     if !inner.contains(&b'\\') {
@@ -45,17 +46,17 @@ pub(crate) fn read_string(token: &[u8]) -> Option<Cow<'_, str>> {
     String::from_utf8(text).ok().map(Cow::Owned)
 }
 
-/// What an escape stands for.
+/// The meaning of an escape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Escaped {
     /// A character.
     Character(char),
-    /// Half of a surrogate pair without its other half, which is no character.
+    /// Half of a surrogate pair without the other half. It is not a character.
     Half(u32),
 }
 
-/// What the escape stands for that `text` begins with, without its backslash, and how many bytes of `text` it takes; `None`
-/// when this is no escape of JSON.
+/// Decodes the escape at the beginning of `text`, which lacks its backslash. Returns the length of the escape in bytes
+/// too, or `None` if JSON has no such escape.
 pub(crate) fn read_escape(text: &[u8]) -> Option<(Escaped, usize)> {
     let character = match text.first()? {
         b'u' => return read_unicode(text.get(1..)?),
@@ -70,7 +71,7 @@ pub(crate) fn read_escape(text: &[u8]) -> Option<(Escaped, usize)> {
     Some((Escaped::Character(character), 1))
 }
 
-/// The escape whose digits `text` begins with, and the bytes that it takes with its `u`.
+/// Decodes the escape whose digits begin `text`. Returns its length too, including its `u`.
 fn read_unicode(text: &[u8]) -> Option<(Escaped, usize)> {
     let (unit, rest) = code_unit(text)?;
     if let 0xd800..0xdc00 = unit
@@ -84,7 +85,7 @@ fn read_unicode(text: &[u8]) -> Option<(Escaped, usize)> {
     Some((escaped, 5))
 }
 
-/// The four hexadecimal digits that `text` begins with, and what follows them.
+/// Returns the number in the first four hexadecimal digits of `text`, and the bytes behind them.
 fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
     let (digits, rest) = text.split_first_chunk::<4>()?;
     let unit = digits
@@ -93,8 +94,8 @@ fn code_unit(text: &[u8]) -> Option<(u32, &[u8])> {
     Some((unit?, rest))
 }
 
-/// Appends what `text`, the inside of a valid JSON string, spells. Half a surrogate pair becomes three bytes that are not
-/// UTF-8, so that it still differs from every other spelling.
+/// Appends the decoded content of `text`, a valid JSON string without its quotes. Half a surrogate pair becomes three
+/// bytes that are not UTF-8, so that the result differs from every other spelling.
 pub(crate) fn unescape(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     loop {
@@ -120,7 +121,7 @@ mod tests {
     use super::{Escaped, plain_run, read_escape};
 
     #[test]
-    fn a_run_ends_at_the_first_special_byte_wherever_it_stands() {
+    fn a_run_ends_at_the_first_special_byte_at_any_place() {
         for length in 0..40 {
             for special in [b'"', b'\\', 0, 0x1f] {
                 for at in 0..length {
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_those_of_json() {
+    fn only_the_escapes_of_json_are_decoded() {
         let half = |unit| Some((Escaped::Half(unit), 5));
         let character = |letter, length| Some((Escaped::Character(letter), length));
         for (text, wanted) in [

@@ -1,5 +1,5 @@
-//! Walking a JSON text where it stands, without a tree. serde_json judges whether the text is JSON; what is here only finds
-//! its way through one that is.
+//! Walks a JSON text in place, without a tree. serde_json checks whether the text is valid JSON; this module only moves
+//! through valid text.
 
 use super::{DEPTH_MAX, TextFault};
 use serde_json::value::RawValue;
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
-/// Checks that `bytes` are one JSON text in UTF-8, after a byte order mark or not, and returns the text.
+/// Checks that `bytes` are one JSON text in UTF-8, and returns the text without its byte order mark.
 pub(crate) fn check(bytes: &[u8]) -> Result<&str, TextFault> {
     let fault = |at, problem| Err(TextFault::at(bytes, at, problem));
     let rest = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -35,13 +35,13 @@ pub(crate) fn check(bytes: &[u8]) -> Result<&str, TextFault> {
     }
 }
 
-/// Where in `text` serde_json's line and column are: both count from 1, columns in bytes.
+/// Returns the offset in `text` of serde_json's line and column. Both count from 1, and columns count bytes.
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
     (lines.map(str::len).sum::<usize>() + column.saturating_sub(1)).min(text.len())
 }
 
-/// The string that `token`, a valid JSON string with its quotes, spells; `None` when it holds half a surrogate pair.
+/// Decodes `token`, a valid JSON string with its quotes. Returns `None` if it contains half a surrogate pair.
 pub(crate) fn decode(token: &str) -> Option<Cow<'_, str>> {
     if token.contains('\\') {
         return super::read_string(token.as_bytes());
@@ -49,7 +49,7 @@ pub(crate) fn decode(token: &str) -> Option<Cow<'_, str>> {
     token.strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed)
 }
 
-/// A place in a valid JSON text, and how many levels of arrays and objects may still open.
+/// A position in a valid JSON text, and how many more levels of arrays and objects may be opened.
 #[derive(Debug)]
 pub(crate) struct Cursor<'t> {
     text: &'t str,
@@ -57,7 +57,7 @@ pub(crate) struct Cursor<'t> {
     depth: usize,
 }
 
-/// What kind of value begins at a place.
+/// The kind of the value at a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begins {
     Object,
@@ -66,23 +66,23 @@ pub(crate) enum Begins {
 }
 
 impl<'t> Cursor<'t> {
-    /// At the value that `text` is, which [`check`] returned.
+    /// Creates a cursor at the value in `text`, which [`check`] returned.
     pub(crate) fn new(text: &'t str) -> Self {
         let at = text.len() - text.trim_start_matches(SPACE).len();
         Self { text, at, depth: DEPTH_MAX }
     }
 
-    /// The byte that the cursor is at.
+    /// Returns the byte offset of the cursor.
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
-    /// A fault at the cursor.
+    /// Creates a fault at the cursor.
     pub(crate) fn fault(&self, problem: &'static str) -> TextFault {
         TextFault::at(self.text.as_bytes(), self.at, problem)
     }
 
-    /// What stands between byte `start` and the cursor.
+    /// Returns the text from byte `start` to the cursor.
     pub(crate) fn since(&self, start: usize) -> &'t str {
         self.text.get(start..self.at).unwrap_or_default()
     }
@@ -95,8 +95,8 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Visits the members of the object that begins here. `member` is given each name, as it is spelt, with the cursor at
-    /// the value, and must move it behind that.
+    /// Visits the members of the object that begins here. `member` gets each name as it is spelt, with the cursor at
+    /// the value. It must move the cursor behind the value.
     pub(crate) fn object<F: From<TextFault>>(
         &mut self,
         mut member: impl FnMut(&mut Self, &'t str) -> Result<(), F>,
@@ -115,8 +115,8 @@ impl<'t> Cursor<'t> {
         Ok(())
     }
 
-    /// Visits the items of the array that begins here. `item` is given each index, with the cursor at the value, and must
-    /// move it behind that.
+    /// Visits the items of the array that begins here. `item` gets each index, with the cursor at the value. It must
+    /// move the cursor behind the value.
     pub(crate) fn array<F: From<TextFault>>(
         &mut self,
         mut item: impl FnMut(&mut Self, usize) -> Result<(), F>,
@@ -131,7 +131,7 @@ impl<'t> Cursor<'t> {
         Ok(())
     }
 
-    /// Moves behind the value that begins here, whatever is in it.
+    /// Moves behind the value that begins here.
     pub(crate) fn skip_value(&mut self) -> Result<(), TextFault> {
         let mut open = 0;
         loop {
@@ -177,7 +177,7 @@ impl<'t> Cursor<'t> {
         self.at += 1;
     }
 
-    /// Moves to the next item or member, or to the bracket that ends them, and says what begins there.
+    /// Moves to the next item or member, or to the closing bracket. Returns the first byte there.
     fn next_part(&mut self) -> Option<u8> {
         self.skip_while(|byte| is_space(byte) || byte == b',');
         self.peek()
@@ -203,7 +203,8 @@ impl<'t> Cursor<'t> {
             if self.peek() != Some(b'\\') {
                 break;
             }
-            // The backslash and what it escapes; of `\u` only that much, as no quote comes in its digits.
+            // Skips the backslash and one byte behind it. The digits of `\u` contain no quote, so they need no special
+            // handling.
             self.at += 2;
         }
         self.at += 1;

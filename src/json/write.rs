@@ -1,4 +1,4 @@
-//! Writing JSON by hand, straight into the buffer that leaves.
+//! Writes JSON by hand, straight into the output buffer.
 
 use super::string::plain_run;
 use std::io::Write;
@@ -10,7 +10,7 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Writes `bytes` as a JSON string; what is not UTF-8 is replaced.
+/// Writes `bytes` as a JSON string. U+FFFD replaces bytes that are not UTF-8.
 pub(crate) fn write_lossy(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     for chunk in bytes.utf8_chunks() {
@@ -22,7 +22,7 @@ pub(crate) fn write_lossy(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// Appends `text` as the inside of a JSON string.
+/// Appends `text`, escaped for a JSON string, without quotes.
 pub(crate) fn write_escaped(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     loop {
@@ -74,7 +74,7 @@ pub(crate) fn write_integer(out: &mut Vec<u8>, number: i64) {
     write_unsigned(out, number.unsigned_abs());
 }
 
-/// A JSON object that is being written. Names are ours, so that none needs an escape.
+/// Writes a JSON object. Names are written without escapes, except by [`Self::text_named`].
 pub(crate) struct Object<'a> {
     out: &'a mut Vec<u8>,
     empty: bool,
@@ -90,7 +90,7 @@ impl<'a> Object<'a> {
         self.out.push(b'}');
     }
 
-    /// Writes the name of a member whose value the caller writes.
+    /// Writes a member's name. The caller writes the value to the returned buffer.
     pub(crate) fn name(&mut self, name: &str) -> &mut Vec<u8> {
         self.out.extend_from_slice(if self.empty { b"\"" } else { b",\"" });
         self.empty = false;
@@ -103,7 +103,7 @@ impl<'a> Object<'a> {
         write_string(self.name(name), value);
     }
 
-    /// A member whose name is not ours.
+    /// Writes a text member whose name needs escapes.
     pub(crate) fn text_named(&mut self, name: &str, value: &str) {
         self.out.extend_from_slice(if self.empty { b"" } else { b"," });
         self.empty = false;
@@ -112,11 +112,11 @@ impl<'a> Object<'a> {
         write_string(self.out, value);
     }
 
-    /// A value whose text has nothing to escape.
+    /// Writes a text member whose value needs no escapes.
     pub(crate) fn display(&mut self, name: &str, value: &impl std::fmt::Display) {
         let out = self.name(name);
         out.push(b'"');
-        // Writing into memory does not fail.
+        // Writing to memory never fails.
         write!(out, "{value}").unwrap_or_default();
         out.push(b'"');
     }
@@ -146,7 +146,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Appends an object of members whose values are JSON already.
+/// Appends an object of members whose values are already JSON.
 pub(crate) fn write_members<'a>(
     out: &mut Vec<u8>,
     members: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -169,7 +169,7 @@ mod tests {
     use super::{write_integer, write_lossy, write_string};
 
     #[test]
-    fn strings_are_written_and_read_as_serde_json_does() {
+    fn strings_are_written_and_read_like_serde_json() {
         for text in ["", "plain", "a\"b\\c\n\r\t\u{8}\u{c}\u{1}\u{1f}\u{7f}", "फोनन 😀", "/"]
         {
             let mut out = Vec::new();

@@ -1,4 +1,4 @@
-//! Evaluating an expression, and paying for it.
+//! Evaluates an expression, and pays for it with steps.
 
 use super::node::{Axis, XNode};
 use super::syntax::{Expression, Operator, Path, Start, Step, Test};
@@ -8,23 +8,23 @@ use roxmltree::Node;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-/// A step of payment is one node, or so many bytes of text.
+/// The bytes of text that cost as much as one node.
 const BYTES_PER_STEP: usize = 16;
 
-/// How many nodes a step may find before it looks for repeated ones.
+/// The number of nodes that a step may find before it removes repeated ones.
 const FOUND_MIN: usize = 4_096;
 
-/// <https://www.w3.org/TR/1999/REC-xpath-19991116/#dt-context-node>
+/// The context of an expression: <https://www.w3.org/TR/1999/REC-xpath-19991116/#dt-context-node>
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'d> {
     pub(super) node: XNode<'d>,
-    /// From 1.
+    /// The position of the node, from 1.
     pub(super) position: usize,
     pub(super) size: usize,
 }
 
 impl<'d> Context<'d> {
-    /// The context of a whole XPath.
+    /// Creates the context of a whole XPath.
     pub(super) fn new(node: XNode<'d>) -> Self {
         Self { node, position: 1, size: 1 }
     }
@@ -40,7 +40,7 @@ impl<'d, 's> Evaluator<'d, 's> {
         Self { root, steps }
     }
 
-    /// The recursion is as deep as the expression, which its parser bounds.
+    /// Evaluates `expression`. The recursion is as deep as the expression, which the parser bounds.
     pub(super) fn evaluate(
         &self,
         expression: &'d Expression,
@@ -81,7 +81,7 @@ impl<'d, 's> Evaluator<'d, 's> {
         })
     }
 
-    /// The node-set of an expression that is one, as the parser made sure.
+    /// Returns the node-set of an expression. The parser made sure that it is one.
     pub(super) fn nodes(
         &self,
         expression: &'d Expression,
@@ -93,7 +93,7 @@ impl<'d, 's> Evaluator<'d, 's> {
         }
     }
 
-    /// The string-value of a node.
+    /// Returns the string-value of a node.
     pub(super) fn text(&self, node: &XNode<'d>) -> Result<Cow<'d, str>, Exhausted> {
         self.steps.spend(1)?;
         if let Some(text) = node.own_text() {
@@ -112,12 +112,12 @@ impl<'d, 's> Evaluator<'d, 's> {
         Ok(all)
     }
 
-    /// Pays for so many nodes.
+    /// Pays for this number of nodes.
     pub(super) fn pay(&self, nodes: usize) -> Result<(), Exhausted> {
         self.steps.spend(nodes)
     }
 
-    /// Pays for work that is in proportion to the length of `text`.
+    /// Pays for work that is proportional to the length of `text`.
     pub(super) fn pay_for(&self, text: &str) -> Result<(), Exhausted> {
         self.steps.spend(text.len() / BYTES_PER_STEP)
     }
@@ -143,12 +143,12 @@ impl<'d, 's> Evaluator<'d, 's> {
     fn step(&self, step: &'d Step, from: &[XNode<'d>]) -> Result<Vec<XNode<'d>>, Exhausted> {
         let descends = matches!(step.axis, Axis::Descendant | Axis::DescendantOrSelf);
         let mut found = Vec::new();
-        // Repeated nodes are dropped on the way, lest they take more memory than the document.
+        // Repeated nodes are removed now and then, so that they never take much more memory than the document.
         let mut found_max = FOUND_MIN;
         let mut visited = 0;
         for node in from {
             if descends && !step.positional && matches!(node, XNode::Tree(_)) {
-                // What is below a node that was visited was visited with it, and would be found again.
+                // The nodes below a visited node were visited with it. Visiting them again would find the same nodes.
                 let start = node.anchor().id().get_usize();
                 if start < visited {
                     continue;
@@ -168,7 +168,7 @@ impl<'d, 's> Evaluator<'d, 's> {
         Ok(in_document_order(found))
     }
 
-    /// The nodes on the axis that pass the test, the nearest first.
+    /// Returns the nodes on the axis that pass the test, nearest first.
     fn select(&self, step: &'d Step, from: &XNode<'d>) -> Result<Vec<XNode<'d>>, Exhausted> {
         let mut nodes = Vec::new();
         let walked = from.walk(step.axis, &mut |node| {
@@ -210,12 +210,12 @@ impl<'d, 's> Evaluator<'d, 's> {
     }
 }
 
-/// A count as an XPath number.
+/// Returns a count as an XPath number.
 pub(super) fn count(count: usize) -> f64 {
     count as f64
 }
 
-/// Sorts what is not sorted yet, and drops repeated nodes.
+/// Sorts nodes if necessary, and removes repeated ones.
 fn in_document_order(mut nodes: Vec<XNode<'_>>) -> Vec<XNode<'_>> {
     if !nodes.is_sorted_by(|left, right| left.order() < right.order()) {
         nodes.sort_by_key(XNode::order);
@@ -225,7 +225,8 @@ fn in_document_order(mut nodes: Vec<XNode<'_>>) -> Vec<XNode<'_>> {
 }
 
 impl Test {
-    /// Names are those of elements, but of attributes on their axis, and of namespaces on theirs.
+    /// Returns whether the test accepts `node`. A name test accepts elements; on their own axes it accepts attributes
+    /// and namespaces.
     fn passes(&self, node: &XNode<'_>, axis: Axis) -> bool {
         let (tree, named) = match node {
             XNode::Tree(node) => (Some(node), node.is_element()),
@@ -238,7 +239,7 @@ impl Test {
             Self::Name { namespace, local } => {
                 named && node.local_name() == local && node.namespace() == namespace
             }
-            // An empty CDATA section makes a text without a character, which XPath does not know.
+            // An empty CDATA section gives an empty text node, which XPath does not have.
             Self::Node => tree.is_none_or(|node| !node.is_text() || node.text() != Some("")),
             Self::Text => tree.is_some_and(|node| node.is_text() && node.text() != Some("")),
             Self::Comment => tree.is_some_and(Node::is_comment),

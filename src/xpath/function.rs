@@ -43,7 +43,7 @@ pub(super) enum Function {
 
 use Function as F;
 
-/// Name, function, fewest and most arguments, type of the value.
+/// Name, function, minimum and maximum of arguments, and type of the value.
 const TABLE: [(&str, Function, usize, usize, Type); 27] = [
     ("last", F::Last, 0, 0, Type::Number),
     ("position", F::Position, 0, 0, Type::Number),
@@ -75,7 +75,7 @@ const TABLE: [(&str, Function, usize, usize, Type); 27] = [
 ];
 
 impl Function {
-    /// The call that stands at `column`, of arguments that each have their own.
+    /// Creates the call at `column`. Each argument has its own column.
     pub(super) fn call(
         prefix: Option<&str>,
         name: &str,
@@ -84,20 +84,20 @@ impl Function {
     ) -> Result<Expression, PathFault> {
         let found = TABLE.iter().find(|(known, ..)| prefix.is_none() && *known == name);
         let Some((_, function, min, max, _)) = found else {
-            let mend = suggestion(name, TABLE.iter().map(|(known, ..)| *known))
+            let fix = suggestion(name, TABLE.iter().map(|(known, ..)| *known))
                 .unwrap_or_else(|| "use one of XPath's 27 core functions".to_owned());
             let name = prefix.map_or(name.to_owned(), |prefix| format!("{prefix}:{name}"));
             let problem = format!("XPath 1.0 has no function `{name}`");
-            return Err(PathFault::new(column, problem, mend));
+            return Err(PathFault::new(column, problem, fix));
         };
         if !(*min..=*max).contains(&arguments.len()) {
             let problem = format!("`{name}` does not take {} arguments", arguments.len());
-            let mend = match (min, max) {
+            let fix = match (min, max) {
                 (min, max) if min == max => format!("give it {min}"),
                 (min, &usize::MAX) => format!("give it {min} or more"),
                 (min, max) => format!("give it {min} to {max}"),
             };
-            return Err(PathFault::new(column, problem, mend));
+            return Err(PathFault::new(column, problem, fix));
         }
         let needs_nodes =
             matches!(function, F::Count | F::Sum | F::LocalName | F::NamespaceUri | F::Name);
@@ -128,7 +128,7 @@ impl Function {
             F::Last => Value::Number(count(context.size)),
             F::Position => Value::Number(count(context.position)),
             F::Count => Value::Number(count(call.nodes()?.len())),
-            // What is an ID is said in a document type, and no document has one.
+            // Only a document type can declare IDs, and no document has one.
             F::Id => {
                 call.value(0)?;
                 Value::Nodes(Vec::new())
@@ -180,7 +180,7 @@ struct Call<'c, 'd, 's> {
 }
 
 impl<'d> Call<'_, 'd, '_> {
-    /// An argument; the context node where there is none.
+    /// Evaluates an argument. A missing one is the context node.
     fn value(&self, index: usize) -> Result<Value<'d>, Exhausted> {
         match self.arguments.get(index) {
             Some(argument) => self.evaluator.evaluate(argument, self.context),
@@ -188,7 +188,7 @@ impl<'d> Call<'_, 'd, '_> {
         }
     }
 
-    /// An argument as a string, whose length is paid for: every function looks at all of it.
+    /// Evaluates an argument as a string, and pays for its length: every function reads all of it.
     fn text(&self, index: usize) -> Result<Cow<'d, str>, Exhausted> {
         let text = self.value(index)?.text(self.evaluator)?;
         self.evaluator.pay_for(&text)?;
@@ -226,8 +226,8 @@ impl<'d> Call<'_, 'd, '_> {
         Ok(strings::substring(&self.text(0)?, self.number(1)?, length))
     }
 
-    /// Whether `xml:lang`, of the context node or the nearest element around it that has one, is the language that is asked
-    /// for, or a sublanguage of it.
+    /// Returns whether `xml:lang` is the language in the argument, or a sublanguage of it. The attribute of the nearest
+    /// element counts, from the context node outwards.
     fn is_in_language(&self) -> Result<bool, Exhausted> {
         let wanted = self.text(0)?;
         for node in self.context.node.anchor().ancestors() {

@@ -17,7 +17,7 @@ pub(super) enum Token {
     Slash,
     SlashSlash,
     Pipe,
-    /// An operator between two operands; `-` may also stand before one.
+    /// An operator between two operands. `-` may also stand before one.
     Binary(Binary),
     /// `*` as a name test.
     Star,
@@ -83,8 +83,8 @@ impl Lexer {
         self.text.get(start..self.at).unwrap_or_default().iter().collect()
     }
 
-    fn fault<T>(&self, problem: impl Into<String>, mend: &str) -> Result<T, PathFault> {
-        Err(PathFault::new(self.at + 1, problem, mend))
+    fn fault<T>(&self, problem: impl Into<String>, fix: &str) -> Result<T, PathFault> {
+        Err(PathFault::new(self.at + 1, problem, fix))
     }
 
     fn token(&mut self) -> Result<Token, PathFault> {
@@ -124,8 +124,8 @@ impl Lexer {
             '"' | '\'' => return self.text_literal(first),
             '.' | '0'..='9' => return self.number(),
             '$' => {
-                let mend = "an XPath of a map has no variables; write the value itself";
-                return self.fault("`$` begins a variable", mend);
+                let fix = "an XPath of a map has no variables; write the value itself";
+                return self.fault("`$` begins a variable", fix);
             }
             _ if is_name_start(first) => return self.name(),
             _ => return self.fault(format!("`{first}` is not XPath"), "leave it out"),
@@ -134,8 +134,8 @@ impl Lexer {
         Ok(token)
     }
 
-    /// Whether `*` and the words `and`, `or`, `div` and `mod` are operators here: after everything but the beginning of the
-    /// expression, an operator, and what opens or separates.
+    /// Returns whether `*` and the words `and`, `or`, `div` and `mod` are operators here. They are operators everywhere
+    /// except at the beginning of the expression, behind an operator, and behind a token that opens or separates.
     fn operator_may_come(&self) -> bool {
         match self.tokens.last() {
             None => false,
@@ -218,7 +218,7 @@ impl Lexer {
     }
 }
 
-/// <https://www.w3.org/TR/xml/#NT-NameStartChar> without the colon.
+/// Returns whether a name may begin with `letter`: <https://www.w3.org/TR/xml/#NT-NameStartChar> without the colon.
 fn is_name_start(letter: char) -> bool {
     matches!(letter, 'A'..='Z' | 'a'..='z' | '_'
         | '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{2ff}' | '\u{370}'..='\u{37d}'
@@ -227,7 +227,7 @@ fn is_name_start(letter: char) -> bool {
         | '\u{fdf0}'..='\u{fffd}' | '\u{10000}'..='\u{effff}')
 }
 
-/// <https://www.w3.org/TR/xml/#NT-NameChar> without the colon.
+/// Returns whether a name may contain `letter`: <https://www.w3.org/TR/xml/#NT-NameChar> without the colon.
 fn is_name_part(letter: char) -> bool {
     is_name_start(letter)
         || matches!(letter, '-' | '.' | '0'..='9' | '\u{b7}'

@@ -1,4 +1,4 @@
-//! XPath's view of a document: roxmltree's nodes, and attributes and namespaces as nodes of their own.
+//! XPath's view of a document: roxmltree's nodes, with attributes and namespaces as separate nodes.
 //!
 //! <https://www.w3.org/TR/1999/REC-xpath-19991116/#data-model>
 
@@ -6,21 +6,21 @@ use roxmltree::{Attribute, Node};
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-/// The namespace of the prefix `xml`, which is in scope everywhere.
+/// The namespace of the prefix `xml`, which is always in scope.
 pub(super) const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
 
-/// A node of a document `'d`.
+/// A node of a document with the lifetime `'d`.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum XNode<'d> {
     /// The root, an element, a text, a comment or a processing instruction.
     Tree(Node<'d, 'd>),
     /// An attribute of an element, with its index among the attributes.
     Attribute(Node<'d, 'd>, usize, Attribute<'d, 'd>),
-    /// A namespace in scope at an element, with its index among those.
+    /// A namespace in scope at an element, with its index among the namespaces.
     Namespace { element: Node<'d, 'd>, index: usize, prefix: &'d str, name: &'d str },
 }
 
-/// <https://www.w3.org/TR/1999/REC-xpath-19991116/#axes>
+/// An axis: <https://www.w3.org/TR/1999/REC-xpath-19991116/#axes>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Axis {
     Ancestor,
@@ -57,8 +57,8 @@ impl Axis {
 }
 
 impl<'d> XNode<'d> {
-    /// Nodes compare by it as they stand in the document: an element before its namespaces, those before its attributes,
-    /// those before its children.
+    /// Returns a key that sorts nodes in document order: an element, then its namespaces, then its attributes, then its
+    /// children.
     pub(super) fn order(&self) -> (u32, u8, usize) {
         match self {
             Self::Tree(node) => (node.id().get(), 0, 0),
@@ -67,7 +67,7 @@ impl<'d> XNode<'d> {
         }
     }
 
-    /// The node in the tree that this is, or belongs to.
+    /// Returns the node itself if it is in the tree, or the element to which it belongs.
     pub(super) fn anchor(&self) -> Node<'d, 'd> {
         match self {
             Self::Tree(node) | Self::Attribute(node, ..) => *node,
@@ -75,7 +75,7 @@ impl<'d> XNode<'d> {
         }
     }
 
-    /// The local part of the expanded name; empty if the node has none.
+    /// Returns the local part of the expanded name, or an empty text if the node has none.
     pub(super) fn local_name(&self) -> &'d str {
         match self {
             Self::Tree(node) => match node.pi() {
@@ -87,7 +87,7 @@ impl<'d> XNode<'d> {
         }
     }
 
-    /// The namespace of the expanded name; empty if the node has none.
+    /// Returns the namespace of the expanded name, or an empty text if the node has none.
     pub(super) fn namespace(&self) -> &'d str {
         match self {
             Self::Tree(node) => node.tag_name().namespace().unwrap_or_default(),
@@ -96,8 +96,8 @@ impl<'d> XNode<'d> {
         }
     }
 
-    /// The name with a prefix that stands for its namespace here. The tree does not keep the prefix that was written, and
-    /// where two stand for one namespace it may be the other, as XPath allows.
+    /// Returns the name with a prefix for its namespace. The tree does not keep the prefix that was written. If two
+    /// prefixes stand for the namespace, the result may have the other one, as XPath allows.
     pub(super) fn qualified_name(&self) -> Cow<'d, str> {
         let (local, namespace) = (self.local_name(), self.namespace());
         if namespace.is_empty() {
@@ -112,8 +112,7 @@ impl<'d> XNode<'d> {
         prefix.map_or(Cow::Borrowed(local), |prefix| Cow::Owned(format!("{prefix}:{local}")))
     }
 
-    /// What of the string-value stands in this node alone; `None` for the root and elements, whose string-values are their
-    /// texts' one after the other.
+    /// Returns the node's own text, or `None` for the root and elements: their string-value joins the texts below them.
     pub(super) fn own_text(&self) -> Option<&'d str> {
         match self {
             Self::Tree(node) if node.is_root() || node.is_element() => None,
@@ -126,7 +125,7 @@ impl<'d> XNode<'d> {
         }
     }
 
-    /// Visits the nodes on `axis`, the nearest first, until `visit` breaks.
+    /// Visits the nodes on `axis`, nearest first, until `visit` breaks.
     pub(super) fn walk<B>(
         &self,
         axis: Axis,
@@ -150,7 +149,7 @@ impl<'d> XNode<'d> {
             Axis::DescendantOrSelf => anchor.descendants().map(tree).try_for_each(visit),
             Axis::Following => {
                 if !in_tree {
-                    // What is below its element comes after an attribute, and not below it.
+                    // The nodes below an element follow its attributes: they are not below the attributes.
                     anchor.descendants().skip(1).map(tree).try_for_each(&mut *visit)?;
                 }
                 anchor.ancestors().try_for_each(|node| {
@@ -194,7 +193,7 @@ fn namespaces<'d>(element: Node<'d, 'd>) -> impl Iterator<Item = XNode<'d>> {
         let name: &'d str = namespace.uri();
         (prefix, name)
     });
-    // `xmlns=""` takes the default namespace out of scope.
+    // `xmlns=""` removes the default namespace from the scope.
     let in_scope = xml.into_iter().chain(declared.filter(|(_, name)| !name.is_empty()));
     in_scope.enumerate().map(move |(index, (prefix, name))| XNode::Namespace {
         element,

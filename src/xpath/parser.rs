@@ -1,4 +1,4 @@
-//! From tokens to an expression whose types and names are known to be right.
+//! Parses tokens to an expression with correct types and known names.
 
 mod step;
 
@@ -9,15 +9,15 @@ use super::node::Axis;
 use super::syntax::{Comparison, Expression, Operator, Path, Start, Step, Test, Type};
 use step::is_node_type;
 
-/// How deep parentheses, brackets and arguments may stand in one another. It bounds the recursion here and in evaluating.
+/// The maximum depth of nested parentheses, brackets and arguments. It bounds the recursion in parsing and evaluating.
 const NESTING_MAX: usize = 32;
 
-/// How many operators an XPath may have, for the same reason.
+/// The maximum number of operators, for the same reason.
 const OPERATORS_MAX: usize = 256;
 
 type Result<T> = std::result::Result<T, PathFault>;
 
-/// Parses `tokens`; `end` is the column behind the last.
+/// Parses `tokens`. `end` is the column behind the last one.
 pub(super) fn parse(
     tokens: &[Placed],
     end: usize,
@@ -44,7 +44,7 @@ struct Parser<'p> {
 }
 
 impl Binary {
-    /// How tightly the operator binds.
+    /// Returns the precedence of the operator.
     fn level(self) -> u8 {
         match self {
             Self::Or => 1,
@@ -70,8 +70,8 @@ impl<'p> Parser<'p> {
         self.tokens.get(self.at).map_or(self.end, |(_, column)| *column)
     }
 
-    fn fault<T>(&self, problem: impl Into<String>, mend: impl Into<String>) -> Result<T> {
-        Err(PathFault::new(self.column(), problem, mend))
+    fn fault<T>(&self, problem: impl Into<String>, fix: impl Into<String>) -> Result<T> {
+        Err(PathFault::new(self.column(), problem, fix))
     }
 
     fn take(&mut self, token: &Token) -> bool {
@@ -89,7 +89,7 @@ impl<'p> Parser<'p> {
         Ok(())
     }
 
-    /// An expression within something that closes, or the whole.
+    /// Parses a whole expression, or one within parentheses, brackets or arguments.
     fn expression(&mut self) -> Result<Expression> {
         if self.nesting == NESTING_MAX {
             let problem = format!("nested deeper than {NESTING_MAX} levels");
@@ -101,7 +101,8 @@ impl<'p> Parser<'p> {
         Ok(expression)
     }
 
-    /// Operands joined by operators that bind at least as tightly as `level`; those of one level group from the left.
+    /// Parses operands joined by operators of at least the precedence `level`. Operators of one level group from the
+    /// left.
     fn operation(&mut self, level: u8) -> Result<Expression> {
         let mut left = self.unary()?;
         while let Some(Token::Binary(binary)) = self.peek() {
@@ -132,7 +133,7 @@ impl<'p> Parser<'p> {
         Ok(match negative {
             None => operand,
             Some(true) => negate(operand),
-            // Two signs still make a number of the operand.
+            // Two signs still convert the operand to a number.
             Some(false) => negate(negate(operand)),
         })
     }
@@ -201,7 +202,7 @@ impl<'p> Parser<'p> {
         }
     }
 
-    /// Takes a slash between steps, and says whether it is a double one.
+    /// Takes a slash between steps. Returns whether it is a double slash.
     fn separator(&mut self) -> Option<bool> {
         if self.take(&Token::SlashSlash) {
             Some(true)
@@ -254,7 +255,7 @@ impl<'p> Parser<'p> {
         }
     }
 
-    /// The arguments of a function whose parenthesis is open, each with its column.
+    /// Parses the arguments of a function behind its opening parenthesis, each with its column.
     fn arguments(&mut self) -> Result<Vec<(Expression, usize)>> {
         let open = self.tokens.get(self.at - 1).map_or(self.end, |(_, column)| *column);
         let mut arguments = Vec::new();
@@ -271,11 +272,11 @@ impl<'p> Parser<'p> {
         }
     }
 
-    fn close(&mut self, token: &Token, what: &str, open: usize, mend: &str) -> Result<()> {
+    fn close(&mut self, token: &Token, what: &str, open: usize, fix: &str) -> Result<()> {
         if self.take(token) {
             return Ok(());
         }
-        self.fault(format!("{what} of column {open} is not closed before this"), mend)
+        self.fault(format!("{what} of column {open} is not closed before this"), fix)
     }
 
     fn predicates(&mut self) -> Result<Vec<Expression>> {
@@ -300,8 +301,8 @@ impl<'p> Parser<'p> {
     }
 }
 
-/// `//a` is short for `/descendant-or-self::node()/child::a`, and where no predicate counts it finds what `descendant::a`
-/// finds, which takes fewer steps.
+/// Adds a step. `//a` is short for `/descendant-or-self::node()/child::a`. Without a positional predicate it equals
+/// `descendant::a`, which takes fewer steps.
 fn push_step(steps: &mut Vec<Step>, mut step: Step, descend: bool) {
     if descend && step.axis == Axis::Child && !step.positional {
         step.axis = Axis::Descendant;
@@ -311,7 +312,7 @@ fn push_step(steps: &mut Vec<Step>, mut step: Step, descend: bool) {
     steps.push(step);
 }
 
-/// "did you mean", if one of `known` is near `name`.
+/// Returns "did you mean" with one of `known`, if one is similar to `name`.
 pub(super) fn suggestion<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<String> {
     nearest(name, known).map(|known| format!("did you mean `{known}`?"))
 }

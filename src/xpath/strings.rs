@@ -1,22 +1,23 @@
-//! The functions on strings: <https://www.w3.org/TR/1999/REC-xpath-19991116/#section-String-Functions>.
+//! Functions on strings (<https://www.w3.org/TR/1999/REC-xpath-19991116/#section-String-Functions>), and rounding.
 
 use super::evaluate::count;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// The nearest whole number; of two that are as near, the larger.
+/// Returns the nearest whole number, or the larger of two that are equally near.
 pub(super) fn round(number: f64) -> f64 {
     let floor = number.floor();
-    // Not floor(number + 0.5), whose sum may already be rounded.
+    // `floor(number + 0.5)` would be wrong, since the sum may be rounded already.
     if number - floor >= 0.5 { number.ceil() } else { floor }
 }
 
-/// The characters of `text` whose positions, from 1, are at least `start` and, with a `length`, below `start + length`.
+/// Returns the characters of `text` whose positions, from 1, are at least `start` and, with a `length`, below `start +
+/// length`.
 pub(super) fn substring(text: &str, start: f64, length: Option<f64>) -> String {
     let first = round(start);
     let end = length.map_or(f64::INFINITY, |length| first + round(length));
     let chars = text.chars().enumerate();
-    // Comparing with NaN is false, so that nothing is left, as XPath wants it.
+    // A comparison with NaN is false, so that the result is empty, as XPath requires.
     let inside = chars.filter(|(index, _)| count(index + 1) >= first && count(index + 1) < end);
     inside.map(|(_, letter)| letter).collect()
 }
@@ -30,7 +31,7 @@ pub(super) fn normalize_space(text: &str) -> String {
     })
 }
 
-/// Replaces each character of `from` by the one at the same place of `to`, or drops it if `to` is shorter.
+/// Replaces each character of `from` by the character at the same position of `to`, or drops it if `to` is shorter.
 pub(super) fn translate(text: &str, from: &str, to: &str) -> String {
     let mut table = BTreeMap::new();
     let mut to = to.chars();
@@ -45,13 +46,13 @@ pub(super) fn translate(text: &str, from: &str, to: &str) -> String {
     replaced.collect()
 }
 
-/// What stands before the first `mark` in `text`; nothing if there is none.
+/// Returns the text before the first `mark` in `text`, or an empty text if there is none.
 pub(super) fn before<'t>(text: Cow<'t, str>, mark: &str) -> Cow<'t, str> {
     let at = text.find(mark).unwrap_or(0);
     part(text, 0, at)
 }
 
-/// What stands behind the first `mark` in `text`; nothing if there is none.
+/// Returns the text behind the first `mark` in `text`, or an empty text if there is none.
 pub(super) fn after<'t>(text: Cow<'t, str>, mark: &str) -> Cow<'t, str> {
     let at = text.find(mark).map_or(text.len(), |at| at + mark.len());
     let end = text.len();

@@ -3,7 +3,7 @@
 use super::function::Function;
 use super::node::Axis;
 
-/// <https://www.w3.org/TR/1999/REC-xpath-19991116/#section-Expressions>
+/// An expression: <https://www.w3.org/TR/1999/REC-xpath-19991116/#section-Expressions>
 #[derive(Debug)]
 pub(super) enum Expression {
     Or(Box<Expression>, Box<Expression>),
@@ -37,7 +37,7 @@ pub(super) enum Operator {
     Modulo,
 }
 
-/// A location path, or another node-set with predicates, with steps from it, or with both.
+/// A location path: the start, and the steps from there. The start may be another node-set with predicates.
 #[derive(Debug)]
 pub(super) struct Path {
     pub(super) start: Start,
@@ -56,9 +56,10 @@ pub(super) struct Step {
     pub(super) axis: Axis,
     pub(super) test: Test,
     pub(super) predicates: Vec<Expression>,
-    /// Whether a predicate counts: then the step selects other nodes from each node that it is made from.
+    /// Whether a predicate depends on positions. The step must then be taken from each node, even if another node
+    /// contains it.
     pub(super) positional: bool,
-    /// How many nodes of the axis can matter: `[3]` needs no more than three.
+    /// The most nodes of the axis that are needed: `[3]` needs three.
     pub(super) nodes_max: usize,
 }
 
@@ -76,11 +77,11 @@ pub(super) enum Test {
     Text,
     /// `comment()`
     Comment,
-    /// `processing-instruction()`, perhaps with a target.
+    /// `processing-instruction()`, with or without a target.
     Instruction(Option<String>),
 }
 
-/// What type the value of an expression has. XPath without variables knows it before evaluating.
+/// The type of an expression's value. XPath without variables knows it before evaluating.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     Nodes,
@@ -100,12 +101,12 @@ impl Expression {
         }
     }
 
-    /// Whether this, as a predicate, depends on the position of a node among the others.
+    /// Returns whether this, as a predicate, depends on the position of a node among the others.
     pub(super) fn is_positional(&self) -> bool {
         self.kind() == Type::Number || self.asks_position()
     }
 
-    /// Whether `position()` or `last()` of the context is asked for. What stands in inner predicates has its own context.
+    /// Returns whether this uses `position()` or `last()` of its context. Inner predicates have a context of their own.
     fn asks_position(&self) -> bool {
         match self {
             Self::Or(left, right)

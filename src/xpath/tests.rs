@@ -1,4 +1,5 @@
-//! What XPaths find. The expected values are those of the recommendation; what it leaves open is not tested.
+//! The values that XPaths find. Expected values follow the recommendation; no test covers behaviour that it leaves
+//! open.
 
 use super::XPath;
 use crate::definition::mapping::{EntryText, Kind, PathFault, ResponseMap};
@@ -15,7 +16,7 @@ fn find(path: &str) -> Option<String> {
     map.apply(DOCUMENT.as_bytes()).unwrap().pop().map(|(_, value)| value)
 }
 
-/// Each path finds the value beside it: JSON text, without quotes if it is a string.
+/// Checks that each path finds the value beside it: JSON text, without quotes if it is a string.
 fn check(cases: &[(&str, &str)]) {
     for (path, expected) in cases {
         let found = find(path).unwrap_or("nothing".to_owned());
@@ -25,7 +26,7 @@ fn check(cases: &[(&str, &str)]) {
 }
 
 #[test]
-fn paths_and_abbreviations() {
+fn paths_and_abbreviations_follow_the_recommendation() {
     check(&[
         ("/doc/a", "one"),
         ("doc/a[2]", "two2.5"),
@@ -66,7 +67,7 @@ fn paths_and_abbreviations() {
 }
 
 #[test]
-fn every_axis() {
+fn every_axis_follows_the_recommendation() {
     check(&[
         ("//b/ancestor::*[1]/@id", "2"),
         ("count(//b/ancestor::node())", "3"),
@@ -92,14 +93,15 @@ fn every_axis() {
         ("count(/doc/namespace::*)", "2"),
         ("name(/doc/namespace::*[. = 'urn:p'])", "p"),
         ("local-name(/doc/namespace::xml/..)", "doc"),
-        // Positions on a reverse axis count from the node backwards, and in a filter in document order.
+        // Positions on a reverse axis count backwards from the node, and positions in a filter follow the document
+        // order.
         ("//n[3]/preceding-sibling::n[1]", "-3"),
         ("(//n[3]/preceding-sibling::n)[1]", "10"),
     ]);
 }
 
 #[test]
-fn functions_of_nodes_and_strings() {
+fn functions_on_nodes_and_strings_follow_the_recommendation() {
     check(&[
         ("count(//a[last()])", "1"),
         ("local-name(//p:a)", "a"),
@@ -145,7 +147,7 @@ fn functions_of_nodes_and_strings() {
 }
 
 #[test]
-fn numbers_and_booleans() {
+fn numbers_and_booleans_follow_the_recommendation() {
     check(&[
         ("1 + 2 * 3 - 4 div 2", "5"),
         ("5 mod 2", "1"),
@@ -182,7 +184,7 @@ fn numbers_and_booleans() {
         ("not(//a)", "false"),
         ("true() and not(false())", "true"),
         ("false() or 1", "true"),
-        // The words are operators where one may come, and names elsewhere.
+        // The words are operators where an operator may stand, and names elsewhere.
         ("count(//and | //or | //div | //mod)", "0"),
         ("2*//b", "5"),
         ("//b*2", "5"),
@@ -192,7 +194,7 @@ fn numbers_and_booleans() {
 }
 
 #[test]
-fn comparisons() {
+fn comparisons_follow_the_recommendation() {
     check(&[
         ("//n = 10", "true"),
         ("//n = '10'", "true"),
@@ -231,8 +233,8 @@ fn fault(path: &str) -> PathFault {
 }
 
 #[test]
-fn faulty_xpaths_say_where_and_how_to_mend_them() {
-    for (path, column, problem, mend) in [
+fn faults_of_xpaths_say_where_and_how_to_correct_them() {
+    for (path, column, problem, fix) in [
         ("", 1, "ends where a name is missing", "write a name"),
         ("/a/", 4, "ends where a name is missing", "leave the end out"),
         ("/a[", 4, "ends", "write a name"),
@@ -277,12 +279,12 @@ fn faulty_xpaths_say_where_and_how_to_mend_them() {
     ] {
         let fault = fault(path);
         assert_eq!(fault.column, column, "{path}: {fault}");
-        assert!(fault.problem.contains(problem) && fault.mend.contains(mend), "{path}: {fault}");
+        assert!(fault.problem.contains(problem) && fault.fix.contains(fix), "{path}: {fault}");
     }
 }
 
 #[test]
-fn an_xpath_has_bounds() {
+fn an_xpath_has_limits() {
     for (open, close) in [("(", ")"), ("a[", "]"), ("not(", ")")] {
         let nested = |depth| open.repeat(depth) + "a" + &close.repeat(depth);
         assert!(XPath::parse(&nested(31), &[]).is_ok());

@@ -1,4 +1,4 @@
-//! XPath's four types of values and how they turn into one another and compare.
+//! XPath's four types of values, their conversions and comparisons.
 
 use super::Exhausted;
 use super::evaluate::Evaluator;
@@ -9,26 +9,26 @@ use std::collections::BTreeSet;
 
 #[derive(Debug)]
 pub(super) enum Value<'d> {
-    /// A node-set, in document order, each node once.
+    /// A node-set in document order, without repeated nodes.
     Nodes(Vec<XNode<'d>>),
     Number(f64),
     Text(Cow<'d, str>),
     Boolean(bool),
 }
 
-/// The number as XPath spells it: digits without an exponent, and no sign before zero.
+/// Returns the number as XPath spells it: digits without an exponent, and zero without a sign.
 pub(super) fn spell(number: f64) -> String {
     if number == 0.0 {
         "0".to_owned()
     } else if number.is_infinite() {
         (if number > 0.0 { "Infinity" } else { "-Infinity" }).to_owned()
     } else {
-        // The shortest digits that are read as this number again.
+        // These are the shortest digits that parse to the same number.
         number.to_string()
     }
 }
 
-/// The number that `text` spells; NaN if it spells none. XPath knows neither exponents nor a plus sign.
+/// Parses `text` as a number. Returns NaN if it is none. XPath has neither exponents nor a plus sign.
 pub(super) fn read_number(text: &str) -> f64 {
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     let unsigned = text.strip_prefix('-').unwrap_or(text);
@@ -66,7 +66,7 @@ impl<'d> Value<'d> {
         })
     }
 
-    /// <https://www.w3.org/TR/1999/REC-xpath-19991116/#booleans>
+    /// Compares two values: <https://www.w3.org/TR/1999/REC-xpath-19991116/#booleans>
     pub(super) fn compare(
         self,
         how: Comparison,
@@ -83,7 +83,7 @@ impl<'d> Value<'d> {
 }
 
 impl Comparison {
-    /// How the right operand compares to the left one.
+    /// Returns the comparison of the right operand to the left one.
     fn swapped(self) -> Self {
         match self {
             Self::Equal | Self::Unequal => self,
@@ -110,7 +110,7 @@ impl Comparison {
     }
 }
 
-/// Neither value is a node-set.
+/// Compares values that are not node-sets.
 fn compare_single<'d>(
     how: Comparison,
     left: Value<'d>,
@@ -128,7 +128,7 @@ fn compare_single<'d>(
     })
 }
 
-/// Whether a node compares so to `other`, which is no node-set.
+/// Returns whether the comparison with `other`, which is no node-set, is true for any node.
 fn compare_set<'d>(
     how: Comparison,
     nodes: &[XNode<'d>],
@@ -159,7 +159,8 @@ fn any<'d>(
     Ok(false)
 }
 
-/// Whether a node of `left` compares so to one of `right`. It looks at each node once and not at each pair.
+/// Returns whether the comparison is true for any pair of nodes of `left` and `right`. It visits each node once and not
+/// each pair.
 fn compare_sets<'d>(
     how: Comparison,
     left: &[XNode<'d>],
@@ -169,7 +170,7 @@ fn compare_sets<'d>(
     let texts = |nodes: &[XNode<'d>]| {
         nodes.iter().map(|node| evaluator.text(node)).collect::<Result<BTreeSet<_>, _>>()
     };
-    // The smallest and the largest number; without numbers, two that compare to none.
+    // The smallest and the largest number. Without numbers, two values that no number compares to.
     let bounds = |nodes: &[XNode<'d>]| {
         nodes.iter().try_fold((f64::NAN, f64::NAN), |(low, high), node| {
             let number = read_number(&evaluator.text(node)?);
@@ -183,7 +184,7 @@ fn compare_sets<'d>(
         }
         Comparison::Unequal => {
             let (left, right) = (texts(left)?, texts(right)?);
-            // Only if both hold one and the same text is no pair unequal.
+            // No pair is unequal only if both sets have one text and it is the same.
             Ok(!left.is_empty() && !right.is_empty() && (left.len() > 1 || left != right))
         }
         Comparison::Less | Comparison::LessOrEqual => {

@@ -1,4 +1,4 @@
-//! The catalogue is whole and can be read.
+//! The catalogue is complete, and all of its rows can be parsed.
 
 mod shown;
 
@@ -27,7 +27,7 @@ const METHOD_NAMES: &str = "
     speechprocessing validateDateTime Pullreport
 ";
 
-/// The tokens that say the same as a field of ours; every other is a flow key of its own name.
+/// The tokens with the same meaning as a field of the gateways. Every other token is a flow key of the same name.
 const FIELDS: [(&str, &str); 6] = [
     ("callid", "$call.cdrId"),
     ("session_id", "$flow.syskey.phononUuid"),
@@ -37,7 +37,7 @@ const FIELDS: [(&str, &str); 6] = [
     ("call_end_time", "$call.endTime"),
 ];
 
-/// The file with all that it says of a token.
+/// The file with all fields of each token.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Strict {
@@ -65,7 +65,7 @@ fn method(name: &str) -> &'static Method {
 }
 
 #[test]
-fn every_token_is_there_and_stands_for_a_variable() {
+fn every_token_exists_and_stands_for_a_variable() {
     let names: Vec<_> = tokens().keys().map(String::as_str).collect();
     assert_eq!(names, sorted(TOKEN_NAMES));
     assert_eq!(names.len(), 77);
@@ -77,7 +77,7 @@ fn every_token_is_there_and_stands_for_a_variable() {
 }
 
 #[test]
-fn the_file_of_tokens_says_all_of_each() {
+fn the_file_of_tokens_has_all_fields_of_each_token() {
     let file: Strict = toml::from_str(TOKENS).unwrap();
     for (name, row) in &file.token {
         let groups = ["call_begin", "call_end", "dni", "location_info"];
@@ -90,7 +90,7 @@ fn the_file_of_tokens_says_all_of_each() {
 }
 
 #[test]
-fn objects_are_nested() {
+fn tokens_for_objects_are_nested() {
     let names: Vec<_> = nested().iter().map(Variable::to_string).collect();
     assert_eq!(names, ["$flow.key.prompt_responses", "$flow.key.tags"]);
 }
@@ -113,11 +113,11 @@ fn a_template_may_use_every_token() {
 }
 
 #[test]
-fn every_method_is_there_once_with_names_that_are_variables_but_for_the_platforms_own() {
+fn every_method_appears_once_and_templates_know_all_names_but_the_platforms_own() {
     let names: Vec<_> = methods().keys().map(String::as_str).collect();
     assert_eq!(names, sorted(METHOD_NAMES));
     let file: MethodFile = toml::from_str(INTERNAL).unwrap();
-    assert_eq!(file.method.len(), names.len(), "none hides another");
+    assert_eq!(file.method.len(), names.len(), "no name is repeated");
     for method in methods().values() {
         assert!(!method.purpose.is_empty(), "{}", method.name);
         assert!(method.response.iter().all(|name| is_known(name)), "{}", method.name);
@@ -128,7 +128,7 @@ fn every_method_is_there_once_with_names_that_are_variables_but_for_the_platform
 }
 
 #[test]
-fn answers_hold_what_is_listed_exactly_or_by_family() {
+fn an_answer_gives_values_to_listed_variables_and_families_only() {
     let outbound = method("createOutbound");
     assert!(outbound.answers("$flow.key.obdReqID"));
     for other in
@@ -147,7 +147,7 @@ fn answers_hold_what_is_listed_exactly_or_by_family() {
 }
 
 #[test]
-fn a_family_is_known_as_its_variables_are() {
+fn a_family_is_known_if_its_variables_are() {
     for name in ["$flow.key.*", "$user.key.*", "$call.*", "$flow.key.a", "$sms.cost.amount"] {
         assert!(is_known(name), "{name}");
     }
@@ -157,7 +157,7 @@ fn a_family_is_known_as_its_variables_are() {
     }
 }
 
-/// A record that holds `value` where `variable` is looked up.
+/// Returns a record with `value` in the place of `variable`.
 fn record_with(variable: &Variable, value: &str) -> serde_json::Value {
     match variable.family() {
         Family::Call => {

@@ -1,9 +1,9 @@
-//! A definition's `response` as TOML 1.0, with an entry for each leaf.
+//! Writes a definition's `response` as TOML 1.0, with an entry for each leaf.
 
 use super::super::mapping::Kind;
 use super::Leaf;
 
-/// Writes `leaves` as the `response` of the last `[[webhook]]` before it, each with its sample as a comment.
+/// Writes `leaves` as the `response` of the preceding `[[webhook]]`, each with its sample as a comment.
 #[must_use]
 pub fn definition(kind: Kind, leaves: &[Leaf]) -> String {
     let kind = match kind {

@@ -14,7 +14,8 @@ pub(super) fn leaves(bytes: &[u8]) -> Result<Vec<Found>, TextFault> {
     Ok(listing.found.into_iter().flatten().collect())
 }
 
-/// Where the walk is, and what it found. What a later member of the same name hides is taken out again.
+/// The position of the walk, and the leaves so far. A later member removes the leaves of an earlier one of the same
+/// name.
 #[derive(Default)]
 struct Listing {
     found: Vec<Option<Found>>,
@@ -23,7 +24,7 @@ struct Listing {
 }
 
 impl Listing {
-    /// The recursion is as deep as the cursor lets the text be.
+    /// Lists the value at the cursor. The cursor's limit of depth bounds the recursion.
     fn value(&mut self, cursor: &mut Cursor<'_>) -> Result<(), TextFault> {
         match cursor.begins() {
             Begins::Object => {

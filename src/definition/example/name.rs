@@ -1,8 +1,8 @@
-//! Names for variables, taken from where a value stands.
+//! Names for variables, made from the path of a value.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A step on the way to a value.
+/// A step on the path to a value.
 #[derive(Clone, Debug)]
 pub(super) enum Part {
     Name(String),
@@ -12,20 +12,21 @@ pub(super) enum Part {
 /// The longest name before a number is added, in characters.
 const NAME_MAX: usize = 64;
 
-/// How many names of the way are taken together before numbers are.
+/// The most names of the path to join before a number is used.
 const NAMES_MAX: usize = 4;
 
-/// Gives names, no two alike.
+/// Creates unique names.
 #[derive(Default)]
 pub(super) struct Namer {
     taken: BTreeSet<String>,
-    /// For each name that was asked for again the number that it was given last.
+    /// For each name that was taken, the last number that was appended to it.
     last: BTreeMap<String, usize>,
 }
 
 impl Namer {
-    /// The last name of `parts` with the index behind it, if there is one; if that is taken, with the name before it, and so
-    /// on; else with a number.
+    /// Returns a name for the value at `parts`: the last name, with the index behind it if there is one.
+    ///
+    /// If that is taken, it adds the name before it, and so on. As a last resort it adds a number.
     pub(super) fn name(&mut self, parts: &[Part]) -> String {
         let names = parts.iter().enumerate().rev();
         let names = names.filter(|(_, part)| matches!(part, Part::Name(_))).map(|(at, _)| at);
@@ -64,7 +65,7 @@ fn join(parts: &[Part]) -> String {
     if name.is_empty() { "value".to_owned() } else { name }
 }
 
-/// What of `spelt` may stand in a name: ASCII only, so that cutting it cuts no character.
+/// Replaces the characters that a name can't contain. The result is ASCII, so that truncation splits no character.
 fn word(spelt: &str) -> String {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };
     let word: String = spelt.chars().map(plain).collect();

@@ -1,4 +1,4 @@
-//! Every leaf is found again by its path, and every definition is TOML.
+//! The path of every leaf finds the leaf, and every definition is valid TOML.
 
 use super::super::mapping::{EntryText, Kind, ResponseMap};
 use super::{Leaf, definition, leaves, sample};
@@ -11,7 +11,7 @@ fn listed(example: &str) -> Vec<[String; 3]> {
     leaves.into_iter().map(|leaf| [leaf.path, leaf.name, leaf.sample]).collect()
 }
 
-/// The example has these leaves: path, name, sample.
+/// Checks that the example has these leaves: path, name, sample.
 fn check(example: &str, expected: &[[&str; 3]]) {
     assert_eq!(listed(example), expected, "{example}");
     find_again(example);
@@ -36,7 +36,7 @@ fn find_again(example: &str) -> Vec<String> {
 }
 
 #[test]
-fn leaves_of_json() {
+fn json_leaves_have_paths_names_and_samples() {
     check(
         r#" {"data":{"reqID":"abc-123","cost":0.10,"none":null,"on":true},
             "items":[{"id":1},{"id":2,"tags":["x"]},{},[]],"phonon-uuid":"u","फ":1} "#,
@@ -72,7 +72,7 @@ fn leaves_of_json() {
 }
 
 #[test]
-fn leaves_of_xml() {
+fn xml_leaves_have_paths_names_and_samples() {
     check(
         "\u{feff}<?xml version='1.0'?><o><id>7</id><i n='1'>a</i><i n='2' xml:lang='en'/><e/><!--c--></o>",
         &[
@@ -108,7 +108,7 @@ fn leaves_of_xml() {
 }
 
 #[test]
-fn samples_are_cut_and_show_nothing_unseen() {
+fn samples_are_truncated_and_show_invisible_characters_as_escapes() {
     let text = |value: &str| sample(&Value::from(value).to_string());
     assert_eq!(text(&"é".repeat(58)), format!("\"{}\"", "é".repeat(58)));
     assert_eq!(text(&"é".repeat(59)), format!("\"{}…", "é".repeat(59)));
@@ -116,7 +116,7 @@ fn samples_are_cut_and_show_nothing_unseen() {
 }
 
 #[test]
-fn a_definition_is_toml_whatever_the_example() {
+fn every_definition_is_valid_toml() {
     let example =
         r#"{"req\"ID":"a\"b","\\":"é\u0000 # \n","x\u007fy\u202e":"\u007f\u2028","n":0.10}"#;
     let (kind, leaves) = leaves(example.as_bytes()).unwrap();
@@ -127,7 +127,7 @@ fn a_definition_is_toml_whatever_the_example() {
     let paths = response(&text)["response"]["map"].as_array().unwrap().clone();
     let paths: Vec<_> = paths.iter().map(|entry| entry["path"].as_str().unwrap()).collect();
     assert_eq!(paths, leaves.iter().map(|leaf| &leaf.path).collect::<Vec<_>>());
-    // It continues the last webhook of a file.
+    // The definition continues the last webhook of a file.
     let whole = format!("[[webhook]]\nname = \"a\"\n[[webhook]]\nname = \"b\"\n{text}");
     assert_eq!(response(&whole)[1]["response"]["type"].as_str(), Some("json"));
     let (kind, leaves) = super::leaves(b"<a b='\"'/>").unwrap();
@@ -136,7 +136,7 @@ fn a_definition_is_toml_whatever_the_example() {
 }
 
 #[test]
-fn faults_say_where() {
+fn faults_of_examples_have_a_position() {
     let fault = |example: &[u8]| leaves(example).unwrap_err().to_string();
     assert_eq!(fault(b"{\n \"a\": x}"), "not JSON (line 2, column 7)");
     assert_eq!(fault(b"<a>\n</b>"), "not XML: the wrong element is closed (line 2, column 1)");
@@ -151,7 +151,7 @@ fn faults_say_where() {
 }
 
 #[test]
-fn an_example_has_bounds() {
+fn an_example_has_limits() {
     let json = |count: usize| format!("[{}0]", "1,".repeat(count - 1));
     let xml = |count: usize| format!("<a>{}</a>", "<b/>".repeat(count));
     for example in [json(10_000), xml(10_000)] {
@@ -160,7 +160,7 @@ fn an_example_has_bounds() {
     for example in [json(10_001), xml(10_001)] {
         assert_eq!(leaves(example.as_bytes()).unwrap_err().problem, "more than 10,000 values");
     }
-    // Also of values that later ones hide.
+    // Values that later ones replace count too.
     let hidden = format!("{{{}\"a\":1}}", "\"a\":1,".repeat(1_000_000));
     assert_eq!(leaves(hidden.as_bytes()).unwrap_err().problem, "more than 10,000 values");
     let long = format!("{{\"{}\":1}}", "x".repeat(4_097));
@@ -171,7 +171,7 @@ fn an_example_has_bounds() {
     assert_eq!(leaves(long.as_bytes()).unwrap_err().problem, problem);
 }
 
-/// The leaves of a tree of JSON, in its order.
+/// Lists the leaves of a JSON tree in its order.
 fn scalars(value: &Value, found: &mut Vec<Value>) {
     match value {
         Value::Null => {}
@@ -204,7 +204,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;").replace('\t', "&#9;")
 }
 
-/// An element, and how many leaves it holds.
+/// Generates an element and the number of its leaves.
 fn xml() -> impl Strategy<Value = (String, usize)> {
     let tag = || prop::sample::select(vec!["a", "b", "é-1", "s:a", "t:a", "s:b"]);
     let attribute = prop::sample::select(vec!["a", "s:a", "t:a", "b", "xml:lang"]);
@@ -227,7 +227,8 @@ fn xml() -> impl Strategy<Value = (String, usize)> {
         },
     );
     leaf.prop_recursive(4, 40, 5, move |inner| {
-        // The first is an element, so that no other is a leaf; texts are kept apart by it.
+        // The first child is an element, so the parent is no leaf. It also separates the text before it from other
+        // text.
         let rest = prop::collection::vec(prop_oneof![3 => inner.clone(), 1 => inert.clone()], 0..5);
         (tag(), attributes.clone(), text.clone(), inner, rest).prop_map(
             move |(tag, attributes, (text, _), first, rest)| {
@@ -253,7 +254,7 @@ proptest! {
     fn every_leaf_of_random_xml_is_found_again((inner, count) in xml()) {
         let example = format!("<r xmlns:s='urn:s' xmlns:t='urn:t'>{inner}</r>");
         prop_assert_eq!(find_again(&example).len(), count, "{}", example);
-        // All different: each path finds its leaf and no other.
+        // All paths differ, and each finds its leaf and no other.
         let (kind, leaves) = leaves(example.as_bytes()).unwrap();
         prop_assert_eq!(kind, Kind::Xml);
         let paths: BTreeSet<_> = leaves.iter().map(|leaf| &leaf.path).collect();
@@ -267,7 +268,7 @@ proptest! {
     }
 
     #[test]
-    fn random_definitions_are_toml(
+    fn random_definitions_are_valid_toml(
         path in "[\u{0}-\u{9f}\u{200b}-\u{2069}\u{10000}]{0,9}",
         value in "[\u{0}-\u{9f}\u{200b}-\u{2069}\u{10000}]{0,9}",
     ) {

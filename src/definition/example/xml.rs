@@ -12,12 +12,12 @@ pub(super) fn leaves(bytes: &[u8]) -> Result<Vec<Found>, TextFault> {
     let mut listing = Listing::default();
     match listing.children(document.root()) {
         Ok(()) => Ok(listing.found),
-        // The tree does not know where in the text it stands.
+        // The tree has no positions in the text.
         Err(problem) => Err(TextFault { line: 1, column: 1, problem }),
     }
 }
 
-/// Where the walk is, and what it found.
+/// The position of the walk, and the leaves so far.
 #[derive(Default)]
 struct Listing {
     found: Vec<Found>,
@@ -25,10 +25,11 @@ struct Listing {
     parts: Vec<Part>,
 }
 
-/// How often each node test is met among the children of an element, or its attributes.
+/// How often each node test matches among an element's children or attributes.
 type Counts<'d> = BTreeMap<Test<'d>, usize>;
 
-/// What finds a node by its name. Namespaces are told by local names, as the definition declares no prefix for them.
+/// A test that finds a node by its name. A name in a namespace is found by its local name, since the definition
+/// declares no prefix for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Test<'d> {
     Plain(&'d str),
@@ -51,7 +52,7 @@ impl<'d> Test<'d> {
 }
 
 impl Listing {
-    /// The recursion is as deep as elements may be nested.
+    /// Lists the children of `parent`. The limit of nested elements bounds the recursion.
     fn children(&mut self, parent: Node<'_, '_>) -> Result<(), &'static str> {
         let mut all = Counts::new();
         for child in parent.children() {
@@ -118,7 +119,7 @@ impl Listing {
         Ok(())
     }
 
-    /// Appends what finds the node that `before` counted last, among all that `all` counts.
+    /// Appends the step to the node that `before` counted last. `all` says whether the step needs a position.
     fn push_test(&mut self, test: Test<'_>, all: &Counts<'_>, before: &Counts<'_>) {
         match test {
             Test::Plain(name) => self.path.push_str(name),
@@ -146,7 +147,7 @@ impl Listing {
 
 const XML_NAMESPACE: &str = "http://www.w3.org/XML/1998/namespace";
 
-/// Counts `node` for each test that it passes, and returns the test to find it by.
+/// Counts `node` for each test that matches it. Returns the test by which to find it.
 fn counted<'d>(node: Node<'d, '_>, counts: &mut Counts<'d>) -> Option<Test<'d>> {
     let test = if node.is_element() {
         let name = node.tag_name();
@@ -163,7 +164,7 @@ fn counted<'d>(node: Node<'d, '_>, counts: &mut Counts<'d>) -> Option<Test<'d>> 
     Some(test)
 }
 
-/// Whether `text` is only what XML counts as white space.
+/// Returns whether `text` contains only XML's white space.
 fn is_blank(text: &str) -> bool {
     text.trim_matches([' ', '\t', '\r', '\n']).is_empty()
 }

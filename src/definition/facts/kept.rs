@@ -1,4 +1,4 @@
-//! The values that a rendering used, as one JSON object.
+//! The values that a rendering used, stored as one JSON object.
 
 use super::node::compact;
 use crate::definition::template::{Values, Variable};
@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Appends the values of `variables` to `out`, as a JSON object by their spelling, so that what is rendered of them again later
-/// is the same. Those without a value are left out, and one that comes again is written once.
+/// Appends the values of `variables` to `out`, as a JSON object by their spelling, so that a later rendering gives the
+/// same result. Variables without a value are left out, and repeated ones are written once.
 pub fn write_values<'v>(
     variables: impl IntoIterator<Item = &'v Variable>,
     values: &dyn Values,
@@ -27,15 +27,16 @@ pub fn write_values<'v>(
     object.close();
 }
 
-/// Values that [`write_values`] kept, read back.
+/// Values that [`write_values`] stored.
 pub struct Kept<'a> {
     values: BTreeMap<String, &'a RawValue>,
 }
 
 impl<'a> Kept<'a> {
-    /// Reads `json`. Anything else than an object holds no values.
+    /// Parses `json`. If it is not an object, there are no values.
     ///
-    /// There is no limit of depth: each value kept to its own when it came, and the object around them must not count.
+    /// No limit of depth applies here: each value was within the limit when it arrived, and the object around it must
+    /// not count.
     #[must_use]
     pub fn read(json: &'a [u8]) -> Self {
         Self { values: serde_json::from_slice(json).unwrap_or_default() }

@@ -1,4 +1,4 @@
-//! A value in a JSON text, taken apart only as far as something in it is asked for, and only once.
+//! A value in a JSON text. Its members are parsed once, and only if they are needed.
 
 use crate::json::TextFault;
 use crate::json::walk::{self, Cursor};
@@ -6,31 +6,31 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
-/// A value where it stands in a text that is JSON.
+/// A value in a valid JSON text.
 pub(super) struct Node<'t> {
     text: &'t str,
     members: OnceCell<BTreeMap<Cow<'t, str>, Node<'t>>>,
 }
 
 impl<'t> Node<'t> {
-    /// The value that `json` is; `None` when that is no JSON, or is nested deeper than what we take from anyone.
+    /// Reads `json`. Returns `None` if it is not JSON or is nested deeper than the limit.
     pub(super) fn read(json: &'t [u8]) -> Option<Self> {
         let text = walk::check(json).ok()?.trim_ascii();
         Cursor::new(text).skip_value().ok()?;
         Some(Self::new(text))
     }
 
-    /// The value that `text` is, which is part of a text that was read.
+    /// Creates the value for `text`, a part of a text that was checked.
     const fn new(text: &'t str) -> Self {
         Self { text, members: OnceCell::new() }
     }
 
-    /// As it is spelt, white space and all.
+    /// Returns the text as it is spelt, with its white space.
     pub(super) const fn text(&self) -> &'t str {
         self.text
     }
 
-    /// As it is spelt, unless it is `null`, which says that there is no value.
+    /// Returns the text as it is spelt, unless it is `null`, which counts as missing.
     pub(super) fn present(&self) -> Option<&'t str> {
         Some(self.text).filter(|text| *text != "null")
     }
@@ -43,17 +43,17 @@ impl<'t> Node<'t> {
         self.text.starts_with('[')
     }
 
-    /// The member `name`, unless it is `null`. Anything else than an object has none.
+    /// Returns the member `name`, unless it is `null`. Only an object has members.
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
         self.members().get(name).filter(|member| member.present().is_some())
     }
 
-    /// What the names in `path`, joined by dots, lead to, from object to object.
+    /// Follows the names in `path`, separated by dots, from object to object.
     pub(super) fn walk(&self, path: &str) -> Option<&Self> {
         path.split('.').try_fold(self, |node, name| node.get(name))
     }
 
-    /// Anything else than an array has none.
+    /// Returns the items. Only an array has items.
     pub(super) fn items(&self) -> Vec<Self> {
         let mut items = Vec::new();
         if self.is_array() {
@@ -62,7 +62,7 @@ impl<'t> Node<'t> {
                 items.push(value(cursor)?);
                 Ok(())
             });
-            // The depth is all that could be wrong, and was found right when the text was read.
+            // Only the depth could be wrong, and it was checked when the text was read.
             walked.unwrap_or_default();
         }
         items
@@ -75,11 +75,11 @@ impl<'t> Node<'t> {
                 let mut cursor = Cursor::new(self.text);
                 let walked: Result<(), TextFault> = cursor.object(|cursor, name| {
                     let value = value(cursor)?;
-                    // A name with half a surrogate pair is none that anyone could ask for.
+                    // No path can ask for a name with half a surrogate pair.
                     members.extend(walk::decode(name).map(|name| (name, value)));
                     Ok(())
                 });
-                // As above.
+                // As in `items`, only the depth could be wrong.
                 walked.unwrap_or_default();
             }
             members
@@ -87,18 +87,18 @@ impl<'t> Node<'t> {
     }
 }
 
-/// The value at the cursor, which moves behind it.
+/// Returns the value at the cursor and moves the cursor behind it.
 fn value<'t>(cursor: &mut Cursor<'t>) -> Result<Node<'t>, TextFault> {
     let start = cursor.at();
     cursor.skip_value()?;
     Ok(Node::new(cursor.since(start)))
 }
 
-/// `json`, a valid JSON text, without the white space between its tokens: within a string, where a template may put it, a line
-/// break would be none of JSON's characters.
+/// Removes the white space between the tokens of `json`, a valid JSON text. A template may put the text into a string,
+/// and JSON allows no line break there.
 pub(super) fn compact(json: &str) -> Cow<'_, str> {
     let mut out = String::new();
-    // What stands from here on is not copied yet.
+    // The text from this offset on is not copied yet.
     let mut run = 0;
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in json.bytes().enumerate() {

@@ -1,4 +1,4 @@
-//! What each variable finds, and that no input does harm.
+//! The value that each variable finds. No input causes a panic.
 
 mod properties;
 
@@ -18,7 +18,7 @@ fn got(values: &dyn Values, spelt: &str) -> Option<String> {
     values.get(&variable(spelt)).map(String::from)
 }
 
-/// Of a record and what was mapped, each variable has the value beside it; an empty one is none.
+/// Checks the value of each variable in a record and mapped values. An empty value means none.
 #[track_caller]
 fn check(record: &str, mapped: &[(&str, &str)], expected: &[(&str, &str)]) {
     let nested = BTreeSet::new();
@@ -29,7 +29,7 @@ fn check(record: &str, mapped: &[(&str, &str)], expected: &[(&str, &str)]) {
 }
 
 #[test]
-fn the_samples_answer_by_field() {
+fn each_variable_finds_its_field_in_the_samples() {
     let (reports, nested) = ([Bytes::from_static(REPORT.as_bytes())], BTreeSet::new());
     let facts = Facts::new(Some(FLOW.as_bytes()), &reports, &[], &nested);
     for (spelt, value) in [
@@ -55,7 +55,7 @@ fn the_samples_answer_by_field() {
 }
 
 #[test]
-fn the_last_mapped_value_stands_before_the_first_key() {
+fn the_last_mapped_value_replaces_the_first_key() {
     let record = r#"{"keys":[{"name":"$flow.key.a","value":1},{"name":"$flow.key.a","value":2},
         {"name":"$user.key.a","value":3},{"name":"$flow.key.b","value":4}],"c":5}"#;
     let mapped = [("$flow.key.a", "6"), ("$flow.key.a", "7"), ("$user.key.c", " \"8\" ")];
@@ -71,7 +71,7 @@ fn the_last_mapped_value_stands_before_the_first_key() {
             ("$user.key.c", "\"8\""),
         ],
     );
-    // What is no value is passed over.
+    // Mapped text without a value is ignored.
     check(
         record,
         &[("$flow.key.a", "6"), ("$flow.key.a", "null"), ("$flow.key.a", "{")],
@@ -87,7 +87,7 @@ fn mapped_values_need_no_record() {
     for record in [None, Some(&b"{"[..]), Some(b"null"), Some(b"[]"), Some(b"\xff"), Some(b"")] {
         let facts = Facts::new(record, &[], &mapped, &nested);
         assert_eq!(got(&facts, "$flow.key.a").unwrap(), "1");
-        // An answer gives values to keys, not to what the gateways say.
+        // Answers give values to keys, not to fields of the gateways' records.
         for spelt in ["$flow.key.b", "$flow.syskey.b", "$call.b", "$sms.c"] {
             assert_eq!(got(&facts, spelt), None, "{spelt}");
         }
@@ -105,7 +105,7 @@ fn a_system_key_is_mapped_or_a_key_or_a_field_of_the_record() {
 }
 
 #[test]
-fn keys_of_another_shape_are_passed_over() {
+fn keys_of_another_shape_are_ignored() {
     for keys in [
         r#"[null,1,"x",[],{},{"name":"$flow.key.a"},{"value":1},{"name":7,"value":1},{"name":"$flow.key.a","value":null},
             {"name":["$flow.key.a"],"value":1},{"name":"\ud800","value":1},{"value":"it","name":"$flow.key.a"}]"#,
@@ -122,7 +122,7 @@ fn keys_of_another_shape_are_passed_over() {
 }
 
 #[test]
-fn the_customers_leg_is_asked_then_the_first_then_the_record() {
+fn call_fields_come_from_the_customers_leg_then_the_first_leg_then_the_record() {
     let record = r#"{"callDetails":[null,{"calleeType":"AGENT","a":1,"b":1,"c":{"d":1}},
         {"calleeType":"VISIT\u004fR","a":2,"b":null,"c":{"e":{"f":2}}},{"calleeType":"VISITOR","g":3}],"a":4,"h":4,"g":4}"#;
     check(
@@ -146,7 +146,7 @@ fn the_customers_leg_is_asked_then_the_first_then_the_record() {
     for legs in ["[]", "{}", "null", "7", r#""x""#, "[1,[]]", r#"[{}]"#] {
         check(&format!("{{\"callDetails\":{legs},\"a\":3}}"), &[], &[("$call.a", "3")]);
     }
-    // A record of a call that begins has no legs, or only one.
+    // The record of a call that begins has no legs, or one.
     check(r#"{"calleeNumber":"1","phononUuid":"u"}"#, &[], &[("$call.calleeNumber", "\"1\"")]);
 }
 
@@ -173,7 +173,7 @@ fn only_the_first_report_is_read() {
 }
 
 #[test]
-fn values_are_passed_on_as_they_are_spelt_but_for_white_space_between_tokens() {
+fn values_keep_their_spelling_without_white_space_between_tokens() {
     let spelt =
         r#"{ "n" : [0.10, 1234567890123456789, -1E+02 ], "s":"\u0041\/\" \\ \ud800",	"e" : {} }"#;
     let compact = r#"{"n":[0.10,1234567890123456789,-1E+02],"s":"\u0041\/\" \\ \ud800","e":{}}"#;
@@ -188,7 +188,7 @@ fn values_are_passed_on_as_they_are_spelt_but_for_white_space_between_tokens() {
 }
 
 #[test]
-fn a_string_that_spells_an_object_or_an_array_stands_as_that_where_it_is_nested() {
+fn the_object_or_array_in_a_string_is_the_value_of_a_nested_variable() {
     let record = r#"{"keys":[
         {"name":"$flow.key.object","value":" {\"a\" : \"\\u0041 \\\" b\", \"n\": 0.10} "},
         {"name":"$flow.key.array","value":"[1, [2]]"},
@@ -219,7 +219,7 @@ fn a_string_that_spells_an_object_or_an_array_stands_as_that_where_it_is_nested(
 }
 
 #[test]
-fn what_is_nested_too_deep_is_no_value() {
+fn text_that_is_nested_too_deep_gives_no_value() {
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     let record = |levels| format!("{{\"a\":{},\"b\":1}}", deep(levels));
     check(&record(127), &[], &[("$call.a", &deep(127)), ("$call.b", "1")]);
@@ -236,7 +236,7 @@ fn what_is_nested_too_deep_is_no_value() {
 }
 
 #[test]
-fn nothing_is_read_before_it_is_needed_nor_twice() {
+fn each_part_is_parsed_once_and_only_if_it_is_needed() {
     let (reports, nested) = ([Bytes::from_static(REPORT.as_bytes())], BTreeSet::new());
     let facts = Facts::new(Some(FLOW.as_bytes()), &reports, &[("$flow.key.m", "1")], &nested);
     let read = || {
@@ -257,7 +257,7 @@ fn nothing_is_read_before_it_is_needed_nor_twice() {
 }
 
 #[test]
-fn templates_render_of_facts_and_again_of_what_was_kept() {
+fn kept_values_render_the_same_text_as_the_facts() {
     let (reports, nested) =
         ([Bytes::from_static(REPORT.as_bytes())], BTreeSet::from([variable("$flow.key.tags")]));
     let mapped = [("$flow.key.tags", r#""{\"Region\": \"south\"}""#)];
@@ -289,7 +289,7 @@ fn templates_render_of_facts_and_again_of_what_was_kept() {
 }
 
 #[test]
-fn values_are_kept_by_their_spelling_each_once() {
+fn each_value_is_kept_once_by_its_spelling() {
     let nested = BTreeSet::new();
     let facts = Facts::new(
         Some(br#"{"a":{"b": [1]},"c":"\u0041"}"#),
@@ -308,7 +308,7 @@ fn values_are_kept_by_their_spelling_each_once() {
 }
 
 #[test]
-fn what_was_kept_is_read_whatever_else_is_there() {
+fn kept_values_are_read_and_broken_text_gives_none() {
     let kept = Kept::read(
         br#" { "$call.a" : [ 1 ] , "\u0024sms.b":"x", "$call.a":{ }, "$call.n":null, "other":1 } "#,
     );
@@ -329,7 +329,7 @@ fn what_was_kept_is_read_whatever_else_is_there() {
 }
 
 #[test]
-fn a_value_that_was_just_not_too_deep_can_be_kept() {
+fn a_value_of_the_greatest_depth_can_be_kept() {
     let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
     let (mapped, nested) = ([("$flow.key.a", deep.as_str())], BTreeSet::new());
     let mut out = Vec::new();

@@ -1,18 +1,18 @@
-//! What can be wrong with an answer when it comes.
+//! The faults of an answer.
 
 use crate::json::TextFault;
 use thiserror::Error;
 
-/// Why an answer was not mapped.
+/// The reason why an answer was not mapped.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MapFault {
     /// The answer is not of its type (`INVALID_RESPONSE`).
     #[error("the answer cannot be read: {detail}")]
     Unreadable {
-        /// What is wrong, and where. It quotes nothing of the answer.
+        /// The fault and its place. It quotes nothing of the answer.
         detail: String,
     },
-    /// A mandatory entry is not there (`INVALID_RESPONSE_MAP`).
+    /// A mandatory entry is missing (`INVALID_RESPONSE_MAP`).
     #[error("entry {entry} of the map is mandatory, and the answer has nothing at {path}")]
     Missing {
         /// The index of the entry, from 0.
@@ -26,7 +26,7 @@ pub enum MapFault {
         /// The index of the entry, from 0.
         entry: usize,
     },
-    /// The XPaths, up to this one, take more work on this answer than an answer is worth (`INVALID_RESPONSE_MAP`).
+    /// The XPaths up to this one exceed the limit of work on one answer (`INVALID_RESPONSE_MAP`).
     #[error("entry {entry} of the map takes too many steps on this answer")]
     TooCostly {
         /// The index of the entry, from 0.

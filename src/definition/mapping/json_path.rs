@@ -3,10 +3,11 @@
 use crate::json::{self, DEPTH_MAX, Escaped};
 use crate::xpath::PathFault;
 
-/// Where a value stands in a JSON text: names of members and indexes of items, from the outermost in.
+/// The path of a value in a JSON text: names of members and indexes of items, from the outermost inwards.
 ///
-/// A name without quotes is any run of characters but white space and `. [ ] ( ) " ' * ? , / \`; any other name stands as
-/// `["name"]` or `['name']`, with JSON's escapes. A leading `$` or `$.` is allowed and means nothing; `$` alone is the whole text.
+/// A name without quotes may contain any character except white space and `. [ ] ( ) " ' * ? , / \`. Any other name is
+/// written `["name"]` or `['name']`, with JSON's escapes. A leading `$` or `$.` is allowed and has no effect; `$` alone
+/// is the whole text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonPath {
     steps: Vec<Step>,
@@ -23,7 +24,7 @@ impl JsonPath {
     ///
     /// # Errors
     ///
-    /// Says where `spelt` is no such path, and how to write it.
+    /// `spelt` is not such a path. The error says where, and how to write it.
     pub fn parse(spelt: &str) -> Result<Self, PathFault> {
         PathFault::check_length(spelt)?;
         let mut parser = Parser { text: spelt.chars().collect(), at: 0 };
@@ -44,10 +45,10 @@ impl JsonPath {
     }
 }
 
-/// Appends the member `name` to `path`, in quotes if need be.
+/// Appends the member `name` to `path`, in quotes if necessary.
 pub(crate) fn push_member(path: &mut String, name: &str) {
     let unusual = |letter: char| is_special(letter) || letter.is_control();
-    // At the beginning a dollar sign means something else.
+    // A dollar sign at the beginning of a path has another meaning.
     let quoted =
         name.is_empty() || name.chars().any(unusual) || path.is_empty() && name.starts_with('$');
     if !quoted {
@@ -86,27 +87,23 @@ impl Parser {
         self.text.get(self.at).copied()
     }
 
-    fn fault<T>(
-        &self,
-        problem: impl Into<String>,
-        mend: impl Into<String>,
-    ) -> Result<T, PathFault> {
-        Err(PathFault::new(self.at + 1, problem, mend))
+    fn fault<T>(&self, problem: impl Into<String>, fix: impl Into<String>) -> Result<T, PathFault> {
+        Err(PathFault::new(self.at + 1, problem, fix))
     }
 
-    /// What stands before the first step.
+    /// Parses the text before the first step.
     fn start(&mut self) -> Result<(), PathFault> {
         let text: String = self.text.iter().collect();
         if text.is_empty() {
             return self.fault("the path is empty", "write `$` for the whole answer");
         }
         if text.starts_with('/') {
-            let mend = "write `data.id` rather than `/data/id`, or set type = \"xml\"";
-            return self.fault("this begins as an XPath does, but the type is json", mend);
+            let fix = "write `data.id` rather than `/data/id`, or set type = \"xml\"";
+            return self.fault("this begins as an XPath does, but the type is json", fix);
         }
         if ["$flow.", "$user.", "$call.", "$sms."].iter().any(|group| text.starts_with(group)) {
-            let mend = "the variable belongs into `save_in`; write here where in the answer the value stands";
-            return self.fault("this is a variable, not a place in the answer", mend);
+            let fix = "the variable belongs into `save_in`; write here where in the answer the value stands";
+            return self.fault("this is a variable, not a place in the answer", fix);
         }
         if self.peek() == Some('$') && matches!(self.text.get(1), None | Some('.' | '[')) {
             self.at = 1;
@@ -141,8 +138,8 @@ impl Parser {
             self.at += 1;
         }
         if let Some('(' | ')' | '"' | '\'' | '?' | ',' | '/' | '\\' | ' ') = self.peek() {
-            let mend = "put the name into brackets and quotes: `[\"the name\"]`";
-            return self.fault("a name with such a character needs quotes", mend);
+            let fix = "put the name into brackets and quotes: `[\"the name\"]`";
+            return self.fault("a name with such a character needs quotes", fix);
         }
         match self.peek() {
             Some('*') => self.wildcard(),
@@ -166,7 +163,7 @@ impl Parser {
         )
     }
 
-    /// What stands behind an opening bracket.
+    /// Parses the text behind an opening bracket.
     fn bracket(&mut self) -> Result<Step, PathFault> {
         let step = match self.peek() {
             Some(quote @ ('"' | '\'')) => {
@@ -225,7 +222,7 @@ impl Parser {
         Ok(index)
     }
 
-    /// The rest of a quoted name.
+    /// Parses the rest of a quoted name.
     fn quoted(&mut self, quote: char) -> Result<String, PathFault> {
         let open = self.at - 1;
         let mut name = String::new();
@@ -249,7 +246,7 @@ impl Parser {
             self.at += 1;
             return Ok('\'');
         }
-        // No escape is longer, and all its characters are single bytes.
+        // No escape is longer than 11 characters, and all its characters are single bytes.
         let ahead: String = self.text.iter().skip(self.at).take(11).collect();
         let Some((Escaped::Character(letter), length)) = json::read_escape(ahead.as_bytes()) else {
             return self.fault("this is no escape that JSON knows", "write `\\\\` for a backslash");

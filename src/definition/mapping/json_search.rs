@@ -1,11 +1,11 @@
-//! All paths of a map, looked for in one walk over the answer.
+//! Finds all paths of a map in one walk over the answer.
 
 use super::json_path::{JsonPath, Step};
 use crate::json::TextFault;
 use crate::json::walk::{self, Begins, Cursor};
 use std::collections::BTreeMap;
 
-/// The paths as one tree: paths that begin alike share the nodes of that beginning.
+/// The paths as a tree. Paths with a common beginning share its nodes.
 #[derive(Debug)]
 pub(super) struct Search {
     nodes: Vec<Node>,
@@ -13,7 +13,7 @@ pub(super) struct Search {
     ends: Vec<usize>,
 }
 
-/// A place that a path leads to or through, with the nodes below it. The first node is the whole text.
+/// A step of one or more paths, with the nodes below it. The first node is the whole text.
 #[derive(Debug, Default)]
 struct Node {
     members: BTreeMap<String, usize>,
@@ -30,7 +30,7 @@ impl Search {
         search
     }
 
-    /// The node that `step` leads to, which is made if need be.
+    /// Returns the node to which `step` leads, and creates it if necessary.
     fn follow(&mut self, node: usize, step: &Step) -> usize {
         let new = self.nodes.len();
         let Some(node) = self.nodes.get_mut(node) else { return node };
@@ -44,7 +44,8 @@ impl Search {
         next
     }
 
-    /// What each path finds in `text`, which [`walk::check`] returned. Of members with the same name the last counts.
+    /// Returns the value that each path finds in `text`, which [`walk::check`] returned. Of members with the same name
+    /// the last one counts.
     pub(super) fn find<'t>(&self, text: &'t str) -> Result<Vec<Option<&'t str>>, TextFault> {
         let mut places = vec![Place::default(); self.nodes.len()];
         self.value(0, &mut Cursor::new(text), &mut places)?;
@@ -52,7 +53,8 @@ impl Search {
         Ok(self.ends.iter().map(value).collect())
     }
 
-    /// Looks for what is at and below `node` in the value at the cursor. The recursion is as deep as the longest path.
+    /// Finds the values of `node` and the nodes below it in the value at the cursor. The longest path bounds the
+    /// recursion.
     fn value<'t>(
         &self,
         node: usize,
@@ -88,15 +90,15 @@ impl Search {
     }
 }
 
-/// What was found at a node.
+/// The value found for a node.
 #[derive(Clone, Debug, Default)]
 struct Place<'t> {
     value: Option<&'t str>,
-    /// The nodes right below, as often as they were found.
+    /// The nodes directly below that were visited, one entry per visit.
     visited: Vec<usize>,
 }
 
-/// Forgets what was found below a node, in a member of the same name that came before. It takes as long as finding that took.
+/// Removes the values found below a node in an earlier member of the same name. It takes as long as finding them took.
 fn forget_below(node: usize, places: &mut [Place<'_>]) {
     let mut open = vec![node];
     while let Some(place) = open.pop().and_then(|node| places.get_mut(node)) {

@@ -1,4 +1,4 @@
-//! What a map finds in an answer, by kind of answer.
+//! The values that a map finds in an answer, by kind of answer.
 
 mod hostile;
 mod json;
@@ -12,7 +12,7 @@ fn map(kind: Kind, paths: &[&str]) -> ResponseMap {
     ResponseMap::parse(kind, &entries, &[("s", "urn:s")]).unwrap()
 }
 
-/// What the paths find, or why they find nothing: a missing value is `None`.
+/// Returns the values of the paths (`None` if one is missing), or the fault.
 fn find(
     kind: Kind,
     answer: impl AsRef<[u8]>,
@@ -25,7 +25,7 @@ fn find(
     Ok(values)
 }
 
-/// What one path finds.
+/// Returns the value of one path.
 fn find_one(kind: Kind, answer: impl AsRef<[u8]>, path: &str) -> Option<String> {
     find(kind, answer, &[path]).unwrap().remove(0)
 }
@@ -35,7 +35,7 @@ fn path_fault(kind: Kind, path: &str) -> PathFault {
     ResponseMap::parse(kind, &entries, &[("s", "urn:s")]).unwrap_err().remove(0).fault
 }
 
-/// Why an answer cannot be read, which does not depend on what is mapped.
+/// Returns the reason why an answer cannot be read. It does not depend on the map.
 fn unreadable(kind: Kind, answer: impl AsRef<[u8]>) -> String {
     let path = if kind == Kind::Json { "a" } else { "/a" };
     let [nothing, something] = [&[][..], &[path]].map(|paths| find(kind, answer.as_ref(), paths));
@@ -47,7 +47,7 @@ fn unreadable(kind: Kind, answer: impl AsRef<[u8]>) -> String {
 }
 
 #[test]
-fn a_mandatory_entry_that_is_not_there_is_a_fault_and_an_optional_one_is_left_out() {
+fn a_missing_mandatory_entry_is_a_fault_and_a_missing_optional_one_is_left_out() {
     for (kind, answer, paths) in
         [(Kind::Json, r#"{"a":1}"#, ["a", "b"]), (Kind::Xml, "<a>1</a>", ["/a", "/b"])]
     {
@@ -77,7 +77,7 @@ fn every_faulty_path_is_reported() {
 }
 
 #[test]
-fn a_map_has_so_many_entries_and_no_more() {
+fn a_map_has_a_limit_of_entries() {
     let entries = vec![EntryText { path: "a", mandatory: false }; ENTRIES_MAX + 1];
     assert!(ResponseMap::parse(Kind::Json, &entries[1..], &[]).is_ok());
     let faults = ResponseMap::parse(Kind::Json, &entries, &[]).unwrap_err();
@@ -85,8 +85,8 @@ fn a_map_has_so_many_entries_and_no_more() {
 }
 
 #[test]
-fn a_value_that_is_too_long_is_a_fault_and_not_cut() {
-    // With its quotes it has exactly as many bytes as it may have; the letters have two.
+fn a_value_that_is_too_long_is_a_fault_and_not_truncated() {
+    // With its quotes the value has exactly the maximum of bytes; each letter has two.
     let fits = "é".repeat(super::VALUE_MAX / 2 - 1);
     for (kind, before, after, path) in
         [(Kind::Json, "{\"a\":\"", "\"}", "a"), (Kind::Xml, "<a>", "</a>", "/a")]

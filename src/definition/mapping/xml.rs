@@ -1,26 +1,26 @@
-//! Reading XML that someone else wrote. roxmltree parses it; what is here keeps from it what would take it too long or too
-//! much memory, and says which encoding the text is in.
+//! Reads XML from outside. roxmltree parses it; this module refuses documents that would take the parser too much time
+//! or memory, and decodes the text.
 
 use crate::json::{DEPTH_MAX, TextFault};
 use roxmltree::{Document, Error, ParsingOptions};
 use std::borrow::Cow;
 
-/// How many nodes (elements, texts, comments, processing instructions) a document may have: about 7 MB of tree.
+/// The most nodes (elements, texts, comments, processing instructions) of a document: about 7 MB of tree.
 const NODES_MAX: u32 = 100_000;
 
-/// How many `<` a document may hold: two per element. The parser reserves memory by that number before it parses.
+/// The most `<` in a document; an element has two. The parser reserves memory for this number before it parses.
 const TAGS_MAX: usize = 200_000;
 
-/// How many `=` a document may hold, in texts too. The parser reserves memory by that number before it parses.
+/// The most `=` in a document, including its texts. The parser reserves memory for this number before it parses.
 const EQUALS_MAX: usize = 1_000_000;
 
-/// How many attributes an element may have. The parser compares each with each.
+/// The most attributes of an element. The parser compares each with each.
 const ATTRIBUTES_MAX: usize = 256;
 
-/// How many namespace declarations may be in scope at an element. The parser copies them for each element that has some.
+/// The most namespace declarations in scope at an element. The parser copies them for each element that declares some.
 const NAMESPACES_MAX: usize = 64;
 
-/// The text of `bytes`, without a byte order mark: UTF-8, or ISO-8859-1 if the XML declaration says so.
+/// Returns the text of `bytes` without a byte order mark: UTF-8, or ISO-8859-1 if the XML declaration says so.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, TextFault> {
     let fault = |at, problem| Err(TextFault::at(bytes, at, problem));
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
@@ -35,7 +35,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, TextFault> {
             Ok(text) => Ok(Cow::Borrowed(text)),
             Err(error) => fault(bytes.len() - rest.len() + error.valid_up_to(), "not UTF-8"),
         },
-        // Its 256 characters are Unicode's first.
+        // ISO-8859-1's 256 characters are the first 256 of Unicode.
         Encoding::Latin1 => Ok(rest.iter().copied().map(char::from).collect()),
         Encoding::Other => {
             fault(0, "declares an encoding that is not read: only UTF-8 and ISO-8859-1 are")
@@ -43,7 +43,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, TextFault> {
     }
 }
 
-/// Parses `text`. Documents with a document type declaration are refused, so that there are no entities to expand or to fetch.
+/// Parses `text`. Refuses a document type declaration, so that there are no entities to expand or fetch.
 pub(crate) fn parse(text: &str) -> Result<Document<'_>, TextFault> {
     Scan::new(text).check()?;
     let options =
@@ -51,7 +51,7 @@ pub(crate) fn parse(text: &str) -> Result<Document<'_>, TextFault> {
     Document::parse_with_options(text, options).map_err(|error| fault(text, &error))
 }
 
-/// The parser's error in words that quote none of the names in the text.
+/// Describes the parser's error without quoting names from the text.
 fn fault(text: &str, error: &Error) -> TextFault {
     let end = |problem| TextFault::at(text.as_bytes(), text.len(), problem);
     let problem = if matches!(error, Error::DtdDetected) {
@@ -85,7 +85,7 @@ enum Encoding {
     Other,
 }
 
-/// What the XML declaration at the beginning of `bytes` says; without one it is UTF-8.
+/// Returns the encoding in the XML declaration at the beginning of `bytes`, or UTF-8 if there is none.
 fn declared_encoding(bytes: &[u8]) -> Encoding {
     let declared = || {
         let declaration = bytes.strip_prefix(b"<?xml")?;
@@ -107,12 +107,12 @@ fn declared_encoding(bytes: &[u8]) -> Encoding {
     }
 }
 
-/// One pass over the tags of a text, before it is parsed. It need not tell whether the text is XML: up to the place where it
-/// is not, where the parser stops, both see the same tags.
+/// One pass over the tags of a text before it is parsed. It does not check whether the text is XML: scan and parser see
+/// the same tags up to the first fault, where the parser stops.
 struct Scan<'t> {
     text: &'t str,
     at: usize,
-    /// For each open element the number of namespace declarations in scope.
+    /// The number of namespace declarations in scope, for each open element.
     open: Vec<usize>,
 }
 
@@ -136,7 +136,7 @@ impl<'t> Scan<'t> {
             } else if rest.starts_with("<?") {
                 self.skip_behind("?>");
             } else if rest.starts_with("<!") {
-                // A DOCTYPE, or no XML. The parser stops here in either case.
+                // This is a DOCTYPE, or not XML. The parser stops here in either case.
                 return Ok(());
             } else if rest.starts_with("</") {
                 self.open.pop();
@@ -184,7 +184,7 @@ impl<'t> Scan<'t> {
                     namespaces += usize::from(declares);
                 }
                 (None, b'>') => break,
-                // Space may stand between a name and its equals sign.
+                // White space may stand between a name and its equals sign.
                 (None, _) if between => (name, between) = (at, false),
                 (None, _) => {}
             }

@@ -1,4 +1,4 @@
-//! Templates of bodies, in whatever language: a kind of body is a variant of [`Language`] here, and a module that compiles it.
+//! Templates of bodies. Each kind of body has a variant of [`Language`] here, and a module that compiles it.
 
 mod form;
 mod json;
@@ -9,7 +9,7 @@ use super::uses::{Filled, Uses};
 use super::{Fault, Missing, Tokens, Use, Values, Variable};
 use std::fmt::Debug;
 
-/// What the text of a body is written in.
+/// The language of a body's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// JSON (RFC 8259).
@@ -21,7 +21,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// The content type of its bodies.
+    /// Returns the content type of bodies in this language.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -31,7 +31,7 @@ impl Language {
         }
     }
 
-    /// The compiler of its templates.
+    /// Returns the compiler of templates in this language.
     const fn compiler(self) -> Compile {
         match self {
             Self::Json => json::compile,
@@ -41,13 +41,13 @@ impl Language {
     }
 }
 
-/// A body that is compiled, and writes itself with the values of its variables.
+/// A compiled body, which can be written with the values of its variables.
 trait Compiled: Debug + Send + Sync {
     /// Appends the body to `out`.
     fn write(&self, filled: &Filled<'_>, out: &mut Vec<u8>);
 }
 
-/// Compiles a text; its faults go to `faults`, and what is returned then is of no use.
+/// Compiles a text. Adds its faults to `faults`; after a fault the result is unusable.
 type Compile = fn(
     text: &str,
     tokens: &Tokens,
@@ -64,11 +64,12 @@ pub struct BodyTemplate {
 }
 
 impl BodyTemplate {
-    /// Parses `text`; `mandatory` says which variables must have a value.
+    /// Parses `text`. `mandatory` says which variables must have a value.
     ///
     /// # Errors
     ///
-    /// All faults of the variables, and the first place where the text is none of its language.
+    /// Variables are faulty, or the text is not valid in its language. The error lists all faults of variables, and the
+    /// first place where the text is not valid.
     pub fn parse(
         language: Language,
         text: &str,
@@ -80,13 +81,13 @@ impl BodyTemplate {
         faults.finish(Self { content_type: language.content_type(), compiled, uses })
     }
 
-    /// The content type of what is rendered.
+    /// Returns the content type of the rendered body.
     #[must_use]
     pub const fn content_type(&self) -> &'static str {
         self.content_type
     }
 
-    /// The variables, in the text's order.
+    /// Returns the variables in the order of the text.
     #[must_use]
     pub const fn variables(&self) -> &[Use] {
         self.uses.all()
@@ -96,7 +97,7 @@ impl BodyTemplate {
     ///
     /// # Errors
     ///
-    /// A mandatory variable has no value; `out` is as it was.
+    /// A mandatory variable has no value. `out` is unchanged.
     pub fn render(&self, values: &dyn Values, out: &mut Vec<u8>) -> Result<(), Missing> {
         let filled = self.uses.fill(values)?;
         self.compiled.write(&filled, out);

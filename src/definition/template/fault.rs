@@ -1,26 +1,26 @@
-//! What is wrong with a template: where, what, and how to mend it.
+//! The faults of a template: the place, the problem, and how to correct it.
 
 use super::TEXT_BYTES_MAX;
 use thiserror::Error;
 
-/// More faults than this are not told at once.
+/// The most faults that are reported at once.
 const FAULTS_MAX: usize = 100;
 
-/// Something that the author of a template has to mend.
+/// A fault that the author of a template has to correct.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("line {line}, column {column}: {problem}; {mend}")]
+#[error("line {line}, column {column}: {problem}; {fix}")]
 pub struct Fault {
-    /// From 1.
+    /// The line, from 1.
     pub line: usize,
-    /// In characters, from 1.
+    /// The column in characters, from 1.
     pub column: usize,
-    /// What is wrong.
+    /// A description of the fault.
     pub problem: String,
-    /// What to do about it.
-    pub mend: String,
+    /// How to correct it.
+    pub fix: String,
 }
 
-/// Line and column, both from 1, of the byte at `offset` of `text`; columns count characters.
+/// Returns the line and column, both from 1, of the byte at `offset` of `text`. Columns count characters.
 #[must_use]
 pub fn position(text: &str, offset: usize) -> (usize, usize) {
     let (before, _) = text.split_at_checked(text.floor_char_boundary(offset)).unwrap_or((text, ""));
@@ -29,7 +29,7 @@ pub fn position(text: &str, offset: usize) -> (usize, usize) {
     (position.line, position.column)
 }
 
-/// Line and column of what follows the text seen so far.
+/// The line and column behind the text that was passed so far.
 pub(super) struct Position {
     pub(super) line: usize,
     pub(super) column: usize,
@@ -54,46 +54,46 @@ impl Position {
     }
 }
 
-/// The faults of one text, found so far.
+/// The faults of one text that are found so far.
 pub(super) struct Faults<'t> {
     text: &'t str,
     found: Vec<Fault>,
 }
 
 impl<'t> Faults<'t> {
-    /// Of `text`, which is refused at once when it is too long.
+    /// Creates an empty list for `text`. Refuses a text that is too long.
     pub(super) fn of(text: &'t str) -> Result<Self, Vec<Fault>> {
         if text.len() <= TEXT_BYTES_MAX {
             return Ok(Self { text, found: Vec::new() });
         }
         let (line, column) = position(text, TEXT_BYTES_MAX);
         let problem = format!("the template is {} bytes long", text.len());
-        let mend = format!("at most {TEXT_BYTES_MAX} bytes are allowed");
-        Err(vec![Fault { line, column, problem, mend }])
+        let fix = format!("at most {TEXT_BYTES_MAX} bytes are allowed");
+        Err(vec![Fault { line, column, problem, fix }])
     }
 
-    pub(super) fn add(&mut self, at: usize, problem: impl Into<String>, mend: impl Into<String>) {
+    pub(super) fn add(&mut self, at: usize, problem: impl Into<String>, fix: impl Into<String>) {
         if !self.is_full() {
             let (line, column) = position(self.text, at);
-            self.add_at(line, column, problem, mend);
+            self.add_at(line, column, problem, fix);
         }
     }
 
-    /// One position has one fault: what is found first is the more exact one.
+    /// Adds a fault, unless its position has one already: the first one found is more exact.
     pub(super) fn add_at(
         &mut self,
         line: usize,
         column: usize,
         problem: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
     ) {
         let known = self.found.iter().any(|fault| (fault.line, fault.column) == (line, column));
         if !known && !self.is_full() {
-            self.found.push(Fault { line, column, problem: problem.into(), mend: mend.into() });
+            self.found.push(Fault { line, column, problem: problem.into(), fix: fix.into() });
         }
     }
 
-    /// Whether further faults would not be told, so that there is no use in looking for them.
+    /// Returns whether further faults would not be reported, so that the search for them can stop.
     pub(super) fn is_full(&self) -> bool {
         self.found.len() >= FAULTS_MAX
     }
@@ -102,7 +102,7 @@ impl<'t> Faults<'t> {
         self.found.is_empty()
     }
 
-    /// `done`, or all faults in the text's order.
+    /// Returns `done` if there are no faults, or all faults in the order of the text.
     pub(super) fn finish<T>(mut self, done: T) -> Result<T, Vec<Fault>> {
         if self.found.is_empty() {
             return Ok(done);

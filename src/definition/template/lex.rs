@@ -1,4 +1,4 @@
-//! Finds the variables and tokens of a text, whatever the text's language.
+//! Finds the variables and tokens of a text in any language.
 
 use super::fault::Faults;
 use super::variable::{Reading, Variable, read};
@@ -6,32 +6,32 @@ use super::{Tokens, VARIABLES_MAX};
 use crate::definition::nearest;
 use std::ops::Range;
 
-/// A part of a text that does not stand for itself.
+/// A part of a text that is not rendered as it stands.
 pub(super) struct Piece<'t> {
-    /// In bytes. A piece holds letters, digits, `_`, `.`, `$` and `%` only, so that it never spans a bracket, a quote, or any
-    /// other sign that structures a text.
+    /// The bytes of the piece. It contains only letters, digits, `_`, `.`, `$` and `%`, so that it never spans a
+    /// bracket, a quote, or another character that structures a text.
     pub(super) range: Range<usize>,
     pub(super) kind: Kind<'t>,
 }
 
-/// What a piece stands for.
+/// The content of a piece.
 pub(super) enum Kind<'t> {
     Variable(Variable),
-    /// Text that is spelt otherwise: what remains of `$$`, wherever it stands, and of `%%ani%%`.
+    /// Escaped text: `$$` stands for `$` everywhere, and `%%ani%%` stands for `%ani%`.
     Plain(&'t str),
-    /// A variable that there is not, of which there is a fault.
+    /// A variable or token that does not exist. The fault is reported.
     Bad,
 }
 
-/// What `%` and two hexadecimal digits mean in a text.
+/// The meaning of `%` and two hexadecimal digits in a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Percent {
     Text,
-    /// Percent-encoding, unless they begin a known token.
+    /// A percent-encoding, unless they begin a known token.
     Encoding,
 }
 
-/// The pieces of `text`, in order.
+/// Returns the pieces of `text` in order.
 pub(super) fn lex<'t>(
     text: &'t str,
     tokens: &Tokens,
@@ -71,7 +71,7 @@ struct Lexer<'a, 'f> {
     faults: &'a mut Faults<'f>,
 }
 
-/// What stands at a `$` or `%`, with its length in bytes.
+/// The finding at a `$` or `%`, with its length in bytes.
 enum Found<'t> {
     Text(usize),
     Piece(usize, Kind<'t>),
@@ -95,8 +95,8 @@ impl Lexer<'_, '_> {
             Reading::Misspelt(length, meant) => {
                 let problem = format!("`{}` is no variable", short(text, length));
                 let meant = short(&meant, meant.len());
-                let mend = format!("did you mean `{meant}`? `$$` stands for a plain `$`");
-                self.faults.add(at, problem, mend);
+                let fix = format!("did you mean `{meant}`? `$$` stands for a plain `$`");
+                self.faults.add(at, problem, fix);
                 Found::Piece(length, Kind::Bad)
             }
             Reading::Plain => Found::Text(1),
@@ -122,7 +122,7 @@ impl Lexer<'_, '_> {
         let shown = short(text, length);
         let problem = format!("there is no token `{shown}`");
         let meant = nearest(word, self.tokens.keys().map(String::as_str));
-        let mend = match meant {
+        let fix = match meant {
             Some(meant) => {
                 format!("did you mean `%{meant}%`? `%{shown}%` stands for the text itself")
             }
@@ -131,11 +131,11 @@ impl Lexer<'_, '_> {
             }
             None => format!("map it to a variable; `%{shown}%` stands for the text itself"),
         };
-        self.faults.add(at, problem, mend);
+        self.faults.add(at, problem, fix);
         Found::Piece(length, Kind::Bad)
     }
 
-    /// The word of the token that `text` begins with, whether there is such a token or not.
+    /// Returns the word of the token at the beginning of `text`, even if there is no such token.
     fn token<'t>(&self, text: &'t str) -> Option<&'t str> {
         let rest = text.strip_prefix('%')?;
         let length = rest
@@ -150,13 +150,13 @@ impl Lexer<'_, '_> {
     }
 }
 
-/// Whether `text` begins with a percent-encoded byte.
+/// Returns whether `text` begins with a percent-encoded byte.
 pub(super) fn is_encoded(text: &str) -> bool {
     matches!(text.as_bytes(), [b'%', high, low, ..]
         if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
-/// The first `length` bytes of `text`, but not more than a message should hold.
+/// Returns the first `length` bytes of `text`, truncated to the length that a message may show.
 fn short(text: &str, length: usize) -> String {
     const SHOWN_BYTES_MAX: usize = 80;
     let shown = text.get(..length.min(SHOWN_BYTES_MAX)).unwrap_or_default();

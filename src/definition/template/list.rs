@@ -1,4 +1,4 @@
-//! Templates of the entries of a definition's query list and header list.
+//! Templates of entries of a definition's query list and header list.
 
 use super::fault::Faults;
 use super::lex::{Percent, lex};
@@ -7,10 +7,10 @@ use super::uses::{Filled, Part, Uses, UsesFound};
 use super::{Fault, Missing, Tokens, Use, Values, value};
 use http::HeaderName;
 
-/// An entry of the query list: a name and a value, plain text with variables, both encoded whole (form encoding, WHATWG URL,
-/// section 5), so that a `%` or `+` in them means itself.
+/// An entry of the query list: a name and a value, both plain text with variables. Both are encoded completely (form
+/// encoding, WHATWG URL, section 5), so `%` and `+` in them have no special meaning.
 ///
-/// An optional entry is left out when any of its variables has no value.
+/// An optional entry is left out if any of its variables has no value.
 #[derive(Clone, Debug)]
 pub struct QueryTemplate {
     name: Entry,
@@ -18,11 +18,12 @@ pub struct QueryTemplate {
 }
 
 impl QueryTemplate {
-    /// Parses an entry; a mandatory one must have all values.
+    /// Parses an entry. A `mandatory` entry must have all values.
     ///
     /// # Errors
     ///
-    /// All faults of the variables, those of the name first; their positions are within name or value.
+    /// Variables are faulty. The error lists all faults, those of the name first; positions are relative to the name or
+    /// value.
     pub fn parse(
         name: &str,
         value: &str,
@@ -44,27 +45,27 @@ impl QueryTemplate {
         }
     }
 
-    /// An entry whose value is `secret` as it stands, whatever it looks like.
+    /// Creates an entry whose value is exactly `secret`, even if it looks like a variable.
     ///
     /// # Errors
     ///
-    /// All faults of the name.
+    /// The name is faulty. The error lists all of its faults.
     pub fn with_secret(name: &str, secret: &str, tokens: &Tokens) -> Result<Self, Vec<Fault>> {
         let part = Part::Query(name.into());
         let value = Entry::fixed(secret, &part, Literals::Text);
         Ok(Self { name: Entry::parse(name, false, tokens, &part, Literals::Text)?, value })
     }
 
-    /// The variables, those of the name first.
+    /// Returns the variables, those of the name first.
     pub fn variables(&self) -> impl Iterator<Item = &Use> {
         self.name.uses.all().iter().chain(self.value.uses.all())
     }
 
-    /// Appends `name=value` to `out`; returns whether the entry is there.
+    /// Appends `name=value` to `out`. Returns whether the entry was written.
     ///
     /// # Errors
     ///
-    /// A mandatory entry lacks a value; `out` is as it was.
+    /// A mandatory entry lacks a value. `out` is unchanged.
     pub fn render(&self, values: &dyn Values, out: &mut Vec<u8>) -> Result<bool, Missing> {
         let (name, value) = match (self.name.fill(values), self.value.fill(values)) {
             (Ok(Some(name)), Ok(Some(value))) => (name, value),
@@ -84,10 +85,10 @@ impl QueryTemplate {
 
 /// An entry of the header list: a fixed name, and a value that is text with variables.
 ///
-/// In the result each control character, line breaks and U+0000 among them, is a space, and there are no spaces at either end.
-/// What is not ASCII leaves as UTF-8 (`obs-text` of RFC 9110, section 5.5).
+/// In the result a space replaces each control character, including line breaks and U+0000. Spaces at both ends are
+/// removed. Characters outside ASCII are sent as UTF-8 (`obs-text` of RFC 9110, section 5.5).
 ///
-/// An optional entry is left out when any of its variables has no value.
+/// An optional entry is left out if any of its variables has no value.
 #[derive(Clone, Debug)]
 pub struct HeaderTemplate {
     name: HeaderName,
@@ -96,11 +97,11 @@ pub struct HeaderTemplate {
 }
 
 impl HeaderTemplate {
-    /// Parses an entry; a mandatory one must have all values.
+    /// Parses an entry. A `mandatory` entry must have all values.
     ///
     /// # Errors
     ///
-    /// The name is none of HTTP's, or all faults of the variables, whose positions are within the value.
+    /// The name is not a valid HTTP header name, or variables are faulty. Positions are relative to the value.
     pub fn parse(
         name: &str,
         value: &str,
@@ -120,11 +121,11 @@ impl HeaderTemplate {
         }
     }
 
-    /// An entry whose value is `secret` as it stands, whatever it looks like.
+    /// Creates an entry whose value is exactly `secret`, even if it looks like a variable.
     ///
     /// # Errors
     ///
-    /// The name is none of HTTP's.
+    /// The name is not a valid HTTP header name.
     pub fn with_secret(name: &str, secret: &str) -> Result<Self, Vec<Fault>> {
         let value = Entry::fixed(secret, &Part::Header(name.into()), Literals::Kept);
         match HeaderName::from_bytes(name.as_bytes()) {
@@ -133,29 +134,29 @@ impl HeaderTemplate {
         }
     }
 
-    /// Whether its value must never show.
+    /// Returns whether the value is secret and must never be shown.
     #[must_use]
     pub const fn is_secret(&self) -> bool {
         self.is_secret
     }
 
-    /// The header's name.
+    /// Returns the header's name.
     #[must_use]
     pub const fn name(&self) -> &HeaderName {
         &self.name
     }
 
-    /// The variables, in the value's order.
+    /// Returns the variables in the order of the value.
     #[must_use]
     pub const fn variables(&self) -> &[Use] {
         self.value.uses.all()
     }
 
-    /// Appends the value to `out`; returns whether the entry is there.
+    /// Appends the value to `out`. Returns whether the entry was written.
     ///
     /// # Errors
     ///
-    /// A mandatory entry lacks a value; `out` is as it was.
+    /// A mandatory entry lacks a value. `out` is unchanged.
     pub fn render(&self, values: &dyn Values, out: &mut Vec<u8>) -> Result<bool, Missing> {
         let Some(filled) = self.value.fill(values)? else { return Ok(false) };
         let start = out.len();
@@ -175,7 +176,7 @@ impl HeaderTemplate {
     }
 }
 
-/// Appends text to the header value that begins at `start`.
+/// Appends text to the header value that begins at `start`, with spaces in place of control characters.
 fn write_printable(out: &mut Vec<u8>, start: usize, text: &str) {
     for character in text.chars() {
         if character != ' ' && !character.is_control() {
@@ -195,8 +196,8 @@ fn name_fault(name: &str) -> Fault {
         None if name.is_empty() => "the header has no name".to_owned(),
         None => "the header's name is too long".to_owned(),
     };
-    let mend = format!("use letters, digits and {SIGNS}; variables stand in the value only");
-    Fault { line: 1, column: at.unwrap_or(0) + 1, problem, mend }
+    let fix = format!("use letters, digits and {SIGNS}; variables stand in the value only");
+    Fault { line: 1, column: at.unwrap_or(0) + 1, problem, fix }
 }
 
 /// A text with variables.
@@ -207,7 +208,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Text in which nothing stands for something else.
+    /// Creates an entry of text without variables or escapes.
     fn fixed(text: &str, part: &Part, literals: Literals) -> Self {
         let mut uses = UsesFound::default();
         let mandatory = &|_: &_| false;
@@ -233,7 +234,7 @@ impl Entry {
         faults.finish(Self { elements, uses })
     }
 
-    /// The values; `None` when one of an optional entry is missing.
+    /// Returns the values, or `None` if an optional entry lacks one.
     fn fill<'v>(&self, values: &'v dyn Values) -> Result<Option<Filled<'v>>, Missing> {
         let filled = self.uses.fill(values)?;
         Ok(filled.is_complete().then_some(filled))

@@ -1,4 +1,4 @@
-//! Pairs of names and values, `a=1&b=2`: in the query of a URL and in a form body.
+//! Pairs of names and values, `a=1&b=2`, in the query of a URL and in a form body.
 
 use super::Variable;
 use super::lex::{Kind, Piece, is_encoded};
@@ -9,40 +9,41 @@ use url::form_urlencoded::byte_serialize;
 /// A piece of a compiled text.
 #[derive(Clone, Debug)]
 pub(super) enum Element {
-    /// Encoded already.
+    /// Text that is already encoded.
     Literal(Box<str>),
     /// The slot of a variable.
     Variable(u32),
 }
 
-/// The rules for the fixed parts of a text.
+/// The rules for encoding the fixed parts of a text.
 #[derive(Clone, Copy)]
 pub(super) enum Literals {
-    /// A form body: what is not percent-encoded yet and is not allowed as it is will be.
+    /// A form body: characters that are not allowed are encoded, and existing percent-encodings are kept.
     Form,
-    /// The query of a URL: likewise, and more is allowed.
+    /// The query of a URL: like a form body, but with more allowed characters.
     Query,
-    /// A path segment of a URL: likewise.
+    /// A path segment of a URL: like a form body, but with a path's allowed characters.
     Path,
-    /// Plain text for a name or value: all is encoded, `%` too.
+    /// Plain text for a name or value: everything is encoded, including `%`.
     Text,
     /// Nothing is encoded.
     Kept,
 }
 
 impl Literals {
-    /// Whether the byte stays as it is.
+    /// Returns whether the byte needs no encoding.
     const fn allow(self, byte: u8) -> bool {
         match self {
             Self::Text | Self::Kept => false,
             Self::Form => {
                 matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'*' | b'-' | b'.' | b'_' | b'+')
             }
-            // The query percent-encode set of special URLs, <https://url.spec.whatwg.org/#percent-encoded-bytes>.
+            // The complement of the query percent-encode set of special URLs,
+            // <https://url.spec.whatwg.org/#percent-encoded-bytes>.
             Self::Query => {
                 byte.is_ascii_graphic() && !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\'')
             }
-            // The path percent-encode set.
+            // The complement of the path percent-encode set.
             Self::Path => {
                 byte.is_ascii_graphic()
                     && !matches!(
@@ -75,7 +76,7 @@ impl Literals {
 }
 
 impl Literals {
-    /// Encodes the text of an escape, whose `%` stand for themselves.
+    /// Encodes escaped text. Each `%` in it is a plain character.
     fn encode_plain(self, text: &str, out: &mut String) {
         for part in text.split_inclusive('%') {
             let (rest, percent) = part.split_at(part.len() - usize::from(part.ends_with('%')));
@@ -91,7 +92,7 @@ impl Literals {
     }
 }
 
-/// Compiles stretches of one text.
+/// Compiles parts of one text.
 pub(super) struct Compiler<'c, 't> {
     pub(super) text: &'t str,
     pub(super) pieces: &'c [Piece<'t>],
@@ -100,7 +101,7 @@ pub(super) struct Compiler<'c, 't> {
 }
 
 impl Compiler<'_, '_> {
-    /// The bytes of the text from one to another.
+    /// Compiles the text between two byte offsets.
     pub(super) fn elements(
         &mut self,
         from: usize,
@@ -112,7 +113,7 @@ impl Compiler<'_, '_> {
         elements.finish()
     }
 
-    /// The pairs, separated by `&`, from one byte of the text to another.
+    /// Compiles the pairs, separated by `&`, between two byte offsets.
     pub(super) fn pairs(&mut self, from: usize, to: usize, literals: Literals) -> Box<[Pair]> {
         let mut pairs = Vec::new();
         let mut start = from;
@@ -173,7 +174,7 @@ impl<'c> Compiler<'c, '_> {
     }
 }
 
-/// Elements that are being gathered; neighbouring literals become one.
+/// Collects elements. Adjacent literals become one.
 #[derive(Default)]
 struct Elements {
     done: Vec<Element>,
@@ -198,15 +199,15 @@ impl Elements {
     }
 }
 
-/// A name and its value, or one of them alone.
+/// A name with its value, or one of them alone.
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
     elements: Box<[Element]>,
-    /// The slot without whose value the pair is left out.
+    /// The slot of the optional variable without whose value the pair is left out.
     optional: Option<u32>,
 }
 
-/// Appends the pairs to `out`, and before the first one `first`; returns whether there was any.
+/// Appends the pairs to `out`, with `first` before the first one. Returns whether a pair was written.
 pub(super) fn write(pairs: &[Pair], filled: &Filled<'_>, first: &str, out: &mut Vec<u8>) -> bool {
     let mut any = false;
     for pair in pairs {
@@ -217,7 +218,7 @@ pub(super) fn write(pairs: &[Pair], filled: &Filled<'_>, first: &str, out: &mut 
         out.extend_from_slice(if any { "&" } else { first }.as_bytes());
         let begin = out.len();
         write_elements(&pair.elements, filled, out);
-        // A pair without any text would leave its separator dangling.
+        // A pair without any text would leave a dangling separator.
         if out.len() == begin {
             out.truncate(start);
         } else {
@@ -227,7 +228,7 @@ pub(super) fn write(pairs: &[Pair], filled: &Filled<'_>, first: &str, out: &mut 
     any
 }
 
-/// Appends the elements to `out`, values as form encoding has them.
+/// Appends the elements to `out`, with the values in form encoding.
 pub(super) fn write_elements(elements: &[Element], filled: &Filled<'_>, out: &mut Vec<u8>) {
     for element in elements {
         match element {

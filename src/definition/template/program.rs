@@ -1,6 +1,6 @@
-//! What a body's template is compiled to: runs of fixed text, each followed by an action.
+//! The compiled form of a body's template: runs of fixed text, each followed by an action.
 
-/// A run of fixed text, and what follows it.
+/// A run of fixed text and the action behind it.
 #[derive(Clone, Copy, Debug)]
 struct Step<A> {
     from: u32,
@@ -16,12 +16,12 @@ pub(super) struct Program<A> {
 }
 
 impl<A: Copy> Program<A> {
-    /// How many bytes of fixed text there are.
+    /// Returns the number of bytes of fixed text.
     pub(super) const fn bytes(&self) -> usize {
         self.text.len()
     }
 
-    /// Appends each run to `out` and performs its action, which may name a later step to go on with.
+    /// Appends each run to `out` and performs its action. The action may return a later step at which to continue.
     #[inline]
     pub(super) fn run(
         &self,
@@ -33,20 +33,20 @@ impl<A: Copy> Program<A> {
             out.extend_from_slice(self.slice(step.from, step.to));
             at += 1;
             if let Some(to) = perform(step.action, out) {
-                // Steps only go forward, so that every run ends.
+                // A run ends, since it only goes forward.
                 at = at.max(to as usize);
             }
         }
     }
 
-    /// The fixed text from one byte to another.
+    /// Returns the fixed text between two byte offsets.
     #[inline]
     pub(super) fn slice(&self, from: u32, to: u32) -> &[u8] {
         self.text.as_bytes().get(from as usize..to as usize).unwrap_or_default()
     }
 }
 
-/// A program that is being written.
+/// Builds a program.
 pub(super) struct Builder<A> {
     text: String,
     run: usize,
@@ -55,17 +55,17 @@ pub(super) struct Builder<A> {
 }
 
 impl<A: Copy> Builder<A> {
-    /// An empty program, and the action that does nothing.
+    /// Creates an empty program. `nothing` is the action that does nothing.
     pub(super) const fn new(nothing: A) -> Self {
         Self { text: String::new(), run: 0, steps: Vec::new(), nothing }
     }
 
-    /// Adds fixed text, which joins the text before it.
+    /// Adds fixed text to the current run.
     pub(super) fn literal(&mut self, text: &str) {
         self.text.push_str(text);
     }
 
-    /// Adds an action, and returns its number for [`Self::replace`].
+    /// Adds an action. Returns its number for [`Self::replace`].
     pub(super) fn step(&mut self, action: A) -> usize {
         let (from, to) = (short(self.run), short(self.text.len()));
         self.run = self.text.len();
@@ -73,14 +73,14 @@ impl<A: Copy> Builder<A> {
         self.steps.len() - 1
     }
 
-    /// Replaces an action, because what it depends on is known only now.
+    /// Replaces an action whose target was not known when it was added.
     pub(super) fn replace(&mut self, number: usize, action: A) {
         if let Some(step) = self.steps.get_mut(number) {
             step.action = action;
         }
     }
 
-    /// Ends the run of fixed text, and returns the number of the step that comes next.
+    /// Ends the current run of fixed text. Returns the number of the next step.
     pub(super) fn boundary(&mut self) -> u32 {
         if self.run < self.text.len() {
             self.step(self.nothing);
@@ -88,7 +88,7 @@ impl<A: Copy> Builder<A> {
         short(self.steps.len())
     }
 
-    /// Adds fixed text that no run holds; an action does, by the two numbers.
+    /// Adds fixed text outside of all runs. An action refers to it by the two returned offsets.
     pub(super) fn aside(&mut self, text: &str) -> (u32, u32) {
         self.boundary();
         self.text.push_str(text);

@@ -1,4 +1,4 @@
-//! What the templates promise, by capability; the properties are below.
+//! The behaviour of templates, by capability, and their properties.
 
 mod form;
 mod generated;
@@ -14,7 +14,7 @@ use super::{Fault, Tokens, Values, Variable};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Values by the variable's spelling, as JSON text.
+/// Values as JSON text, by the variable's spelling.
 #[derive(Clone, Debug, Default)]
 struct Given(BTreeMap<String, String>);
 
@@ -24,7 +24,7 @@ impl Values for Given {
     }
 }
 
-/// `a` to `f` and `n` to `q` stand for `$flow.key.a` and so on.
+/// Returns values by name. A name without a `$` stands for the flow key of that name.
 fn given(values: &[(&str, &str)]) -> Given {
     let spelt = |name: &str| {
         if name.starts_with('$') { name.to_owned() } else { format!("$flow.key.{name}") }
@@ -43,24 +43,25 @@ fn tokens() -> Tokens {
     .into()
 }
 
-/// Variables whose names begin with `m` are mandatory.
+/// Returns whether the variable's name begins with `m`: these are mandatory.
 fn mandatory(variable: &Variable) -> bool {
     variable.name().starts_with('m')
 }
 
-/// `line:column problem; mend` of each.
-fn told(faults: &[Fault]) -> Vec<String> {
-    let told = faults.iter().map(|fault| {
-        let Fault { line, column, problem, mend } = fault;
-        format!("{line}:{column} {problem}; {mend}")
+/// Returns `line:column problem; fix` of each fault.
+fn described(faults: &[Fault]) -> Vec<String> {
+    let described = faults.iter().map(|fault| {
+        let Fault { line, column, problem, fix } = fault;
+        format!("{line}:{column} {problem}; {fix}")
     });
-    told.collect()
+    described.collect()
 }
 
-/// Asserts that there is a fault at each `line:column` of `expected` that holds the words after it, and no other.
+/// Asserts that there is a fault at each `line:column` of `expected` that contains the words after it, and no other
+/// fault.
 #[track_caller]
 fn assert_faults<T: std::fmt::Debug>(parsed: Result<T, Vec<Fault>>, expected: &[&str]) {
-    let faults = told(&parsed.expect_err("it should be refused"));
+    let faults = described(&parsed.expect_err("it should be refused"));
     let matches = faults.len() == expected.len()
         && faults.iter().zip(expected).all(|(fault, expected)| {
             let (place, words) = expected.split_once(' ').unwrap();

@@ -10,61 +10,62 @@ use super::{Fault, Missing, QueryTemplate, Tokens, Use, Values, Variable};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 
-/// What a value keeps in a path segment: the unreserved characters of RFC 3986.
+/// The characters of a value to encode in a path segment: all except the unreserved characters of RFC 3986.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A URL with variables in its path segments, and in the names and values of its query.
 ///
-/// Scheme, user, host and port are fixed: a value never decides whom a delivery goes to. A fragment is dropped, because it
-/// never leaves an HTTP client.
+/// Scheme, user, host and port are fixed: a value never decides where a delivery goes. A fragment is dropped, because
+/// an HTTP client never sends it.
 ///
-/// The fixed text is taken as people write URLs: valid percent-encodings are what they are, what is not allowed gets encoded.
-/// A value in a path stays within its segment; of one that would make a whole segment `.` or `..` there is no rendering, since
-/// parsers take that for a step even when it is percent-encoded. In the query values are encoded whole (form encoding).
+/// The fixed text may be written as people usually write URLs: valid percent-encodings keep their meaning, and
+/// characters that are not allowed are encoded. A value in a path stays within its segment. Values that would make a
+/// whole segment `.` or `..` are refused, because parsers resolve such a segment even if it is percent-encoded. In the
+/// query, values are encoded completely (form encoding).
 ///
-/// A query pair whose value is exactly one optional variable is left out when there is no value. An optional variable
-/// elsewhere is empty then.
+/// A query pair whose value is exactly one optional variable is left out if there is no value. An optional variable
+/// elsewhere is then empty.
 #[derive(Clone, Debug)]
 pub struct UrlTemplate {
-    /// Scheme and authority.
+    /// The scheme and authority.
     base: Box<str>,
     segments: Box<[Segment]>,
     pairs: Box<[Pair]>,
     uses: Uses,
-    /// Nothing in the text is spelt otherwise than it is sent.
+    /// Whether the text contains no escapes such as `$$`.
     is_plain: bool,
 }
 
 /// Whether a variable must have a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// It must.
+    /// The variable must have a value.
     Mandatory,
-    /// It need not.
+    /// The variable may lack a value.
     Optional,
-    /// Nothing is said: it must in a path, and need not in a query.
+    /// The definition does not say: mandatory in a path, and optional in a query.
     Unsaid,
 }
 
-/// There is no URL to deliver to.
+/// The reason why a URL can't be rendered.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Unrenderable {
     /// Mandatory variables have no value.
     #[error(transparent)]
     Missing(#[from] Missing),
-    /// The values make a path segment of the URL a step to itself or upwards.
+    /// The values make a path segment of the URL `.` or `..`.
     #[error(
         "the values make the path segment at line {line}, column {column} of the URL a `.` or `..`"
     )]
     DotSegment {
-        /// Of the segment in the template, from 1.
+        /// The line of the segment in the template, from 1.
         line: usize,
-        /// In characters, from 1.
+        /// The column in characters, from 1.
         column: usize,
     },
 }
 
-/// A path segment, after its `/`.
+/// A path segment, without the `/` before it.
 #[derive(Clone, Debug)]
 struct Segment {
     elements: Box<[Element]>,
@@ -73,11 +74,11 @@ struct Segment {
 }
 
 impl UrlTemplate {
-    /// Parses `text`; `need` says which variables must have a value.
+    /// Parses `text`. `need` says which variables must have a value.
     ///
     /// # Errors
     ///
-    /// All faults of the variables and of the URL.
+    /// Variables or the URL are faulty. The error lists all faults.
     pub fn parse(
         text: &str,
         tokens: &Tokens,
@@ -88,35 +89,36 @@ impl UrlTemplate {
         faults.finish(template)
     }
 
-    /// Scheme and authority as they are spelt, such as `https://hooks.example.com:8443`.
+    /// Returns scheme and authority as they are spelt, such as `https://hooks.example.com:8443`.
     #[must_use]
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// Whether the scheme is `https`, not `http`.
+    /// Returns whether the scheme is `https` and not `http`.
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.base.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
     }
 
-    /// Whether the text itself is the URL: there is neither a variable nor a sign that is doubled since it is none.
+    /// Returns whether the text itself is the URL: it contains neither variables nor escapes such as `$$`.
     #[must_use]
     pub const fn is_plain(&self) -> bool {
         self.is_plain && self.uses.all().is_empty()
     }
 
-    /// The variables, in the text's order.
+    /// Returns the variables in the order of the text.
     #[must_use]
     pub const fn variables(&self) -> &[Use] {
         self.uses.all()
     }
 
-    /// Appends the URL to `out`, with the entries of the query list after its own query.
+    /// Appends the URL to `out`, with the entries of the query list behind its own query.
     ///
     /// # Errors
     ///
-    /// A mandatory variable of the URL or of an entry has no value, or a path segment would be a step; `out` is as it was.
+    /// A mandatory variable of the URL or of an entry has no value, or a path segment would be `.` or `..`. `out` is
+    /// unchanged.
     pub fn render(
         &self,
         query: &[QueryTemplate],
@@ -184,7 +186,7 @@ impl Segment {
     }
 }
 
-/// Whether a parser takes the segment for a step to itself or upwards
+/// Returns whether a parser would resolve the segment as `.` or `..`
 /// (<https://url.spec.whatwg.org/#single-dot-path-segment>).
 fn is_step(segment: &[u8]) -> bool {
     let dot = |text: &mut &[u8]| {

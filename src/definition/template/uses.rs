@@ -1,4 +1,4 @@
-//! Which variables a template uses and where, and their values while it is rendered.
+//! The variables that a template uses, their places, and their values during a rendering.
 
 use super::fault::Position;
 use super::{Values, Variable};
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use thiserror::Error;
 
-/// The part of a definition that a template is of.
+/// The part of a definition to which a template belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The body.
@@ -31,18 +31,18 @@ impl fmt::Display for Part {
     }
 }
 
-/// A variable where it stands in a template.
+/// One use of a variable in a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Use {
-    /// What stands there; a token counts as the variable that it is mapped to.
+    /// The variable; for a token, the variable to which it is mapped.
     pub variable: Variable,
-    /// The template that it stands in.
+    /// The part of the definition that contains it.
     pub part: Part,
-    /// From 1.
+    /// The line, from 1.
     pub line: usize,
-    /// In characters, from 1.
+    /// The column in characters, from 1.
     pub column: usize,
-    /// Whether nothing can be rendered without its value.
+    /// Whether rendering fails without its value.
     pub mandatory: bool,
     slot: u32,
 }
@@ -54,10 +54,10 @@ impl fmt::Display for Use {
     }
 }
 
-/// Mandatory variables have no value, so that there is nothing to deliver.
+/// Mandatory variables have no value, so nothing can be delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub struct Missing {
-    /// All of them, in the template's order; never empty.
+    /// All uses without a value, in the order of the template. Never empty.
     pub uses: Vec<Use>,
 }
 
@@ -71,16 +71,16 @@ impl fmt::Display for Missing {
     }
 }
 
-/// The uses found so far while a template is parsed.
+/// The uses found so far, while a template is parsed.
 #[derive(Default)]
 pub(super) struct UsesFound {
     slots: BTreeMap<Variable, u32>,
-    /// Byte offset, slot, mandatory.
+    /// The byte offset, the slot, and whether the use is mandatory.
     found: Vec<(usize, u32, bool)>,
 }
 
 impl UsesFound {
-    /// The slot that the value of `variable` will be in.
+    /// Returns the slot for the value of `variable`.
     pub(super) fn slot(&mut self, variable: &Variable) -> u32 {
         if let Some(slot) = self.slots.get(variable) {
             return *slot;
@@ -90,14 +90,14 @@ impl UsesFound {
         slot
     }
 
-    /// Notes that `variable` stands at the byte `at`, and returns its slot.
+    /// Records a use of `variable` at the byte `at`. Returns its slot.
     pub(super) fn add(&mut self, variable: &Variable, at: usize, mandatory: bool) -> u32 {
         let slot = self.slot(variable);
         self.found.push((at, slot, mandatory));
         slot
     }
 
-    /// All that was found in `text`.
+    /// Returns all uses found in `text`.
     pub(super) fn finish(mut self, text: &str, part: &Part) -> Uses {
         let mut variables: Vec<_> = self.slots.into_iter().collect();
         variables.sort_unstable_by_key(|(_, slot)| *slot);
@@ -120,7 +120,7 @@ impl UsesFound {
 /// The variables of a template.
 #[derive(Clone, Debug)]
 pub(super) struct Uses {
-    /// By slot: each variable once, however often it is used.
+    /// The variables by slot. Each appears once, however often it is used.
     variables: Box<[Variable]>,
     uses: Box<[Use]>,
 }
@@ -130,7 +130,7 @@ impl Uses {
         &self.uses
     }
 
-    /// Looks each variable up once; fails when a mandatory one has no value.
+    /// Looks each variable up once. Fails if a mandatory one has no value.
     pub(super) fn fill<'v>(&self, values: &'v dyn Values) -> Result<Filled<'v>, Missing> {
         let value = |variable| values.get(variable).filter(|json| !matches!(&**json, "" | "null"));
         let filled = Filled { values: self.variables.iter().map(value).collect() };
@@ -153,12 +153,12 @@ impl Filled<'_> {
         self.values.get(slot as usize)?.as_deref()
     }
 
-    /// Whether every variable has a value.
+    /// Returns whether every variable has a value.
     pub(super) fn is_complete(&self) -> bool {
         self.values.iter().all(Option::is_some)
     }
 
-    /// The length of all values together, for a guess of the output's.
+    /// Returns the length of all values together, as an estimate for the output.
     pub(super) fn bytes(&self) -> usize {
         self.values.iter().flatten().map(|json| json.len()).sum()
     }

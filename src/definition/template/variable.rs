@@ -1,14 +1,14 @@
-//! Variables: what a template's text names, and what a value is looked up by.
+//! Variables: the names in a template's text by which values are looked up.
 
 use crate::definition::nearest;
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
 
-/// A longer word after `$` is not taken for a misspelt family.
+/// The longest word after `$` that counts as a misspelt family, in bytes.
 const FAMILY_BYTES_MAX: usize = 32;
 
-/// Where a variable's value comes from.
+/// The source of a variable's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {
     /// `$flow.key.<name>`: a variable of the flow.
@@ -40,7 +40,7 @@ impl Family {
         matches!(self, Self::Call | Self::Sms)
     }
 
-    /// How much of the beginning of `text` is a name in this family.
+    /// Returns the length of the name in this family at the beginning of `text`.
     fn name_length(self, text: &str) -> usize {
         if self.has_path() { path_length(text) } else { word_length(text) }
     }
@@ -53,7 +53,7 @@ pub struct Variable {
     name: Box<str>,
 }
 
-/// A text is not the spelling of a variable.
+/// A text that is not the spelling of a variable.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "`{0}` is no variable: these are $flow.key.<name>, $flow.syskey.<name>, $user.key.<name>, $call.<path> and $sms.<path>"
@@ -61,20 +61,20 @@ pub struct Variable {
 pub struct NotAVariable(String);
 
 impl Variable {
-    /// The variable `name` of `family`; `None` when the family has no such names.
+    /// Creates the variable `name` of `family`. Returns `None` if the family has no such names.
     #[must_use]
     pub fn new(family: Family, name: &str) -> Option<Self> {
         let whole = !name.is_empty() && family.name_length(name) == name.len();
         whole.then(|| Self { family, name: name.into() })
     }
 
-    /// Where its value comes from.
+    /// Returns the source of its value.
     #[must_use]
     pub const fn family(&self) -> Family {
         self.family
     }
 
-    /// The name or the path, without the family: `leadid`, `cost.currency.currencyName`.
+    /// Returns the name or path without the family: `leadid`, `cost.currency.currencyName`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -98,17 +98,17 @@ impl FromStr for Variable {
     }
 }
 
-/// What a text that begins with `$` begins with.
+/// The beginning of a text that begins with `$`.
 pub(super) enum Reading {
-    /// A variable of that many bytes.
+    /// A variable and its length in bytes.
     Variable(Variable, usize),
-    /// What is meant as a variable of that many bytes, and what was most likely meant.
+    /// The length in bytes of a misspelt variable, and the variable that was most likely meant.
     Misspelt(usize, String),
-    /// Text.
+    /// Ordinary text.
     Plain,
 }
 
-/// Reads the variable that `text`, which begins with `$`, begins with.
+/// Reads the beginning of `text`, which begins with `$`.
 pub(super) fn read(text: &str) -> Reading {
     for family in Family::ALL {
         if let Some(rest) = text.strip_prefix(family.prefix()) {
@@ -132,14 +132,14 @@ fn misspelt(text: &str) -> Option<Reading> {
     let lower = word.to_ascii_lowercase();
     let head = ["flow", "user", "call", "sms"].into_iter().find(|head| lower.starts_with(head))?;
     let path = after.get(..path_length(after))?;
-    // A full stop after a word such as `$users` ends a sentence, where nothing that is like a name follows.
+    // A full stop after a word such as `$users` ends a sentence if nothing like a name follows it.
     if path.is_empty() && word != head {
         return None;
     }
     Some(Reading::Misspelt(1 + word.len() + 1 + path.len(), suggestion(head, path)))
 }
 
-/// The variable that was most likely meant by `path` after a word like `head`.
+/// Returns the variable that was most likely meant by `path` after a word like `head`.
 fn suggestion(head: &str, path: &str) -> String {
     let mut segments = path.split('.').filter(|segment| !segment.is_empty());
     let (first, second) = (segments.next(), segments.next());
@@ -164,7 +164,7 @@ fn word_length(text: &str) -> usize {
     text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count()
 }
 
-/// Words joined by dots; a dot counts only when a word follows it.
+/// Returns the length of words joined by dots. A dot counts only if a word follows it.
 fn path_length(text: &str) -> usize {
     let mut length = word_length(text);
     while length > 0 {

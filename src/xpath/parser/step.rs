@@ -1,4 +1,4 @@
-//! One step of a path: axis, node test, predicates.
+//! Parses one step of a path: axis, node test and predicates.
 
 use super::super::lexer::Token;
 use super::super::node::{Axis, XML_NAMESPACE};
@@ -10,8 +10,8 @@ impl Parser<'_> {
         for (token, axis) in [(Token::Dot, Axis::Itself), (Token::DotDot, Axis::Parent)] {
             if self.take(&token) {
                 if self.peek() == Some(&Token::OpenBracket) {
-                    let mend = "write `self::node()[…]` or `parent::node()[…]`";
-                    return self.fault("`.` and `..` take no predicate", mend);
+                    let fix = "write `self::node()[…]` or `parent::node()[…]`";
+                    return self.fault("`.` and `..` take no predicate", fix);
                 }
                 return Ok(Step::new(axis, Test::Node, Vec::new()));
             }
@@ -31,9 +31,9 @@ impl Parser<'_> {
             return Ok(Axis::Child);
         };
         let Some((_, axis)) = Axis::ALL.iter().find(|(name, _)| name == local) else {
-            let mend = suggestion(local, Axis::ALL.iter().map(|(name, _)| *name))
+            let fix = suggestion(local, Axis::ALL.iter().map(|(name, _)| *name))
                 .unwrap_or_else(|| "write one of XPath's 13 axes, such as `descendant`".to_owned());
-            return self.fault(format!("there is no axis `{local}`"), mend);
+            return self.fault(format!("there is no axis `{local}`"), fix);
         };
         self.at += 2;
         Ok(*axis)
@@ -70,8 +70,8 @@ impl Parser<'_> {
 
     fn node_type(&mut self, prefix: Option<&str>, local: &str) -> Result<Test> {
         if prefix.is_some() || !is_node_type(local) {
-            let mend = format!("write the function around the path: `{local}(…)`");
-            return self.fault("a function cannot be a step of a path in XPath 1.0", mend);
+            let fix = format!("write the function around the path: `{local}(…)`");
+            return self.fault("a function cannot be a step of a path in XPath 1.0", fix);
         }
         let open = self.column();
         self.at += 2;
@@ -101,10 +101,10 @@ impl Parser<'_> {
             None if prefix == "xml" => Ok(XML_NAMESPACE.to_owned()),
             None => {
                 let prefixes = self.namespaces.iter().map(|(declared, _)| *declared);
-                let mend = suggestion(prefix, prefixes).unwrap_or_else(|| {
+                let fix = suggestion(prefix, prefixes).unwrap_or_else(|| {
                     "declare it in the definition, or write `*[local-name()='…']`".to_owned()
                 });
-                self.fault(format!("the prefix `{prefix}` stands for no namespace"), mend)
+                self.fault(format!("the prefix `{prefix}` stands for no namespace"), fix)
             }
         }
     }

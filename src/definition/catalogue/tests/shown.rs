@@ -1,6 +1,6 @@
-//! Values of the tokens, as call-tracking platforms show them: each is rendered as it is shown.
+//! Values of the tokens as call-tracking platforms show them. Each must be rendered as it is shown.
 
-/// A token and its value in each line.
+/// A token and its value per line.
 pub(super) const SHOWN: &str = r#"
 callid 093cc03c.e6a4.6ac6.978f.740b10afeaca
 session_id 5da13c4f-753f-448a-81a1-12456785be20

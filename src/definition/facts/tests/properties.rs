@@ -1,4 +1,5 @@
-//! Whatever the input: no panic, no value that is no JSON, the values that a tree gives, and the same once they were kept.
+//! For any input: no panic, every value is JSON and equals the value of a parsed tree, and kept values are read back
+//! unchanged.
 
 use super::super::{Facts, Kept, write_values};
 use crate::definition::template::{Family, Values, Variable};
@@ -23,7 +24,7 @@ const SPELLINGS: [&str; 8] = [
     "VISITOR",
 ];
 
-/// Spellings of parts of a record, some of them broken.
+/// Parts of the text of a record. Some are broken.
 const TOKENS: [&str; 30] = [
     "{",
     "}",
@@ -64,7 +65,7 @@ fn variables() -> Vec<Variable> {
     names.flat_map(|name| families.map(|family| Variable::new(family, name))).flatten().collect()
 }
 
-/// JSON with the names and strings that are looked for.
+/// Generates JSON with the names and strings that variables look for.
 fn tree() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -88,7 +89,7 @@ fn tree() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A record with keys and legs of any shape.
+/// Generates a record with keys and legs of any shape.
 fn record() -> impl Strategy<Value = Value> {
     let key = (select(&SPELLINGS), tree())
         .prop_map(|(name, value)| serde_json::json!({ "name": name, "value": value }));
@@ -118,7 +119,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// What a variable means, told of a tree.
+/// Returns the value of a variable by the rules, from parsed trees.
 fn meant(record: &Value, report: &Value, variable: &Variable) -> Option<Value> {
     let walk = |from: &Value, path: &str| {
         let found = path.split('.').try_fold(from, |value, name| value.as_object()?.get(name))?;
@@ -175,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn values_are_those_of_a_tree(
+    fn values_equal_those_of_a_parsed_tree(
         (record, report) in (prop_oneof![3 => record().boxed(), 1 => tree().boxed()], tree()),
         pretty in any::<bool>(),
     ) {
@@ -190,7 +191,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_kept_may_be_anything(kept in bytes()) {
+    fn any_bytes_can_be_read_as_kept_values(kept in bytes()) {
         let kept = Kept::read(&kept);
         for variable in variables() {
             let value = kept.get(&variable);

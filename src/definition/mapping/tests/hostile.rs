@@ -1,4 +1,4 @@
-//! Answers that are meant to take long, much memory or a deep stack.
+//! Answers made to take much time, memory or stack.
 
 use super::super::{DEPTH_MAX, Kind, MapFault};
 use super::{find, find_one, unreadable};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 const BIG: usize = 10 * 1024 * 1024;
 
-/// A hundred times what the work takes, and far less than it would take if it grew with the square of the length.
+/// Runs `work` with a time limit: a hundred times what it needs, but far less than quadratic work would need.
 fn quickly<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let result = work();
@@ -51,7 +51,7 @@ fn nesting_is_bounded() {
             let many_tags = kind == Kind::Xml && depth >= 100_000;
             let deep = format!("nested deeper than 128 levels (line 1, column {column})");
             assert!(detail == deep || many_tags && detail.starts_with("more than 200,000 tags"));
-            // Also on the way of a path, and without an end.
+            // The limit also holds on the way to a path's value, and for text without an end.
             assert!(find(kind, nested(depth), &[&path]).is_err());
             quickly(open, || unreadable(kind, open.repeat(depth)));
         }
@@ -96,7 +96,7 @@ fn a_big_xml_answer_takes_linear_time() {
 }
 
 #[test]
-fn what_the_parser_would_take_too_long_for_is_refused_before() {
+fn documents_that_would_slow_the_parser_are_refused_before_parsing() {
     let namespaces: String = (0..40).map(|n| format!(" xmlns:n{n} = '{n}'")).collect();
     let attributes: String = (0..100_000).map(|n| format!(" a{n}=''")).collect();
     for (answer, problem) in [
@@ -122,7 +122,7 @@ fn what_the_parser_would_take_too_long_for_is_refused_before() {
         let detail = quickly(problem, || unreadable(Kind::Xml, &answer));
         assert!(detail.starts_with(problem), "{detail}");
     }
-    // As many as there may be.
+    // The maximum number of attributes and namespaces is accepted.
     let some: String = (0..256).map(|n| format!(" a{n}='<'").replace('<', "&lt;")).collect();
     assert!(
         find_one(Kind::Xml, format!("<a{some}><b{namespaces}/><b{namespaces}/></a>"), "/a/b")
@@ -131,7 +131,7 @@ fn what_the_parser_would_take_too_long_for_is_refused_before() {
 }
 
 #[test]
-fn an_xpath_ends_after_so_many_steps() {
+fn an_xpath_ends_at_the_limit_of_steps() {
     let answer = format!("<a>{}</a>", "<b><c>x</c></b>".repeat(20_000));
     for path in [
         "//b[following::b[following::c = 'y']]",
@@ -151,16 +151,16 @@ fn an_xpath_ends_after_so_many_steps() {
         format!("<a{attributes}>").repeat(100) + &"<b/>".repeat(50_000) + &"</a>".repeat(100);
     let found = quickly("lang", || find(Kind::Xml, &nested, &["//b[lang('en')]"]));
     assert_eq!(found, Err(MapFault::TooCostly { entry: 0 }));
-    // What is below several nodes is looked at once.
+    // Nodes that are below several selected nodes are visited once.
     assert_eq!(
         quickly("below", || find_one(Kind::Xml, &nested, "count(//a//b)")).unwrap(),
         "50000"
     );
-    // Texts cost by their length.
+    // The cost of a text depends on its length.
     let long = format!("<r><t>{}</t><a>{}</a></r>", "x".repeat(1_000_000), "<b/>".repeat(5_000));
     let found = quickly("texts", || find(Kind::Xml, &long, &["//b[contains(/r/t, 'y')]"]));
     assert_eq!(found, Err(MapFault::TooCostly { entry: 0 }));
-    // All paths of a map together.
+    // The paths of a map share one limit.
     let paths = vec!["count(//c)"; 200];
     let found = quickly("together", || find(Kind::Xml, &answer, &paths));
     assert!(matches!(found, Err(MapFault::TooCostly { .. })));

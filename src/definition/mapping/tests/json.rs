@@ -1,4 +1,4 @@
-//! JSON paths, and what they find.
+//! JSON paths and the values that they find.
 
 use super::super::{DEPTH_MAX, JsonPath, Kind, PATH_MAX, push_item, push_member};
 use super::{find, find_one, path_fault, unreadable};
@@ -31,7 +31,7 @@ fn values_are_found_as_they_were_spelt() {
 }
 
 #[test]
-fn odd_names_stand_in_quotes() {
+fn unusual_names_are_written_in_quotes() {
     check(r#"odd["a.b"]"#, Some("1"));
     check("odd['a.b']", Some("1"));
     check(r#"odd["it's"]"#, Some("2"));
@@ -45,12 +45,12 @@ fn odd_names_stand_in_quotes() {
     check("odd.@id", Some("8"));
     check("odd.a-b", Some("9"));
     assert_eq!(find_one(Kind::Json, r#"{"$x":1}"#, "$x").unwrap(), "1");
-    // A name with half a surrogate pair is no name that a path can spell, and no fault either.
+    // No path can spell a name with half a surrogate pair, and such a name is no fault.
     assert_eq!(find_one(Kind::Json, r#"{"\ud800":1,"a":2}"#, "a").unwrap(), "2");
 }
 
 #[test]
-fn null_and_what_is_elsewhere_is_not_there() {
+fn null_and_absent_places_give_no_value() {
     for path in [
         "no",
         "no.a",
@@ -69,7 +69,7 @@ fn null_and_what_is_elsewhere_is_not_there() {
 }
 
 #[test]
-fn of_members_with_one_name_the_last_counts() {
+fn the_last_of_several_members_with_one_name_counts() {
     let find = |answer| find(Kind::Json, answer, &["a", "a.b", "a[0]", "c"]).unwrap();
     let text = |value: &str| Some(value.to_owned());
     assert_eq!(find(r#"{"a":{"b":1},"a":{"b":2}}"#), [text(r#"{"b":2}"#), text("2"), None, None]);
@@ -79,7 +79,7 @@ fn of_members_with_one_name_the_last_counts() {
 }
 
 #[test]
-fn a_path_may_lead_through_another_and_stand_twice() {
+fn a_path_may_continue_another_and_appear_twice() {
     let found =
         find(Kind::Json, r#"{"a":{"b":[1,2]}}"#, &["a.b[1]", "a", "a.b[1]", "a.b"]).unwrap();
     let found: Vec<_> = found.into_iter().flatten().collect();
@@ -87,8 +87,8 @@ fn a_path_may_lead_through_another_and_stand_twice() {
 }
 
 #[test]
-fn faulty_paths_say_where_and_how_to_mend_them() {
-    for (path, column, problem, mend) in [
+fn faults_of_paths_say_where_and_how_to_correct_them() {
+    for (path, column, problem, fix) in [
         ("", 1, "empty", "`$`"),
         ("/data/id", 1, "XPath", "data.id"),
         (".a", 1, "begin with a dot", "leave the dot out"),
@@ -117,12 +117,12 @@ fn faulty_paths_say_where_and_how_to_mend_them() {
     ] {
         let fault = path_fault(Kind::Json, path);
         assert_eq!(fault.column, column, "{path}: {fault}");
-        assert!(fault.problem.contains(problem) && fault.mend.contains(mend), "{path}: {fault}");
+        assert!(fault.problem.contains(problem) && fault.fix.contains(fix), "{path}: {fault}");
     }
 }
 
 #[test]
-fn a_path_has_bounds() {
+fn a_path_has_limits() {
     let deep = "a.".repeat(DEPTH_MAX - 1) + "a";
     assert!(JsonPath::parse(&deep).is_ok());
     assert!(path_fault(Kind::Json, &format!("{deep}.a")).problem.contains("deeper than 128"));
@@ -135,7 +135,7 @@ fn a_path_has_bounds() {
 }
 
 #[test]
-fn written_paths_are_read_as_they_were_meant() {
+fn a_path_that_is_written_finds_its_value() {
     for names in [["a", "b"], ["", "$"], ["$x", "a.b"], ["a\"\\\n\u{7f}", "é 😀"], ["/", "*"]] {
         let mut path = String::new();
         for name in names {
@@ -148,7 +148,7 @@ fn written_paths_are_read_as_they_were_meant() {
 }
 
 #[test]
-fn what_is_no_json_is_unreadable_and_says_where() {
+fn text_that_is_not_json_is_unreadable_and_the_fault_has_a_position() {
     for (answer, detail) in [
         (&b""[..], "empty (line 1, column 1)"),
         (b" \r\n\t", "empty (line 1, column 1)"),

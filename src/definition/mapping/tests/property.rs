@@ -1,4 +1,4 @@
-//! Random answers and paths: the same as serde_json's tree finds, and never a panic.
+//! Random answers and paths: values equal those of serde_json's tree, and nothing panics.
 
 use super::super::json_path::Step;
 use super::super::{Kind, push_item, push_member};
@@ -29,7 +29,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn paths_find_what_the_tree_holds(
+    fn paths_find_the_values_of_a_parsed_tree(
         answer in json(),
         paths in prop::collection::vec(steps(), 1..6),
         pretty in any::<bool>(),
@@ -58,9 +58,10 @@ proptest! {
     }
 
     #[test]
-    fn json_is_what_serde_json_takes(text in "[\\[\\]{}\",:0-9a\\\\.eE+ tru-]{0,12}") {
+    fn text_that_serde_json_accepts_is_accepted(text in "[\\[\\]{}\",:0-9a\\\\.eE+ tru-]{0,12}") {
         let taken = serde_json::from_str::<Value>(&text).is_ok();
-        // A number that no f64 holds and half a surrogate pair are JSON, if not to serde_json's tree.
+        // A number that no f64 can contain and half a surrogate pair are valid JSON, although serde_json's tree refuses
+        // them.
         let read = map(Kind::Json, &["[0]"]).apply(text.as_bytes()).is_ok();
         prop_assert!(read || !taken);
     }
@@ -85,7 +86,7 @@ proptest! {
     }
 
     #[test]
-    fn texts_come_back_whole(text in "[ -~é😀\\n\\t]{0,40}") {
+    fn xml_texts_are_found_unchanged(text in "[ -~é😀\\n\\t]{0,40}") {
         let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         let found = find_one(Kind::Xml, format!("<a>{escaped}</a>"), "/a").unwrap();
         prop_assert_eq!(serde_json::from_str::<String>(&found).unwrap(), text);

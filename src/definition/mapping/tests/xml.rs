@@ -1,10 +1,10 @@
-//! XML answers as such; what XPaths find in them is tested with XPath.
+//! XML answers in general. The tests of `xpath` check which values XPaths find.
 
 use super::super::Kind;
 use super::{find, find_one, unreadable};
 
 #[test]
-fn the_value_is_json_by_its_type() {
+fn each_xpath_type_becomes_its_json_type() {
     let answer = "<o xmlns:s='urn:s'><id a='1&quot;'>a\"b\n&amp;</id><s:id>2</s:id><e/></o>";
     for (path, value) in [
         ("/o/id", Some(r#""a\"b\n&""#)),
@@ -29,7 +29,7 @@ fn the_value_is_json_by_its_type() {
 }
 
 #[test]
-fn encodings() {
+fn utf_8_and_iso_8859_1_are_decoded_and_others_are_unreadable() {
     let latin = |name: &str| {
         [format!("<?xml version=\"1.0\" encoding=\"{name}\"?><a>").as_bytes(), b"\xe9</a>"].concat()
     };
@@ -46,7 +46,7 @@ fn encodings() {
 }
 
 #[test]
-fn what_is_no_xml_is_unreadable_and_says_where() {
+fn text_that_is_not_xml_is_unreadable_and_the_fault_has_a_position() {
     for (answer, detail) in [
         ("", "empty (line 1, column 1)"),
         (" \n", "empty (line 1, column 1)"),

@@ -2,12 +2,12 @@
 //!
 //! They are `application/x-www-form-urlencoded` (WHATWG URL, section 5), with variables in names and values.
 //!
-//! The fixed text is taken as people write such bodies: `&`, `=`, `+` and valid percent-encodings are what they are, and all
-//! else that is not allowed gets encoded, a space to `+`. A line break at the end is dropped. Values are encoded whole: of a
-//! JSON string what it spells, of another value its JSON text.
+//! The fixed text may be written as people usually write such bodies: `&`, `=`, `+` and valid percent-encodings keep
+//! their meaning. Other characters that are not allowed are encoded, a space to `+`. A line break at the end is
+//! dropped. Values are encoded completely: the content of a JSON string, or the JSON text of another value.
 //!
-//! A pair whose value is exactly one optional variable is left out when there is no value. An optional variable beside other
-//! text, or in a name, is empty then.
+//! A pair whose value is exactly one optional variable is left out if there is no value. An optional variable beside
+//! other text, or in a name, is then empty.
 
 use super::Compiled;
 use crate::definition::template::fault::Faults;
@@ -20,7 +20,7 @@ use crate::definition::template::{Tokens, Variable};
 #[derive(Debug)]
 struct Form(Box<[Pair]>);
 
-/// Compiles `text`; its faults go to `faults`.
+/// Compiles `text`. Adds its faults to `faults`.
 pub(super) fn compile(
     text: &str,
     tokens: &Tokens,
@@ -29,8 +29,8 @@ pub(super) fn compile(
 ) -> (Box<dyn Compiled>, Uses) {
     let end = text.trim_end_matches(['\r', '\n']).len();
     for (at, _) in text.match_indices(['\r', '\n']).take_while(|(at, _)| *at < end) {
-        let mend = "write %0A for one in a value, and `&` between pairs";
-        faults.add(at, "a line break stands in the form", mend);
+        let fix = "write %0A for one in a value, and `&` between pairs";
+        faults.add(at, "a line break stands in the form", fix);
     }
     let pieces = lex(text, tokens, Percent::Encoding, faults);
     let mut uses = UsesFound::default();

@@ -1,15 +1,17 @@
 //! Templates of JSON bodies.
 //!
-//! White space between its tokens is dropped; all else is rendered as it is spelt.
+//! White space between tokens is dropped. Other text is rendered as it is spelt.
 //!
-//! - A variable within a string: a string's content joins the string as it is spelt, another value's JSON text is escaped.
-//! - A bare variable, `{"n": $flow.key.n}`: the value as it is, with its type.
+//! - A variable within a string: the content of a string is inserted as it is spelt; the JSON text of another value is
+//!   escaped.
+//! - A bare variable, `{"n": $flow.key.n}`: the value is inserted as it is, with its type.
 //!
-//! A member or element that is exactly one optional variable, bare or as a whole string, is left out when there is no value;
-//! in place of the whole body this gives `null`. An optional variable beside other text, or in a member's name, is empty then.
+//! A member or element that is exactly one optional variable, bare or as a whole string, is left out if there is no
+//! value. If the whole body is such a variable, the result is `null`. An optional variable beside other text, or in a
+//! member's name, is then empty.
 //!
-//! The result is valid JSON (RFC 8259) provided that the values are. Names that are spelt out are unique in their object; a
-//! variable in a name can make it equal to another.
+//! The result is valid JSON (RFC 8259) if the values are. Fixed names are unique in their object. A variable in a name
+//! can make it equal to another.
 
 mod compile;
 
@@ -23,26 +25,26 @@ use crate::definition::template::{Tokens, Variable, value};
 #[derive(Debug)]
 struct Json(Program<Action>);
 
-/// What follows a run of fixed text. The number is the variable's slot.
+/// The action after a run of fixed text. The number is the variable's slot.
 #[derive(Clone, Copy, Debug)]
 enum Action {
     Nothing,
-    /// The value as it is.
+    /// Writes the value as it is.
     Bare(u32),
-    /// The value within a string.
+    /// Writes the value within a string.
     Inside(u32),
-    /// The value as a whole string, or `null`.
+    /// Writes the value as a whole string, or `null`.
     Quoted(u32),
-    /// A comma, if an item stands before it.
+    /// Writes a comma if an item stands before it.
     Comma,
-    /// Goes on with the step `to` when there is no value.
+    /// Continues with the step `to` if there is no value.
     Skip {
         slot: u32,
         to: u32,
     },
 }
 
-/// Compiles `text`; its faults go to `faults`.
+/// Compiles `text`. Adds its faults to `faults`.
 pub(super) fn compile(
     text: &str,
     tokens: &Tokens,
@@ -68,7 +70,7 @@ impl Compiled for Json {
                     }
                 }
                 Action::Quoted(slot) => quoted(out, filled.get(slot)),
-                // No item ends with an opening bracket, so that one here is the container's own.
+                // No item ends with an opening bracket, so this bracket belongs to the container.
                 Action::Comma if matches!(out.last(), Some(b'[' | b'{')) => {}
                 Action::Comma => out.push(b','),
                 Action::Skip { slot, to } if filled.get(slot).is_none() => return Some(to),
@@ -82,7 +84,7 @@ impl Compiled for Json {
 fn quoted(out: &mut Vec<u8>, json: Option<&str>) {
     let Some(json) = json else { return out.extend_from_slice(b"null") };
     if json.starts_with('"') {
-        // A string that is the whole string is the value as it is.
+        // A value that is a string itself is written as it is.
         return out.extend_from_slice(json.as_bytes());
     }
     out.push(b'"');

@@ -2,12 +2,12 @@
 //!
 //! They are XML 1.0 (UTF-8, without a document type), with variables in text, attribute values and CDATA sections.
 //!
-//! A value is escaped so that whoever parses the body gets it exactly, line breaks too: of a JSON string what it spells, of
-//! another value its JSON text. A character that XML 1.0 cannot hold (U+0000 and most controls, U+FFFE, U+FFFF) becomes
-//! U+FFFD.
+//! A value is escaped so that a parser of the body gets it exactly, including line breaks. The value is the content of
+//! a JSON string, or the JSON text of another value. U+FFFD replaces a character that XML 1.0 can't contain (U+0000 and
+//! most controls, U+FFFE, U+FFFF).
 //!
-//! An attribute that is exactly one optional variable is left out when there is no value; so is an element, except the root,
-//! whose whole content is such a variable, whatever its attributes. An optional variable elsewhere is empty then.
+//! An attribute that is exactly one optional variable is left out if there is no value. So is an element, except the
+//! root, whose whole content is such a variable, whatever its attributes. An optional variable elsewhere is then empty.
 
 mod compile;
 mod escape;
@@ -23,7 +23,7 @@ use compile::Action;
 #[derive(Debug)]
 struct Xml(Program<Action>);
 
-/// Compiles `text`; its faults go to `faults`.
+/// Compiles `text`. Adds its faults to `faults`.
 pub(super) fn compile(
     text: &str,
     tokens: &Tokens,

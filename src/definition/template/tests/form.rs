@@ -12,7 +12,7 @@ fn check(text: &str, values: &[(&str, &str)], expected: &str) {
 }
 
 #[test]
-fn values_are_encoded_whole() {
+fn values_are_encoded_completely() {
     check(
         "a=$flow.key.a&b=text $flow.key.b",
         &[("a", r#""x&y=z+1 %00\u0000é😀\ud800~*""#), ("b", "0.10")],
@@ -22,7 +22,7 @@ fn values_are_encoded_whole() {
 }
 
 #[test]
-fn fixed_text_is_taken_as_it_is_encoded_by_people() {
+fn fixed_text_keeps_its_encodings_and_the_rest_is_encoded() {
     check(
         "a=b+c%20%c3%A9 é:/=100%&b=%zz-%2",
         &[],
@@ -53,7 +53,7 @@ fn a_pair_without_its_value_is_left_out() {
 }
 
 #[test]
-fn a_mandatory_variable_and_line_breaks_are_told() {
+fn missing_mandatory_values_and_line_breaks_are_reported() {
     let template =
         BodyTemplate::parse(Language::Form, "a=$flow.key.m", &tokens(), &mandatory).unwrap();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Random values and texts for the properties.
+//! Random values and texts for the property tests.
 
 use super::Given;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use serde_json::Value;
 /// The variables that generated templates use.
 pub(super) const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
-/// Pieces of text that some language takes for markup.
+/// Pieces of text that are markup in some language.
 const HOSTILE: [&str; 35] = [
     "\"",
     "\\",
@@ -46,19 +46,19 @@ const HOSTILE: [&str; 35] = [
     "%ani%",
 ];
 
-/// A text of hostile and harmless pieces.
+/// Generates a text of hostile and harmless pieces.
 pub(super) fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         3 => proptest::sample::select(HOSTILE.to_vec()).prop_map(str::to_owned),
         1 => any::<char>().prop_map(String::from),
         1 => "[a-z]{1,4}",
     ];
-    // A short one is all joint with what stands beside it.
+    // Every character of a short text touches the text around it.
     let short = proptest::sample::select(HOSTILE.to_vec()).prop_map(str::to_owned);
     prop_oneof![short, prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())]
 }
 
-/// A value, and a spelling of it as JSON text.
+/// Generates a value and a spelling of it as JSON text.
 pub(super) fn value() -> impl Strategy<Value = (Value, String)> {
     let string = (text(), any::<u64>())
         .prop_map(|(text, spelling)| (Value::from(text.clone()), spell(&text, spelling)));
@@ -71,7 +71,7 @@ pub(super) fn value() -> impl Strategy<Value = (Value, String)> {
     prop_oneof![3 => string, 1 => other.prop_map(|value| (value.clone(), value.to_string()))]
 }
 
-/// Values for some of the variables, and their JSON text.
+/// Generates values for some of the variables, with their JSON text.
 pub(super) fn values() -> impl Strategy<Value = (Vec<Option<Value>>, Given)> {
     prop::collection::vec(prop::option::weighted(0.7, value()), NAMES.len()).prop_map(|values| {
         let spelt = NAMES.iter().zip(&values).filter_map(|(name, value)| {
@@ -82,7 +82,7 @@ pub(super) fn values() -> impl Strategy<Value = (Vec<Option<Value>>, Given)> {
     })
 }
 
-/// One of a string's many spellings: each bit decides on an escape.
+/// Returns one of a string's many spellings. Each bit says whether a character is escaped.
 fn spell(text: &str, mut spelling: u64) -> String {
     let mut json = String::from("\"");
     for character in text.chars() {
@@ -101,7 +101,7 @@ fn spell(text: &str, mut spelling: u64) -> String {
     json
 }
 
-/// What a value is in a place that holds text: what a string spells, and another value's JSON text.
+/// Returns a value as text: the content of a string, or the JSON text of another value.
 pub(super) fn plain(value: Option<&Value>) -> String {
     match value {
         None => String::new(),
@@ -126,7 +126,7 @@ pub(super) fn parts(texts: &'static [&'static str]) -> impl Strategy<Value = Vec
     prop::collection::vec(part, 0..4)
 }
 
-/// The parts as a template spells them. A sign keeps a variable's name apart from what follows.
+/// Returns the parts as a template spells them. The first character of each text in use ends a variable's name.
 pub(super) fn spelt(parts: &[Part]) -> String {
     let parts = parts.iter().map(|part| match part {
         Part::Text(text) => text.clone(),
@@ -135,7 +135,7 @@ pub(super) fn spelt(parts: &[Part]) -> String {
     parts.collect()
 }
 
-/// What the parts stand for.
+/// Returns the text that the parts stand for.
 pub(super) fn meant(parts: &[Part], values: &[Option<Value>]) -> String {
     let parts = parts.iter().map(|part| match part {
         Part::Text(text) => text.clone(),
@@ -144,7 +144,7 @@ pub(super) fn meant(parts: &[Part], values: &[Option<Value>]) -> String {
     parts.collect()
 }
 
-/// Whether the parts are exactly one variable, and that has no value.
+/// Returns whether the parts are exactly one variable, and it has no value.
 pub(super) fn left_out(parts: &[Part], values: &[Option<Value>]) -> bool {
     matches!(parts, [Part::Variable(index)] if values[*index].is_none())
 }

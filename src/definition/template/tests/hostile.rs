@@ -1,9 +1,9 @@
-//! Values that no author thinks of: halves of surrogate pairs, a megabyte, broken JSON text; and templates made to be slow.
+//! Unusual values (halves of surrogate pairs, a megabyte, broken JSON text) and templates made to be slow.
 
 use super::super::{BodyTemplate, HeaderTemplate, Language, Need, Tokens, UrlTemplate, Values};
 use super::{Given, given};
 
-/// What each template, around `$flow.key.a`, renders: JSON, XML, form, URL, header.
+/// Renders a template around `$flow.key.a` as JSON, XML, form, URL and header.
 fn rendered(values: &dyn Values) -> [String; 5] {
     let tokens = Tokens::new();
     let mut outs = [const { Vec::new() }; 5];
@@ -51,7 +51,7 @@ fn half_a_surrogate_pair_is_copied_in_json_and_replaced_elsewhere() {
 }
 
 #[test]
-fn a_megabyte_is_held_exactly() {
+fn a_value_of_a_megabyte_is_rendered_exactly() {
     let text = "a\"\\\u{0}é😀]]>&<\r\n%/".repeat((1 << 20) / 20);
     let [json, xml, form, url, _] =
         rendered(&given(&[("a", &serde_json::to_string(&text).unwrap())]));
@@ -68,7 +68,7 @@ fn a_megabyte_is_held_exactly() {
 }
 
 #[test]
-fn values_that_are_no_json_text_do_no_harm() {
+fn values_that_are_not_json_cause_no_panic() {
     for json in [
         "\"",
         "\"\\",
@@ -87,7 +87,7 @@ fn values_that_are_no_json_text_do_no_harm() {
 }
 
 #[test]
-fn templates_made_to_be_slow_are_not() {
+fn templates_made_to_be_slow_take_bounded_time() {
     let start = std::time::Instant::now();
     let tokens = super::tokens();
     for unit in [

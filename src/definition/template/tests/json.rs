@@ -46,7 +46,7 @@ fn a_bare_value_keeps_its_type_and_spelling() {
 }
 
 #[test]
-fn what_has_no_value_is_left_out_with_its_comma() {
+fn an_item_without_a_value_is_left_out_with_its_comma() {
     let text = r#"{"a": $flow.key.a, "b": "$flow.key.b", "c": 1, "d": "$flow.key.d", "e": [$flow.key.e, "$flow.key.f"]}"#;
     check(text, &[], r#"{"c":1,"e":[]}"#);
     check(text, &[("a", "1")], r#"{"a":1,"c":1,"e":[]}"#);
@@ -59,7 +59,7 @@ fn what_has_no_value_is_left_out_with_its_comma() {
     check(text, &[("d", "1"), ("f", "5")], r#"{"c":1,"d":"1","e":["5"]}"#);
     check(r#"[1, $flow.key.a, 2, $flow.key.b]"#, &[], "[1,2]");
     check(r#"{"x": {"a": $flow.key.a}, "y": [[$flow.key.a]]}"#, &[], r#"{"x":{},"y":[[]]}"#);
-    // What an item ends with is never taken for the container's opening.
+    // An item that ends with a bracket is not mistaken for the beginning of the container.
     check(
         r#"[$flow.key.a, "$flow.key.b", $flow.key.c]"#,
         &[("a", "\"[\""), ("b", "\"{\""), ("c", "[]")],
@@ -81,7 +81,7 @@ fn the_whole_body_without_a_value_is_null() {
 }
 
 #[test]
-fn names_may_hold_variables() {
+fn names_may_contain_variables() {
     check(
         r#"{"k_$flow.key.a": 1, "$flow.key.b": $flow.key.b}"#,
         &[("a", "\"x\\\"\""), ("b", "2")],
@@ -134,7 +134,7 @@ fn a_mandatory_variable_without_a_value_renders_nothing() {
 }
 
 #[test]
-fn what_is_no_json_is_refused_where_it_begins() {
+fn text_that_is_not_json_is_refused_with_the_place_of_the_fault() {
     for (text, expected) in [
         ("", "1:1 the text ends here; expected a value"),
         ("{\"a\": 1,\n}", "1:8 nothing follows this comma"),

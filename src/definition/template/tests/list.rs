@@ -17,7 +17,7 @@ fn check_header(value: &str, values: &[(&str, &str)], expected: Option<&str>) {
 }
 
 #[test]
-fn query_entries_are_encoded_whole() {
+fn query_entries_are_encoded_completely() {
     let mut out = Vec::new();
     let entry = query("a b%20", "100%+é $flow.key.a %%ani%%", false);
     assert!(entry.render(&given(&[("a", "\"&\\n\"")]), &mut out).unwrap());
@@ -50,7 +50,7 @@ fn an_optional_entry_without_a_value_is_left_out_and_a_mandatory_one_fails() {
 }
 
 #[test]
-fn a_header_holds_no_control_characters() {
+fn a_header_contains_no_control_characters() {
     check_header(
         "a: $flow.key.a",
         &[("a", r#""x\r\nSet-Cookie: y\u0000\u007f\u0085\tz""#)],
@@ -67,7 +67,7 @@ fn a_header_holds_no_control_characters() {
 }
 
 #[test]
-fn a_header_s_name_is_checked() {
+fn a_headers_name_is_checked() {
     for (name, expected) in [
         ("X Lead", "1:2 ` `"),
         ("", "1:1 no name"),

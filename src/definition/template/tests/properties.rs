@@ -1,4 +1,4 @@
-//! Whatever the values, the result has the template's structure and holds them exactly.
+//! For any values the result has the template's structure and contains the values exactly.
 
 use super::super::{
     BodyTemplate, HeaderTemplate, Language, Need, Tokens, Unrenderable, UrlTemplate,
@@ -42,7 +42,7 @@ impl Json {
                 format!("[{}]", items.iter().map(Self::spell).collect::<Vec<_>>().join(" ,"))
             }
             Self::Object(members) => {
-                // A number keeps names apart.
+                // A number keeps the names different.
                 let members = members.iter().enumerate().map(|(index, (name, value))| {
                     format!("\"{index}{}\" : {}", spelt(name), value.spell())
                 });
@@ -68,7 +68,7 @@ impl Json {
     }
 }
 
-/// What XML 1.0 holds of a text.
+/// Replaces the characters that XML 1.0 can't contain.
 fn held(text: &str) -> String {
     let is_held = |found: char| {
         matches!(found, '\t' | '\n' | '\r')
@@ -85,7 +85,7 @@ proptest! {
     #![proptest_config(run(4000))]
 
     #[test]
-    fn json_holds_the_values_exactly(template in json(), (values, given) in values()) {
+    fn json_contains_the_values_exactly(template in json(), (values, given) in values()) {
         let parsed = BodyTemplate::parse(Language::Json, &template.spell(), &Tokens::new(), &|_| false).unwrap();
         let mut out = Vec::new();
         parsed.render(&given, &mut out).unwrap();
@@ -94,7 +94,7 @@ proptest! {
     }
 
     #[test]
-    fn xml_holds_the_values_exactly(
+    fn xml_contains_the_values_exactly(
         attribute in parts(&["-x ", "&amp;", "]]", ">"]),
         text in parts(&["-x ", "&lt;", "]] ", "> "]),
         cdata in parts(&["-x ", "&", "]", ">", "<"]).prop_filter("CDATA", |parts| !spelt(parts).contains("]]>")),
@@ -131,7 +131,7 @@ proptest! {
     }
 
     #[test]
-    fn forms_hold_the_values_exactly(
+    fn forms_contain_the_values_exactly(
         pairs in prop::collection::vec((parts(&["-x", ":"]), parts(&["-x", " ", "=", "é", "% "])), 0..5),
         (values, given) in values(),
     ) {
@@ -149,7 +149,7 @@ proptest! {
     }
 
     #[test]
-    fn urls_hold_the_values_exactly(
+    fn urls_contain_the_values_exactly(
         path in prop::collection::vec(parts(&["-x", ".", "é", "%-"]), 1..4),
         pairs in prop::collection::vec(parts(&["-x", "- -", "=", "é", "/?"]), 0..4),
         (values, given) in values(),

@@ -3,7 +3,7 @@
 use super::super::{Need, QueryTemplate, Unrenderable, UrlTemplate, Variable};
 use super::{assert_faults, given, tokens};
 
-/// Variables whose names begin with `m` are mandatory, with `o` optional.
+/// Returns the need of a variable: mandatory if its name begins with `m`, optional with `o`.
 fn need(variable: &Variable) -> Need {
     match variable.name().chars().next() {
         Some('m') => Need::Mandatory,
@@ -70,7 +70,7 @@ fn fixed_text_is_encoded_where_it_must_be() {
 }
 
 #[test]
-fn a_value_never_makes_a_step() {
+fn a_value_never_makes_a_dot_segment() {
     for (text, value) in [
         ("https://h/a/$flow.key.a/b", "\".\""),
         ("https://h/a/$flow.key.a/b", "\"..\""),
@@ -93,7 +93,7 @@ fn a_value_never_makes_a_step() {
 }
 
 #[test]
-fn pairs_and_entries_leave_no_dangling_signs() {
+fn pairs_and_entries_leave_no_dangling_separators() {
     check("https://h/?a=$flow.key.a", &[], "https://h/");
     check("https://h/?a=$flow.key.a&b=1&c=$flow.key.c", &[], "https://h/?b=1");
     check("https://h/?&&a=1&", &[], "https://h/?a=1");
@@ -108,7 +108,7 @@ fn pairs_and_entries_leave_no_dangling_signs() {
 }
 
 #[test]
-fn a_path_needs_its_values_unless_it_is_said_that_it_does_not() {
+fn variables_of_the_path_are_mandatory_unless_they_are_declared_optional() {
     let missing = |text, query: &[QueryTemplate]| match render(text, query, &[]) {
         Err(Unrenderable::Missing(missing)) => missing.to_string(),
         other => panic!("{other:?}"),
@@ -130,7 +130,7 @@ fn a_path_needs_its_values_unless_it_is_said_that_it_does_not() {
 }
 
 #[test]
-fn whom_a_delivery_goes_to_is_fixed() {
+fn no_variable_decides_where_a_delivery_goes() {
     for (text, expected) in [
         ("$flow.key.base/x", "1:1 the scheme and host"),
         ("https://$flow.key.h/x", "1:9 the host"),
@@ -150,7 +150,7 @@ fn whom_a_delivery_goes_to_is_fixed() {
 }
 
 #[test]
-fn what_is_no_url_is_refused() {
+fn text_that_is_not_a_url_is_refused() {
     for (text, expected) in [
         ("", "1:1 https:// or http://"),
         ("hooks.example.com/x", "1:1 https:// or http://"),

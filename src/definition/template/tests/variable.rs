@@ -3,7 +3,7 @@
 use super::super::{Family, HeaderTemplate, Variable, position};
 use super::{assert_faults, given, tokens};
 
-/// What the text becomes when each variable's value is its own spelling in brackets.
+/// Checks the text that is rendered if each variable's value is its own spelling in brackets.
 #[track_caller]
 fn check(text: &str, expected: &str) {
     let template = HeaderTemplate::parse("x", text, true, &tokens()).unwrap();
@@ -66,7 +66,7 @@ fn tokens_stand_for_variables() {
 }
 
 #[test]
-fn what_begins_no_variable_is_text() {
+fn other_dollar_and_percent_signs_are_text() {
     for text in [
         "100% sure, 50% off",
         "$",
@@ -93,7 +93,7 @@ fn what_begins_no_variable_is_text() {
 }
 
 #[test]
-fn a_doubled_dollar_is_a_plain_one_and_so_is_a_doubled_percent_where_a_token_would_be_read() {
+fn a_doubled_dollar_is_an_escape_and_so_is_a_doubled_percent_before_a_token() {
     for (text, expected) in [
         ("$$flow.key.a", "$flow.key.a"),
         ("$$$flow.key.a", "$[$flow.key.a]"),
@@ -115,7 +115,7 @@ fn a_doubled_dollar_is_a_plain_one_and_so_is_a_doubled_percent_where_a_token_wou
 }
 
 #[test]
-fn a_misspelt_variable_is_a_fault_that_names_the_one_meant() {
+fn a_misspelt_variable_is_a_fault_with_a_suggestion() {
     for (text, expected) in [
         ("$flow.keys.a", "did you mean `$flow.key.a`?"),
         ("$flow.sysky.a", "did you mean `$flow.syskey.a`?"),
@@ -140,7 +140,7 @@ fn a_misspelt_variable_is_a_fault_that_names_the_one_meant() {
 }
 
 #[test]
-fn all_faults_are_told_up_to_a_limit() {
+fn all_faults_are_reported_up_to_a_limit() {
     let parsed = HeaderTemplate::parse("x", "%a1% $flow.x\n $sms.", true, &tokens());
     assert_faults(parsed, &["1:1 %a1%", "1:6 $flow.key.x", "2:2 $sms.<path>"]);
     let many = "%zzzzz%".repeat(1000);
@@ -185,7 +185,7 @@ fn positions_count_lines_and_characters() {
 }
 
 #[test]
-fn each_use_says_where_it_stands() {
+fn each_use_of_a_variable_has_its_position() {
     let template =
         HeaderTemplate::parse("x", "é%ani%\n $flow.key.a$flow.key.a", false, &tokens()).unwrap();
     let uses: Vec<_> = template.variables().iter().map(ToString::to_string).collect();

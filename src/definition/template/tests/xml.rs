@@ -44,7 +44,7 @@ fn a_value_is_escaped_for_its_place() {
 }
 
 #[test]
-fn no_neighbours_make_the_end_of_a_cdata_section_in_text() {
+fn a_value_and_the_text_around_it_never_make_a_cdata_end_in_text() {
     check("<a>$flow.key.a> ></a>", &[("a", "\"]]\"")], "<a>]]&gt; &gt;</a>");
     check(
         "<a>$flow.key.a]><b c='$flow.key.a>'/>></a>",
@@ -55,7 +55,7 @@ fn no_neighbours_make_the_end_of_a_cdata_section_in_text() {
 }
 
 #[test]
-fn no_neighbours_end_a_cdata_section() {
+fn a_value_and_the_text_around_it_never_end_a_cdata_section() {
     for (text, a, b) in [
         ("]]$flow.key.a", "\">\"", "1"),
         ("]$flow.key.a", "\"]>\"", "1"),
@@ -79,7 +79,7 @@ fn no_neighbours_end_a_cdata_section() {
 }
 
 #[test]
-fn what_has_no_value_is_left_out() {
+fn attributes_and_elements_without_a_value_are_left_out() {
     let text = "<r  a=\"$flow.key.a\"\n b='1' c = '$flow.key.c' ><x y='1'>$flow.key.x</x>-<c><![CDATA[$flow.key.d]]></c></r>";
     check(text, &[], "<r\n b='1' >-</r>");
     check(
@@ -100,7 +100,7 @@ fn what_has_no_value_is_left_out() {
 }
 
 #[test]
-fn a_mandatory_variable_counts_within_what_is_left_out() {
+fn a_mandatory_variable_counts_within_an_element_that_is_left_out() {
     let template = parse("<r><a b='$flow.key.m'>$flow.key.a</a></r>").unwrap();
     let missing = template.render(&given(&[("a", "1")]), &mut Vec::new()).unwrap_err();
     assert_eq!(missing.uses.len(), 1);
@@ -136,7 +136,7 @@ fn variables_stand_in_text_attribute_values_and_cdata_only() {
 }
 
 #[test]
-fn what_is_not_well_formed_is_refused_where_it_is() {
+fn text_that_is_not_well_formed_is_refused_with_the_place_of_the_fault() {
     for (text, expected) in [
         ("", "1:1 root node"),
         ("text", "1:1 one root element"),

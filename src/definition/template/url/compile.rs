@@ -1,4 +1,4 @@
-//! Parses the text of a URL template.
+//! Compiles the text of a URL template.
 
 use super::super::fault::{Faults, Position};
 use super::super::lex::{Kind, Percent, Piece, lex};
@@ -10,7 +10,7 @@ use ::url::Url;
 
 const WHOLE: &str = "write the whole URL, such as https://hooks.example.com/path";
 
-/// Where the parts of a URL end, in bytes. No piece spans such an end.
+/// The byte offsets at which the parts of a URL end. No piece crosses one.
 struct Parts {
     scheme: usize,
     authority: usize,
@@ -18,7 +18,7 @@ struct Parts {
     query: usize,
 }
 
-/// Faults in `text` go to `faults`; the template then is of no use.
+/// Compiles `text`. Adds its faults to `faults`; after a fault the template is unusable.
 pub(super) fn compile(
     text: &str,
     tokens: &Tokens,
@@ -40,7 +40,7 @@ pub(super) fn compile(
     let mut position = Position::default();
     position.advance(text.get(..start).unwrap_or_default());
     let path = text.get(parts.authority..parts.path).unwrap_or_default();
-    // A path is empty or begins with `/`, so that nothing stands before the first one.
+    // A path is empty or begins with `/`, so the first part of the split is empty.
     for segment in path.split('/').skip(1) {
         start += 1;
         position.advance("/");
@@ -84,7 +84,8 @@ fn parts(text: &str) -> Parts {
     Parts { scheme, authority, path, query: find(path, &['#']) }
 }
 
-/// Parsers drop line breaks, and spaces at the ends, and take a backslash for a slash.
+/// Reports characters that parsers change: they drop line breaks and spaces at the ends, and read a backslash as a
+/// slash.
 fn characters(text: &str, parts: &Parts, faults: &mut Faults<'_>) {
     for (at, found) in text.char_indices() {
         let edge = at == 0 || at + found.len_utf8() == text.len();
@@ -102,7 +103,7 @@ fn characters(text: &str, parts: &Parts, faults: &mut Faults<'_>) {
     }
 }
 
-/// Faults of variables where the URL is fixed.
+/// Reports variables in the fixed parts of the URL.
 fn fixed(text: &str, parts: &Parts, pieces: &[Piece<'_>], faults: &mut Faults<'_>) {
     let authority = text.get(parts.scheme..parts.authority).unwrap_or_default();
     let host = parts.scheme + authority.rfind('@').map_or(0, |at| at + 1);
@@ -113,8 +114,8 @@ fn fixed(text: &str, parts: &Parts, pieces: &[Piece<'_>], faults: &mut Faults<'_
         let at = piece.range.start;
         let place = match at {
             _ if at >= parts.query => {
-                let mend = "move it to the query; a fragment never leaves the client";
-                faults.add(at, "a variable cannot stand in the fragment", mend);
+                let fix = "move it to the query; a fragment never leaves the client";
+                faults.add(at, "a variable cannot stand in the fragment", fix);
                 continue;
             }
             _ if at >= parts.authority => continue,
@@ -123,12 +124,12 @@ fn fixed(text: &str, parts: &Parts, pieces: &[Piece<'_>], faults: &mut Faults<'_
             _ if at >= host => "the host",
             _ => "the user or password",
         };
-        let mend = "write it out: no value may decide whom a delivery goes to; a variable may follow a `/` or `?`";
-        faults.add(at, format!("a variable cannot stand in {place}"), mend);
+        let fix = "write it out: no value may decide whom a delivery goes to; a variable may follow a `/` or `?`";
+        faults.add(at, format!("a variable cannot stand in {place}"), fix);
     }
 }
 
-/// Whether the HTTP client's parser takes the URL, with a letter as every value.
+/// Checks that the HTTP client's parser accepts the scheme and authority and finds a host.
 fn parsed(template: &UrlTemplate, parts: &Parts, faults: &mut Faults<'_>) {
     let url = Url::parse(&template.base);
     match url {

@@ -1,4 +1,4 @@
-//! Parses the text of a JSON template into its program.
+//! Compiles the text of a JSON template to its program.
 
 use super::Action;
 use crate::definition::template::fault::Faults;
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 mod token;
 
-/// Faults in `text` go to `faults`; the program then is of no use.
+/// Compiles `text`. Adds its faults to `faults`; after a fault the program is unusable.
 pub(super) fn compile(
     text: &str,
     tokens: &Tokens,
@@ -27,7 +27,7 @@ pub(super) fn compile(
         mandatory,
         faults,
     };
-    // What stops the parser is among the faults.
+    // The fault that stops the parser is already in `faults`.
     compiler.document().unwrap_or(());
     (compiler.builder.finish(), compiler.uses.finish(text, &Part::Body))
 }
@@ -35,7 +35,7 @@ pub(super) fn compile(
 struct Compiler<'c, 't, 'f> {
     text: &'t str,
     at: usize,
-    /// Those that are not passed yet.
+    /// The pieces from `at` on.
     pieces: &'c [Piece<'t>],
     builder: Builder<Action>,
     uses: UsesFound,
@@ -43,7 +43,7 @@ struct Compiler<'c, 't, 'f> {
     faults: &'c mut Faults<'f>,
 }
 
-/// The text is no JSON from here on; why is among the faults.
+/// The text is not JSON from here on. The fault is in `faults`.
 struct Stop;
 
 /// A variable's slot, and whether the variable is optional.
@@ -55,13 +55,13 @@ struct Place {
 
 /// A part of a string.
 enum Content<'t> {
-    /// As it is spelt.
+    /// Text as it is spelt.
     Text(&'t str),
     Variable(Place),
     Bad,
 }
 
-/// What a value begins with, read but not compiled yet.
+/// The beginning of a value, read but not compiled yet.
 enum Head<'t> {
     Variable(Place),
     Bad,
@@ -73,7 +73,7 @@ enum Head<'t> {
 }
 
 impl Head<'_> {
-    /// The slot without whose value this is left out.
+    /// Returns the slot of the optional variable that this consists of. Without its value this is left out.
     fn optional(&self) -> Option<u32> {
         let place = match self {
             Self::Variable(place) => place,
@@ -87,11 +87,11 @@ impl Head<'_> {
     }
 }
 
-/// The items of an array or object, so far.
+/// The items of an array or object that are compiled so far.
 #[derive(Default)]
 struct Items {
     any: bool,
-    /// Whether one of them is never left out.
+    /// Whether at least one item is never left out.
     certain: bool,
 }
 
@@ -107,7 +107,7 @@ impl<'t> Compiler<'_, 't, '_> {
         Ok(())
     }
 
-    /// Compiles the value that begins with `head` and may nest `depth` levels.
+    /// Compiles the value that begins with `head` and may be nested up to `depth` levels.
     fn value(&mut self, head: &Head<'t>, depth: usize) -> Result<(), Stop> {
         match head {
             Head::Variable(place) => {
@@ -190,7 +190,7 @@ impl<'t> Compiler<'_, 't, '_> {
         self.skip_space();
     }
 
-    /// Whether the array or object ends here; if not, its next item does begin here.
+    /// Returns whether the array or object ends here. Otherwise its next item begins here.
     fn close(&mut self, bracket: u8, any: bool) -> Result<bool, Stop> {
         if self.peek() == Some(bracket) {
             self.at += 1;
@@ -212,7 +212,7 @@ impl<'t> Compiler<'_, 't, '_> {
         Ok(false)
     }
 
-    /// Compiles an item: its comma, its name in an object, and its value.
+    /// Compiles an item: its comma, its name if it is a member, and its value.
     fn item(
         &mut self,
         items: &mut Items,

@@ -1,7 +1,7 @@
-//! Parses the text of an XML template into its program.
+//! Compiles the text of an XML template to its program.
 //!
-//! The text is walked once for the places of its variables. Whether it is well-formed is for an XML parser to say, which is
-//! given the text with a letter in place of each of a variable's bytes, so that it sees what it would see of a harmless value.
+//! One walk over the text finds the places of its variables. An XML parser checks whether the text is well-formed. It
+//! gets the text with a letter in place of each byte of a variable, so that it sees a harmless value.
 
 use crate::definition::template::fault::Faults;
 use crate::definition::template::lex::{Kind, Percent, Piece, lex};
@@ -12,26 +12,26 @@ use crate::definition::template::{Tokens, Variable};
 mod check;
 mod walk;
 
-/// What follows a run of fixed text. A number alone is the variable's slot.
+/// The action after a run of fixed text. A number alone is the variable's slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Action {
     Nothing,
     Text(u32),
     Attribute(u32),
     Cdata(u32),
-    /// Fixed text of a CDATA section in which a variable stands before.
+    /// Writes fixed text of a CDATA section behind a variable.
     CdataText {
         from: u32,
         to: u32,
     },
-    /// Goes on with the step `to` when there is no value.
+    /// Continues with the step `to` if there is no value.
     Skip {
         slot: u32,
         to: u32,
     },
 }
 
-/// Faults in `text` go to `faults`; the program then is of no use.
+/// Compiles `text`. Adds its faults to `faults`; after a fault the program is unusable.
 pub(super) fn compile(
     text: &str,
     tokens: &Tokens,
@@ -64,7 +64,7 @@ pub(super) fn compile(
     (program, uses)
 }
 
-/// The text with a letter in place of each byte of a variable.
+/// Returns the text with a letter in place of each byte of a variable.
 fn masked(text: &str, pieces: &[Piece<'_>]) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut at = 0;
@@ -84,41 +84,41 @@ fn masked(text: &str, pieces: &[Piece<'_>]) -> String {
 
 struct Compiler<'c, 't, 'f> {
     text: &'t str,
-    /// All before is compiled.
+    /// The text before this offset is compiled.
     at: usize,
-    /// Those that are not passed yet.
+    /// The pieces from `at` on.
     pieces: &'c [Piece<'t>],
     builder: Builder<Action>,
     uses: UsesFound,
     mandatory: &'c dyn Fn(&Variable) -> bool,
     faults: &'c mut Faults<'f>,
-    /// The elements that are open, each with what leaves it out.
+    /// The open elements, each with the skip that leaves it out if it has one.
     open: Vec<Option<Skip>>,
-    /// Whether the root has begun.
+    /// Whether the root element has begun.
     root: bool,
-    /// How many are declared so far.
+    /// The number of namespace declarations so far.
     namespaces: usize,
 }
 
-/// A step that skips what follows when the slot has no value.
+/// A step that skips the steps behind it if the slot has no value.
 #[derive(Clone, Copy)]
 struct Skip {
     step: usize,
     slot: u32,
 }
 
-/// What a stretch of the text is, and so what a variable in it means.
+/// The kind of a part of the text. It decides how a variable in it is rendered.
 #[derive(Clone, Copy)]
 enum Stretch {
     Text,
     Attribute,
     Cdata,
-    /// A variable in it is a fault: what it is.
+    /// A part in which a variable is a fault, with its name.
     Fixed(&'static str),
 }
 
 impl Compiler<'_, '_, '_> {
-    /// Compiles all up to the byte `to`.
+    /// Compiles the text up to the byte `to`.
     fn copy(&mut self, to: usize, stretch: Stretch) {
         let mut after_variable = false;
         while let Some((piece, rest)) = self.pieces.split_first()
@@ -145,7 +145,7 @@ impl Compiler<'_, '_, '_> {
             let (from, to) = self.builder.aside(text);
             self.builder.step(Action::CdataText { from, to });
         } else if matches!(stretch, Stretch::Text) && after_variable {
-            // After a value that ends with `]]`, a plain `>` would make what no text may hold.
+            // Behind a value that ends with `]]`, a plain `>` would give `]]>`, which no text may contain.
             self.builder.literal(&text.replace('>', "&gt;"));
         } else {
             self.builder.literal(text);
@@ -161,14 +161,14 @@ impl Compiler<'_, '_, '_> {
             Stretch::Attribute => Action::Attribute(slot),
             Stretch::Cdata => Action::Cdata(slot),
             Stretch::Fixed(place) => {
-                let mend = "variables may stand in text, attribute values and CDATA sections";
-                self.faults.add(at, format!("a variable cannot stand in {place}"), mend);
+                let fix = "variables may stand in text, attribute values and CDATA sections";
+                self.faults.add(at, format!("a variable cannot stand in {place}"), fix);
                 Action::Nothing
             }
         });
     }
 
-    /// The optional variable that is exactly what stands from one byte on, and where it ends.
+    /// Returns the slot of the optional variable that begins at the byte `from`, and the byte behind it.
     fn optional_at(&mut self, from: usize) -> Option<(u32, usize)> {
         let index = self.pieces.partition_point(|piece| piece.range.start < from);
         let piece = self.pieces.get(index).filter(|piece| piece.range.start == from)?;
@@ -184,7 +184,7 @@ impl Compiler<'_, '_, '_> {
         Skip { step: self.builder.step(Action::Nothing), slot }
     }
 
-    /// Ends what the skip leaves out.
+    /// Ends the part that the skip leaves out.
     fn land(&mut self, skip: Skip) {
         let to = self.builder.boundary();
         self.builder.replace(skip.step, Action::Skip { slot: skip.slot, to });

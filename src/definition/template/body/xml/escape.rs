@@ -1,8 +1,8 @@
-//! Values in XML, escaped for text, attribute values and CDATA sections.
+//! Escapes values for XML text, attribute values and CDATA sections.
 
 use crate::definition::template::value::decode;
 
-/// Appends a value to text. A carriage return is a reference, because a parser would make a line feed of it.
+/// Appends a value to text. A carriage return becomes a reference, because a parser would turn it into a line feed.
 pub(super) fn text(out: &mut Vec<u8>, json: Option<&str>) {
     escape(out, json, |out, character| {
         out.extend_from_slice(match character {
@@ -16,8 +16,8 @@ pub(super) fn text(out: &mut Vec<u8>, json: Option<&str>) {
     });
 }
 
-/// Appends a value to an attribute value in either kind of quotes. Tabs and line breaks are references, because a parser would
-/// make spaces of them.
+/// Appends a value to an attribute value in either kind of quotes. Tabs and line breaks become references, because a
+/// parser would turn them into spaces.
 pub(super) fn attribute(out: &mut Vec<u8>, json: Option<&str>) {
     escape(out, json, |out, character| {
         out.extend_from_slice(match character {
@@ -35,7 +35,7 @@ pub(super) fn attribute(out: &mut Vec<u8>, json: Option<&str>) {
     });
 }
 
-/// Appends a value to a CDATA section, which is interrupted for what it cannot hold.
+/// Appends a value to a CDATA section. The section is interrupted for text that it can't contain.
 pub(super) fn cdata(out: &mut Vec<u8>, json: Option<&str>) {
     escape(out, json, |out, character| {
         match character {
@@ -47,10 +47,11 @@ pub(super) fn cdata(out: &mut Vec<u8>, json: Option<&str>) {
     });
 }
 
-/// Appends the template's own text to a CDATA section in which a value stands before, so that both together do not end it.
+/// Appends the template's own text to a CDATA section behind a value, so that value and text together do not end the
+/// section.
 pub(super) fn cdata_text(out: &mut Vec<u8>, text: &[u8]) {
     for piece in text.split_inclusive(|byte| *byte == b'>') {
-        // Only what the piece begins with can join what stands before; within the text itself nothing ends the section.
+        // Only the beginning of the text can complete a `]]>`. The template's text itself does not contain one.
         let (run, end) = piece.split_at(piece.len() - usize::from(piece.ends_with(b">")));
         out.extend_from_slice(run);
         if !end.is_empty() && out.ends_with(b"]]") {
@@ -60,8 +61,8 @@ pub(super) fn cdata_text(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Appends what `json` spells. `special` is asked about each character that may need more than a copy, after all before it was
-/// written, and returns whether it wrote something in its place.
+/// Appends the content of a JSON string, or the JSON text of another value. Calls `special` for each character that may
+/// need more than a copy, after the text before it is written. `special` returns whether it wrote a replacement.
 #[inline]
 fn escape(
     out: &mut Vec<u8>,
@@ -90,7 +91,7 @@ const fn is_notable(character: char) -> bool {
     matches!(character, '\0'..' ' | '&' | '<' | '>' | '"' | '\'' | '\u{fffe}' | '\u{ffff}')
 }
 
-/// Whether XML 1.0 can hold the character (its production 2, `Char`).
+/// Returns whether XML 1.0 can contain the character (its production 2, `Char`).
 const fn is_held(character: char) -> bool {
     !matches!(character, '\0'..'\t' | '\u{b}' | '\u{c}' | '\u{e}'..' ' | '\u{fffe}' | '\u{ffff}')
 }

@@ -1,4 +1,4 @@
-//! The tokens of JSON (RFC 8259), with variables among them.
+//! The tokens of JSON (RFC 8259) and the variables among them.
 
 use super::{Compiler, Content, Head, Place, Stop};
 use crate::definition::template::lex::Kind;
@@ -7,7 +7,7 @@ use crate::json::{self, Escaped};
 
 const HALF_PAIR: &str = "this is half of a surrogate pair";
 
-/// What makes a member's name differ from others, however it is spelt.
+/// Returns a key that is equal for equal member names, however they are spelt.
 pub(super) fn identity(name: &[Content<'_>]) -> Vec<u8> {
     let mut identity = Vec::new();
     for content in name {
@@ -15,7 +15,7 @@ pub(super) fn identity(name: &[Content<'_>]) -> Vec<u8> {
             Content::Text(text) => value::decode(&format!("\"{text}\""), |text| {
                 identity.extend_from_slice(text.as_bytes());
             }),
-            // No text has this byte.
+            // UTF-8 text never contains this byte.
             Content::Variable(place) => {
                 identity.push(0xff);
                 identity.extend(place.slot.to_le_bytes());
@@ -41,7 +41,7 @@ impl<'t> Compiler<'_, 't, '_> {
         }
     }
 
-    /// Passes the piece that stands here, and returns what it stands for.
+    /// Moves behind the piece that stands here, and returns its content.
     fn piece(&mut self) -> Option<Content<'t>> {
         let (piece, rest) = self.pieces.split_first()?;
         if piece.range.start != self.at {
@@ -60,7 +60,7 @@ impl<'t> Compiler<'_, 't, '_> {
         })
     }
 
-    /// Reads a value, of an array or object its kind only.
+    /// Reads a value. Of an array or object it reads only the kind.
     pub(super) fn head(&mut self) -> Result<Head<'t>, Stop> {
         let start = self.at;
         match self.piece() {
@@ -89,7 +89,7 @@ impl<'t> Compiler<'_, 't, '_> {
         }
     }
 
-    /// Reads a string, which begins here.
+    /// Reads the string that begins here.
     pub(super) fn contents(&mut self) -> Result<Vec<Content<'t>>, Stop> {
         let open = self.at;
         self.at += 1;
@@ -143,9 +143,9 @@ impl<'t> Compiler<'_, 't, '_> {
     }
 
     fn no_escape(&mut self) -> Stop {
-        let mend = "write `\\\\` for a backslash; the escapes are \\\" \\\\ \\/ \\b \\f \\n \\r \\t and \\u with \
+        let fix = "write `\\\\` for a backslash; the escapes are \\\" \\\\ \\/ \\b \\f \\n \\r \\t and \\u with \
                     four hexadecimal digits";
-        self.faults.add(self.at, "this is no escape of JSON", mend);
+        self.faults.add(self.at, "this is no escape of JSON", fix);
         Stop
     }
 
@@ -190,14 +190,14 @@ impl<'t> Compiler<'_, 't, '_> {
         self.at - start
     }
 
-    /// The fault of what stands here in place of what was expected.
+    /// Adds the fault that something else than `expected` stands here.
     pub(super) fn unexpected(&mut self, expected: &str) -> Stop {
         let piece_here = self.pieces.first().is_some_and(|piece| piece.range.start == self.at);
         let found = match self.rest().chars().next() {
             None => "the text ends here".to_owned(),
             Some(found) => format!("`{found}` is not expected here"),
         };
-        let mend = if piece_here {
+        let fix = if piece_here {
             format!(
                 "expected {expected}; put a variable that is joined with other text in double quotes"
             )
@@ -211,7 +211,7 @@ impl<'t> Compiler<'_, 't, '_> {
                 _ => format!("expected {expected}"),
             }
         };
-        self.faults.add(self.at, found, mend);
+        self.faults.add(self.at, found, fix);
         Stop
     }
 }

@@ -1,11 +1,11 @@
-//! Whether an XML text is well-formed, and in words for its author why not.
+//! Checks whether an XML text is well-formed, and describes the fault for its author.
 
 use crate::definition::template::fault::{Faults, position};
 use roxmltree::{Document, Error};
 
 pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// What a declaration may say, in this order.
+/// The pseudo-attributes that a declaration may have, in this order, with their values.
 const DECLARED: [(&str, &[&str]); 3] =
     [("version", &["1.0"]), ("encoding", &["UTF-8"]), ("standalone", &["yes", "no"])];
 
@@ -18,19 +18,19 @@ pub(super) fn check(text: &str, faults: &mut Faults<'_>) {
             Error::NoRootNode | Error::UnclosedRootNode | Error::UnexpectedEndOfStream
         );
         let (line, column) = if at_the_end {
-            // These have no position of their own.
+            // These errors have no position of their own.
             position(text, text.trim_end().len())
         } else {
             (error.pos().row as usize, error.pos().col as usize)
         };
-        // The error's own text ends with its position, which the fault has.
+        // The error's text ends with its position. The fault already has one.
         let problem = error.to_string();
         let problem = problem.replace(&format!(" at {}", error.pos()), "");
-        faults.add_at(line, column, problem, mend(&error));
+        faults.add_at(line, column, problem, fix(&error));
     }
 }
 
-fn mend(error: &Error) -> String {
+fn fix(error: &Error) -> String {
     if let Error::UnknownEntityReference(name, _) = error {
         return format!(
             "write `&amp;{name};` for the text itself, or a character in place of the entity; there are &amp; &lt; &gt; \
@@ -57,11 +57,11 @@ fn mend(error: &Error) -> String {
         (matches!(error, Error::DuplicatedAttribute(..)), "remove one of them"),
         (matches!(error, Error::NonXmlChar(..)), "remove it: XML 1.0 cannot hold it"),
     ];
-    let mend = known.into_iter().find_map(|(is, mend)| is.then_some(mend));
-    mend.unwrap_or("the body must be well-formed XML 1.0 with namespaces").to_owned()
+    let fix = known.into_iter().find_map(|(is, fix)| is.then_some(fix));
+    fix.unwrap_or("the body must be well-formed XML 1.0 with namespaces").to_owned()
 }
 
-/// Bodies leave as UTF-8 and are escaped for XML 1.0, and must not say otherwise.
+/// Checks the XML declaration. Bodies are sent as UTF-8 and escaped for XML 1.0, so it must not say otherwise.
 fn declaration(text: &str, faults: &mut Faults<'_>) {
     let declared = text.trim_start_matches(BYTE_ORDER_MARK).strip_prefix("<?xml");
     let Some((declaration, after)) = declared.and_then(|rest| rest.split_once("?>")) else {
@@ -81,12 +81,12 @@ fn declaration(text: &str, faults: &mut Faults<'_>) {
         rest = after.trim_start();
     }
     if !rest.is_empty() || !declaration.trim_start().starts_with("version") {
-        let mend = "write <?xml version=\"1.0\" encoding=\"UTF-8\"?>";
-        faults.add(end - rest.len(), "the XML declaration cannot be read", mend);
+        let fix = "write <?xml version=\"1.0\" encoding=\"UTF-8\"?>";
+        faults.add(end - rest.len(), "the XML declaration cannot be read", fix);
     }
 }
 
-/// The value of the pseudo-attribute `name` that `text` begins with, and what follows it.
+/// Returns the value of the pseudo-attribute `name` at the beginning of `text`, and the text behind it.
 fn pseudo_attribute<'t>(text: &'t str, name: &str) -> Option<(&'t str, &'t str)> {
     let value = text.strip_prefix(name)?.trim_start().strip_prefix('=')?.trim_start();
     let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;

@@ -1,37 +1,38 @@
-//! Walks the markup of an XML text. On text that is not well-formed it stops, or goes on as it can: another parser tells.
+//! Walks the markup of an XML text. Text that is not well-formed may stop the walk or pass it: another parser checks
+//! that.
 
 use super::check::BYTE_ORDER_MARK;
 use super::{Compiler, Stretch};
 use crate::definition::template::DEPTH_MAX;
 use std::collections::BTreeSet;
 
-/// More attributes than this in one tag are refused.
+/// The most attributes in one tag. More are refused.
 const ATTRIBUTES_MAX: usize = 256;
 
-/// More declarations of namespaces than this are refused.
+/// The most namespace declarations in a text. More are refused.
 const NAMESPACES_MAX: usize = 256;
 
-/// How a walk ends.
+/// The end of a walk.
 pub(super) enum End {
     Whole,
-    /// At markup that cannot be read.
+    /// Markup at this byte can't be read.
     IllFormed(usize),
-    /// At a limit, of which there is a fault: no other parser should be given the text.
+    /// The text exceeds a limit, and the fault is reported. No other parser should get the text.
     Limit,
 }
 
-/// Where each part of an attribute begins or ends, in bytes.
+/// An attribute, with the byte offsets of its parts.
 struct Attribute<'t> {
     name: &'t str,
     name_start: usize,
-    /// Of the white space before it.
+    /// The beginning of the white space before the attribute.
     start: usize,
     value: usize,
     value_end: usize,
 }
 
 impl Attribute<'_> {
-    /// Whether it declares a namespace.
+    /// Returns whether the attribute declares a namespace.
     fn declares(&self) -> bool {
         self.name == "xmlns" || self.name.starts_with("xmlns:")
     }
@@ -53,8 +54,8 @@ impl<'t> Compiler<'_, 't, '_> {
             } else if rest.starts_with("<![CDATA[") {
                 self.cdata()
             } else if rest.starts_with("<!") {
-                let mend = "remove it; spell entities out as characters";
-                self.faults.add(self.at, "a document type is not allowed", mend);
+                let fix = "remove it; spell entities out as characters";
+                self.faults.add(self.at, "a document type is not allowed", fix);
                 return End::IllFormed(self.at);
             } else if rest.starts_with("<?") {
                 self.instruction();
@@ -84,14 +85,14 @@ impl<'t> Compiler<'_, 't, '_> {
         self.text.as_bytes().get(at).copied()
     }
 
-    /// Passes markup that ends with `end` and holds no variables.
+    /// Moves behind markup that ends with `end` and may contain no variables.
     fn fixed(&mut self, end: &str, open: usize, place: &'static str) -> Option<End> {
         let to = self.find(end, self.at + open)? + end.len();
         self.copy(to, Stretch::Fixed(place));
         Some(End::Whole)
     }
 
-    /// Checks the target of the processing instruction that begins here, because the other parser does not.
+    /// Checks the target of the processing instruction that begins here. The other parser does not check it.
     fn instruction(&mut self) {
         let rest = self.text.get(self.at + 2..).unwrap_or_default();
         let end =
@@ -101,12 +102,12 @@ impl<'t> Compiler<'_, 't, '_> {
         if target.eq_ignore_ascii_case("xml")
             && !before.trim_start_matches(BYTE_ORDER_MARK).is_empty()
         {
-            let mend = "move it to the very beginning, or remove it";
-            self.faults.add(self.at, "an XML declaration stands only at the beginning", mend);
+            let fix = "move it to the very beginning, or remove it";
+            self.faults.add(self.at, "an XML declaration stands only at the beginning", fix);
         }
         if !after.starts_with([' ', '\t', '\r', '\n']) && !after.starts_with("?>") {
-            let mend = "put a space after its name";
-            self.faults.add(self.at, "this processing instruction cannot be read", mend);
+            let fix = "put a space after its name";
+            self.faults.add(self.at, "this processing instruction cannot be read", fix);
         }
     }
 
@@ -191,7 +192,8 @@ impl<'t> Compiler<'_, 't, '_> {
         }
     }
 
-    /// The slot of the optional variable that is all that an element holds, whose content begins at the byte `from`.
+    /// Returns the slot of an optional variable that is the whole content of an element. The content begins at the byte
+    /// `from`.
     fn whole_content(&mut self, from: usize) -> Option<u32> {
         let content = self.text.get(from..)?;
         let (open, close) =
@@ -201,7 +203,7 @@ impl<'t> Compiler<'_, 't, '_> {
         rest.starts_with("</").then_some(slot)
     }
 
-    /// The attributes from the byte `from` on, and where their tag ends.
+    /// Returns the attributes from the byte `from` on, and the end of their tag.
     fn attributes(&self, from: usize) -> Option<(Vec<Attribute<'t>>, usize)> {
         let mut attributes = Vec::new();
         let mut start = from;
