@@ -263,6 +263,7 @@ impl Parser {
         self.at += length;
         Ok(letter)
     }
+
     fn no_escape<T>(&self) -> Result<T, PathFault> {
         self.fault("this is no escape that JSON knows", "write `\\\\` for a backslash")
     }
