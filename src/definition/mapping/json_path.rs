@@ -248,10 +248,20 @@ impl Parser {
         }
         // No escape is longer than 11 characters, and all its characters are single bytes.
         let ahead: String = self.text.iter().skip(self.at).take(11).collect();
-        let Some((Escaped::Character(letter), length)) = json::read_escape(ahead.as_bytes()) else {
-            return self.fault("this is no escape that JSON knows", "write `\\\\` for a backslash");
+        let (letter, length) = match json::read_escape(ahead.as_bytes()) {
+            Some((Escaped::Character(letter), length)) => (letter, length),
+            Some((Escaped::Half(_), length)) => {
+                // Its other half is missing behind it.
+                self.at += length - 1;
+                return self.no_escape();
+            }
+            None => return self.no_escape(),
         };
         self.at += length;
         Ok(letter)
+    }
+
+    fn no_escape<T>(&self) -> Result<T, PathFault> {
+        self.fault("this is no escape that JSON knows", "write `\\\\` for a backslash")
     }
 }

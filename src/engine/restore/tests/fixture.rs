@@ -37,6 +37,10 @@ pub(super) const FIXTURES: &[Fixture] = &[
         version: "5",
         sums: "27ba7424694d74e4aebf35358b38f75dda22a737b67d62f3cd0f096f1a480c69",
     },
+    Fixture {
+        version: "6",
+        sums: "b3333ce036c7c26290092ba8fdb8b9b3dfbe770116b1c358c7841d86619eb72d",
+    },
 ];
 
 /// A record of the changelog.
