@@ -1,7 +1,7 @@
-//! What becomes of accepted reports, by the events alone: the books that tests keep beside the state.
+//! Follows accepted reports to their end by the events alone. Tests compare this with the state.
 //!
-//! An accepted report ends in a webhook (of phase 2 or of a rule), in a newer report of its SMS, in `record_ignored`, in a
-//! dead letter, or in `report_timed_out`.
+//! An accepted report ends in a webhook (of phase 2 or of a rule), in a newer report of its SMS, in `record_ignored`,
+//! in a dead letter, or in `report_timed_out`.
 
 use super::{AccountId, Correlation, Event, IgnoredRecord, SmsId, Source, State};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Fates(BTreeMap<(AccountId, SmsId), Source>);
 
 impl Fates {
-    /// Takes the events of one decision into account, which made `state`. Says what does not fit.
+    /// Applies the events of one decision, which led to `state`. Returns a message for each contradiction.
     pub(crate) fn decided(&mut self, events: &[Event], state: &State) -> Vec<String> {
         let mut faults: Vec<String> =
             events.iter().filter_map(|event| self.happened(event)).collect();
