@@ -285,7 +285,7 @@
 //!   `src/definition/facts/tests.rs::nothing_is_read_before_it_is_needed_nor_twice`; and no running size of a row that differs
 //!   from its size: `src/domain/decide/room.rs::the_running_size_is_that_of_all_events_from_the_beginning`.
 //! - No row that is too large for a record, whatever comes for one uuid, nor one that becomes so by itself:
-//!   `src/codec/row/tests/size.rs::no_row_of_long_texts_is_longer_than_its_bound`; no partition that stands still for it:
+//!   `src/codec/row/tests/size.rs::no_row_of_long_texts_exceeds_the_limit`; no partition that stands still for it:
 //!   `tests/ringback/poison.rs::a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter`,
 //!   `tests/ringback/poison.rs::reports_that_would_not_fit_into_a_row_together_are_dead_letters`.
 //! - No row that is neither in the store nor behind its checkpoint in the changelog:

@@ -73,14 +73,13 @@ impl Fates {
         how: &str,
     ) -> Option<String> {
         let of = (account?, sms?.clone());
-        let says = format!("the report of {} is {how}, and was not open", of.1);
+        let says = format!("the report of {} is {how}, but is unknown or has ended before", of.1);
         self.0.remove(&of).is_none().then_some(says)
     }
 
     fn lost(&mut self, at: &str) -> Option<String> {
         let left = std::mem::take(&mut self.0);
-        let says =
-            || format!("{at}, and nothing says what became of the accepted reports {left:?}");
+        let says = || format!("{at}, but these accepted reports have not ended: {left:?}");
         (!left.is_empty()).then(says)
     }
 }

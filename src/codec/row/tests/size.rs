@@ -249,12 +249,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn no_row_of_long_texts_is_longer_than_its_bound(steps in steps(RECORD, 5), long in any::<bool>()) {
+    fn no_row_of_long_texts_exceeds_the_limit(steps in steps(RECORD, 5), long in any::<bool>()) {
         play(if long { LONG } else { "u" }, &steps);
     }
 
     #[test]
-    fn no_row_of_a_long_list_is_longer_than_its_bound(steps in steps(20_000, 4000), long in any::<bool>()) {
+    fn no_row_of_a_long_list_exceeds_the_limit(steps in steps(20_000, 4000), long in any::<bool>()) {
         play(if long { LONG } else { "u" }, &steps);
     }
 }
