@@ -1,16 +1,16 @@
-//! Bytes and domain values: what comes in, what is stored, what goes out.
+//! Converts between bytes and domain values: input records, stored rows, and everything that is published.
 //!
-//! - [`source`]: records of the input topics, in three encodings, become source events. Parts that are passed on stay as they
-//!   were spelt.
-//! - [`row`]: a stored row, the same bytes in the store and in the changelog.
+//! - [`source`]: records of the input topics, in three encodings, become source events. Parts that are passed on keep
+//!   their spelling.
+//! - [`row`]: stored rows, the same bytes in the store and in the changelog.
 //! - [`event`]: events and dead letters as JSON, and the headers of dead letters.
-//! - [`rendering`]: what goes into a request beside its body.
-//! - [`letter`]: dead letters, read back.
-//! - [`content`]: what a body is, in a word.
+//! - [`rendering`]: the parts of a request beside its body.
+//! - [`letter`]: reads dead letters.
+//! - [`content`]: content types of bodies, and their short names.
 //! - [`command`]: operators' commands in the inbox.
 //!
-//! Decoding never panics and never takes more memory than a small multiple of its input; what can't be read is data too
-//! ([`source::Bad`], [`row::RowError`]).
+//! Decoding never panics and needs at most a small multiple of its input as memory. Bytes that can't be read are data
+//! too ([`source::Bad`], [`row::RowError`]).
 
 pub mod command;
 pub mod content;

@@ -1,10 +1,13 @@
-//! What the pipeline means, as pure functions over plain data.
+//! The meaning of the pipeline, as pure functions over plain data.
 //!
-//! One noun per concept: a *source event* (call begin, flow complete, or delivery report) is accepted into the *correlation* of
-//! its phonon-uuid. The correlation schedules *deliveries*: those of phase 1 and phase 2, and those of the account's *rules*, each
-//! of which sends a webhook upon one kind of source event if its conditions hold. A delivery takes *attempts*, each with an
-//! *outcome*, until it is delivered or becomes a *dead letter*. [`decide`] says what happens, [`evolve`] what that changes. Neither does I/O,
-//! reads a clock or draws a random number: time is an argument and jitter is derived, so that a replay agrees.
+//! A *source event* (call begin, flow complete, or delivery report) is accepted into the *correlation* of its
+//! phonon-uuid. The correlation schedules *deliveries*: those of phase 1 and phase 2, and those of the account's
+//! *rules*. A rule sends a webhook for one kind of source event if its conditions hold. A delivery takes *attempts*,
+//! each with an *outcome*, until it is delivered or becomes a *dead letter*.
+//!
+//! [`decide`] returns the events that a command causes, and [`evolve`] applies an event to the state. Neither does I/O,
+//! reads a clock or draws a random number. Time is an argument and jitter is derived, so that a replay of the events
+//! gives the same state.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 

@@ -202,7 +202,7 @@
 //! - No module that knows a higher floor, or its neighbour: `tests/tidy/floors.rs::modules_import_only_lower_floors`.
 //! - No clock, randomness, I/O, serialisation or log in [`domain`]: `tests/tidy/words.rs::the_core_is_pure`.
 //! - No accepted report that ends in no webhook, no newer report of its SMS, no event and no dead letter:
-//!   `src/domain/tests/ends.rs::without_a_list_all_reports_that_waited_but_the_first_final_one_are_late`, and in any history
+//!   `src/domain/tests/ends.rs::without_a_list_all_waiting_reports_except_the_first_final_one_are_late`, and in any history
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`; nor one that `ringback verify` does not name:
 //!   `src/verify/tests/reports.rs::an_accepted_report_without_an_end_is_lost`.
 //! - No fact that only a counter knows: a record that can't be read, a rule that nobody can judge, and a reload that is refused are
@@ -268,14 +268,14 @@
 //!   `tests/ringback/routing.rs::an_input_that_is_no_longer_configured_leaves_no_offset_behind`.
 //! - No phase 2 before the end of phase 1, where the order is strict:
 //!   `src/domain/tests/collection.rs::strict_phase_2_leaves_when_phase_1_was_delivered`.
-//! - No outcome that counts twice: `src/domain/tests/attempts.rs::an_outcome_that_is_known_skipped_or_of_nobody_is_stale`.
+//! - No outcome that counts twice: `src/domain/tests/attempts.rs::an_outcome_is_stale_if_it_is_known_or_skips_an_attempt_or_has_no_delivery`.
 //! - No report that shadows another account's:
 //!   `src/domain/tests/waiting.rs::a_report_under_another_account_never_shadows_the_genuine_one`.
 //! - No dead letter that an interrupted replay forgets, or sends twice:
 //!   `tests/ringback/dead_letters.rs::an_interrupted_replay_resumes_and_sends_each_letter_once`; none that is replayed though it was
 //!   delivered since: `tests/ringback/dead_letters.rs::letters_that_were_delivered_since_are_skipped_and_counted`.
 //! - No delivery twice in the outbox, whatever is replayed:
-//!   `src/domain/tests/replay.rs::a_forgotten_uuid_that_comes_again_does_not_double_its_replay`.
+//!   `src/domain/tests/replay.rs::a_flow_that_comes_again_after_its_marker_expired_does_not_repeat_its_replay`.
 //! - No retry whose jitter differs in a replay:
 //!   `src/domain/retry.rs::delays_stay_within_the_factor_and_are_spread_and_repeatable`.
 //! - No partition that another client's partitioner would choose otherwise:
@@ -285,7 +285,7 @@
 //!   `src/definition/facts/tests.rs::each_part_is_parsed_once_and_only_if_it_is_needed`; and no running size of a row that differs
 //!   from its size: `src/domain/decide/room.rs::the_running_size_is_that_of_all_events_from_the_beginning`.
 //! - No row that is too large for a record, whatever comes for one uuid, nor one that becomes so by itself:
-//!   `src/codec/row/tests/size.rs::no_row_outgrows_a_record`; no partition that stands still for it:
+//!   `src/codec/row/tests/size.rs::no_row_of_long_texts_exceeds_the_limit`; no partition that stands still for it:
 //!   `tests/ringback/poison.rs::a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter`,
 //!   `tests/ringback/poison.rs::reports_that_would_not_fit_into_a_row_together_are_dead_letters`.
 //! - No row that is neither in the store nor behind its checkpoint in the changelog:

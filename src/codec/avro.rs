@@ -1,4 +1,5 @@
-//! Avro source records: a datum becomes the JSON text of the same shape, so that everything after is one road.
+//! Source records in Avro. A datum becomes the JSON text of the same shape, so that all records are decoded in the same
+//! way.
 
 mod plan;
 
@@ -11,34 +12,35 @@ use apache_avro::types::Value;
 use plan::{NoJson, Plan};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// So many values a record may hold that is resolved to our schema: the library's tree takes some hundred bytes of each.
+/// The largest number of values in a record that is resolved to our schema. The library's tree needs some hundred bytes
+/// per value.
 const RESOLVED_VALUES_MAX: usize = 250_000;
 
-/// No record is longer as JSON: a few bytes of Avro can stand for a hundred, and what is passed on has to fit into rows and
-/// dead letters.
+/// The longest JSON of a record, in bytes. A few bytes of Avro can become a hundred, and the parts that are passed on
+/// must fit into rows and dead letters.
 pub(super) const JSON_BYTES_MAX: usize = super::source::RECORD_BYTES_MAX;
 
-/// So many schemas of a registry are kept for the life of the process.
+/// The largest number of a registry's schemas that are kept for the life of the process.
 const REGISTRY_SCHEMAS_MAX: usize = 1000;
 
 /// Why a schema of the registry can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// It is no Avro schema.
+    /// The text is no Avro schema.
     #[error("the schema can't be parsed")]
     Unparsable(#[source] Box<apache_avro::Error>),
-    /// A datum of it could nest without end.
+    /// A datum could be nested without an end.
     #[error("the schema is recursive, which no source record needs")]
     Recursive,
-    /// A datum of it could claim any number of items in no bytes.
+    /// A datum could claim any number of items without a byte for them.
     #[error("the schema has an array or a map of items without content")]
     EmptyItems,
-    /// The program's own limit.
+    /// The process keeps the largest allowed number of schemas already.
     #[error("{REGISTRY_SCHEMAS_MAX} schemas of the registry are in use already")]
     TooMany,
 }
 
-/// Why a datum is no record that we take. The library's errors quote the payload, and so are not passed on.
+/// Why a datum is refused. The library's errors quote the payload, so they are not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     BreaksOff,
@@ -50,14 +52,14 @@ pub(super) enum Fault {
     NoJson,
 }
 
-/// A schema that records are written by.
+/// A schema by which records are written.
 #[derive(Clone)]
 pub(super) struct Writer(&'static Readers<'static>);
 
 pub(super) struct Readers<'s> {
-    /// As written.
+    /// Reads a datum as it was written.
     plan: Arc<Plan>,
-    /// Resolved to our schema; `None` when that is the same.
+    /// Resolves a datum to the schema of the source event; `None` if the schemas are equal.
     flow: Option<GenericDatumReader<'s>>,
     report: Option<GenericDatumReader<'s>>,
 }
@@ -74,7 +76,7 @@ static EMBEDDED: LazyLock<Result<Embedded, apache_avro::Error>> = LazyLock::new(
     })
 });
 
-/// The writers that a fingerprint can name. That the embedded schemas parse is under test.
+/// The embedded schemas by fingerprint. A test shows that all of them can be parsed.
 static BY_FINGERPRINT: LazyLock<Vec<([u8; 8], Readers<'static>)>> = LazyLock::new(|| {
     let Ok(embedded) = &*EMBEDDED else { return Vec::new() };
     let retired = schema::RETIRED_SCHEMAS.iter();
@@ -82,8 +84,8 @@ static BY_FINGERPRINT: LazyLock<Vec<([u8; 8], Readers<'static>)>> = LazyLock::ne
     known.filter_map(|known| Some((known.fingerprint, Readers::new(&known.schema).ok()?))).collect()
 });
 
-/// Schemas of the registry by their text. A schema lives as long as the process, since its readers borrow it; there are few,
-/// and every decoder of the process shares them.
+/// The registry's schemas by their text. Each lives as long as the process, because its readers borrow it. All decoders
+/// of the process share them.
 static REGISTRY: Mutex<Vec<(String, &'static Readers<'static>)>> = Mutex::new(Vec::new());
 
 impl<'s> Readers<'s> {
@@ -107,12 +109,12 @@ impl<'s> Readers<'s> {
 }
 
 impl Writer {
-    /// The embedded schema that has this fingerprint.
+    /// Returns the embedded schema with this fingerprint.
     pub(super) fn by_fingerprint(fingerprint: [u8; 8]) -> Option<Self> {
         BY_FINGERPRINT.iter().find(|(known, _)| *known == fingerprint).map(|(_, r)| Self(r))
     }
 
-    /// The schema that a registry gave.
+    /// Returns the registry's schema with this text, and keeps it.
     pub(super) fn by_text(text: &str) -> Result<Self, SchemaError> {
         let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, readers)) = registry.iter().find(|(known, _)| known == text) {
@@ -122,7 +124,7 @@ impl Writer {
             return Err(SchemaError::TooMany);
         }
         let schema = parse(text)?;
-        // Before anything is leaked.
+        // A schema without a plan is refused before anything is leaked.
         Plan::new(&schema)?;
         let readers = Readers::new(Box::leak(Box::new(schema)))?;
         let readers: &'static Readers<'static> = Box::leak(Box::new(readers));
@@ -144,7 +146,7 @@ impl Readers<'_> {
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         let resolving = match kind {
-            // It has no schema of ours: it is what its writer says.
+            // There is no schema of ours for this kind. The JSON has the shape of the writer's schema.
             RecordKind::Start => &None,
             RecordKind::Flow => &self.flow,
             RecordKind::Report => &self.report,
@@ -156,7 +158,8 @@ impl Readers<'_> {
                 NoJson(true) => Err(Fault::NoJson),
             };
         };
-        // The library takes the end of the bytes for a null, and bounds nothing but single allocations: this pass bounds it.
+        // The library reads the end of the bytes as a null, and limits only single allocations. So this pass checks the
+        // datum first.
         plan::transcode(&self.plan, datum, RESOLVED_VALUES_MAX, out)?;
         let value = reader.read_value(&mut &*datum).map_err(|_| Fault::Unresolvable)?;
         out.clear();
@@ -164,14 +167,14 @@ impl Readers<'_> {
         if out.len() > JSON_BYTES_MAX { Err(Fault::TooLong) } else { Ok(()) }
     }
 
-    /// Writes the JSON of `datum` as it was written: what can be told of a record that is no source event.
+    /// Writes the JSON of `datum` as it was written, for records that can't be resolved.
     pub(super) fn to_json_unresolved(&self, datum: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
         out.clear();
         plan::transcode(&self.plan, datum, RESOLVED_VALUES_MAX, out).map(|_| ())
     }
 }
 
-/// The schema that `text` spells.
+/// Parses the text of a schema.
 pub(super) fn parse(text: &str) -> Result<Schema, SchemaError> {
     Schema::parse_str(text).map_err(|error| SchemaError::Unparsable(Box::new(error)))
 }
@@ -181,7 +184,7 @@ fn is_null(value: &Value) -> bool {
         || matches!(value, Value::Union(_, inner) if matches!(**inner, Value::Null))
 }
 
-/// Members that are null are left out, as the gateways' JSON leaves them out.
+/// Writes the JSON of `value`. Members that are null are left out, as in the gateways' JSON.
 fn write_value(out: &mut Vec<u8>, value: &Value) -> Result<(), Fault> {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
@@ -207,7 +210,7 @@ fn write_value(out: &mut Vec<u8>, value: &Value) -> Result<(), Fault> {
             write_members(out, fields.iter().map(|(name, value)| (name, value)))?;
         }
         Value::Map(entries) => write_members(out, entries.iter())?,
-        // Our schemas have none of these, nor infinities in their samples; JSON has no word for them.
+        // Our schemas have none of these types. JSON has neither infinities nor NaN.
         Value::Float(_)
         | Value::Double(_)
         | Value::Bytes(_)

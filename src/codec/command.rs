@@ -1,7 +1,7 @@
-//! Commands, as they stand in the inbox: JSON that says everything, so that it can be forwarded as it is.
+//! Commands in the inbox: complete JSON, so that another partition can receive it unchanged.
 //!
-//! `replay`: `webhook_id`, `phonon_uuid`, `account_id`, `webhook`, `phase`, `replays` (of the life that ended), `body`,
-//! `source` {`topic`, `partition`, `offset`, `timestamp`}, and what [`super::rendering`] says.
+//! `replay`: `webhook_id`, `phonon_uuid`, `account_id`, `webhook`, `phase`, `replays` (before this command), `body`,
+//! `source` {`topic`, `partition`, `offset`, `timestamp`}, and the members of [`super::rendering`].
 
 mod endpoint;
 
@@ -22,12 +22,12 @@ use bytes::Bytes;
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// Sends what was given up after all.
+/// The command that sends the delivery of a dead letter again.
 pub const REPLAY: &str = "replay";
-/// No command, but a note: the dead letter of the header [`LETTER_HEADER`], a record, was sent back to its topic.
+/// A note, not a command: a record was sent back to its topic. [`LETTER_HEADER`] names its dead letter.
 pub const RECORD_REPLAYED: &str = "record_replayed";
 
-/// What is larger is no command: its row, or the dead letter after it, might not fit into a record.
+/// The longest command in bytes. The row or the dead letter of a longer one might not fit into a record.
 const COMMAND_BYTES_MAX: usize = 18 << 20;
 
 /// Appends the command that replays `delivery`.
@@ -78,28 +78,28 @@ struct Place<'a> {
     timestamp: Cow<'a, str>,
 }
 
-/// A command of the inbox.
+/// A command in the inbox.
 #[derive(Debug)]
 pub enum InboxCommand {
-    /// Of a phonon-uuid, for the partition that owns it.
+    /// A command to the correlation of a phonon-uuid, for the partition that owns it.
     Of(PhononUuid, Command),
-    /// About an endpoint, for the partition that it stands in.
+    /// A command about an endpoint, for the partition of the inbox that contains it.
     About(WebhookName, EndpointCommand<'static>),
-    /// A note for those who read the inbox; there is nothing to do.
+    /// A note for those who read the inbox. It causes nothing.
     Note,
 }
 
-/// The place of a dead letter that `text` spells: `PARTITION:OFFSET`.
+/// Parses the position of a dead letter, `PARTITION:OFFSET`.
 #[must_use]
 pub fn read_place(text: &str) -> Option<(i32, i64)> {
     let (partition, offset) = text.split_once(':')?;
     Some((partition.parse().ok()?, offset.parse().ok()?))
 }
 
-/// The command `name` that `value` spells.
+/// Parses the command `name` with the value `value`.
 ///
 /// # Errors
-/// One sentence for the operator when it is none; it quotes nothing of the record.
+/// The value is no such command. The error is one sentence for the operator and quotes nothing of the record.
 pub fn read_command(name: &str, value: &[u8]) -> Result<InboxCommand, &'static str> {
     if value.len() > COMMAND_BYTES_MAX {
         return Err("the command in the inbox is longer than any command of ours");
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_command_is_refused_in_one_sentence() {
+    fn values_that_are_no_command_are_refused_in_one_sentence() {
         let (uuid, delivery) = delivery();
         let mut good = Vec::new();
         write_replay(&mut good, &uuid, &delivery);

@@ -1,10 +1,10 @@
-//! Content types, and the words that dead letters say instead of the four that there were first.
+//! Content types, and the short names of four of them in dead letters.
 
 use crate::domain::ContentType;
 use std::borrow::Cow;
 
-/// In the order of their numbers in rows of earlier versions. No other ever gets a word: a new kind of body is named by its
-/// content type.
+/// The content types with a short name, in the order of their numbers in rows of earlier versions. The list is closed:
+/// dead letters name any other content type by its text.
 const WORDS: [(&str, Option<&str>); 4] = [
     ("json", Some("application/json")),
     ("xml", Some("application/xml")),
@@ -12,7 +12,7 @@ const WORDS: [(&str, Option<&str>); 4] = [
     ("none", None),
 ];
 
-/// What a body is, as dead letters and previews say it.
+/// Returns the name of a content type in dead letters and previews.
 #[must_use]
 pub fn word(content_type: &ContentType) -> &str {
     let content_type = content_type.as_deref();
@@ -20,7 +20,7 @@ pub fn word(content_type: &ContentType) -> &str {
     known.map(|(word, _)| *word).or(content_type).unwrap_or_default()
 }
 
-/// What [`word`] said; `None` when it says nothing such.
+/// Returns the content type that [`word`] names, or `None` if it names none.
 pub(super) fn of_word(word: &str) -> Option<ContentType> {
     if let Some((_, known)) = WORDS.iter().find(|(known, _)| *known == word) {
         return Some(known.map(Cow::Borrowed));
@@ -29,12 +29,12 @@ pub(super) fn of_word(word: &str) -> Option<ContentType> {
     (visible && word.contains('/')).then(|| Some(Cow::Owned(word.to_owned())))
 }
 
-/// The content type that a row of an earlier version kept as `number`.
+/// Returns the content type with this number in rows of earlier versions.
 pub(super) fn of_number(number: usize) -> Option<ContentType> {
     WORDS.get(number).map(|(_, known)| known.map(Cow::Borrowed))
 }
 
-/// The content type `text`, without a copy where it is one of those that there were first.
+/// Returns the content type `text`, without a copy if it has a short name.
 pub(super) fn shared(text: &str) -> Cow<'static, str> {
     let known = WORDS.iter().find_map(|(_, known)| known.filter(|known| *known == text));
     known.map_or_else(|| Cow::Owned(text.to_owned()), Cow::Borrowed)
@@ -46,7 +46,7 @@ mod tests {
     use std::borrow::Cow;
 
     #[test]
-    fn words_stand_for_content_types_and_any_other_content_type_for_itself() {
+    fn four_content_types_have_a_short_name_and_any_other_is_its_own_name() {
         for (number, known) in ["json", "xml", "form", "none"].into_iter().enumerate() {
             let content_type = of_word(known).unwrap();
             assert_eq!(word(&content_type), known);

@@ -1,11 +1,11 @@
-//! What leaves as JSON: events, and dead letters with their headers; and the one reader of events.
+//! Writes events and dead letters as JSON, with the headers of dead letters; and reads events.
 //!
-//! [`read_members`] reads the members of any event, for whoever shows them; [`read_notice`] what an event says, for whoever
-//! concludes something from it. An event of a type that is unknown to this version is read too: its members as far as their names
-//! are known, and [`Fact::Other`]. `schemas/events.schema.json` is generated from the reader ([`schema()`]).
+//! [`read_members`] reads the members of any event, for code that shows them. [`read_notice`] reads the fact, for code
+//! that evaluates events. Events of unknown types are read too: their known members, and [`Fact::Other`].
+//! `schemas/events.schema.json` is generated from the reader ([`schema()`]).
 //!
-//! Common members of an event, in this order: `type`, `phonon_uuid`, `account_id`, `at`, and where they apply `webhook`,
-//! `webhook_id`, `phase`, `attempt`. Then:
+//! Common members of an event, in this order: `type`, `phonon_uuid`, `account_id`, `at`, and where they apply
+//! `webhook`, `webhook_id`, `phase`, `attempt`. Then:
 //!
 //! | type | adds |
 //! |---|---|
@@ -14,31 +14,31 @@
 //! | `report_accepted` | `sms_id`, `status`, `known_status`, `waiting` (for its flow), `source` |
 //! | `record_ignored` | `record` (`flow_started`, `flow_complete`, `delivery_report`), `reason`, `sms_id`, `source` |
 //! | `delivery_scheduled` | `due_at` (null: waits for phase 1, or for `after`), `after` (webhook ids: they give its variables values), `sms`, `source` |
-//! | `delivery_rendered` | nothing: what it waited for has ended, and it may be attempted |
-//! | `attempt_failed` | the outcome, `retry_at` (null: it was the last) |
-//! | `delivered` | `attempts`, `sms_id` (where the delivery is about one SMS, and that is still known), the outcome |
+//! | `delivery_rendered` | nothing: the deliveries that it waited for have ended, and it may be attempted |
+//! | `attempt_failed` | the outcome, `retry_at` (null after the last attempt) |
+//! | `delivered` | `attempts`, `sms_id` (if the delivery is about one SMS, which is still known), the outcome |
 //! | `dead_lettered`, `kind` = `delivery` | `reason`, `attempts`, `replays`, `sms_id` (likewise), `last_outcome` {the outcome} |
 //! | `dead_lettered`, `kind` = `record` | `reason`, `record`, `sms_id`, `source`, `detail` |
-//! | `replayed` | `replays` (how many lives it had before) |
-//! | `record_replayed` | `letter` (the place of the dead letter that was sent back as this record), `source` (the record), `became` (`accepted`, `ignored`, `dead_lettered`) |
+//! | `replayed` | `replays` (how often the delivery was replayed, this replay included) |
+//! | `record_replayed` | `letter` (the position of the dead letter that was sent back as this record), `source` (the record), `became` (`accepted`, `ignored`, `dead_lettered`) |
 //! | `report_timed_out` | `missing` (ids of SMS) |
-//! | `rule_skipped` | `on` (what the rule was upon), `reason` (`no_value`, `unanswered`: of `variable`; `replaced`: the report), `variable`, `sms_id`, `source` |
-//! | `correlation_ended` | `reports_sent` (of how many SMS a webhook carried the report; absent in events of earlier versions) |
-//! | `endpoint_held` (no phonon-uuid, as all that follow) | `until`: it asked to be left alone |
+//! | `rule_skipped` | `on` (the rule's trigger), `reason` (`no_value`, `unanswered`: of `variable`; `replaced`: the report), `variable`, `sms_id`, `source` |
+//! | `correlation_ended` | `reports_sent` (number of SMS whose report a webhook carried; absent in events of earlier versions) |
+//! | `endpoint_held` (no phonon-uuid, like all that follow) | `until`: the end of the pause that the endpoint asked for |
 //! | `endpoint_disabled` | `cause` (`gone`, `failing`), `failing_since` |
 //! | `endpoint_enabled` | nothing |
 //! | `breaker_changed` | `state` (`closed`, `half_open`, `open`) |
-//! | `input_recreated` (of a topic-partition, as all that follow) | `topic`, `partition`, `former_topic_id`, `topic_id` (as far as the topics have ids), `former_offset`, `offset` (from which it is read) |
-//! | `records_missed` | `topic`, `partition`, `from_offset`, `to_offset`, `records`: Kafka deleted them before they were read |
-//! | `offsets_moved` | `topic`, `partition`, `from_offset`, `to_offset`, `by` (`skip`, `reset`: an operator moved the position; `group`: another program moved the group's offset back) |
-//! | `reload_refused` (of an instance) | `instance`, `detail`: SIGHUP had the configuration read again, it is wrong, and what was in force stays so |
-//! | `restart_needed` (of an instance) | `instance`, `keys`: SIGHUP had the configuration read again, and these keys keep their old values until a restart |
+//! | `input_recreated` (of a topic-partition) | `topic`, `partition`, `former_topic_id`, `topic_id` (if the topics have ids), `former_offset`, `offset` (from which it is read) |
+//! | `records_missed` (of a topic-partition) | `topic`, `partition`, `from_offset`, `to_offset`, `records`: Kafka deleted them before they were read |
+//! | `offsets_moved` (of a topic-partition) | `topic`, `partition`, `from_offset`, `to_offset`, `by` (`skip`, `reset`: an operator moved the position; `group`: another program moved the group's offset back) |
+//! | `reload_refused` (of an instance) | `instance`, `detail`: SIGHUP reloaded the configuration, which is wrong, and the former one stays in force |
+//! | `restart_needed` (of an instance) | `instance`, `keys`: SIGHUP reloaded the configuration, and these keys keep their old values until a restart |
 //!
 //! `source` is {`topic`, `partition`, `offset`}. The outcome's members are domain.md's: `response_status`,
 //! `response_status_code`, `response_status_type`, `response_duration` (seconds), `response_raw`, `response_truncated`,
-//! `response_variables` (what the webhook's response map found: an object of variables), `response_error`, `error_reason`;
-//! those that do not apply are absent. The answer's text is at most 4 KiB in an event, but whole, as far as it is kept, in
-//! `delivered` and in dead letters.
+//! `response_variables` (an object of the variables that the webhook's response map found), `response_error`,
+//! `error_reason`. Members that do not apply are absent. The answer's text is at most 4 KiB in an event. `delivered`
+//! and dead letters contain all of it that is kept.
 
 mod dead_letter;
 mod endpoint;
@@ -78,21 +78,20 @@ use crate::domain::{
 use crate::json::Object;
 use outcome::write_outcome;
 
-/// So much of an answer stands in an event that is not the delivery's last word.
+/// The longest part of an answer in the events of attempts and dead letters, in bytes.
 const RESPONSE_BYTES_IN_EVENT: usize = 4096;
 
-/// What the event itself does not say.
+/// The data of a published event that the domain's event does not contain.
 #[derive(Clone, Copy, Debug)]
 pub struct EventContext<'a> {
-    /// Which correlation.
     pub uuid: &'a PhononUuid,
-    /// Whose, when the event does not name the account itself.
+    /// The account, for events that do not name one.
     pub account: Option<AccountId>,
-    /// When it happened.
     pub at: Timestamp,
 }
 
-/// Appends the published JSON of `event`, which happened to `state_before`; `false` when nothing is published of it.
+/// Appends the published JSON of `event`, which happened to `state_before`. Returns `false` if the event is not
+/// published.
 pub fn write_event(
     out: &mut Vec<u8>,
     context: &EventContext<'_>,
@@ -177,7 +176,7 @@ pub fn write_record_dead_lettered(
     write_record(out, None, record.account, at, record, reason, detail);
 }
 
-/// The outcome's members as an object, with all that is kept of the answer.
+/// Returns the outcome's members as an object, with all of the answer that is kept.
 #[must_use]
 pub fn outcome_json(outcome: &Outcome) -> Vec<u8> {
     let mut out = Vec::with_capacity(outcome.response.len() + 256);
@@ -187,7 +186,6 @@ pub fn outcome_json(outcome: &Outcome) -> Vec<u8> {
     out
 }
 
-/// A record that changed nothing.
 struct Ignored<'a> {
     kind: RecordKind,
     sms: Option<&'a SmsId>,
@@ -211,7 +209,7 @@ impl Writer<'_> {
         open(out, kind, Some(self.context.uuid), account, at)
     }
 
-    /// Whose correlation it is.
+    /// Returns the account of the correlation.
     fn account(&self) -> Option<AccountId> {
         self.context.account.or(match &self.state_before.correlation {
             Correlation::Open(flow) => Some(flow.identity.account),
@@ -365,7 +363,7 @@ impl Writer<'_> {
         object.close();
     }
 
-    /// The SMS, where the delivery is about one.
+    /// Writes the SMS, if the delivery is about one.
     fn sms(&self, object: &mut Object<'_>, delivery: &Delivery) {
         if let Some(sms) = sms::sms_of(self.context.uuid, self.state_before, delivery) {
             object.text("sms_id", sms.as_str());
@@ -437,7 +435,7 @@ fn write_record(
     object.close();
 }
 
-/// Which delivery an event is about.
+/// Writes the delivery that an event is about.
 fn about(object: &mut Object<'_>, delivery: &Delivery) {
     object.text("webhook", delivery.webhook.as_str());
     webhook_id(object, delivery.id);
@@ -445,7 +443,7 @@ fn about(object: &mut Object<'_>, delivery: &Delivery) {
 }
 
 fn webhook_id(object: &mut Object<'_>, id: DeliveryId) {
-    // Digits and letters: nothing to escape, and nothing to allocate.
+    // An id consists of digits and letters, so that nothing is escaped or allocated.
     object.display("webhook_id", &id);
 }
 

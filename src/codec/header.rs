@@ -1,10 +1,10 @@
-//! The headers of records: the names that the daemon writes. All others come from producers and are passed on.
+//! The names of the headers that the daemon writes. All other headers come from producers and are passed on.
 
-/// What the record is: a delivery, a source event of a kind, or a command's.
+/// The kind of the record: a delivery, a source event of a kind, or a command.
 pub const KIND: &str = "ringback.kind";
-/// Why it became a dead letter.
+/// Why the record became a dead letter.
 pub const REASON: &str = "ringback.reason";
-/// Why, for people.
+/// An explanation for operators.
 pub const DETAIL: &str = "ringback.detail";
 /// The topic of the source record.
 pub const SOURCE_TOPIC: &str = "ringback.source.topic";
@@ -18,25 +18,25 @@ pub const SOURCE_TIMESTAMP: &str = "ringback.source.timestamp";
 pub const WEBHOOK: &str = "ringback.webhook";
 /// The delivery's id.
 pub const WEBHOOK_ID: &str = "ringback.webhook-id";
-/// The account's number.
+/// The id of the account.
 pub const ACCOUNT: &str = "ringback.account";
 /// The phase: 0, 1 or 2.
 pub const PHASE: &str = "ringback.phase";
-/// How many attempts were made.
+/// The number of attempts.
 pub const ATTEMPTS: &str = "ringback.attempts";
 /// When the first attempt ended, as RFC 3339.
 pub const FIRST_ATTEMPT_AT: &str = "ringback.first-attempt-at";
 /// When the last attempt ended, as RFC 3339.
 pub const LAST_ATTEMPT_AT: &str = "ringback.last-attempt-at";
-/// How long the record was, where a dead letter could not hold all of it.
+/// The length of the record in bytes, if the dead letter does not contain all of it.
 pub const TRUNCATED_FROM_BYTES: &str = "ringback.truncated-from-bytes";
-/// Which command the record is.
+/// The name of the command that the record contains.
 pub const COMMAND: &str = "ringback.command";
-/// The place of a dead letter, `PARTITION:OFFSET`, on whatever replays it.
+/// The position of a dead letter, `PARTITION:OFFSET`, on the record or command that replays it.
 pub const LETTER: &str = "ringback.letter";
 
-/// Every name that the daemon writes, on whichever topic. Of a record of somebody else, headers of these names are not passed on:
-/// in the inbox they would be commands, and in a dead letter what became of it.
+/// Every name that the daemon writes, on any topic. Headers with these names on records of other programs are not
+/// passed on: in the inbox they would be commands, and on a dead letter they would describe it.
 const OWN: [&str; 17] = [
     KIND,
     REASON,
@@ -57,7 +57,7 @@ const OWN: [&str; 17] = [
     LETTER,
 ];
 
-/// Whether a header of this name is the daemon's own.
+/// Returns whether a header of this name is the daemon's own.
 #[must_use]
 pub fn is_own(name: &str) -> bool {
     OWN.contains(&name)
@@ -73,7 +73,7 @@ mod tests {
     use bytes::Bytes;
 
     #[test]
-    fn every_header_that_is_written_is_known_as_our_own() {
+    fn every_header_that_is_written_is_known_as_the_daemons_own() {
         let at = Timestamp::from_ms(1);
         let source = Source { topic: "t".into(), partition: 0, offset: 0, timestamp: at };
         let (account, reason) = (AccountId(1), DeadLetterReason::Refused);

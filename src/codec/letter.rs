@@ -1,4 +1,4 @@
-//! Dead letters, read back: what their headers tell, and the delivery that one of them holds.
+//! Reads dead letters: their headers, and the delivery of one.
 
 use super::header;
 use super::rendering::Text;
@@ -10,17 +10,17 @@ use bytes::Bytes;
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// What a dead letter holds.
+/// The kind of a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LetterKind {
     /// A delivery, as JSON.
     Delivery,
-    /// A record of an input topic, as it came: a call begin, a flow complete record or a delivery report.
+    /// A record of an input topic, as it came: a call begin record, a flow complete record or a delivery report.
     Record,
 }
 
 impl LetterKind {
-    /// The word of the header `ringback.kind`.
+    /// Returns the value of the header `ringback.kind`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -30,37 +30,36 @@ impl LetterKind {
     }
 }
 
-/// What the headers of a dead letter tell; nothing of it is certain, since anybody may write to the topic.
+/// The headers of a dead letter. They are not trustworthy, because other programs can write to the topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LetterHead<'a> {
-    /// What it holds.
     pub kind: LetterKind,
-    /// Why it was given up.
+    /// Why the delivery or the record became a dead letter.
     pub reason: &'a str,
-    /// Which delivery.
+    /// The id of the delivery.
     pub id: Option<DeliveryId>,
-    /// Where it was to go.
+    /// The webhook of the delivery.
     pub webhook: Option<&'a str>,
-    /// Whose it is.
     pub account: Option<AccountId>,
-    /// 1 or 2; 0 for the webhook of a rule.
+    /// 1 or 2, and 0 for the webhook of a rule.
     pub phase: Option<u8>,
-    /// How many attempts were made.
+    /// The number of attempts.
     pub attempts: Option<u32>,
-    /// When the first one ended, as it was written.
+    /// When the first attempt ended, as it was written.
     pub first_attempt_at: Option<&'a str>,
-    /// When the last one ended, as it was written.
+    /// When the last attempt ended, as it was written.
     pub last_attempt_at: Option<&'a str>,
-    /// The record that triggered it, or the record itself.
+    /// The position of the record, or of the record that triggered the delivery.
     pub source: Option<Source>,
-    /// For people.
+    /// An explanation for operators.
     pub detail: Option<&'a str>,
-    /// The record was so long, and is not all there.
+    /// The length of the record in bytes, if the dead letter does not contain all of it.
     pub truncated_from: Option<u64>,
 }
 
 impl<'a> LetterHead<'a> {
-    /// Reads the headers that `header` finds; `at` is the letter's own time. `None`: it is none of ours.
+    /// Reads the headers that `header` returns. `at` is the dead letter's own time. Returns `None` if they are not
+    /// those of a dead letter.
     pub fn read(header: impl Fn(&str) -> Option<&'a str>, at: Timestamp) -> Option<Self> {
         let kind = [LetterKind::Delivery, LetterKind::Record]
             .into_iter()
@@ -112,7 +111,7 @@ struct Request<'a> {
     body: Cow<'a, str>,
 }
 
-/// The delivery that the dead letter `value` tells of, as far as a life to come needs it, and whose it is.
+/// Reads the uuid and the delivery of the dead letter `value`, with the parts that a replay needs.
 #[must_use]
 pub fn read_delivery(value: &[u8], source: Source) -> Option<(PhononUuid, Delivery)> {
     let shown: Shown<'_> = serde_json::from_slice(value).ok()?;
@@ -141,7 +140,7 @@ struct Life<'a> {
     replays: u32,
 }
 
-/// Whose delivery the dead letter `value` holds, and how many lives it had before the one that ended.
+/// Reads the uuid of the delivery in the dead letter `value`, and how often the delivery was replayed.
 #[must_use]
 pub fn read_life(value: &[u8]) -> Option<(Cow<'_, str>, u32)> {
     let life: Life<'_> = serde_json::from_slice(value).ok()?;

@@ -1,9 +1,9 @@
-//! What goes into a delivery's request beside its body, as JSON: in dead letters, and in the commands that replay them.
+//! The parts of a delivery's request beside its body, as JSON: in dead letters, and in the commands that replay them.
 //!
-//! | members | are there |
+//! | members | exist |
 //! |---|---|
-//! | `content` (`json`, `xml`, `form`, `none`, or another content type), `variables` (an object: the values in URL, query and headers) | once it is rendered |
-//! | `facts` {`record`, `reports`, `mapped`} | while it is not: what it is to be rendered of |
+//! | `content` (`json`, `xml`, `form`, `none`, or another content type), `variables` (an object: the values in URL, query and headers) | after the rendering |
+//! | `facts` {`record`, `reports`, `mapped`}: the input of the rendering | before the rendering |
 
 use super::content;
 use crate::domain::{Facts, Mapped, Pending, Rendered, Rendering};
@@ -14,11 +14,11 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// What one record of a dead letter, or of the command that replays it, may be made of: body and facts.
+/// The largest total length of body and facts in a dead letter, or in the command that replays it, in bytes.
 const LETTER_BYTES_MAX: usize = 16 << 20;
 
-/// Writes the members. Facts that would not fit into one record with a body of `body` bytes, each of whose quotes is two
-/// characters, are left out: what can't be rendered then is replayed with what the letter's other members say.
+/// Writes the members. Each quote in a body of `body` bytes may take two characters. If record and reports would not
+/// fit into one record with it, they are left out, and a replay is rendered without them.
 pub(super) fn write(object: &mut Object<'_>, rendering: &Rendering, body: usize) {
     match rendering {
         Rendering::Fixed => {}
@@ -52,7 +52,7 @@ pub(super) fn write(object: &mut Object<'_>, rendering: &Rendering, body: usize)
     }
 }
 
-/// The members, as they are read back.
+/// The members as JSON text.
 #[derive(Deserialize)]
 pub(super) struct Text<'a> {
     #[serde(borrow, default)]
@@ -74,7 +74,7 @@ struct FactsText<'a> {
 }
 
 impl Text<'_> {
-    /// The members of the object `value`.
+    /// Reads the members of the object `value`.
     pub(super) fn read(value: &[u8]) -> Option<Rendering> {
         let Text { content, variables, facts } = serde_json::from_slice(value).ok()?;
         let bytes = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn facts_that_fit_into_no_record_are_left_out() {
+    fn facts_that_do_not_fit_into_a_record_are_left_out() {
         let record = Bytes::from(format!("\"{}\"", "x".repeat(1 << 20)));
         let facts = Facts { record: Some(record), ..Facts::default() };
         let rendering = Rendering::Pending(Box::new(Pending { facts, after: Vec::new() }));

@@ -1,8 +1,9 @@
 //! Stored rows: the same bytes in the store and in the changelog.
 //!
-//! A row is Avro in single-object encoding, by `schemas/state.avsc`, `schemas/meta.avsc` or `schemas/endpoint.avsc`, so that any
-//! Avro tool reads the changelog. It is written and read by hand, since the library's tree of values is too slow for the hot path; the tests prove
-//! that the two agree. A row of a retired schema goes through the library and is resolved into the current schema.
+//! A row is Avro in single-object encoding, by `schemas/state.avsc`, `schemas/meta.avsc` or `schemas/endpoint.avsc`, so
+//! that any Avro tool can read the changelog. Hand-written code reads and writes it, because the library's tree of
+//! values is too slow here; tests compare the two. The library resolves rows of a retired schema into the current one,
+//! except for rows of states.
 
 mod meta;
 mod read;
@@ -20,39 +21,39 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
 use std::sync::LazyLock;
 
-/// The fingerprint of `schemas/state.avsc`. When it changes, the former text goes to `schemas/retired/`.
+/// The fingerprint of `schemas/state.avsc`. When the schema changes, its former text moves to `schemas/retired/`.
 const STATE: [u8; 8] = 0x52ed_7876_bc8f_7568_u64.to_le_bytes();
-/// The fingerprint of `schemas/retired/state-1.avsc`: it is read by hand too. A library that resolves one union into another asks
-/// which record of it the value fits, and not which one has its name.
+/// The fingerprint of `schemas/retired/state-1.avsc`. Its rows are read by hand too. When the library resolves a union
+/// into another, it chooses the record that the value fits, not the record with the same name.
 const STATE_1: [u8; 8] = 0xdfb1_191a_b3d9_21ba_u64.to_le_bytes();
-/// The fingerprint of `schemas/retired/state-2.avsc`, likewise.
+/// The fingerprint of `schemas/retired/state-2.avsc`, which is read by hand too.
 const STATE_2: [u8; 8] = 0xc270_f0aa_9a5b_07e4_u64.to_le_bytes();
-/// The fingerprint of `schemas/retired/state-3.avsc`, likewise.
+/// The fingerprint of `schemas/retired/state-3.avsc`, which is read by hand too.
 const STATE_3: [u8; 8] = 0x0c7c_896e_452c_f78f_u64.to_le_bytes();
 /// The fingerprint of `schemas/meta.avsc`.
 const META: [u8; 8] = 0x62f0_1144_06f5_56ba_u64.to_le_bytes();
 /// The fingerprint of `schemas/endpoint.avsc`.
 const ENDPOINT: [u8; 8] = 0x7b00_f2ac_1fed_8b23_u64.to_le_bytes();
 
-/// Why stored bytes are no row: the store or the changelog is corrupt, or was written by a newer version.
+/// Why stored bytes are no row. The store or the changelog is damaged, or a newer version wrote the row.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
-    /// The two bytes that every row starts with are not there.
+    /// The two bytes at the beginning of every row are missing.
     #[error("the bytes are no Avro single-object encoding")]
     NotARow,
-    /// Another version, or another program, wrote it.
+    /// Another version, or another program, wrote the row.
     #[error("the row names the schema {0:016x}, which this version does not know")]
     UnknownSchema(u64),
-    /// The row is not whole.
+    /// The row is incomplete.
     #[error("the row breaks off")]
     BreaksOff,
-    /// The row is longer than what it holds.
+    /// Bytes follow after the end of the row.
     #[error("bytes follow after the end of the row")]
     Surplus,
-    /// A value is outside of what it may be.
+    /// A value is out of its range.
     #[error("the row's {0} is invalid")]
     Invalid(&'static str),
-    /// The row of a retired schema can't be brought to the current one.
+    /// A row of a retired schema can't be resolved into the current one.
     #[error("the row can't be brought to the current schema")]
     Migration(#[source] Box<apache_avro::Error>),
 }
@@ -63,10 +64,10 @@ pub fn encode_state(state: &State, out: &mut Vec<u8>) {
     write::state(state, out);
 }
 
-/// The state that was stored as `bytes`; bodies stay slices of them.
+/// Reads the state that was stored as `bytes`. Its bodies are slices of them.
 ///
 /// # Errors
-/// When the bytes are no such row.
+/// The bytes are no row of a state.
 pub fn decode_state(bytes: &Bytes) -> Result<State, RowError> {
     let (datum, version) = match schema::split_single_object(bytes) {
         Some((STATE_1, datum)) => (bytes.slice_ref(datum), read::Version::First),
@@ -86,10 +87,10 @@ pub fn encode_meta(meta: &Meta, out: &mut Vec<u8>) {
     write::meta(meta, out);
 }
 
-/// The meta row that was stored as `bytes`.
+/// Reads the meta row that was stored as `bytes`.
 ///
 /// # Errors
-/// When the bytes are no such row.
+/// The bytes are no meta row.
 pub fn decode_meta(bytes: &Bytes) -> Result<Meta, RowError> {
     let datum = current(bytes, &META, &META_SCHEMA)?;
     let mut datum = read::Datum::new(&datum);
@@ -104,10 +105,10 @@ pub fn encode_endpoint(endpoint: &EndpointState, out: &mut Vec<u8>) {
     write::endpoint(endpoint, out);
 }
 
-/// The endpoint's row that was stored as `bytes`.
+/// Reads the row of an endpoint that was stored as `bytes`.
 ///
 /// # Errors
-/// When the bytes are no such row.
+/// The bytes are no row of an endpoint.
 pub fn decode_endpoint(bytes: &Bytes) -> Result<EndpointState, RowError> {
     let datum = current(bytes, &ENDPOINT, &ENDPOINT_SCHEMA)?;
     let mut datum = read::Datum::new(&datum);
@@ -129,7 +130,7 @@ fn head(fingerprint: &[u8; 8], out: &mut Vec<u8>) {
     out.extend_from_slice(fingerprint);
 }
 
-/// The datum of `row` by the current schema, whose fingerprint is `own`.
+/// Returns the datum of `row` by the current schema, whose fingerprint is `own`.
 fn current(
     row: &Bytes,
     own: &[u8; 8],
@@ -147,7 +148,7 @@ fn current(
     }
 }
 
-/// Brings a datum that `writer` wrote to the schema `reader`.
+/// Resolves a datum that was written by the schema `writer` into the schema `reader`.
 fn migrate(mut datum: &[u8], writer: &Known, reader: &Known) -> Result<Bytes, RowError> {
     schema::limit_allocations();
     let mut resolve = || {

@@ -1,4 +1,4 @@
-//! The Avro schemas that are part of the program, and the head of the single-object encoding that names one.
+//! The Avro schemas that are part of the program, and the header of the single-object encoding.
 
 use apache_avro::rabin::Rabin;
 use apache_avro::{Schema, schema::SchemaFingerprint};
@@ -10,7 +10,7 @@ pub(super) const STATE: &str = include_str!("../../schemas/state.avsc");
 pub(super) const META: &str = include_str!("../../schemas/meta.avsc");
 pub(super) const ENDPOINT: &str = include_str!("../../schemas/endpoint.avsc");
 
-/// Earlier versions, of all of them: each file of `schemas/retired/`.
+/// All earlier versions: each file of `schemas/retired/`.
 pub(super) const RETIRED: &[&str] = &[
     include_str!("../../schemas/retired/meta-1.avsc"),
     include_str!("../../schemas/retired/meta-2.avsc"),
@@ -22,10 +22,10 @@ pub(super) const RETIRED: &[&str] = &[
 /// The first two bytes of the single-object encoding.
 pub(super) const SINGLE_OBJECT: [u8; 2] = [0xc3, 0x01];
 
-/// No allocation for one string, or for the items of one array, is larger while Avro is decoded.
+/// The largest allocation for one string, or for the items of one array, while Avro is decoded.
 const ALLOCATION_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// A parsed schema, with the fingerprint that stands before what it wrote.
+/// A parsed schema and its fingerprint.
 pub(super) struct Known {
     pub(super) schema: Schema,
     pub(super) fingerprint: [u8; 8],
@@ -40,16 +40,17 @@ impl Known {
     }
 }
 
-/// The retired schemas; a test parses them all, so that none is left out here.
+/// The retired schemas. A test shows that each of them can be parsed, so that none is missing here.
 pub(super) static RETIRED_SCHEMAS: LazyLock<Vec<Known>> =
     LazyLock::new(|| RETIRED.iter().filter_map(|text| Known::parse(text).ok()).collect());
 
-/// Bounds what hostile lengths can make the Avro library allocate. The first call in a process counts.
+/// Limits the memory that the Avro library allocates for a claimed length. Only the first call in a process has an
+/// effect.
 pub(super) fn limit_allocations() {
     apache_avro::util::max_allocation_bytes(ALLOCATION_BYTES_MAX);
 }
 
-/// The fingerprint and the datum of `bytes` in single-object encoding.
+/// Returns the fingerprint and the datum of `bytes` in single-object encoding.
 pub(super) fn split_single_object(bytes: &[u8]) -> Option<([u8; 8], &[u8])> {
     let rest = bytes.strip_prefix(&SINGLE_OBJECT)?;
     rest.split_first_chunk().map(|(fingerprint, datum)| (*fingerprint, datum))

@@ -1,8 +1,8 @@
-//! Records of the input topics become source events.
+//! Decodes records of the input topics into source events.
 //!
-//! Three encodings are told apart per record: Confluent framing (`0x00`, schema id), Avro single-object encoding (`0xC3 0x01`,
-//! fingerprint) and JSON. Avro becomes the JSON of the same shape first, so that one scan checks a record, hashes its content
-//! and copies what is passed on, whatever it came in.
+//! Each record has one of three encodings: Confluent framing (`0x00`, schema id), Avro single-object encoding (`0xC3
+//! 0x01`, fingerprint) or JSON. Avro becomes JSON of the same shape first. So one scan checks any record, hashes its
+//! content and copies the parts that are passed on.
 
 mod flow;
 mod report;
@@ -23,17 +23,18 @@ use std::collections::HashMap;
 
 pub use super::avro::SchemaError;
 
-/// A record larger than this is no source event.
+/// The longest source event in bytes.
 pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Registries number their schemas with signed integers of 32 bits. A larger one is what other bytes happen to spell, and a
-/// registry that is asked for it refuses the question itself.
+/// The largest id of a schema. Registries use signed integers of 32 bits and refuse questions about larger ids. A
+/// larger one comes from bytes that are no Confluent framing.
 const SCHEMA_ID_MAX: u32 = i32::MAX.cast_unsigned();
 
-/// So many ids that the registry does not know are remembered, so that noise can't fill the memory.
+/// The largest number of ids that are kept as unknown to the registry. It bounds the memory if records contain random
+/// ids.
 const REJECTED_IDS_MAX: usize = 10_000;
 
-/// What a record is.
+/// The result of decoding a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decoded {
     /// A call begin record.
@@ -42,9 +43,9 @@ pub enum Decoded {
     Flow(Box<FlowComplete>),
     /// A delivery report.
     Report(Box<DeliveryReport>),
-    /// The registry has to be asked for the schema with this id; then the record is decoded again.
+    /// The schema with this id must be requested from the registry. Then the record is decoded again.
     NeedsSchema(u32),
-    /// No source event.
+    /// The record is no source event.
     Bad(Bad),
 }
 
@@ -53,9 +54,9 @@ pub enum Decoded {
 pub struct Bad {
     /// `Undecodable`, `UnknownSchema` or `NoUuid`.
     pub reason: DeadLetterReason,
-    /// One sentence for the operator; it quotes nothing of the record.
+    /// One sentence for the operator. It quotes nothing of the record.
     pub detail: String,
-    /// Whose record it says it is, as far as that could be read.
+    /// The account that the record names, if it could be read.
     pub account: Option<AccountId>,
 }
 
@@ -73,10 +74,10 @@ impl Bad {
     }
 }
 
-/// Decodes records; keeps the registry's schemas and the buffers.
+/// Decodes records. Keeps the registry's schemas, and buffers.
 pub struct Decoder {
     registry_configured: bool,
-    /// By id; `None` when the registry does not know it.
+    /// The schemas by id; `None` if the registry does not know the id.
     registry: HashMap<u32, Option<Writer>>,
     rejected: usize,
     /// The JSON of an Avro record.
@@ -86,7 +87,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder that knows the embedded schemas, and no id of a registry yet.
+    /// Creates a decoder that knows the embedded schemas, and no schema of a registry yet.
     #[must_use]
     pub fn new(registry_configured: bool) -> Self {
         schema::limit_allocations();
@@ -99,10 +100,10 @@ impl Decoder {
         }
     }
 
-    /// The registry's schema with the id `id`.
+    /// Adds the registry's schema with the id `id`.
     ///
     /// # Errors
-    /// When records of the schema can't be read; the caller then rejects the id.
+    /// Records of the schema can't be read. The caller then rejects the id.
     pub fn add_schema(&mut self, id: u32, schema_json: &str) -> Result<(), SchemaError> {
         let writer = Writer::by_text(schema_json)?;
         if let Some(None) = self.registry.insert(id, Some(writer)) {
@@ -111,10 +112,10 @@ impl Decoder {
         Ok(())
     }
 
-    /// What a record with the content `datum`, written by a schema that is not kept for other records, is.
+    /// Decodes a record with the content `datum` by a schema that is not kept for other records.
     ///
     /// # Errors
-    /// When records of the schema can't be read.
+    /// Records of the schema can't be read.
     pub fn decode_by(
         &mut self,
         schema_json: &str,
@@ -125,14 +126,14 @@ impl Decoder {
         Ok(self.decode_avro(kind, datum, &Readers::new(&schema)?, datum))
     }
 
-    /// Nothing is known of the id: the next record that names it needs its schema.
+    /// Removes the schema with this id. The next record that names it needs it again.
     pub fn forget_schema(&mut self, id: u32) {
         if let Some(None) = self.registry.remove(&id) {
             self.rejected -= 1;
         }
     }
 
-    /// The id of the schema that `payload` names, if it has to be asked for.
+    /// Returns the id of the schema that `payload` names, if it must be requested from the registry.
     #[must_use]
     pub fn unknown_schema(&self, payload: &[u8]) -> Option<u32> {
         let (id, _) = payload.strip_prefix(&[0])?.split_first_chunk()?;
@@ -141,7 +142,7 @@ impl Decoder {
         (self.registry_configured && is_unknown).then_some(id)
     }
 
-    /// The registry does not know the id, or its schema can't be used.
+    /// Marks an id that the registry does not know, or whose schema can't be used.
     pub fn reject_schema(&mut self, id: u32) {
         if self.rejected >= REJECTED_IDS_MAX {
             self.registry.retain(|_, writer| writer.is_some());
@@ -152,7 +153,7 @@ impl Decoder {
         }
     }
 
-    /// What `payload`, a record of a topic of `kind`, is.
+    /// Decodes `payload`, a record of a topic of `kind`.
     pub fn decode(&mut self, kind: RecordKind, payload: &[u8]) -> Decoded {
         if payload.len() > RECORD_BYTES_MAX {
             return Decoded::Bad(Bad::undecodable(format!(
@@ -224,7 +225,7 @@ impl Decoder {
         }
     }
 
-    /// A writer's schema may lack nothing but the uuid, which has a reason of its own.
+    /// A record that lacks only the uuid has its own reason. Any other record that can't be resolved is undecodable.
     fn unresolvable(
         &mut self,
         kind: RecordKind,
@@ -306,7 +307,7 @@ impl<'c> Fields<'c> {
         Ok(self.integer("flowId", part)?.map(FlowId))
     }
 
-    /// An integer, or a string of its digits.
+    /// Reads an integer, or a string of its digits.
     fn integer(&self, name: &str, part: Option<&Part>) -> Result<Option<i64>, Bad> {
         let Some(part) = part else { return Ok(None) };
         let text = self.text_of(part);

@@ -1,17 +1,17 @@
-//! Avro's numbers: zig-zag, seven bits a byte, the lowest first.
+//! Avro's numbers: zig-zag, seven bits per byte, the lowest first.
 
 /// Why a number can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unread {
-    /// The bytes end before it does.
+    /// The bytes end before the number does.
     BreaksOff,
-    /// It has more than 64 bits; of the lowest 64, this is the number.
+    /// The number has more than 64 bits. This is the value of the lowest 64.
     Overflows(i64),
-    /// It goes on after its tenth byte.
+    /// The number does not end with its tenth byte.
     Endless,
 }
 
-/// The number that `rest` begins with; `rest` is what follows it then.
+/// Reads the number at the beginning of `rest`, and removes it from `rest`.
 #[inline]
 pub(super) fn read(rest: &mut &[u8]) -> Result<i64, Unread> {
     let mut bits = 0_u64;

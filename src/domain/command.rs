@@ -1,37 +1,29 @@
-//! What may be asked of a correlation. Every change enters as one of these.
+//! The commands to a correlation. Every change begins with one of them.
 
 use super::{
     DeadLetterReason, Delivery, DeliveryId, DeliveryReport, FlowComplete, FlowStarted, Outcome,
     PhononUuid, Source,
 };
 
-/// One input to [`super::decide`].
+/// An input to [`super::decide`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// A call begin record came.
+    /// A call begin record arrived.
     AcceptStart(Box<FlowStarted>, Source),
-    /// A flow complete record came.
+    /// A flow complete record arrived.
     AcceptFlow(Box<FlowComplete>, Source),
-    /// A delivery report came.
+    /// A delivery report arrived.
     AcceptReport(Box<DeliveryReport>, Source),
-    /// An attempt ended.
     RecordOutcome {
-        /// Whose attempt.
         delivery: DeliveryId,
-        /// Which one; the first is 1.
+        /// The number of the attempt; the first is 1.
         attempt: u32,
-        /// What came of it.
         outcome: Outcome,
     },
-    /// A delivery is given up without another attempt.
-    GiveUp {
-        /// Which.
-        delivery: DeliveryId,
-        /// Why.
-        reason: DeadLetterReason,
-    },
+    /// A delivery becomes a dead letter without another attempt.
+    GiveUp { delivery: DeliveryId, reason: DeadLetterReason },
     /// The time of [`super::State::timer`] has come.
     FireTimer(PhononUuid),
-    /// An operator wants a delivery that was given up to be sent after all: the delivery as its dead letter tells it.
+    /// An operator sends a dead letter again. The delivery is the one that the dead letter contains.
     Replay(Box<Delivery>),
 }

@@ -1,4 +1,4 @@
-//! What happens when a command meets a state: call begin records, the two phases, the webhooks of the accounts' rules, the
+//! Decides which events a command causes: call begin records, the two phases, the webhooks of the accounts' rules, the
 //! outcomes of attempts, replays and timers.
 
 mod flow;
@@ -18,7 +18,8 @@ use super::{
     Policy, RecordKind, STATE_BYTES_MAX, SmsId, Source, State, Timestamp,
 };
 
-/// The facts that `command` makes of `state` at the time `now`. No facts: nothing was due, or the command is stale.
+/// Returns the events that `command` causes in `state` at the time `now`. Returns none if nothing was due or the
+/// command is stale.
 #[must_use]
 pub fn decide(state: &State, command: &Command, policy: &Policy, now: Timestamp) -> Vec<Event> {
     let mut events = match command {
@@ -38,7 +39,7 @@ pub fn decide(state: &State, command: &Command, policy: &Policy, now: Timestamp)
     events
 }
 
-/// The record that changes nothing, and why.
+/// Returns the event of a record that changes nothing.
 fn ignored(
     kind: RecordKind,
     account: AccountId,
@@ -56,7 +57,7 @@ fn ignored(
     })
 }
 
-/// A report that was accepted changes nothing after all.
+/// Returns the event of a report that was accepted before and changes nothing after all.
 fn ignored_after_all(report: &Collected, reason: IgnoreReason) -> Event {
     Event::RecordIgnored(IgnoredRecord {
         kind: RecordKind::Report,
@@ -68,14 +69,14 @@ fn ignored_after_all(report: &Collected, reason: IgnoreReason) -> Event {
     })
 }
 
-/// Why a record that would make a row of `bytes` is not taken, for people.
+/// Explains to operators why a record is refused that would make a row of up to `bytes`.
 fn too_large(bytes: usize) -> String {
     format!(
         "with this record, up to {bytes} bytes would be kept of its phonon-uuid, more than the {STATE_BYTES_MAX} that one row may have (keys that are attached count once per SMS): replay it when the other deliveries of the uuid are done, or shorten it"
     )
 }
 
-/// The end of a correlation, if nothing of it is left after `events`.
+/// Ends the correlation if nothing of it is left after `events`.
 fn end_if_done(state: &State, policy: &Policy, now: Timestamp, events: &mut Vec<Event>) {
     let mut open = match &state.correlation {
         Correlation::Open(flow) => Some((flow.identity.account, flow.collection)),
@@ -101,19 +102,19 @@ fn end_if_done(state: &State, policy: &Policy, now: Timestamp, events: &mut Vec<
         Collection::Open { .. } => return,
         Collection::Complete | Collection::NotWanted => {
             if let Correlation::Open(flow) = &state.correlation {
-                // Earlier versions closed collections without a word about the reports that were left.
+                // Earlier versions closed collections without an event for each report that was left.
                 phase2::end_rest_of_closed(flow, events);
             }
             events.push(Event::CorrelationEnded);
         }
-        // The time-out itself was the end that was told.
+        // `Event::ReportTimedOut` has reported the end already.
         Collection::TimedOut => {}
     }
     let until = now.plus_ms(policy.correlation.dedup_window_ms);
     events.push(Event::MarkerKept { account, until });
 }
 
-/// The account of the flow, once the flow is known.
+/// Returns the account of the flow, or `None` while the flow is unknown.
 fn flow_account(state: &State) -> Option<AccountId> {
     match &state.correlation {
         Correlation::Unknown | Correlation::AwaitingFlow(_) => None,

@@ -1,40 +1,38 @@
-//! What is remembered of an endpoint beside its deliveries: that it asked to be left alone, that it only fails, that it is
+//! The state of an endpoint beside its deliveries: a pause that it asked for, a time without success, and whether it is
 //! disabled.
 //!
-//! Each partition keeps its own copy, which moves with it to another instance. Limits, concurrency and breaker are not
-//! remembered: they are found out again in seconds.
+//! Each partition keeps its own copy, which moves with the partition to another instance. Limits, concurrency and
+//! breaker are not stored: an instance finds them out again in seconds.
 
 use super::{DeliveryId, ErrorReason, Outcome, RetrySchedule, Timestamp, Verdict, WebhookPolicy};
 
-/// A 429 that names no time holds the endpoint up to this: the interval of an old delivery may be hours.
+/// The longest pause after a 429 without a time. The interval of an old delivery may be hours.
 const BUSY_PAUSE_MAX_MS: u64 = 60_000;
 
-/// What a partition remembers of an endpoint; the default is nothing, of which there is no row.
+/// The state of an endpoint in one partition. The default state has no row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct EndpointState {
-    /// Since then nothing was delivered, though it was tried.
+    /// The first failure after which no delivery succeeded.
     pub failing_since: Option<Timestamp>,
-    /// It asked to be left alone until then.
+    /// The end of the pause that the endpoint asked for.
     pub held_until: Option<Timestamp>,
-    /// Its deliveries are given up until an operator enables it.
+    /// Set while the endpoint is disabled. Its deliveries become dead letters until an operator enables it.
     pub disabled: Option<Disabled>,
 }
 
-/// That an endpoint is disabled.
+/// When and why an endpoint was disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disabled {
-    /// Since when.
     pub at: Timestamp,
-    /// Why.
     pub cause: DisableCause,
 }
 
 /// Why an endpoint is disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DisableCause {
-    /// It answered 410.
+    /// The endpoint answered 410.
     Gone,
-    /// Nothing but failures for `disable_after_s`.
+    /// All attempts failed for `disable_after_s`.
     Failing,
 }
 
@@ -42,7 +40,7 @@ impl DisableCause {
     /// Every cause.
     pub const ALL: [Self; 2] = [Self::Gone, Self::Failing];
 
-    /// The word that events use.
+    /// Returns the word that events use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -51,65 +49,55 @@ impl DisableCause {
         }
     }
 
-    /// The cause that `word` names.
+    /// Returns the cause that `word` names.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.as_str() == word)
     }
 }
 
-/// One input to [`decide_endpoint`].
+/// An input to [`decide_endpoint`].
 #[derive(Clone, Copy, Debug)]
 pub enum EndpointCommand<'a> {
-    /// An attempt ended.
     RecordOutcome {
-        /// Whose it was.
         delivery: DeliveryId,
-        /// Which one it was.
+        /// The number of the attempt; the first is 1.
         attempt: u32,
-        /// What came of it.
         outcome: &'a Outcome,
-        /// When anything was delivered to the endpoint last, out of whatever partition.
+        /// When a delivery to the endpoint last succeeded, in any partition.
         delivered_at: Option<Timestamp>,
     },
-    /// Another partition has learnt that it is disabled.
+    /// Another partition has disabled the endpoint.
     Disable(Disabled),
-    /// An operator enables it.
+    /// An operator enables the endpoint.
     Enable,
 }
 
-/// One fact about one endpoint.
+/// A fact about one endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndpointEvent {
-    /// Something failed, the first time since something was delivered.
-    Failing {
-        /// When.
-        since: Timestamp,
-    },
-    /// Something was delivered again.
+    /// An attempt failed, for the first time since the last success.
+    Failing { since: Timestamp },
+    /// A delivery succeeded again.
     Recovered {
-        /// What it asked for is not over: it was sent before that.
+        /// The pause, if it is not over. The successful request left before the endpoint asked for the pause.
         held_until: Option<Timestamp>,
     },
-    /// It asked to be left alone.
-    Held {
-        /// Until then.
-        until: Timestamp,
-    },
-    /// Its deliveries are given up from now on.
+    /// The endpoint asked for a pause.
+    Held { until: Timestamp },
+    /// The endpoint is disabled. Its deliveries become dead letters from now on.
     Disabled {
-        /// Since when, and why.
         disabled: Disabled,
-        /// Since when nothing was delivered.
+        /// The first failure after which no delivery succeeded.
         failing_since: Option<Timestamp>,
     },
-    /// Another partition told it.
+    /// Another partition has disabled the endpoint.
     DisabledElsewhere(Disabled),
-    /// An operator put it back to work.
+    /// An operator has enabled the endpoint.
     Enabled,
 }
 
-/// The facts that `command` makes of `state` at the time `now`.
+/// Returns the events that `command` causes in `state` at the time `now`.
 #[must_use]
 pub fn decide_endpoint(
     state: &EndpointState,
@@ -155,7 +143,7 @@ fn failed(
     if state.disabled.is_some() || !asked(outcome) {
         return events;
     }
-    // What other partitions delivered meanwhile counts too.
+    // A success in another partition counts too.
     let since = state.failing_since.filter(|since| delivered_at.is_none_or(|at| at <= *since));
     if since.is_none() {
         events.push(EndpointEvent::Failing { since: now });
@@ -178,7 +166,8 @@ fn failed(
     events
 }
 
-/// Whether the endpoint, and not the daemon itself, is the reason of the failure.
+/// Returns whether the endpoint caused the failure. A forbidden address, an invalid request and a missing variable have
+/// their cause in the daemon.
 fn asked(outcome: &Outcome) -> bool {
     !matches!(
         outcome.reason,
@@ -188,8 +177,8 @@ fn asked(outcome: &Outcome) -> bool {
     )
 }
 
-/// How long the endpoint is to be left alone for the `outcome` of an attempt, in milliseconds: as long as it asked, before
-/// that is clamped. One that says 429 and names no time is left alone until this delivery would be tried again.
+/// Returns for how many milliseconds the `outcome` of an attempt pauses the endpoint, before the limit of
+/// `retry_after_max_ms` applies. A 429 without a time gives the pause of [`busy_pause_ms`].
 #[must_use]
 pub fn hold_ms(
     outcome: &Outcome,
@@ -204,20 +193,21 @@ pub fn hold_ms(
     outcome.retry_after_ms.filter(|_| asks(outcome))
 }
 
-/// Whether the endpoint wants less, and does not say for how long.
+/// Returns whether the endpoint asks for fewer requests without saying for how long.
 #[must_use]
 pub fn is_busy_for_a_while(outcome: &Outcome) -> bool {
     asks(outcome) && outcome.retry_after_ms.is_none_or(|ms| ms == 0)
 }
 
-/// How long an endpoint is left alone that names no time: until this delivery would be tried again.
+/// Returns the pause for an endpoint that names no time: the interval until the delivery's next attempt, at most one
+/// minute.
 #[must_use]
 pub fn busy_pause_ms(retry: &RetrySchedule, delivery: DeliveryId, attempt: u32) -> u64 {
     retry.delay_ms(delivery, attempt).min(BUSY_PAUSE_MAX_MS)
 }
 
 fn asks(outcome: &Outcome) -> bool {
-    // Without a status it is the token server's wish: until then nothing can be sent.
+    // Without a status the token server asks for the pause. No request can be sent before.
     let of_token_server = outcome.status.is_none()
         && outcome.reason == Some(ErrorReason::AuthenticationFailure)
         && outcome.retry_after_ms.is_some_and(|ms| ms > 0);
@@ -225,7 +215,7 @@ fn asks(outcome: &Outcome) -> bool {
     is_busy && outcome.verdict == Verdict::Retry
 }
 
-/// The state after `event`.
+/// Returns the state after `event`.
 #[must_use]
 pub fn evolve_endpoint(state: EndpointState, event: &EndpointEvent) -> EndpointState {
     match event {

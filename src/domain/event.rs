@@ -1,4 +1,4 @@
-//! What happened. Every event is a fact; most are published, and all are what the state is made of.
+//! The events. Every event is a fact; most are published, and together they make the state.
 
 use super::{
     AccountId, Collected, Collection, Delivery, DeliveryId, Flow, FlowId, FlowIdentity, Header,
@@ -6,138 +6,122 @@ use super::{
 };
 use bytes::Bytes;
 
-/// One fact about one phonon-uuid.
+/// A fact about one phonon-uuid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A call begin record was accepted.
     FlowStarted {
-        /// Which record.
         started: Started,
-        /// Which flow.
         flow: Option<FlowId>,
-        /// Where it stands.
+        /// The record's position in Kafka.
         source: Source,
     },
-    /// A flow complete record was accepted; its webhooks will be sent.
+    /// A flow complete record was accepted, and its webhooks will be sent.
     FlowAccepted(Box<Flow>),
-    /// A flow complete record was accepted that sends nothing.
+    /// A flow complete record was accepted, but sends no webhook.
     FlowSilenced {
-        /// Which record.
         identity: FlowIdentity,
-        /// Why it sends nothing.
+        /// Why it sends no webhook.
         reason: IgnoreReason,
-        /// Where it stands.
+        /// The record's position in Kafka.
         source: Source,
-        /// Then it is forgotten.
+        /// When the marker of the flow expires.
         until: Timestamp,
     },
-    /// A report counts, instead of an earlier one of the same SMS if there was one.
+    /// A report was accepted. It replaces an earlier one of the same SMS.
     ReportAccepted {
-        /// The report.
         report: Box<Collected>,
         /// The status as it came.
         status: Box<str>,
-        /// Whether the status table knows the word.
+        /// Whether the status table contains the status.
         known: bool,
     },
-    /// A report that waited for its flow belongs to it now.
-    ReportAdopted {
-        /// Which SMS.
-        sms: SmsId,
-    },
+    /// A report that waited for its flow now belongs to it.
+    ReportAdopted { sms: SmsId },
     /// A record changed nothing.
     RecordIgnored(IgnoredRecord),
-    /// A record was given up.
+    /// A record became a dead letter.
     RecordDeadLettered {
-        /// The record.
         record: RawRecord,
-        /// Why.
         reason: DeadLetterReason,
-        /// For people.
+        /// An explanation for operators.
         detail: String,
     },
-    /// A webhook is to be sent.
+    /// A delivery was put into the outbox.
     DeliveryScheduled {
         /// The new outbox row.
         delivery: Box<Delivery>,
-        /// The SMS whose reports it carries.
+        /// The SMS whose reports the delivery carries.
         sms: Vec<SmsId>,
     },
-    /// A delivery that waited is rendered, and may be attempted.
+    /// A delivery that waited for values was rendered, and may be attempted.
     DeliveryRendered {
-        /// Which.
         delivery: DeliveryId,
-        /// What is sent.
+        /// The rendered body.
         body: Bytes,
-        /// What else goes into the request.
+        /// The rendered parts of the request beside the body.
         rendering: Rendering,
-        /// From then on.
+        /// The time from which the delivery may be attempted.
         at: Timestamp,
     },
     /// The collection of reports ended.
     CollectionClosed(Collection),
-    /// An attempt failed; the delivery is tried again unless a dead letter follows.
+    /// An attempt failed. The delivery is retried unless a dead letter follows.
     AttemptFailed {
-        /// Whose attempt.
         delivery: DeliveryId,
-        /// Which one.
+        /// The number of the attempt; the first is 1.
         attempt: u32,
-        /// What came of it.
         outcome: Outcome,
-        /// When it ended.
+        /// When the attempt ended.
         at: Timestamp,
-        /// When the next one is due; `None` when it was the last.
+        /// When the next attempt is due; `None` after the last one.
         retry_at: Option<Timestamp>,
     },
-    /// The endpoint took the delivery.
+    /// The endpoint accepted the delivery.
     Delivered {
-        /// The delivery as it was.
+        /// The delivery before this attempt.
         delivery: Box<Delivery>,
-        /// Which attempt.
+        /// The number of the attempt; the first is 1.
         attempt: u32,
-        /// What came of it.
         outcome: Outcome,
-        /// When.
         at: Timestamp,
     },
-    /// The delivery was given up.
+    /// A delivery became a dead letter.
     DeadLettered {
-        /// The delivery as it was, with the attempts made.
+        /// The delivery with all of its attempts.
         delivery: Box<Delivery>,
-        /// Why.
         reason: DeadLetterReason,
-        /// When.
         at: Timestamp,
     },
-    /// A delivery that was given up is to be sent after all.
+    /// A dead letter was replayed: its delivery is in the outbox again.
     Replayed {
         /// The new outbox row.
         delivery: Box<Delivery>,
     },
-    /// The reports that a flow waited for did not all come in time.
+    /// Not all reports of a flow came in time.
     ReportTimedOut {
-        /// The SMS of the flow's list that have no final status.
+        /// The SMS of the flow's list without a final status.
         missing: Vec<SmsId>,
     },
-    /// A rule's webhook is not sent, since nobody could say whether its conditions hold.
+    /// A rule's webhook is not sent, because its conditions could not be judged.
     RuleSkipped(Box<SkippedRule>),
-    /// All that was promised is done.
+    /// Everything that the flow promised is done.
     CorrelationEnded,
-    /// The marker takes the correlation's place.
+    /// A marker replaces the correlation.
     MarkerKept {
-        /// Whose flow it was.
+        /// The account of the flow.
         account: AccountId,
-        /// Then it is forgotten.
+        /// When the marker expires.
         until: Timestamp,
     },
-    /// The uuid is forgotten.
+    /// The marker expired: the uuid is unknown again.
     MarkerExpired,
-    /// The call begin record is forgotten.
+    /// The call begin record expired.
     StartExpired,
 }
 
 impl Event {
-    /// The delivery that stands in the outbox from then on.
+    /// Returns the delivery that the event puts into the outbox.
     pub(super) fn begun(&self) -> Option<&Delivery> {
         if let Self::DeliveryScheduled { delivery, .. } | Self::Replayed { delivery } = self {
             return Some(delivery);
@@ -145,7 +129,7 @@ impl Event {
         None
     }
 
-    /// The delivery that stands there no more.
+    /// Returns the delivery that the event removes from the outbox.
     pub(super) fn ended(&self) -> Option<&Delivery> {
         if let Self::Delivered { delivery, .. } | Self::DeadLettered { delivery, .. } = self {
             return Some(delivery);
@@ -154,75 +138,71 @@ impl Event {
     }
 }
 
-/// A rule that was upon what happened, and of whose conditions nobody can say whether they hold.
+/// A rule that was triggered, but whose conditions could not be judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedRule {
-    /// Whose rule.
     pub account: AccountId,
-    /// What it would have sent.
+    /// The webhook that the rule would have sent.
     pub webhook: WebhookName,
-    /// Upon what, as the rule spells it.
+    /// The trigger, as the rule spells it.
     pub trigger: Box<str>,
-    /// Why.
     pub reason: SkipReason,
-    /// The variable that has no value, when it is that.
+    /// The variable without a value, if that is the reason.
     pub variable: Option<Box<str>>,
-    /// Which SMS, when it is about a report.
+    /// The SMS, if a report triggered the rule.
     pub sms: Option<SmsId>,
-    /// The record that it was upon.
+    /// The position of the record that triggered the rule.
     pub source: Source,
 }
 
-/// A record that changed nothing, and why.
+/// A record that changed nothing, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IgnoredRecord {
-    /// Which of the source events.
     pub kind: RecordKind,
-    /// Whose it says it is.
+    /// The account that the record names.
     pub account: AccountId,
-    /// Which SMS, when it is a report.
+    /// The SMS, if the record is a report.
     pub sms: Option<SmsId>,
-    /// Why.
     pub reason: IgnoreReason,
-    /// Where it stands.
+    /// The record's position in Kafka.
     pub source: Source,
-    /// It had been accepted, and waited for its flow or for phase 2 until now.
+    /// Whether the record had been accepted, and waited for its flow or for phase 2 until now.
     pub waited: bool,
 }
 
-/// A record kept whole.
+/// A record that is kept whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawRecord {
-    /// Which of the source events, when that is known.
+    /// The kind, if it is known.
     pub kind: Option<RecordKind>,
-    /// Whose it says it is.
+    /// The account that the record names.
     pub account: Option<AccountId>,
-    /// Which SMS, when it is a report that waited.
+    /// The SMS, if the record is a report that waited.
     pub sms: Option<SmsId>,
-    /// Its bytes, when the caller does not hold them.
+    /// The record's bytes, if the caller does not have them.
     pub payload: Option<Bytes>,
-    /// Its headers, when the caller does not hold them.
+    /// The record's headers, if the caller does not have them.
     pub headers: Vec<Header>,
-    /// Where it stands.
+    /// The record's position in Kafka.
     pub source: Source,
 }
 
-/// Which source event a record is.
+/// The kind of a source event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordKind {
-    /// Call begin.
+    /// A call begin record.
     Start,
-    /// Flow complete.
+    /// A flow complete record.
     Flow,
-    /// Delivery report.
+    /// A delivery report.
     Report,
 }
 
 impl RecordKind {
-    /// All of them.
+    /// Every kind.
     pub const ALL: [Self; 3] = [Self::Start, Self::Flow, Self::Report];
 
-    /// The word that events use.
+    /// Returns the word that events use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -243,7 +223,7 @@ macro_rules! reasons {
             /// Every reason, for closed label sets.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The word that events, metrics and headers use.
+            /// Returns the word that events, metrics and headers use.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
@@ -255,19 +235,19 @@ macro_rules! reasons {
 reasons! {
     /// Why a record was ignored.
     IgnoreReason {
-        /// The same decoded content came before.
+        /// A record with the same decoded content came before.
         Duplicate = "duplicate",
-        /// An intermediate status after a final one.
+        /// An intermediate status came after a final one.
         Regressed = "regressed",
-        /// Other content for the same uuid or SMS.
+        /// A record with other content for the same uuid or SMS came before.
         Conflicting = "conflicting",
         /// The report names another account than its flow.
         AccountMismatch = "account_mismatch",
-        /// It came after the end, or was left at the end without a webhook that carries it.
+        /// The record came after the end, or no webhook carried it until the end.
         Late = "late",
-        /// The flow's list does not name the SMS.
+        /// The flow's list does not contain the SMS.
         Unlisted = "unlisted",
-        /// The account does not want phase 2.
+        /// Phase 2 is switched off for the account.
         NotifyOff = "notify_off",
         /// The account has no default webhook.
         NoDefaultWebhook = "no_default_webhook",
@@ -277,19 +257,19 @@ reasons! {
 }
 
 reasons! {
-    /// Why nobody can say whether a rule's conditions hold.
+    /// Why a rule's conditions could not be judged.
     SkipReason {
         /// The variable of a condition has no value.
         NoValue = "no_value",
-        /// The variable of a condition gets its value of an answer that has not come yet.
+        /// The variable of a condition gets its value from an answer that has not come yet.
         Unanswered = "unanswered",
-        /// A newer report of the SMS took the place of the one that it is upon, before the flow was known.
+        /// A newer report of the SMS replaced the one that triggered the rule, before the flow was known.
         Replaced = "replaced",
     }
 }
 
 reasons! {
-    /// Why a delivery or a record was given up.
+    /// Why a delivery or a record became a dead letter.
     DeadLetterReason {
         /// `attempts_max` was reached.
         AttemptsExhausted = "attempts_exhausted",
@@ -299,7 +279,7 @@ reasons! {
         Refused = "refused",
         /// The address policy forbids the endpoint's address.
         BlockedAddress = "blocked_address",
-        /// The request can't be built; or, of a replay, there is no room for it beside what the uuid has already.
+        /// The request can't be built, or the row of the uuid has no room for the delivery.
         InvalidRequest = "invalid_request",
         /// A mandatory variable has no value.
         InvalidFlowVar = "invalid_flow_var",
@@ -309,11 +289,11 @@ reasons! {
         InvalidResponseMap = "invalid_response_map",
         /// The endpoint is disabled.
         EndpointDisabled = "endpoint_disabled",
-        /// The bytes are no source event, or with it more would be kept of its uuid than one stored row may hold.
+        /// The bytes are no source event, or the row of the uuid has no room for the record.
         Undecodable = "undecodable",
-        /// The schema is not known.
+        /// The schema is unknown.
         UnknownSchema = "unknown_schema",
-        /// The record names no phonon-uuid.
+        /// The record contains no phonon-uuid.
         NoUuid = "no_uuid",
         /// The account is not configured.
         UnknownAccount = "unknown_account",

@@ -1,4 +1,4 @@
-//! What an event changes.
+//! Applies events to the state.
 
 use super::render::merge;
 use super::size::bounded_mapped;
@@ -8,7 +8,8 @@ use super::{
     SmsId, State, Timestamp,
 };
 
-/// The state after `event`. It cannot fail: an event that does not fit changes nothing, and restoring agrees with running.
+/// Returns the state after `event`. Never fails: an event that does not fit changes nothing, so that a replay of the
+/// events gives the same state.
 #[must_use]
 pub fn evolve(mut state: State, event: &Event) -> State {
     match event {
@@ -78,7 +79,7 @@ pub fn evolve(mut state: State, event: &Event) -> State {
     state
 }
 
-/// Reports that waited stay with the flow until each is adopted or ignored.
+/// Opens the correlation. Reports that waited stay with the flow until each is adopted or ignored.
 fn open(state: &mut State, flow: &Flow) {
     let waiting = take_waiting(state);
     let is_kept = flow.record.is_some()
@@ -118,7 +119,7 @@ fn accept_report(state: &mut State, report: &Collected) {
     }
     let Some(reports) = reports_mut(state) else { return };
     let mut report = report.clone();
-    // Reports stand in the order in which they came.
+    // Reports are kept in the order in which they came.
     if let Some(index) = reports.iter().position(|known| known.is_about_the_same(&report)) {
         let mut seen = reports.remove(index).seen;
         seen.append(&mut report.seen);
@@ -148,7 +149,8 @@ fn remove_report(state: &mut State, which: impl Fn(&Collected) -> bool) {
     }
 }
 
-/// What phase 2 carries is not kept twice. A rule's webhook comes beside those that were promised, which still need it.
+/// Marks the reports of `sms` as sent. The body of phase 2 contains them, so their own copies are dropped. After a
+/// rule's webhook the copies are kept, because phase 2 still needs them.
 fn spend_reports(state: &mut State, sms: &[SmsId], phase: Phase) {
     if let Correlation::Open(flow) = &mut state.correlation {
         for report in flow.reports.iter_mut().filter(|report| sms.contains(&report.sms)) {
@@ -160,7 +162,7 @@ fn spend_reports(state: &mut State, sms: &[SmsId], phase: Phase) {
     }
 }
 
-/// Ends a delivery, and lets go those that wait for it; what is not rendered waits until it is.
+/// Removes a delivery, and makes the deliveries due that wait for it. One that is not rendered waits until it is.
 fn finish(state: &mut State, id: DeliveryId, at: Timestamp) {
     let Some(index) = state.deliveries.iter().position(|row| row.id == id) else { return };
     let finished = state.deliveries.remove(index);
@@ -179,7 +181,7 @@ fn forget_start(state: &mut State) {
     }
 }
 
-/// What answers gave is at hand for later webhooks of the same uuid, where those may use variables.
+/// Keeps the values that an answer gave for later webhooks of the same uuid, if these may use variables.
 fn keep_mapped(state: &mut State, account: AccountId, newer: &[Mapped]) {
     let owner = match &state.correlation {
         Correlation::Open(flow) => flow.record.as_ref().map(|_| flow.identity.account),

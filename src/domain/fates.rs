@@ -1,7 +1,7 @@
-//! What becomes of accepted reports, by the events alone: the books that tests keep beside the state.
+//! Follows accepted reports to their end by the events alone. Tests compare this with the state.
 //!
-//! An accepted report ends in a webhook (of phase 2 or of a rule), in a newer report of its SMS, in `record_ignored`, in a
-//! dead letter, or in `report_timed_out`.
+//! An accepted report ends in a webhook (of phase 2 or of a rule), in a newer report of its SMS, in `record_ignored`,
+//! in a dead letter, or in `report_timed_out`.
 
 use super::{AccountId, Correlation, Event, IgnoredRecord, SmsId, Source, State};
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Fates(BTreeMap<(AccountId, SmsId), Source>);
 
 impl Fates {
-    /// Takes the events of one decision into account, which made `state`. Says what does not fit.
+    /// Applies the events of one decision, which led to `state`. Returns a message for each contradiction.
     pub(crate) fn decided(&mut self, events: &[Event], state: &State) -> Vec<String> {
         let mut faults: Vec<String> =
             events.iter().filter_map(|event| self.happened(event)).collect();
@@ -73,14 +73,13 @@ impl Fates {
         how: &str,
     ) -> Option<String> {
         let of = (account?, sms?.clone());
-        let says = format!("the report of {} is {how}, and was not open", of.1);
+        let says = format!("the report of {} is {how}, but is unknown or has ended before", of.1);
         self.0.remove(&of).is_none().then_some(says)
     }
 
     fn lost(&mut self, at: &str) -> Option<String> {
         let left = std::mem::take(&mut self.0);
-        let says =
-            || format!("{at}, and nothing says what became of the accepted reports {left:?}");
+        let says = || format!("{at}, but these accepted reports have not ended: {left:?}");
         (!left.is_empty()).then(says)
     }
 }

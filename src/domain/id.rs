@@ -1,10 +1,10 @@
-//! Identifiers, and which partition owns one.
+//! Identifiers, and the partition that owns a key.
 
 use std::fmt;
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
-/// The id of one execution of a flow; opaque, never empty.
+/// The id of one execution of a flow: an opaque text, never empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PhononUuid(Arc<str>);
 
@@ -12,23 +12,23 @@ pub struct PhononUuid(Arc<str>);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SmsId(Arc<str>);
 
-/// The unique name of a configured webhook, which is also its endpoint's.
+/// The unique name of a configured webhook and of its endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WebhookName(Arc<str>);
 
 macro_rules! text_id {
     ($name:ident, $bytes_max:expr) => {
         impl $name {
-            /// More than this is not an id.
+            /// The length of the longest valid id, in bytes.
             pub const BYTES_MAX: usize = $bytes_max;
 
-            /// The id that `text` spells, if it is neither empty nor too long.
+            /// Returns the id with this text, or `None` if it is empty or longer than [`Self::BYTES_MAX`].
             #[must_use]
             pub fn new(text: &str) -> Option<Self> {
                 (!text.is_empty() && text.len() <= Self::BYTES_MAX).then(|| Self(text.into()))
             }
 
-            /// The id as it was spelt.
+            /// Returns the id as it was spelt.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -47,7 +47,7 @@ text_id!(PhononUuid, 256);
 text_id!(SmsId, 256);
 text_id!(WebhookName, 64);
 
-/// A customer account.
+/// The id of a customer account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(pub i64);
 
@@ -57,16 +57,16 @@ impl fmt::Display for AccountId {
     }
 }
 
-/// A flow of an account.
+/// The id of an account's flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowId(pub i64);
 
-/// The stable id of a delivery, the `webhook-id` that its endpoint sees in every attempt.
+/// The stable id of a delivery: the `webhook-id` that its endpoint receives with every attempt.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(u128);
 
 impl DeliveryId {
-    /// The id of the delivery of `phase` for `uuid` about `sms`: the same whenever the same input is seen again.
+    /// Returns the id of the delivery of `phase` for `uuid` about `sms`. The same input always gives the same id.
     #[must_use]
     pub fn derive<'a>(
         uuid: &PhononUuid,
@@ -76,7 +76,7 @@ impl DeliveryId {
         Self::of(uuid, phase, sms.into_iter().map(|id| id.0.as_bytes()))
     }
 
-    /// The id of the delivery of a rule for `uuid`: `parts` tell what it was sent upon, and where to.
+    /// Returns the id of a rule's delivery for `uuid`. `parts` identify its target and what triggered it.
     #[must_use]
     pub fn of_rule<'a>(uuid: &PhononUuid, parts: impl IntoIterator<Item = &'a str>) -> Self {
         Self::of(uuid, 0, parts.into_iter().map(str::as_bytes))
@@ -85,7 +85,7 @@ impl DeliveryId {
     fn of<'a>(uuid: &PhononUuid, phase: u8, parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hash = Xxh3::new();
         let mut part = |bytes: &[u8]| {
-            // Lengths keep ("ab", "c") and ("a", "bc") apart.
+            // The lengths distinguish ("ab", "c") from ("a", "bc").
             hash.update(&(bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
         };
@@ -97,26 +97,26 @@ impl DeliveryId {
         Self(hash.digest128())
     }
 
-    /// The id as stored.
+    /// Returns the id as it is stored.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
 
-    /// The id that was stored as `bytes`.
+    /// Returns the id that was stored as `bytes`.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bytes))
     }
 
-    /// The id that `text` shows, as [`fmt::Display`] writes it.
+    /// Parses an id in the form that [`fmt::Display`] writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("msg_").filter(|hex| hex.len() == 32)?;
         u128::from_str_radix(hex, 16).ok().map(Self)
     }
 
-    /// 64 evenly spread bits, from which a retry's jitter is derived.
+    /// Returns 64 evenly spread bits, from which the jitter of retries is derived.
     #[must_use]
     pub fn spread(self) -> u64 {
         let [_, _, _, _, _, _, _, _, low @ ..] = self.0.to_be_bytes();
@@ -136,13 +136,13 @@ impl fmt::Debug for DeliveryId {
     }
 }
 
-/// The partition of `partitions` that owns `key`: Kafka's own default partitioner, `murmur2(key) mod partitions`.
+/// Returns which of `partitions` owns `key`, like Kafka's default partitioner: `murmur2(key) mod partitions`.
 #[must_use]
 pub fn owner(key: &[u8], partitions: u32) -> u32 {
     (murmur2(key) & 0x7fff_ffff) % partitions.max(1)
 }
 
-/// MurmurHash2 as the Java client of Apache Kafka computes it (`org.apache.kafka.common.utils.Utils.murmur2`).
+/// Computes MurmurHash2 like the Java client of Apache Kafka (`org.apache.kafka.common.utils.Utils.murmur2`).
 fn murmur2(data: &[u8]) -> u32 {
     const SEED: u32 = 0x9747_b28c;
     const M: u32 = 0x5bd1_e995;
@@ -170,7 +170,7 @@ mod tests {
     use super::{PhononUuid, SmsId, murmur2, owner};
     use crate::domain::DeliveryId;
 
-    /// The vectors that Apache Kafka publishes in `UtilsTest.testMurmur2`.
+    /// The test vectors of Apache Kafka's `UtilsTest.testMurmur2`.
     #[test]
     fn murmur2_agrees_with_kafkas_own_vectors() {
         for (text, hash) in [
@@ -185,15 +185,15 @@ mod tests {
         }
     }
 
-    /// `Utils.toPositive` takes the sign away, and does not turn it.
+    /// `Utils.toPositive` clears the sign bit; it does not negate.
     #[test]
-    fn a_negative_hash_owns_a_partition_as_kafkas_own_partitioner_says() {
+    fn a_negative_hash_gives_the_same_partition_as_kafkas_own_partitioner() {
         assert_eq!(owner(b"21", 7), (973_932_308_u32.wrapping_neg() & 0x7fff_ffff) % 7);
         assert_ne!(owner(b"21", 7), 973_932_308_u32.wrapping_neg() % 7);
     }
 
     #[test]
-    fn ids_are_neither_empty_nor_longer_than_what_is_kept() {
+    fn ids_are_neither_empty_nor_too_long() {
         assert_eq!(SmsId::new(""), None);
         assert!(SmsId::new(&"x".repeat(SmsId::BYTES_MAX)).is_some());
         assert_eq!(SmsId::new(&"x".repeat(SmsId::BYTES_MAX + 1)), None);

@@ -1,24 +1,25 @@
-//! What came of an attempt: data, never an error.
+//! The outcome of an attempt: data, never an error.
 
 use bytes::Bytes;
 
-/// So much of an answer is kept with its outcome.
+/// The longest part of an answer that an outcome contains, in bytes.
 pub const RESPONSE_BYTES_KEPT: usize = 64 * 1024;
 
-/// So much of an answer is stored with a delivery that waits for its next attempt.
+/// The longest part of an answer that is stored with a delivery until its next attempt, in bytes.
 pub(super) const RESPONSE_BYTES_STORED: usize = 1024;
 
-/// So much of an error: it may quote the endpoint, such as the names in its certificate.
+/// The longest part of an error that is stored, in bytes. An error may quote the endpoint, such as the names in its
+/// certificate.
 pub(super) const ERROR_BYTES_STORED: usize = 1024;
 
 /// What an attempt means for its delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The endpoint took it.
+    /// The endpoint accepted the delivery.
     Delivered,
-    /// It may go better later.
+    /// A later attempt may succeed.
     Retry,
-    /// It will never go better.
+    /// No later attempt can succeed.
     GiveUp,
 }
 
@@ -33,7 +34,7 @@ pub enum ErrorReason {
     InvalidFlowVar,
     /// The request can't be built.
     InvalidRequest,
-    /// The answer can't be read as its type, or is no HTTP.
+    /// The answer can't be read as its type, or is not HTTP.
     InvalidResponse,
     /// A mandatory part of the answer is missing.
     InvalidResponseMap,
@@ -41,7 +42,7 @@ pub enum ErrorReason {
     Unreachable,
     /// The address policy forbids the address.
     BlockedAddress,
-    /// A status that is no success of the webhook.
+    /// The status does not count as a success of the webhook.
     Refused,
 }
 
@@ -59,7 +60,7 @@ impl ErrorReason {
         Self::Refused,
     ];
 
-    /// The word that events and dead letters use.
+    /// Returns the word that events and dead letters use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -76,7 +77,7 @@ impl ErrorReason {
     }
 }
 
-/// The hundred that a status belongs to.
+/// The class of a status by its first digit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusType {
     /// 1xx
@@ -92,7 +93,7 @@ pub enum StatusType {
 }
 
 impl StatusType {
-    /// All of them.
+    /// Every class.
     pub const ALL: [Self; 5] = [
         Self::Informational,
         Self::Successful,
@@ -101,7 +102,7 @@ impl StatusType {
         Self::ServerError,
     ];
 
-    /// The type of `status`.
+    /// Returns the class of `status`.
     #[must_use]
     pub const fn of(status: u16) -> Self {
         match status {
@@ -113,7 +114,7 @@ impl StatusType {
         }
     }
 
-    /// The word that events and dead letters use.
+    /// Returns the word that events and dead letters use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -126,40 +127,40 @@ impl StatusType {
     }
 }
 
-/// A variable that an answer gave a value.
+/// A variable that got its value from an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapped {
-    /// As in `$flow.key.reqID`.
+    /// The variable's name, such as `$flow.key.reqID`.
     pub save_in: Box<str>,
     /// The value as JSON.
     pub value: Box<str>,
 }
 
-/// What came of one attempt.
+/// The outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What it means for the delivery.
+    /// What the outcome means for the delivery.
     pub verdict: Verdict,
-    /// The answer's status, when there was an answer.
+    /// The status of the answer, if there was one.
     pub status: Option<u16>,
-    /// From the start of the attempt to its end, in milliseconds.
+    /// The time from the attempt's start to its end, in milliseconds.
     pub duration_ms: u64,
-    /// The answer's body, at most [`RESPONSE_BYTES_KEPT`].
+    /// The body of the answer, at most [`RESPONSE_BYTES_KEPT`].
     pub response: Bytes,
-    /// The answer was longer than what is kept, or did not end.
+    /// Whether the answer was longer than the kept part, or did not end.
     pub response_truncated: bool,
-    /// How long the endpoint asks to be left alone, before it is clamped; it is not stored.
+    /// The pause that the endpoint asks for, before the limit of `retry_after_max_ms`. Not stored.
     pub retry_after_ms: Option<u64>,
-    /// What the webhook's response map found in the answer of a success; it is not stored.
+    /// The values that the webhook's response map found in the answer of a success. Not stored.
     pub mapped: Vec<Mapped>,
-    /// Why it failed; `None` when it was delivered.
+    /// Why the attempt failed; `None` if it succeeded.
     pub reason: Option<ErrorReason>,
-    /// What the error says, for people.
+    /// The text of the error, for operators.
     pub error: Option<Box<str>>,
 }
 
 impl Outcome {
-    /// The outcome of an attempt that nothing was answered to.
+    /// Returns the outcome of an attempt without an answer.
     #[must_use]
     pub fn unanswered(verdict: Verdict, reason: ErrorReason, error: impl Into<Box<str>>) -> Self {
         Self {
@@ -175,15 +176,15 @@ impl Outcome {
         }
     }
 
-    /// What is kept of it with a delivery that waits for its next attempt: no more than 1 KiB of the answer and of the error,
-    /// and not what the due time has taken in already.
+    /// Returns the part that is stored with a delivery until its next attempt: at most 1 KiB each of the answer and of
+    /// the error. The pause is left out, because the due time already contains it.
     #[must_use]
     pub fn stored(&self) -> Self {
         let mut outcome = Self { retry_after_ms: None, mapped: Vec::new(), ..self.clone() };
         if let Some(kept) = self.response.get(..RESPONSE_BYTES_STORED)
             && kept.len() < self.response.len()
         {
-            // Copied, so that the row does not keep the whole answer's buffer alive.
+            // A copy, so that the row does not keep the buffer of the whole answer alive.
             outcome.response = Bytes::copy_from_slice(kept);
             outcome.response_truncated = true;
         }
@@ -200,7 +201,7 @@ mod tests {
     use super::StatusType;
 
     #[test]
-    fn the_hundreds_begin_and_end_where_they_should() {
+    fn the_classes_of_statuses_begin_and_end_at_the_hundreds() {
         let words =
             [199, 200, 299, 300, 399, 400, 499, 500, 999].map(|s| StatusType::of(s).as_str());
         let [info, ok, ok2, re, re2, client, client2, server, server2] = words;

@@ -1,24 +1,24 @@
-//! What webhooks say beyond the predefined bodies: the facts that they are rendered of, and what became of them.
+//! Webhooks beyond the predefined bodies: the facts that they are rendered from, and the results.
 
 use super::{DeliveryId, Mapped, WebhookName};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
 
-/// What goes into a delivery's request beside its body.
+/// The parts of a delivery's request beside its body.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Rendering {
-    /// Nothing that varies: the body is a predefined one.
+    /// The body is predefined, and no other part varies.
     #[default]
     Fixed,
-    /// The body is rendered.
+    /// The delivery is rendered.
     Done(Rendered),
-    /// Nothing is rendered yet.
+    /// The delivery is not rendered yet.
     Pending(Box<Pending>),
 }
 
 impl Rendering {
-    /// What is kept of it, once it is done.
+    /// Returns the rendered parts, or `None` if nothing is rendered.
     #[must_use]
     pub const fn rendered(&self) -> Option<&Rendered> {
         match self {
@@ -28,40 +28,39 @@ impl Rendering {
     }
 }
 
-/// What is kept of a rendering beside the body.
+/// The rendered parts beside the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
-    /// What the body is.
+    /// The content type of the body.
     pub content_type: ContentType,
     /// The values of the variables in URL, query and headers, as a JSON object.
     pub values: Bytes,
 }
 
-/// The content type of a body; `None`: there is no body.
+/// The content type of a body; `None` if there is no body.
 pub type ContentType = Option<Cow<'static, str>>;
 
-/// What a delivery will be rendered of.
+/// The input of a later rendering.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// The facts.
     pub facts: Facts,
-    /// What it waits for: they may give values to its variables, or come first.
+    /// The deliveries to wait for. They may give values to the variables, or must be sent first.
     pub after: Vec<DeliveryId>,
 }
 
-/// What is known when something is rendered.
+/// Everything that is known when a webhook is rendered or a condition judged.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Facts {
     /// The flow complete record, or the call begin record, as compact JSON.
     pub record: Option<Bytes>,
-    /// The reports that it is about, as JSON.
+    /// The reports of the occasion, as JSON.
     pub reports: Vec<Bytes>,
-    /// What answers to earlier webhooks of the same uuid gave.
+    /// The values from answers to earlier webhooks of the same uuid.
     pub mapped: Vec<Mapped>,
 }
 
 impl Facts {
-    /// The same with what answers gave since.
+    /// Returns the facts together with the newer values of `mapped`.
     #[must_use]
     pub fn with(&self, mapped: &[Mapped]) -> Self {
         let mut facts = self.clone();
@@ -70,7 +69,7 @@ impl Facts {
     }
 }
 
-/// Takes over `newer`; the last value of a variable counts.
+/// Adds `newer` to `mapped`. The last value of a variable counts.
 pub(super) fn merge(mapped: &mut Vec<Mapped>, newer: &[Mapped]) {
     for value in newer {
         mapped.retain(|known| known.save_in != value.save_in);
@@ -78,41 +77,42 @@ pub(super) fn merge(mapped: &mut Vec<Mapped>, newer: &[Mapped]) {
     }
 }
 
-/// What the configured webhooks say, and what their answers give: the language of definitions, as far as decisions speak it. All
-/// of it is pure.
+/// The configured webhooks' bodies, requests and answers: the part of the definition language that decisions need. All
+/// methods are pure.
 pub trait Definitions: fmt::Debug + Send + Sync {
-    /// The predefined body of phase 2: the uuid, the reports as JSON, and the flow's keys as JSON.
+    /// Returns the predefined body of phase 2, from the uuid, the reports as JSON, and the flow's keys as JSON.
     fn phase2(&self, uuid: &str, sms_details: &[Bytes], keys: Option<&Bytes>) -> Bytes;
 
-    /// What phase 2 says of an SMS of which nothing is known.
+    /// Returns the entry of phase 2 for an SMS without a report.
     fn unknown(&self, sms: &str) -> Bytes;
 
-    /// Whether `webhook` is configured.
+    /// Returns whether `webhook` is configured.
     fn contains(&self, webhook: &WebhookName) -> bool;
 
-    /// Whether requests of `webhook` have to be rendered; else their body is a predefined one, and nothing varies in them.
+    /// Returns whether requests of `webhook` must be rendered. Otherwise their body is predefined, and no other part
+    /// varies.
     fn is_rendered(&self, webhook: &WebhookName) -> bool;
 
-    /// Whether `webhook` uses `variable`, spelt as in `$flow.key.reqID`.
+    /// Returns whether `webhook` uses `variable`, spelt like `$flow.key.reqID`.
     fn uses(&self, webhook: &WebhookName, variable: &str) -> bool;
 
-    /// The variables that answers of `webhook` may give a value.
+    /// Returns the variables to which answers of `webhook` may give a value.
     fn saves(&self, webhook: &WebhookName) -> &[Box<str>];
 
-    /// Reads `facts` for all that is asked of them on one occasion: each part once, when it is first needed.
+    /// Reads `facts` for all questions of one occasion. Each part is read once, when it is first needed.
     fn read<'f>(&'f self, facts: &'f Facts) -> Box<dyn Reading + 'f>;
 }
 
-/// Facts that were read.
+/// Facts whose variables can be read.
 pub trait Reading {
-    /// The text of a variable's value, if it has one.
+    /// Returns the value of a variable as text, or `None` if it has no value.
     fn text(&self, variable: &str) -> Option<String>;
 
-    /// What `webhook` says of them: the body, and what else goes into the request; `predefined` is the body of a webhook that
+    /// Renders `webhook`: the body, and the other parts of the request. `predefined` is the body of a webhook that
     /// defines none.
     ///
     /// # Errors
-    /// What has no value, for people.
+    /// Something that the webhook needs has no value. The text says what, for operators.
     fn render(
         &self,
         webhook: &WebhookName,
@@ -120,18 +120,17 @@ pub trait Reading {
     ) -> Result<(Bytes, Rendered), Box<str>>;
 }
 
-/// A webhook beside the two phases: when it is sent.
+/// A rule: when a webhook beside the two phases is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Upon any of these.
+    /// The triggers. Any of them is enough.
     pub on: Vec<Trigger>,
-    /// All of which must hold.
+    /// The conditions. All of them must hold.
     pub when: Vec<Condition>,
-    /// Where it goes.
     pub webhook: WebhookName,
 }
 
-/// What a rule's webhook is sent upon.
+/// What triggers a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// The call begin record.
@@ -142,7 +141,7 @@ pub enum Trigger {
     Sms(Box<str>),
     /// A report with a final status.
     SmsFinal,
-    /// The reports did not all come in time.
+    /// Not all reports came in time.
     ReportTimedOut,
 }
 
@@ -158,26 +157,25 @@ impl fmt::Display for Trigger {
     }
 }
 
-/// What must hold of a variable. Values are compared as text: the number 5 is the text 5, and 5.0 is not.
+/// A condition of a rule. Values are compared as text: the number 5 equals the text 5, and 5.0 does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// As in `$flow.key.department`.
+    /// The variable's name, such as `$flow.key.department`.
     pub variable: Box<str>,
-    /// What of it.
     pub test: Test,
 }
 
-/// What a condition asks of a value.
+/// The test of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Test {
-    /// It is one of these.
+    /// The value is one of these.
     OneOf(Vec<Box<str>>),
-    /// It is there, or it is not.
+    /// The variable has a value (`true`), or has none (`false`).
     Present(bool),
 }
 
 impl Condition {
-    /// Whether it holds of `value`.
+    /// Returns whether the condition holds for `value`.
     pub(super) fn holds(&self, value: Option<&str>) -> bool {
         match &self.test {
             Test::OneOf(wanted) => {

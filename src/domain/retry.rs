@@ -1,18 +1,19 @@
-//! When a failed attempt is made again.
+//! The times of retries.
 
 use super::DeliveryId;
 
-/// The intervals between attempts: exponential, capped, and spread by a jitter that is derived from delivery and attempt.
+/// The intervals between attempts: exponential, capped, and spread by a jitter that is derived from delivery and
+/// attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetrySchedule {
-    /// The interval after the first attempt, the second, and so on; the last one repeats.
+    /// The interval after the first attempt, the second, and so on. The last one repeats.
     pub intervals_ms: Vec<u64>,
-    /// 0.2 spreads an interval from 80 % to 120 % of itself.
+    /// The width of the jitter. 0.2 spreads an interval from 80 % to 120 % of itself.
     pub randomization_factor: f64,
 }
 
 impl RetrySchedule {
-    /// The time to wait after the failed `attempt` (the first is 1) of `delivery`.
+    /// Returns the time to wait after the failed `attempt` (the first is 1) of `delivery`, in milliseconds.
     #[must_use]
     pub fn delay_ms(&self, delivery: DeliveryId, attempt: u32) -> u64 {
         let index = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -31,7 +32,7 @@ impl RetrySchedule {
     }
 }
 
-/// 64 bits, mixed (SplitMix64's finaliser), as a number of [0, 1).
+/// Mixes 64 bits (SplitMix64's finaliser) and returns them as a number in [0, 1).
 fn unit_interval(bits: u64) -> f64 {
     let mut z = bits;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

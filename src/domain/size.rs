@@ -1,8 +1,9 @@
-//! How large a stored row may become: an upper bound, without writing it.
+//! The size of a stored row: an upper bound, computed without writing the row.
 //!
-//! A row is one record of the changelog. One that is too large for a record could never be committed, and its partition would
-//! stand still. So whatever may make a state grow later without another record (attempts, time-outs) is counted from the start,
-//! as if the rules that make most of it held: rules change, and rows stay. The bound of a state grows by records only.
+//! A row is one record of the changelog. A row that is too large for a record can't be committed, and its partition
+//! would stop. So everything that may make a state grow later without another record (attempts, time-outs) counts from
+//! the start. Rules change and rows stay, so the bound assumes the rules that need the most. The bound of a state grows
+//! only by records.
 
 use super::outcome::{ERROR_BYTES_STORED, RESPONSE_BYTES_STORED};
 use super::state::SEEN_MAX;
@@ -12,32 +13,33 @@ use super::{
 };
 use bytes::Bytes;
 
-/// The largest row: what a record of 20 MiB surely holds, and what Avro libraries read in one piece.
+/// The largest row in bytes. It fits into a record of 20 MiB, and Avro libraries read it in one piece.
 pub const STATE_BYTES_MAX: usize = 16 << 20;
 
-/// The reports that one uuid keeps may be so long together, so that the webhook that tells of all of them, with the flow's
-/// keys, still fits into a record when it is a dead letter, where each of its quotes is two characters.
+/// The largest total length of the reports of one uuid, in bytes. One webhook must carry all of them with the flow's
+/// keys. As a dead letter, in which each quote takes two characters, it must still fit into a record.
 pub const REPORTS_BYTES_MAX: usize = 4 << 20;
 
-/// What is kept of what answers gave to one uuid.
+/// The largest total length of the values that answers gave to one uuid, in bytes.
 const MAPPED_BYTES_MAX: usize = 64 * 1024;
 
-/// A number, or the length of a text.
+/// The longest form of a number, or of the length of a text.
 const LONG: usize = 10;
 const SOURCE: usize = 4 * LONG;
-/// The schema's fingerprint, the numbers of the variants, the ends of arrays, and the markers that hold nothing else.
+/// The schema's fingerprint, the numbers of the variants, the ends of arrays, and the markers that contain nothing
+/// else.
 const STATE: usize = 160 + MAPPED_BYTES_MAX;
 const OUTCOME: usize = 7 * LONG + RESPONSE_BYTES_STORED + ERROR_BYTES_STORED;
 const DELIVERY: usize = 16 + 13 * LONG + SOURCE + OUTCOME;
 const COLLECTED: usize = 10 * LONG + SOURCE + 8 * SEEN_MAX;
 const FLOW: usize = 16 * LONG + SOURCE;
-/// A control character in JSON.
+/// The length of an escaped control character in JSON.
 const ESCAPE: usize = 6;
-/// What stands around reports and keys in a body of phase 2, and around the id of an SMS of which nothing is known.
+/// The text around reports and keys in a body of phase 2, and around the id of an SMS without a report.
 const BODY: usize = 128 + ESCAPE * PhononUuid::BYTES_MAX;
 
 impl State {
-    /// No row is larger, neither this one nor any that it becomes without another record.
+    /// Returns an upper bound of the row's size in bytes, now and in every state that follows without another record.
     #[must_use]
     pub fn bytes_max(&self) -> usize {
         let correlation = match &self.correlation {
@@ -48,7 +50,7 @@ impl State {
         STATE + self.deliveries_bytes_max() + correlation
     }
 
-    /// The same of the state once it is `open`, with a phase 1 of `phase_one` bytes.
+    /// Like `bytes_max`, but once the flow `open` is accepted, with a phase 1 of `phase_one` bytes.
     pub(super) fn bytes_max_with_flow(&self, open: &Flow, phase_one: usize) -> usize {
         STATE + self.deliveries_bytes_max() + phase_one + flow(open)
     }
@@ -57,7 +59,7 @@ impl State {
         self.deliveries.iter().map(Delivery::bytes_max).sum()
     }
 
-    /// The same of the state with `report`, in place of the one known of its SMS.
+    /// Like `bytes_max`, but with `report` in place of the known report of its SMS.
     pub(super) fn bytes_max_with(&self, report: &Collected) -> usize {
         let cost = |report: &Collected| match &self.correlation {
             Correlation::Open(flow) => collected(report) + unlisted(flow, report),
@@ -70,7 +72,7 @@ impl State {
         (self.bytes_max() + cost(report)).saturating_sub(replaced.map_or(0, cost))
     }
 
-    /// What the reports are long together with `report`, in place of the one known of its SMS.
+    /// Returns the total length of the reports, with `report` in place of the known report of its SMS.
     pub(super) fn report_bytes_with(&self, report: &Collected) -> usize {
         let others = self.reports().iter().filter(|known| !known.is_about_the_same(report));
         others.chain([report]).map(|report| length(report.body.as_ref())).sum()
@@ -86,7 +88,7 @@ impl State {
 }
 
 impl Delivery {
-    /// What it takes of its row, whatever comes of its attempts.
+    /// Returns an upper bound of the delivery's part of the row, whatever the outcomes of its attempts.
     pub(super) fn bytes_max(&self) -> usize {
         let rendering = match &self.rendering {
             Rendering::Fixed => 0,
@@ -109,7 +111,7 @@ fn mapped(mapped: &[Mapped]) -> usize {
     mapped.iter().map(|it| 2 * LONG + it.save_in.len() + it.value.len()).sum()
 }
 
-/// Forgets the oldest, so that answers never make a row too large.
+/// Removes the oldest values, so that answers never make a row too large.
 pub(super) fn bounded_mapped(values: &mut Vec<Mapped>) {
     let mut bytes = mapped(values);
     values.retain(|it| {
@@ -121,7 +123,7 @@ pub(super) fn bounded_mapped(values: &mut Vec<Mapped>) {
     });
 }
 
-/// A flow with its reports, and with the deliveries that may be made of them and of the SMS that never report.
+/// Returns the bound of a flow with its reports, and with the deliveries for them and for the SMS that never report.
 fn flow(flow: &Flow) -> usize {
     let list = flow.sms.as_deref().unwrap_or_default();
     let listed: usize = list.iter().map(|sms| LONG + sms.as_str().len()).sum();
@@ -132,7 +134,7 @@ fn flow(flow: &Flow) -> usize {
     kept + listed + reports + to_come(flow)
 }
 
-/// The deliveries of phase 2 that are not made yet: at most one per SMS.
+/// Returns the bound of phase 2's deliveries that are not scheduled yet: at most one per SMS.
 fn to_come(flow: &Flow) -> usize {
     match (flow.collection, &flow.sms) {
         (Collection::Complete | Collection::TimedOut | Collection::NotWanted, _) => 0,
@@ -147,7 +149,7 @@ fn to_come(flow: &Flow) -> usize {
     }
 }
 
-/// What a report adds of which no list tells beforehand.
+/// Returns the bound of the delivery that a report adds if the flow has no list.
 fn unlisted(flow: &Flow, report: &Collected) -> usize {
     let is_told = flow.sms.is_none() && report.body.is_some();
     match flow.collection {
@@ -159,14 +161,14 @@ fn unlisted(flow: &Flow, report: &Collected) -> usize {
     }
 }
 
-/// A delivery about `sms`, without the report, which is there already.
+/// Returns the bound of a delivery about `sms`, without the report, which is counted elsewhere.
 fn phase_two(flow: &Flow, sms: &SmsId) -> usize {
     let texts = topic(&flow.source) + WebhookName::BYTES_MAX + ESCAPE * sms.as_str().len();
     DELIVERY + BODY + texts + length(flow.keys.as_ref())
 }
 
 fn collected(report: &Collected) -> usize {
-    // The delivery that will carry it names where it stands.
+    // The delivery that will carry the report repeats its topic.
     let topics = if report.body.is_some() { 2 } else { 1 };
     COLLECTED
         + report.sms.as_str().len()

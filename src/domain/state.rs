@@ -1,4 +1,4 @@
-//! What is kept of one phonon-uuid: its correlation, and its deliveries that are not finished.
+//! The state of one phonon-uuid: its correlation, and its deliveries that are not finished.
 
 use super::{
     AccountId, DeliveryId, FlowId, Header, IgnoreReason, Mapped, Outcome, Rendering, SmsId, Source,
@@ -6,32 +6,30 @@ use super::{
 };
 use bytes::Bytes;
 
-/// Everything known of one phonon-uuid. The default is that nothing is.
+/// The state of one phonon-uuid. The default state is that of an unknown uuid.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct State {
-    /// What is known so far.
     pub correlation: Correlation,
     /// The outbox rows of the uuid.
     pub deliveries: Vec<Delivery>,
-    /// The call begin record that was accepted of it, to tell duplicates.
+    /// The call begin record that was accepted, which makes duplicates recognisable.
     pub started: Option<Started>,
-    /// What the answers to its webhooks gave so far, as long as somebody may use it.
+    /// The values that answers gave so far, as long as a webhook may use them.
     pub mapped: Vec<Mapped>,
 }
 
-/// Which call begin record was accepted.
+/// A call begin record that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Started {
-    /// Whose flow.
     pub account: AccountId,
     /// The hash of the record's content.
     pub content: u64,
-    /// Then it is forgotten.
+    /// When the record expires.
     pub until: Timestamp,
 }
 
 impl State {
-    /// Whether nothing is known, so that nothing is stored.
+    /// Returns whether nothing is known. An empty state has no row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.correlation == Correlation::Unknown
@@ -39,7 +37,7 @@ impl State {
             && self.started.is_none()
     }
 
-    /// When [`super::Command::FireTimer`] is due next.
+    /// Returns when [`super::Command::FireTimer`] is due next.
     #[must_use]
     pub fn timer(&self) -> Option<Timestamp> {
         let started = self.started.map(|started| started.until);
@@ -49,7 +47,7 @@ impl State {
         }
     }
 
-    /// When the correlation's own time has come.
+    /// Returns when the correlation's own waiting time ends.
     pub(super) fn correlation_timer(&self) -> Option<Timestamp> {
         match &self.correlation {
             Correlation::Unknown => None,
@@ -62,101 +60,93 @@ impl State {
         }
     }
 
-    /// The delivery with this id.
+    /// Returns the delivery with this id, if it is in the outbox.
     #[must_use]
     pub fn delivery(&self, id: DeliveryId) -> Option<&Delivery> {
         self.deliveries.iter().find(|delivery| delivery.id == id)
     }
 }
 
-/// What is known of a flow's execution.
+/// The correlation of a flow's execution.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Correlation {
-    /// Nothing.
+    /// No record is known.
     #[default]
     Unknown,
-    /// Reports that came before their flow complete record.
+    /// Reports came before their flow complete record.
     AwaitingFlow(Vec<Collected>),
-    /// The flow completed and its webhooks are on their way.
+    /// The flow is complete, and its webhooks or reports are not finished.
     Open(Flow),
-    /// The flow completed and sends nothing, so that its reports are ignored for the same reason.
+    /// The flow is complete and sends no webhook. Its reports are ignored for the same reason.
     Silent {
-        /// Which flow record it was.
         flow: FlowIdentity,
-        /// Why it sends nothing.
+        /// Why it sends no webhook.
         reason: IgnoreReason,
-        /// Then it is forgotten.
+        /// When this marker expires.
         until: Timestamp,
     },
-    /// All is done; what comes now is late.
+    /// Everything is done. A record that comes now is late.
     Ended {
-        /// Whose flow it was.
+        /// The account of the flow.
         account: AccountId,
-        /// Then it is forgotten.
+        /// When this marker expires.
         until: Timestamp,
     },
 }
 
-/// Which flow complete record was accepted, to tell duplicates from conflicts.
+/// The identity of an accepted flow complete record. It distinguishes duplicates from conflicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowIdentity {
-    /// Whose flow.
     pub account: AccountId,
-    /// Which flow.
     pub flow: Option<FlowId>,
     /// The hash of the record's content.
     pub content: u64,
 }
 
-/// An accepted flow that is not at its end.
+/// An accepted flow that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// Which record it was.
     pub identity: FlowIdentity,
-    /// When it was accepted.
     pub accepted_at: Timestamp,
-    /// Where it stands in Kafka.
+    /// The record's position in Kafka.
     pub source: Source,
-    /// Where its phase 1 went; nowhere when its account has no default webhook, but rules.
+    /// The target of phase 1; `None` if the account has rules, but no default webhook.
     pub webhook: Option<WebhookName>,
-    /// The flow's keys as JSON, when the account attaches them to phase 2.
+    /// The flow's keys as JSON, if the account attaches them to phase 2.
     pub keys: Option<Bytes>,
-    /// The SMS that the flow sent, when the gateway knows.
+    /// The SMS that the flow sent, if the gateway knows them.
     pub sms: Option<Vec<SmsId>>,
-    /// What its SMS reported so far.
+    /// The latest report of each SMS.
     pub reports: Vec<Collected>,
-    /// Whether reports are still awaited.
     pub collection: Collection,
-    /// The flow complete record, whole, as compact JSON, when webhooks of its account say more than the predefined bodies do.
+    /// The whole flow complete record as compact JSON, if the account uses variables.
     pub record: Option<Bytes>,
 }
 
-/// Whether reports of a flow are still awaited.
+/// Whether a flow still waits for reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Collection {
-    /// Until then.
+    /// It waits.
     Open {
         /// The report time-out.
         until: Timestamp,
     },
-    /// No, all that phase 2 needs is known.
+    /// All that phase 2 needs is known.
     Complete,
-    /// No, the report time-out has passed.
+    /// The report time-out has passed.
     TimedOut,
-    /// No, there is no phase 2.
+    /// There is no phase 2.
     NotWanted,
 }
 
-/// The report that counts of one SMS so far.
+/// The accepted report of one SMS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collected {
-    /// Whose report; it differs from the flow's only while the flow is not known.
+    /// The account of the report. It differs from the flow's only while the flow is unknown.
     pub account: AccountId,
-    /// Which SMS.
     pub sms: SmsId,
-    /// Whether its status is final.
     pub class: StatusClass,
-    /// The content hashes of the reports accepted of this SMS, the newest last.
+    /// The content hashes of the reports accepted for this SMS, the newest last.
     pub seen: Vec<u64>,
     /// The report as JSON, until a phase 2 carries it or none will.
     pub body: Option<Bytes>,
@@ -164,36 +154,37 @@ pub struct Collected {
     pub raw: Option<Bytes>,
     /// The record's headers, while it may become a dead letter.
     pub headers: Vec<Header>,
-    /// A delivery carries it, of phase 2 or of a rule.
+    /// Whether a delivery of phase 2 or of a rule carries the report.
     pub sent: bool,
-    /// Where it stands in Kafka.
+    /// The record's position in Kafka.
     pub source: Source,
-    /// When it stops waiting for its flow.
+    /// When the report stops waiting for its flow.
     pub expires_at: Option<Timestamp>,
-    /// The status as it came, while it waits for its flow.
+    /// The status as it came, while the report waits for its flow.
     pub status: Option<Box<str>>,
 }
 
 impl Collected {
-    /// What is kept of it once its flow is known: it becomes no dead letter any more.
+    /// Returns the report without the parts that only a dead letter needs. Once its flow is known, it never becomes
+    /// one.
     pub(super) fn adopted(&self) -> Self {
         let headers = Vec::new();
         Self { expires_at: None, raw: None, headers, status: None, ..self.clone() }
     }
 
-    /// Whether both are about one SMS of one account.
+    /// Returns whether both reports are about the same SMS of the same account.
     pub(super) fn is_about_the_same(&self, other: &Self) -> bool {
         self.account == other.account && self.sms == other.sms
     }
 }
 
-/// So many content hashes of one SMS are kept.
+/// The largest number of content hashes that are kept for one SMS.
 pub(super) const SEEN_MAX: usize = 16;
 
-/// The two webhooks of a flow, and those beside them.
+/// The phase of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// A rule's webhook, which belongs to neither phase.
+    /// The webhook of a rule, which belongs to neither phase.
     Rule,
     /// The flow-complete webhook.
     One,
@@ -202,10 +193,10 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// All of them.
+    /// Every phase.
     pub const ALL: [Self; 3] = [Self::Rule, Self::One, Self::Two];
 
-    /// 1 or 2; 0 for a rule's.
+    /// Returns 1 or 2, and 0 for a rule.
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
@@ -215,7 +206,7 @@ impl Phase {
         }
     }
 
-    /// "0", "1" or "2", as labels and headers spell it.
+    /// Returns "0", "1" or "2", as labels and headers spell the phase.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -229,61 +220,56 @@ impl Phase {
 /// When a delivery may be attempted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// From then on.
+    /// From this time on.
     At(Timestamp),
-    /// Once what it waits for is delivered or given up: phase 1, or what its rendering says.
+    /// Once the deliveries that it waits for have ended: phase 1, or those that its rendering names.
     Waiting,
 }
 
-/// First attempts and retries wait apart and leave by slots of their own, so that neither delays the other.
+/// The class of a delivery's next attempt. First attempts and retries wait apart and use different slots, so that
+/// neither delays the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// Nothing was attempted yet.
+    /// No attempt has ended yet.
     First,
     /// An attempt has failed.
     Retry,
 }
 
 impl Class {
-    /// Both.
+    /// Both classes.
     pub const ALL: [Self; 2] = [Self::First, Self::Retry];
 }
 
-/// One webhook message that is not finished: an outbox row.
+/// An outbox row: one webhook message that is not finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// The stable id.
     pub id: DeliveryId,
-    /// Which webhook of the flow.
     pub phase: Phase,
-    /// Whose it is.
     pub account: AccountId,
-    /// Where it goes.
     pub webhook: WebhookName,
-    /// What is sent, the same in every attempt; until it is rendered, the predefined body.
+    /// The body, the same in every attempt. Before the rendering, it is the predefined body.
     pub body: Bytes,
-    /// What else goes into its request.
+    /// The other parts of the request.
     pub rendering: Rendering,
-    /// The record that triggered it.
+    /// The position of the record that triggered the delivery.
     pub source: Source,
-    /// When it was scheduled.
     pub scheduled_at: Timestamp,
-    /// When it may be attempted.
     pub due: Due,
-    /// How many attempts ended in this life.
+    /// The number of attempts that have ended since the delivery was scheduled or last replayed.
     pub attempts: u32,
-    /// How many lives it had before.
+    /// How often the delivery was replayed.
     pub replays: u32,
     /// When the first attempt ended.
     pub first_attempt_at: Option<Timestamp>,
     /// When the last attempt ended.
     pub last_attempt_at: Option<Timestamp>,
-    /// What came of the last attempt.
+    /// The outcome of the last attempt.
     pub last_outcome: Option<Outcome>,
 }
 
 impl Delivery {
-    /// A delivery that nothing happened to yet, due at once.
+    /// Returns a new delivery without attempts, due at once.
     #[must_use]
     pub fn new(
         id: DeliveryId,
@@ -312,13 +298,13 @@ impl Delivery {
         }
     }
 
-    /// Where it waits.
+    /// Returns the class of the delivery's next attempt.
     #[must_use]
     pub const fn class(&self) -> Class {
         if self.attempts == 0 { Class::First } else { Class::Retry }
     }
 
-    /// Whether it leaves, if it waits, only after `other`.
+    /// Returns whether the delivery, while it waits, leaves only after `other`.
     pub(super) fn waits_for(&self, other: &Self) -> bool {
         match &self.rendering {
             Rendering::Pending(pending) => pending.after.contains(&other.id),

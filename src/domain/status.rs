@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-/// Whether a status is the last word about an SMS.
+/// Whether further statuses of an SMS will follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusClass {
-    /// More will come.
+    /// Further statuses will follow.
     Intermediate,
-    /// Nothing more will come.
+    /// No further status will follow.
     Final,
 }
 
@@ -25,12 +25,12 @@ const FINAL: [&str; 9] = [
     "REJECTD",
 ];
 
-/// Which words are final and which intermediate.
+/// The table of final and intermediate statuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusTable(BTreeMap<String, StatusClass>);
 
 impl StatusTable {
-    /// The platform's and SMPP's words, changed by `overrides`.
+    /// Creates a table of the platform's and SMPP's statuses, changed by `overrides`.
     pub fn new(overrides: impl IntoIterator<Item = (String, StatusClass)>) -> Self {
         let known = INTERMEDIATE.map(|word| (word, StatusClass::Intermediate));
         let last = FINAL.map(|word| (word, StatusClass::Final));
@@ -40,7 +40,7 @@ impl StatusTable {
         Self(defaults.chain(overrides).collect())
     }
 
-    /// The class of `word` in any case of letters, `None` when the table does not know it.
+    /// Returns the class of `word`, whose case does not matter, or `None` if the table does not contain it.
     #[must_use]
     pub fn class(&self, word: &str) -> Option<StatusClass> {
         match self.0.get(word) {

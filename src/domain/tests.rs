@@ -1,7 +1,8 @@
-//! The seven rules of the two phases, by capability: given the rules, when these inputs come, then this happens.
+//! The seven rules of the two phases: given a configuration and inputs, these events happen.
 //!
-//! [`check`] plays inputs at their times and compares every event, a line each, and the state at the end with a text.
-//! The times are small: a report waits 1000 ms for its flow, a flow 2000 ms for its reports, a marker stays 500 ms.
+//! [`check`] plays inputs at their times and compares every event, one per line, and the final state with a text. The
+//! times are small: a report waits 1000 ms for its flow, a flow 2000 ms for its reports, and a marker is kept for 500
+//! ms.
 
 mod attempts;
 mod collection;
@@ -35,10 +36,9 @@ const OTHER: AccountId = AccountId(29);
 const STRANGER: AccountId = AccountId(30);
 const FLOW: FlowId = FlowId(200);
 
-/// One input of a check.
 enum Step {
     Do(Command),
-    /// The configuration is read again.
+    /// The configuration is reloaded.
     Reload(Policy),
 }
 
@@ -72,7 +72,7 @@ impl From<Policy> for Step {
     }
 }
 
-/// Plays `when` under `given`, and asserts what happened and what is left.
+/// Plays `when` under the configuration `given`, and compares the events and the final state with `then`.
 #[track_caller]
 fn check(given: &Policy, when: impl IntoIterator<Item = (i64, Step)>, then: &str) {
     let mut policy = given.clone();
@@ -99,17 +99,20 @@ fn check(given: &Policy, when: impl IntoIterator<Item = (i64, Step)>, then: &str
         state = events.iter().fold(state, evolve);
         history.extend(events);
         if matches!(command, Command::FireTimer(_)) {
-            assert!(state.timer().is_none_or(|due| due > now), "the timer fires for ever");
+            assert!(
+                state.timer().is_none_or(|due| due > now),
+                "the timer is still due after it fired"
+            );
         }
     }
     let replayed = history.iter().fold(State::default(), evolve);
-    assert_eq!(replayed, state, "replaying the events gives another state");
+    assert_eq!(replayed, state, "the events lead to another state when they are applied again");
     let expected: Vec<&str> = then.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
     let happened = renderer.finish(&state);
     assert_eq!(happened.lines().collect::<Vec<_>>(), expected, "it was:\n{happened}");
 }
 
-/// The inputs of a check: `steps![0 => flow(), 5 => report("a", "SENT")]`.
+/// Creates the inputs of a check: `steps![0 => flow(), 5 => report("a", "SENT")]`.
 macro_rules! steps {
     ($($at:expr => $step:expr),* $(,)?) => {
         vec![$(($at, $crate::domain::tests::Step::from($step))),*]
@@ -117,7 +120,8 @@ macro_rules! steps {
 }
 use steps;
 
-/// Notifies on delivery, attaches no keys, waits for all SMS, is strict, and ends at the time-out.
+/// Returns a configuration that notifies on delivery, attaches no keys, waits for all SMS in strict order, and ends at
+/// the time-out.
 fn policy() -> Policy {
     let ours = AccountPolicy {
         notify_on_delivery: true,
@@ -149,14 +153,14 @@ fn policy() -> Policy {
     }
 }
 
-/// The usual rules with something else about account 28.
+/// Returns the usual configuration with a change of account 28.
 fn account(change: impl FnOnce(&mut AccountPolicy)) -> Policy {
     let mut policy = policy();
     policy.accounts.entry(OURS).and_modify(change);
     policy
 }
 
-/// The usual rules with something else about the correlation.
+/// Returns the usual configuration with a change of the correlation's settings.
 fn correlation(change: impl FnOnce(&mut CorrelationPolicy)) -> Policy {
     let mut policy = policy();
     change(&mut policy.correlation);
@@ -186,12 +190,12 @@ fn source(offset: i64) -> Source {
     Source { topic: "t".into(), partition: 0, offset, timestamp: Timestamp::default() }
 }
 
-/// The record of a flow that sent the SMS of `list`, parted by blanks.
+/// Returns the record of a flow that sent the SMS of `list`, separated by blanks.
 fn flow_of(list: &str) -> FlowComplete {
     FlowComplete { sms: Some(list.split_whitespace().map(sms).collect()), ..flow() }
 }
 
-/// The record of a flow whose gateway does not know what it sent.
+/// Returns the record of a flow whose gateway does not know which SMS it sent.
 fn flow() -> FlowComplete {
     FlowComplete {
         record: bytes::Bytes::new(),
@@ -220,7 +224,7 @@ fn report(id: &str, status: &str) -> DeliveryReport {
     }
 }
 
-/// The same report under another account's name.
+/// Returns the same report with another account.
 fn report_of(account: AccountId, id: &str, status: &str) -> DeliveryReport {
     DeliveryReport { account, ..report(id, status) }
 }
@@ -233,7 +237,7 @@ fn phase_1() -> DeliveryId {
     DeliveryId::derive(&uuid(), Phase::One.number(), [])
 }
 
-/// The phase 2 about the SMS of `list`, parted by blanks.
+/// Returns the id of phase 2 about the SMS of `list`, separated by blanks.
 fn phase_2(list: &str) -> DeliveryId {
     let list: Vec<SmsId> = list.split_whitespace().map(sms).collect();
     DeliveryId::derive(&uuid(), Phase::Two.number(), &list)

@@ -1,7 +1,7 @@
-//! How a datum of a writer's schema is read straight into JSON, without a tree of values.
+//! Reads a datum of a writer's schema directly into JSON, without a tree of values.
 //!
-//! This is all that a record of our own schema needs. A record of another version is resolved by the library, whose tree takes
-//! far more memory than the datum; the pass over the plan comes first and bounds it.
+//! For a record of our own schema this is enough. The library resolves a record of another version, and its tree needs
+//! far more memory than the datum. So the datum is read by the plan first, which limits its values.
 
 use super::{Fault, JSON_BYTES_MAX, SchemaError};
 use crate::codec::varint::{self, Unread};
@@ -11,7 +11,7 @@ use apache_avro::schema::{FixedSchema, InnerDecimalSchema, Name, RecordSchema, U
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A schema as far as reading needs it.
+/// The parts of a schema that reading needs.
 pub(super) enum Plan {
     Null,
     Boolean,
@@ -20,7 +20,7 @@ pub(super) enum Plan {
     Double,
     Text,
     Symbol(Vec<String>),
-    /// Bytes, which JSON has no word for: left out like null.
+    /// Bytes, which JSON can't express. They are left out like null.
     Bytes,
     Fixed(usize),
     Array(Arc<Plan>),
@@ -29,23 +29,23 @@ pub(super) enum Plan {
     Record(Record),
 }
 
-/// A record as far as reading needs it.
+/// The parts of a record's schema that reading needs.
 pub(super) struct Record {
-    /// Names as they stand in the JSON, with quotes and colon.
+    /// The names with quotes and colon, as in the JSON.
     fields: Vec<(Vec<u8>, Arc<Plan>)>,
     has_bytes: bool,
 }
 
-/// The named types that are complete. One that is not stands in itself.
+/// The named types that are compiled. A type that is missing here while it is referred to contains itself.
 type Named = HashMap<Name, Arc<Plan>>;
 
 impl Plan {
-    /// The plan of `schema`, when a datum of it can be bounded.
+    /// Compiles the plan of `schema`. Fails if the size of a datum would have no bound.
     pub(super) fn new(schema: &Schema) -> Result<Arc<Self>, SchemaError> {
         compile(schema, &mut Named::new())
     }
 
-    /// Whether every datum has at least a byte.
+    /// Returns whether every datum has at least one byte.
     fn has_bytes(&self) -> bool {
         match self {
             Self::Null => false,
@@ -85,7 +85,7 @@ fn compile(schema: &Schema, named: &mut Named) -> Result<Arc<Plan>, SchemaError>
         Schema::String | Schema::Uuid(UuidSchema::String) => Plan::Text,
         Schema::Bytes | Schema::BigDecimal | Schema::Uuid(UuidSchema::Bytes) => Plan::Bytes,
         Schema::Array(array) => Plan::Array(items(&array.items, named)?),
-        // Each entry has a name, which has bytes.
+        // Each entry has a name, and so at least one byte.
         Schema::Map(map) => Plan::Map(compile(&map.types, named)?),
         Schema::Union(union) => Plan::Union(
             union
@@ -111,7 +111,8 @@ fn compile(schema: &Schema, named: &mut Named) -> Result<Arc<Plan>, SchemaError>
     }))
 }
 
-/// Items without bytes could be claimed in any number.
+/// Compiles the schema of an array's items. Items without bytes are refused, because a datum could claim any number of
+/// them.
 fn items(schema: &Schema, named: &mut Named) -> Result<Arc<Plan>, SchemaError> {
     let plan = compile(schema, named)?;
     if plan.has_bytes() { Ok(plan) } else { Err(SchemaError::EmptyItems) }
@@ -138,15 +139,15 @@ fn compile_record(record: &RecordSchema, named: &mut Named) -> Result<Arc<Plan>,
     Ok(plan)
 }
 
-/// What JSON has no word for: infinities, and what is no number.
+/// Whether a number became null because JSON can't express it: an infinity or NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoJson(pub(super) bool);
 
-/// The library's tree has a copy of the name of each value; on average a name may be so long.
+/// The average length that names may have. The library's tree contains a copy of the name of each value.
 const NAME_BYTES_MAX: usize = 64;
 
-/// Appends the JSON of the whole of `datum`, which may hold at most `values_max` values; says whether a number of it is null
-/// there since JSON has no word for it.
+/// Appends the JSON of the whole of `datum`, which may contain at most `values_max` values. Returns whether a number
+/// became null because JSON can't express it.
 pub(super) fn transcode(
     plan: &Plan,
     datum: &[u8],
@@ -157,7 +158,7 @@ pub(super) fn transcode(
         rest: datum,
         values_left: values_max,
         names_left: values_max.saturating_mul(NAME_BYTES_MAX),
-        // A schema that refers to its own types can nest without end.
+        // The scan of the JSON refuses deeper values too.
         depth_left: json::DEPTH_MAX,
         no_json: false,
         out,
@@ -169,7 +170,7 @@ pub(super) fn transcode(
     if reader.rest.is_empty() { Ok(NoJson(reader.no_json)) } else { Err(Fault::Surplus) }
 }
 
-/// Whether a value was null, so that a member of a record is left out.
+/// Whether a value is null, so that a member of a record is left out.
 #[derive(PartialEq, Eq)]
 enum Written {
     Null,
@@ -274,7 +275,7 @@ impl<'d> Reader<'d, '_> {
         Ok(())
     }
 
-    /// Blocks of items until an empty one; a negative count is followed by the block's size.
+    /// Reads blocks of items up to the empty block. After a negative count comes the size of the block.
     fn blocks(
         &mut self,
         open: &[u8],
@@ -291,7 +292,7 @@ impl<'d> Reader<'d, '_> {
             if count < 0 {
                 self.long()?;
             }
-            // A count that lies meets the end of the datum, since every item has bytes.
+            // A wrong count ends at the end of the datum, because every item has bytes.
             for _ in 0..count.unsigned_abs() {
                 self.out.extend_from_slice(separator);
                 item(self)?;
@@ -326,10 +327,10 @@ impl<'d> Reader<'d, '_> {
         Ok(taken)
     }
 
-    /// A zig-zag varint.
+    /// Reads a zig-zag varint.
     fn long(&mut self) -> Result<i64, Fault> {
         match varint::read(&mut self.rest) {
-            // As Avro's own libraries do.
+            // Avro's own libraries do the same.
             Ok(number) | Err(Unread::Overflows(number)) => Ok(number),
             Err(Unread::BreaksOff) => Err(Fault::BreaksOff),
             Err(Unread::Endless) => Err(Fault::Mismatch),

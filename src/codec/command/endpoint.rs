@@ -1,9 +1,9 @@
-//! Commands in the inbox about endpoints. Each partition has to hear of them, and each gets a record of its own.
+//! Commands in the inbox about endpoints. Every partition must receive them, so that each gets its own record.
 //!
 //! | header `ringback.command` | value |
 //! |---|---|
-//! | `disable_endpoint` | {`webhook`, `at`, `cause`}: another partition has learnt that the endpoint is disabled |
-//! | `enable_endpoint` | {`webhook`}: an operator enables it |
+//! | `disable_endpoint` | {`webhook`, `at`, `cause`}: another partition has disabled the endpoint |
+//! | `enable_endpoint` | {`webhook`}: an operator enables the endpoint |
 
 use super::InboxCommand;
 use crate::codec::time::{TimeMembers as _, parse_rfc3339};
@@ -11,7 +11,7 @@ use crate::domain::{DisableCause, Disabled, EndpointCommand, WebhookName};
 use crate::json::Object;
 use serde::Deserialize;
 
-/// Another partition has learnt that an endpoint is disabled.
+/// Another partition has disabled an endpoint.
 pub const DISABLE_ENDPOINT: &str = "disable_endpoint";
 /// An operator enables an endpoint.
 pub const ENABLE_ENDPOINT: &str = "enable_endpoint";
@@ -23,7 +23,7 @@ pub fn write_enable_endpoint(out: &mut Vec<u8>, webhook: &WebhookName) {
     object.close();
 }
 
-/// Appends the value of the command that tells that an endpoint is disabled.
+/// Appends the value of the command that disables an endpoint in other partitions.
 pub fn write_disable_endpoint(out: &mut Vec<u8>, webhook: &WebhookName, disabled: &Disabled) {
     let mut object = Object::open(out);
     object.text("webhook", webhook.as_str());
@@ -39,7 +39,7 @@ struct Value<'a> {
     cause: Option<&'a str>,
 }
 
-/// The command `name` that `value` spells.
+/// Parses the command `name` with the value `value`.
 pub(super) fn read(name: &str, value: &[u8]) -> Result<InboxCommand, &'static str> {
     let value: Value<'_> = serde_json::from_slice(value)
         .map_err(|_| "the command in the inbox is not the JSON of one about an endpoint")?;
@@ -66,7 +66,7 @@ mod tests {
     use crate::domain::Timestamp;
 
     #[test]
-    fn commands_read_back_and_what_is_none_says_why() {
+    fn commands_read_back_and_other_values_are_refused_with_a_reason() {
         let webhook = WebhookName::new("crm").unwrap();
         let mut enable = Vec::new();
         write_enable_endpoint(&mut enable, &webhook);

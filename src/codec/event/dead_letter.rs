@@ -1,4 +1,4 @@
-//! A delivery that was given up, whole, and the headers of dead letters.
+//! The dead letter of a delivery, and the headers of all dead letters.
 
 use super::outcome::write_outcome;
 use crate::codec::header;
@@ -9,18 +9,17 @@ use crate::domain::{
 };
 use crate::json::{self, Object};
 
-/// The request of a delivery as a dead letter shows it, without secrets.
+/// The request of a delivery as its dead letter shows it, without secrets.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestView<'a> {
-    /// Such as POST.
+    /// The method, such as POST.
     pub method: &'a str,
-    /// Where it goes.
     pub url: &'a str,
-    /// Names and values; those of one name are joined.
+    /// Names and values. The values of repeated names are joined.
     pub headers: &'a [(&'a str, &'a str)],
 }
 
-/// Appends the dead letter of `delivery`; `request` is missing when its webhook is no longer configured.
+/// Appends the dead letter of `delivery`. `request` is `None` if its webhook is no longer configured.
 pub fn write_delivery_dead_letter(
     out: &mut Vec<u8>,
     uuid: &PhononUuid,
@@ -63,7 +62,7 @@ pub fn write_delivery_dead_letter(
     object.close();
 }
 
-/// A JSON object has each name once.
+/// Writes headers as an object. A JSON object has each name once.
 fn write_headers(object: &mut Object<'_>, headers: &[(&str, &str)]) {
     for (index, (name, value)) in headers.iter().enumerate() {
         let same = |other: &&(&str, &str)| other.0.eq_ignore_ascii_case(name);
@@ -72,7 +71,7 @@ fn write_headers(object: &mut Object<'_>, headers: &[(&str, &str)]) {
             continue;
         }
         let mut repeated = from_here.iter().skip(1).filter(same).peekable();
-        // Names of headers are tokens, but nothing here proves it.
+        // The name of a header is a token and needs no escape, but this function does not check that.
         if repeated.peek().is_none() {
             object.text_named(name, value);
         } else {
@@ -82,7 +81,7 @@ fn write_headers(object: &mut Object<'_>, headers: &[(&str, &str)]) {
     }
 }
 
-/// The headers of a delivery's dead letter.
+/// Returns the headers of a delivery's dead letter.
 #[must_use]
 pub fn delivery_headers(
     delivery: &Delivery,
@@ -105,7 +104,7 @@ pub fn delivery_headers(
     headers
 }
 
-/// The headers of a record's dead letter.
+/// Returns the headers of a record's dead letter.
 #[must_use]
 pub fn record_headers(
     source: &Source,
@@ -129,7 +128,7 @@ fn source_headers(headers: &mut Vec<(&'static str, String)>, source: &Source) {
     headers.push((header::SOURCE_TIMESTAMP, rfc3339(source.timestamp)));
 }
 
-/// When a delivery may be attempted, as far as that is a time.
+/// Returns when a delivery may be attempted, or `None` if it waits.
 pub(super) const fn due_at(delivery: &Delivery) -> Option<Timestamp> {
     match delivery.due {
         Due::At(at) => Some(at),

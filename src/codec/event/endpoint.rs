@@ -1,11 +1,11 @@
-//! What happens to an endpoint. These events belong to no phonon-uuid; their key is the webhook's name.
+//! Events of endpoints. They belong to no phonon-uuid. Their key is the webhook's name.
 
 use super::open;
 use crate::codec::time::TimeMembers as _;
 use crate::domain::{AccountId, EndpointEvent, Timestamp, WebhookName};
 use crate::json::Object;
 
-/// Appends the published JSON of `event`; `false` when nothing is published of it.
+/// Appends the published JSON of `event`. Returns `false` if the event is not published.
 pub fn write_endpoint_event(
     out: &mut Vec<u8>,
     webhook: &WebhookName,
@@ -27,7 +27,7 @@ pub fn write_endpoint_event(
             object.close();
         }
         EndpointEvent::Enabled => begin(out, "endpoint_enabled").close(),
-        // The first is told by each attempt, the last by the partition that has learnt it.
+        // Events of attempts show failures and successes. The other partition has published its own event.
         EndpointEvent::Failing { .. }
         | EndpointEvent::Recovered { .. }
         | EndpointEvent::DisabledElsewhere(_) => return false,
@@ -35,7 +35,7 @@ pub fn write_endpoint_event(
     true
 }
 
-/// Appends the event that a breaker is `state` now.
+/// Appends the event that a breaker has changed to `state`.
 pub fn write_breaker_event(
     out: &mut Vec<u8>,
     webhook: &WebhookName,

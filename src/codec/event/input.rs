@@ -1,5 +1,5 @@
-//! What happens to an input partition, or to the configuration. These events belong to no phonon-uuid; their key is the topic's
-//! name, or the instance's.
+//! Events of input partitions and of the configuration. They belong to no phonon-uuid. Their key is the name of the
+//! topic, or the id of the instance.
 
 use super::super::row::TopicId;
 use super::open;
@@ -7,19 +7,16 @@ use crate::domain::Timestamp;
 use crate::json::Object;
 use std::sync::Arc;
 
-/// What happens to an input partition.
+/// An event of an input partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputEvent {
-    /// The topic.
     pub topic: Arc<str>,
-    /// The partition.
     pub partition: i32,
-    /// What happened.
     pub change: InputChange,
 }
 
 impl InputEvent {
-    /// Where the partition is read from now on.
+    /// Returns the offset from which the partition is read now.
     #[must_use]
     pub fn next_offset(&self) -> i64 {
         match &self.change {
@@ -29,39 +26,38 @@ impl InputEvent {
     }
 }
 
-/// What happened to an input partition.
+/// A change of an input partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputChange {
-    /// The topic was deleted and created again: offsets count anew.
+    /// The topic was deleted and created again, so that its offsets start again.
     Recreated {
-        /// The id of the topic that was read before; `None`: it had none, and its records are gone.
+        /// The id of the former topic; `None` if it had none. The change was then noticed because its records are gone.
         former: Option<TopicId>,
-        /// The id of the topic now.
+        /// The id of the new topic.
         id: Option<TopicId>,
-        /// How far the former topic was read.
+        /// The position in the former topic.
         former_offset: i64,
-        /// Where the topic is read from.
+        /// The offset from which the new topic is read.
         offset: i64,
     },
     /// Kafka deleted records before they were read.
     Missed {
         /// The first offset that is missing.
         from: i64,
-        /// The first offset that there is.
+        /// The first offset that exists.
         to: i64,
     },
-    /// An operator has moved the position, or another program the group's offset.
+    /// An operator moved the position, or another program moved the group's offset.
     Moved {
-        /// Where it would have been read on.
+        /// The position before the move.
         from: i64,
-        /// Where it is read on.
+        /// The position after the move.
         to: i64,
-        /// How.
         by: MovedBy,
     },
 }
 
-/// How a position is moved.
+/// How a position was moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MovedBy {
     /// `ringback offsets skip`
@@ -73,10 +69,10 @@ pub enum MovedBy {
 }
 
 impl MovedBy {
-    /// All of them.
+    /// Every way.
     pub const ALL: [Self; 3] = [Self::Skip, Self::Reset, Self::Group];
 
-    /// As it stands in the event.
+    /// Returns the word that events use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -87,20 +83,20 @@ impl MovedBy {
     }
 }
 
-/// So much of what is wrong with a configuration stands in an event.
+/// The longest explanation in an event about a wrong configuration, in bytes.
 const DETAIL_BYTES_MAX: usize = 4096;
 
-/// What came of reading the configuration again.
+/// The result of reloading the configuration, if there is something to report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReloadEvent {
-    /// It is wrong, and what was in force stays so; why, for people.
+    /// The new configuration is wrong, for this reason. The former one stays in force.
     Refused(String),
-    /// It is in force but for these keys, which need a restart.
+    /// The new configuration is in force, except for these keys, which need a restart.
     RestartNeeded(Vec<String>),
 }
 
 impl ReloadEvent {
-    /// It is wrong, and `detail` says why: so much of it as an event holds.
+    /// Returns the event of a wrong configuration. `detail` is cut to the length that an event may have.
     #[must_use]
     pub fn refused(detail: &str) -> Self {
         let end = detail.floor_char_boundary(DETAIL_BYTES_MAX);

@@ -1,26 +1,27 @@
-//! The members of published events: what each is called, and what it holds.
+//! The members of published events: their names and types.
 //!
-//! [`Members`] reads every event, of this version or another, and the JSON Schema of the events is generated from it (see
-//! [`super::schema`]): a member is named and typed here once.
+//! [`Members`] reads every event, of this version or another. The JSON Schema of the events is generated from it (see
+//! [`super::schema`]), so that each member is named and typed only here.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 
-/// The members of one event, as far as it has them. Members that are unknown to this version are skipped.
+/// The members of one event. Members that it does not have are `None`, and those that are unknown to this version are
+/// skipped.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Members<'a> {
-    /// What happened.
+    /// The type of the event.
     #[serde(rename = "type", borrow)]
     pub kind: Cow<'a, str>,
-    /// The execution of a flow that it belongs to. It is also the record's key.
+    /// The id of the flow's execution that the event belongs to. It is also the record's key.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub phonon_uuid: Option<Cow<'a, str>>,
-    /// The customer's account.
+    /// The id of the account.
     #[schemars(with = "i64")]
     pub account_id: Option<i64>,
-    /// When it happened: RFC 3339 in UTC, with milliseconds.
+    /// The time of the event: RFC 3339 in UTC, with milliseconds.
     #[serde(borrow)]
     #[schemars(extend("format" = "date-time"))]
     pub at: Cow<'a, str>,
@@ -28,26 +29,26 @@ pub struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub webhook: Option<Cow<'a, str>>,
-    /// The delivery's id, the same in every attempt and every life of it.
+    /// The delivery's id, the same in every attempt and after a replay.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String", regex(pattern = r"^msg_[0-9a-f]{32}$"))]
     pub webhook_id: Option<Cow<'a, str>>,
     /// 1: the flow is complete. 2: the delivery status of its SMS is known. 0: the webhook of a rule.
     #[schemars(with = "u8", range(max = 2))]
     pub phase: Option<u8>,
-    /// The number of the attempt, from 1 on.
+    /// The number of the attempt, starting with 1.
     #[schemars(with = "u32")]
     pub attempt: Option<u32>,
-    /// How many attempts were made.
+    /// The number of attempts.
     #[schemars(with = "u32")]
     pub attempts: Option<u32>,
-    /// How many lives the delivery had before: each replay begins another one.
+    /// How often the delivery was replayed.
     #[schemars(with = "u32")]
     pub replays: Option<u32>,
-    /// The flow.
+    /// The id of the flow.
     #[schemars(with = "i64")]
     pub flow_id: Option<i64>,
-    /// The SMS that the event is about.
+    /// The id of the SMS that the event is about.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub sms_id: Option<Cow<'a, str>>,
@@ -55,7 +56,7 @@ pub struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "texts")]
     #[schemars(with = "Vec<String>")]
     pub sms: Option<Vec<Cow<'a, str>>>,
-    /// The ids of the SMS of which no final report came.
+    /// The ids of the SMS without a final report.
     #[serde(borrow, default, deserialize_with = "texts")]
     #[schemars(with = "Vec<String>")]
     pub missing: Option<Vec<Cow<'a, str>>>,
@@ -63,33 +64,33 @@ pub struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub status: Option<Cow<'a, str>>,
-    /// Whether the status is one of the configured words.
+    /// Whether the status table contains the status.
     #[schemars(with = "bool")]
     pub known_status: Option<bool>,
     /// Whether the report waits for the flow complete record.
     #[schemars(with = "bool")]
     pub waiting: Option<bool>,
-    /// What the record is.
+    /// The kind of the record.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub record: Option<Cow<'a, str>>,
-    /// What became a dead letter.
+    /// The kind of the dead letter: a delivery or a record.
     #[serde(rename = "kind", borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub lettered: Option<Cow<'a, str>>,
-    /// Why.
+    /// The reason.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub reason: Option<Cow<'a, str>>,
-    /// When the delivery may be attempted; null: it waits for phase 1, or for the deliveries of `after`.
+    /// When the delivery may be attempted; null if it waits for phase 1, or for the deliveries of `after`.
     #[serde(borrow, default, deserialize_with = "nullable")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub due_at: Option<Option<Cow<'a, str>>>,
-    /// The ids of the deliveries whose answers give its variables their values.
+    /// The ids of the deliveries that it waits for. Their answers may give values to its variables.
     #[serde(borrow, default, deserialize_with = "texts")]
     #[schemars(with = "Vec<String>")]
     pub after: Option<Vec<Cow<'a, str>>>,
-    /// When the next attempt is due; null: this one was the last.
+    /// When the next attempt is due; null after the last attempt.
     #[serde(borrow, default, deserialize_with = "nullable")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub retry_at: Option<Option<Cow<'a, str>>>,
@@ -101,53 +102,53 @@ pub struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub response_status: Option<Cow<'a, str>>,
-    /// The status of the answer; absent when no answer came.
+    /// The HTTP status of the answer; absent without an answer.
     #[schemars(with = "u16")]
     pub response_status_code: Option<u16>,
     /// The class of the status.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub response_status_type: Option<Cow<'a, str>>,
-    /// How long the attempt took, in seconds.
+    /// The duration of the attempt in seconds.
     #[schemars(with = "f64")]
     pub response_duration: Option<serde::de::IgnoredAny>,
-    /// The body of the answer, as far as it is kept.
+    /// The body of the answer, up to a maximum length.
     #[schemars(with = "String")]
     pub response_raw: Option<serde::de::IgnoredAny>,
-    /// Whether the answer was longer than that.
+    /// Whether the answer was longer than `response_raw`, or did not end.
     #[schemars(with = "bool")]
     pub response_truncated: Option<serde::de::IgnoredAny>,
-    /// The variables that the webhook's response map found in the answer.
+    /// The values that the webhook's response map found in the answer, by variable.
     #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
     pub response_variables: Option<serde::de::IgnoredAny>,
-    /// What went wrong, for people.
+    /// The error as text, for operators.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub response_error: Option<Cow<'a, str>>,
-    /// What went wrong.
+    /// The kind of the error.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub error_reason: Option<Cow<'a, str>>,
-    /// The place of the dead letter that was sent back, `PARTITION:OFFSET`.
+    /// The position of the dead letter that was sent back, as `PARTITION:OFFSET`.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String", regex(pattern = r"^[0-9]+:[0-9]+$"))]
     pub letter: Option<Cow<'a, str>>,
-    /// What became of the record that was sent back.
+    /// The result of the record that was sent back.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub became: Option<Cow<'a, str>>,
-    /// What the rule is upon.
+    /// The trigger of the rule.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub on: Option<Cow<'a, str>>,
-    /// The variable of a condition.
+    /// The variable of the condition that could not be judged.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub variable: Option<Cow<'a, str>>,
-    /// Of how many SMS a webhook carried the report; earlier versions did not say.
+    /// The number of SMS whose report a webhook carried; absent in events of earlier versions.
     #[schemars(with = "u64")]
     pub reports_sent: Option<u64>,
-    /// Until when the endpoint asked to be left alone.
+    /// The end of the pause that the endpoint asked for.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub until: Option<Cow<'a, str>>,
@@ -155,7 +156,7 @@ pub struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub cause: Option<Cow<'a, str>>,
-    /// Since when every attempt has failed; null: the endpoint said itself that it is gone.
+    /// The time of the first failure after which no delivery succeeded; null if it is unknown.
     #[serde(borrow, default, deserialize_with = "nullable")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub failing_since: Option<Option<Cow<'a, str>>>,
@@ -163,47 +164,47 @@ pub struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub state: Option<Cow<'a, str>>,
-    /// The record that it is about, or that triggered the delivery.
+    /// The position of the record that the event is about, or that triggered the delivery.
     #[serde(borrow)]
     #[schemars(with = "Place<'static>")]
     pub source: Option<Place<'a>>,
-    /// The topic.
+    /// The name of the topic.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub topic: Option<Cow<'a, str>>,
-    /// The partition.
+    /// The partition of the topic.
     #[schemars(with = "i32")]
     pub partition: Option<i32>,
-    /// From which offset the new topic is read.
+    /// The offset from which the new topic is read.
     #[schemars(with = "i64")]
     pub offset: Option<i64>,
-    /// How far the former topic was read.
+    /// The offset up to which the former topic was read.
     #[schemars(with = "i64")]
     pub former_offset: Option<i64>,
-    /// The id of the topic; absent where topics have none.
+    /// The id of the topic; absent if topics have no ids.
     #[schemars(with = "String")]
     pub topic_id: Option<serde::de::IgnoredAny>,
-    /// The id of the topic that was read before.
+    /// The id of the former topic; absent if topics have no ids.
     #[schemars(with = "String")]
     pub former_topic_id: Option<serde::de::IgnoredAny>,
-    /// The first offset that is missing, or where reading would have gone on.
+    /// The first offset that is missing, or the position before the move.
     #[schemars(with = "i64")]
     pub from_offset: Option<i64>,
-    /// The first offset that is there, or where reading goes on.
+    /// The first offset that exists, or the position after the move.
     #[schemars(with = "i64")]
     pub to_offset: Option<i64>,
-    /// How many records are missing.
+    /// The number of missing records.
     #[schemars(with = "u64")]
     pub records: Option<u64>,
-    /// Who moved the position: an operator by `offsets skip` or `offsets reset`, or another program of the group.
+    /// How the position was moved: by `offsets skip` or `offsets reset`, or by another program of the group.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub by: Option<Cow<'a, str>>,
-    /// The instance's id.
+    /// The id of the instance.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub instance: Option<Cow<'a, str>>,
-    /// What is wrong, for people.
+    /// An explanation of the error, for operators.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub detail: Option<Cow<'a, str>>,
@@ -213,60 +214,60 @@ pub struct Members<'a> {
     pub keys: Option<Vec<Cow<'a, str>>>,
 }
 
-/// Where a record stands.
+/// The position of a record in Kafka.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct Place<'a> {
-    /// Its topic.
+    /// The topic of the record.
     #[serde(borrow)]
     pub topic: Cow<'a, str>,
-    /// Its partition.
+    /// The partition of the record.
     pub partition: i32,
-    /// Its offset.
+    /// The offset of the record.
     pub offset: i64,
 }
 
-/// The outcome of an attempt. The members are those that `attempt_failed` and `delivered` have themselves.
+/// The outcome of an attempt, with the members that `attempt_failed` and `delivered` have at their top level.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Outcome<'a> {
     /// Whether the attempt succeeded.
     #[schemars(with = "String", required)]
     pub response_status: Option<serde::de::IgnoredAny>,
-    /// The status of the answer; absent when no answer came.
+    /// The HTTP status of the answer; absent without an answer.
     #[schemars(with = "u16")]
     pub response_status_code: Option<u16>,
     /// The class of the status.
     #[schemars(with = "String")]
     pub response_status_type: Option<serde::de::IgnoredAny>,
-    /// How long the attempt took, in seconds.
+    /// The duration of the attempt in seconds.
     #[schemars(with = "f64", required)]
     pub response_duration: Option<serde::de::IgnoredAny>,
-    /// The body of the answer, as far as it is kept.
+    /// The body of the answer, up to a maximum length.
     #[schemars(with = "String")]
     pub response_raw: Option<serde::de::IgnoredAny>,
-    /// Whether the answer was longer than that.
+    /// Whether the answer was longer than `response_raw`, or did not end.
     #[schemars(with = "bool")]
     pub response_truncated: Option<serde::de::IgnoredAny>,
-    /// The variables that the webhook's response map found in the answer.
+    /// The values that the webhook's response map found in the answer, by variable.
     #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
     pub response_variables: Option<serde::de::IgnoredAny>,
-    /// What went wrong, for people.
+    /// The error as text, for operators.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub response_error: Option<Cow<'a, str>>,
-    /// What went wrong.
+    /// The kind of the error.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub error_reason: Option<Cow<'a, str>>,
 }
 
-/// Reads the members of the event `value`; `None` when it is no JSON object, or has neither `type` nor `at`, or a member that
-/// this version knows has another JSON type.
+/// Reads the members of the event `value`. Returns `None` if it is no JSON object, lacks `type` or `at`, or has a known
+/// member with another JSON type.
 #[must_use]
 pub fn read_members(value: &[u8]) -> Option<Members<'_>> {
     serde_json::from_slice(value).ok()
 }
 
-/// A string that is borrowed where nothing in it is escaped, also within an option.
+/// A string that is borrowed unless a character in it is escaped, also within an option.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -274,7 +275,7 @@ fn text<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<Cow<'a, str
     Ok(Option::<Text<'a>>::deserialize(from)?.map(|text| text.0))
 }
 
-/// Like [`text`], but tells a member that is null from one that is absent.
+/// Like [`text`], but distinguishes a member that is null from one that is absent.
 fn nullable<'de: 'a, 'a, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<Option<Cow<'a, str>>>, D::Error> {

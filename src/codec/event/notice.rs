@@ -1,4 +1,4 @@
-//! What a published event says, for whoever concludes something from it: which correlation, when, and what happened.
+//! Published events for code that evaluates them: the correlation, the time and the fact.
 
 use super::members::{Members, Place, read_members};
 use super::{Became, parse_rfc3339};
@@ -6,29 +6,26 @@ use crate::codec::command::read_place;
 use crate::domain::{DeliveryId, RecordKind, Timestamp};
 use std::borrow::Cow;
 
-/// What an event says.
+/// A published event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice<'a> {
-    /// The phonon-uuid; `None` when the event belongs to no correlation.
+    /// The phonon-uuid; `None` if the event belongs to no correlation.
     pub uuid: Option<Cow<'a, str>>,
-    /// When it happened.
+    /// The time of the event.
     pub at: Timestamp,
-    /// What happened.
     pub fact: Fact<'a>,
 }
 
-/// Which delivery an event is about.
+/// The delivery that an event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About<'a> {
-    /// Its id.
     pub id: DeliveryId,
-    /// Where it goes.
     pub webhook: Cow<'a, str>,
-    /// 1 or 2; 0 for the webhook of a rule.
+    /// 1 or 2, and 0 for the webhook of a rule.
     pub phase: u8,
 }
 
-/// What happened, by the event's `type`.
+/// The fact that an event reports, by its `type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact<'a> {
     /// `flow_started`
@@ -37,141 +34,126 @@ pub enum Fact<'a> {
     FlowAccepted(Place<'a>),
     /// `report_accepted`
     ReportAccepted {
-        /// Whose report.
         account: i64,
-        /// Of which SMS.
         sms: Cow<'a, str>,
-        /// For its flow.
+        /// Whether the report waits for its flow.
         waiting: bool,
-        /// The record.
+        /// The record's position in Kafka.
         source: Place<'a>,
     },
     /// `record_ignored`
     RecordIgnored {
-        /// Which kind of source event.
         record: RecordKind,
-        /// Why.
         reason: Cow<'a, str>,
-        /// The record.
+        /// The record's position in Kafka.
         source: Place<'a>,
     },
     /// `dead_lettered` of a record
     RecordDeadLettered {
-        /// Why.
         reason: Cow<'a, str>,
-        /// The record.
+        /// The record's position in Kafka.
         source: Place<'a>,
     },
     /// `delivery_scheduled`
     Scheduled {
-        /// Which.
         about: About<'a>,
-        /// From when on it may be attempted; nothing: it waits.
+        /// The time from which the delivery may be attempted; `None` if it waits.
         due_at: Option<Timestamp>,
-        /// It waits until it is rendered.
+        /// Whether the delivery waits until it is rendered.
         pending: bool,
-        /// Whose.
         account: Option<i64>,
-        /// The SMS whose reports it carries.
+        /// The SMS whose reports the delivery carries.
         sms: Vec<Cow<'a, str>>,
     },
     /// `delivery_rendered`
     Rendered(About<'a>),
     /// `attempt_failed`
     AttemptFailed {
-        /// Whose.
         about: About<'a>,
-        /// Which one.
+        /// The number of the attempt; the first is 1.
         attempt: u32,
-        /// When the next one is due; nothing: it was the last.
+        /// When the next attempt is due; `None` after the last one.
         retry_at: Option<Timestamp>,
     },
     /// `delivered`
     Delivered {
-        /// Which.
         about: About<'a>,
-        /// By which attempt.
+        /// The number of the attempt; the first is 1.
         attempt: u32,
-        /// What the endpoint answered.
+        /// The HTTP status of the answer.
         status: Option<u16>,
     },
     /// `dead_lettered` of a delivery
     DeadLettered {
-        /// Which.
         about: About<'a>,
-        /// Why.
         reason: Cow<'a, str>,
-        /// How many attempts were made.
+        /// The number of attempts.
         attempts: u32,
-        /// How many lives it had before.
+        /// How often the delivery was replayed.
         replays: u32,
     },
     /// `replayed`
     Replayed {
-        /// Which.
         about: About<'a>,
-        /// How many lives it had before.
+        /// How often the delivery was replayed, this replay included.
         replays: u32,
     },
     /// `record_replayed`
     RecordReplayed {
         /// The partition and offset of the dead letter that was sent back.
         letter: (i32, i64),
-        /// What became of the record.
+        /// The result of the record.
         became: Became,
     },
     /// `report_timed_out`
     ReportTimedOut,
     /// `correlation_ended`
     CorrelationEnded {
-        /// Of how many SMS a webhook carried the report; earlier versions did not say.
+        /// The number of SMS whose report a webhook carried; `None` in events of earlier versions.
         reports_sent: Option<u64>,
     },
     /// `input_recreated`, `records_missed` or `offsets_moved`
     Input(InputNotice<'a>),
-    /// Anything else: of an endpoint, or of a version to come.
+    /// Any other event: of an endpoint, of an instance, or of a later version.
     Other,
 }
 
-/// What happened to an input partition.
+/// A change of an input partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputNotice<'a> {
-    /// Its topic.
     pub topic: Cow<'a, str>,
-    /// The partition.
     pub partition: i32,
-    /// What happened.
     pub change: InputNoticeChange<'a>,
 }
 
-/// The change of an input partition, by the event's `type`.
+/// The kind of a change of an input partition, by the event's `type`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputNoticeChange<'a> {
     /// `input_recreated`
     Recreated {
-        /// Where the new log is read from.
+        /// The offset from which the new log is read.
         offset: i64,
     },
     /// `records_missed`
     Missed {
         /// The first offset that is missing.
         from: i64,
-        /// The first offset that there was.
+        /// The first offset that existed.
         to: i64,
     },
     /// `offsets_moved`
     Moved {
-        /// How far it was read.
+        /// The position before the move.
         from: i64,
-        /// Where it is read from.
+        /// The position after the move.
         to: i64,
-        /// Who did it.
+        /// How the position was moved.
         by: Cow<'a, str>,
     },
 }
 
-/// Reads the event `value`. `None`: it is no event, or lacks a member that its type must have. An event of an unknown type is
-/// [`Fact::Other`].
+/// Parses an event. Returns `None` if `value` is no event, or lacks a member that its type must have. An event of an
+/// unknown type is [`Fact::Other`].
 #[must_use]
 pub fn read_notice(value: &[u8]) -> Option<Notice<'_>> {
     let mut members = read_members(value)?;
@@ -180,13 +162,13 @@ pub fn read_notice(value: &[u8]) -> Option<Notice<'_>> {
     Some(Notice { uuid, at, fact: members.fact()? })
 }
 
-/// Like [`read_notice`], but only of events of these types; the others are not parsed.
+/// Like [`read_notice`], but only for events of these types. Other events are not parsed.
 #[must_use]
 pub fn read_notice_of<'a>(value: &'a [u8], types: &[&str]) -> Option<Notice<'a>> {
     begins_with(value, types).then(|| read_notice(value)).flatten()
 }
 
-/// Whether the event's type is one of `types`, or may be: its type is the first member that the daemon writes.
+/// Returns whether the event's type may be one of `types`. The daemon writes the type as the first member.
 fn begins_with(value: &[u8], types: &[&str]) -> bool {
     let head = value.get(..HEAD_BYTES).unwrap_or(value);
     let quoted = |part: &[u8], word: &str| {
@@ -196,11 +178,11 @@ fn begins_with(value: &[u8], types: &[&str]) -> bool {
     types.iter().any(|word| head.windows(word.len() + 2).any(|part| quoted(part, word)))
 }
 
-/// `{"type":"` and the longest type stand within so many bytes, with some white space.
+/// The length of a prefix that contains `{"type":"` and the longest type, with some white space.
 const HEAD_BYTES: usize = 32;
 
 impl<'a> Members<'a> {
-    /// What happened to an input partition; `None` when a member is missing.
+    /// Returns the change of an input partition, or `None` if a member is missing.
     fn input(self) -> Option<Fact<'a>> {
         let range = self.from_offset.zip(self.to_offset);
         let change = match &*self.kind {
@@ -276,7 +258,7 @@ impl<'a> Members<'a> {
                 let word = self.became.unwrap_or_default();
                 let became = Became::ALL.into_iter().find(|became| became.as_str() == word);
                 let letter = self.letter.and_then(|letter| read_place(&letter));
-                // A word of a later version says nothing to this one.
+                // A value from a later version is unknown to this one.
                 match (letter, became) {
                     (Some(letter), Some(became)) => Fact::RecordReplayed { letter, became },
                     (None, _) | (_, None) => Fact::Other,
@@ -289,7 +271,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// The time of a member that may be null; `None` when it is no time.
+/// Parses the time of a member that may be null. Returns `None` if it is no time.
 fn time(text: Option<Cow<'_, str>>) -> Option<Option<Timestamp>> {
     text.map_or(Some(None), |text| parse_rfc3339(&text).map(Some))
 }

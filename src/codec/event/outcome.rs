@@ -1,4 +1,4 @@
-//! The members that tell an outcome, by the platform's names.
+//! The members of an outcome, with the platform's names.
 
 use crate::domain::{Outcome, StatusType, Verdict};
 use crate::json::{self, Object};
@@ -33,7 +33,7 @@ pub(super) fn write_outcome(object: &mut Object<'_>, outcome: &Outcome, response
     }
 }
 
-/// Milliseconds as seconds, exactly.
+/// Writes milliseconds as seconds, exactly.
 fn write_seconds(out: &mut Vec<u8>, ms: u64) {
     json::write_unsigned(out, ms / 1000);
     let rest = ms % 1000;
@@ -43,13 +43,13 @@ fn write_seconds(out: &mut Vec<u8>, ms: u64) {
     }
 }
 
-/// At most `max` bytes of `text`, not ending within a letter.
+/// Returns at most `max` bytes of `text`, without cutting a character.
 fn whole_letters(text: &[u8], max: usize) -> &[u8] {
     let Some(cut) = text.get(..max) else { return text };
     if text.len() == max {
         return text;
     }
-    // A letter has at most three continuation bytes; more of them are no UTF-8 anyway.
+    // A character has at most three continuation bytes. More of them are no UTF-8.
     let next_is_continuation = |end: &usize| text.get(*end).is_some_and(|byte| byte & 0xc0 == 0x80);
     let end = (max.saturating_sub(3)..=max).rev().find(|end| !next_is_continuation(end));
     cut.get(..end.unwrap_or(max)).unwrap_or(cut)

@@ -1,24 +1,24 @@
-//! What became of a record that was sent back from the dead letters.
+//! The result of a record that was sent back from the dead letters.
 
 use super::{open, source};
 use crate::domain::{AccountId, PhononUuid, Source, Timestamp};
 
-/// What became of it.
+/// The result of a record that was sent back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Became {
-    /// It was accepted; what becomes of its webhooks stands in their own events.
+    /// The record was accepted. The results of its webhooks are in their own events.
     Accepted,
-    /// It changed nothing; another event says why.
+    /// The record changed nothing. Another event contains the reason.
     Ignored,
-    /// It is a dead letter again, a newer one.
+    /// The record became a dead letter again.
     DeadLettered,
 }
 
 impl Became {
-    /// All of them.
+    /// Every result.
     pub const ALL: [Self; 3] = [Self::Accepted, Self::Ignored, Self::DeadLettered];
 
-    /// The word that events use.
+    /// Returns the word that events use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -29,7 +29,7 @@ impl Became {
     }
 }
 
-/// Appends the event `record_replayed`; `about` is whose record it is, if it names anybody.
+/// Appends the event `record_replayed`. `about` is the uuid and the account that the record names, if any.
 pub fn write_record_replayed(
     out: &mut Vec<u8>,
     about: Option<(&PhononUuid, Option<AccountId>)>,
@@ -52,7 +52,7 @@ mod tests {
     use crate::codec::event::{Fact, read_notice};
 
     #[test]
-    fn what_became_of_a_record_reads_back_as_it_was_written() {
+    fn the_result_of_a_sent_back_record_reads_back_as_it_was_written() {
         let at = Timestamp::from_ms(1_697_696_721_042);
         let record =
             Source { topic: "flow-complete".into(), partition: 1, offset: 9, timestamp: at };

@@ -1,7 +1,7 @@
-//! The JSON Schema of the events: which types there are, and which members each has.
+//! The JSON Schema of the events: the types, and the members of each.
 //!
-//! The members and their JSON types come from [`Members`], which reads the events; the words from the enumerations that write
-//! them. Here stands only which type has which members.
+//! The members and their JSON types come from [`Members`], which reads the events. Their values come from the
+//! enumerations that write them. This module only says which type has which members.
 
 use super::members::Members;
 use super::{Became, MovedBy};
@@ -14,13 +14,13 @@ use serde_json::{Map, Value, json};
 /// A type of event.
 struct Type {
     word: &'static str,
-    /// The `kind`, where one type says two things.
+    /// The value of `kind`, if two kinds of events share the type.
     kind: Option<&'static str>,
-    /// One sentence.
+    /// The description, one sentence.
     says: &'static str,
-    /// The members that each event of it has, beside `type` and `at`.
+    /// The members that each event of the type has, beside `type` and `at`.
     always: &'static [&'static str],
-    /// The members that it may have, beside `account_id`.
+    /// The members that an event of the type may have, beside `account_id`.
     maybe: &'static [&'static str],
 }
 
@@ -73,7 +73,7 @@ const TYPES: &[Type] = &[
     ),
     of(
         "delivery_scheduled",
-        "A delivery stands in the outbox.",
+        "A delivery was put into the outbox.",
         &["phonon_uuid", "account_id", "webhook", "webhook_id", "phase", "due_at", "sms", "source"],
         &["after"],
     ),
@@ -98,7 +98,7 @@ const TYPES: &[Type] = &[
     ),
     of(
         "delivered",
-        "The endpoint took the delivery.",
+        "The endpoint accepted the delivery.",
         &[
             "phonon_uuid",
             "account_id",
@@ -116,7 +116,7 @@ const TYPES: &[Type] = &[
         kind: Some("delivery"),
         ..of(
             "dead_lettered",
-            "A delivery was given up, and is a dead letter now.",
+            "A delivery became a dead letter.",
             &[
                 "phonon_uuid",
                 "account_id",
@@ -135,44 +135,44 @@ const TYPES: &[Type] = &[
         kind: Some("record"),
         ..of(
             "dead_lettered",
-            "A record of an input could not be taken into account, and is a dead letter now.",
+            "A record of an input could not be used, and became a dead letter.",
             &["kind", "reason", "source", "detail"],
             &["phonon_uuid", "record", "sms_id"],
         )
     },
     of(
         "replayed",
-        "An operator had a dead letter's delivery sent after all.",
+        "An operator replayed a dead letter: its delivery is in the outbox again.",
         &["phonon_uuid", "account_id", "webhook", "webhook_id", "phase", "replays"],
         &[],
     ),
     of(
         "record_replayed",
-        "An operator had a dead letter's record read again.",
+        "A record that an operator sent back from the dead letters was read again.",
         &["letter", "source", "became"],
         &["phonon_uuid"],
     ),
     of("report_timed_out", "Reports did not come in time.", &["phonon_uuid", "missing"], &[]),
     of(
         "rule_skipped",
-        "Whether a rule applies could not be decided, so that its webhook is not sent.",
+        "The conditions of a rule could not be judged, so that its webhook is not sent.",
         &["phonon_uuid", "account_id", "webhook", "on", "reason", "source"],
         &["variable", "sms_id"],
     ),
     of(
         "correlation_ended",
-        "Everything of the phonon-uuid is done.",
+        "The correlation of the phonon-uuid has ended.",
         &["phonon_uuid"],
         &["reports_sent"],
     ),
-    of("endpoint_held", "An endpoint asked to be left alone.", &["webhook", "until"], &[]),
+    of("endpoint_held", "An endpoint asked for a pause.", &["webhook", "until"], &[]),
     of(
         "endpoint_disabled",
-        "An endpoint is disabled.",
+        "An endpoint was disabled.",
         &["webhook", "cause", "failing_since"],
         &[],
     ),
-    of("endpoint_enabled", "A disabled endpoint works again.", &["webhook"], &[]),
+    of("endpoint_enabled", "An operator enabled an endpoint.", &["webhook"], &[]),
     of(
         "breaker_changed",
         "The circuit breaker of an endpoint changed its state.",
@@ -199,19 +199,19 @@ const TYPES: &[Type] = &[
     ),
     of(
         "reload_refused",
-        "The configuration was read again and is wrong; the former one stays in force.",
+        "The configuration was reloaded and is wrong; the former one stays in force.",
         &["instance", "detail"],
         &[],
     ),
     of(
         "restart_needed",
-        "The configuration was read again, and some keys need a restart.",
+        "The configuration was reloaded, and some keys need a restart.",
         &["instance", "keys"],
         &[],
     ),
 ];
 
-/// The words that `member` may have in an event of this type; none: it is free text.
+/// Returns the values that `member` may have in an event of this type. None means any text.
 fn words(word: &str, member: &str) -> Vec<&'static str> {
     match (word, member) {
         ("record_ignored", "reason") => IgnoreReason::ALL.iter().map(|it| it.as_str()).collect(),
@@ -229,10 +229,10 @@ fn words(word: &str, member: &str) -> Vec<&'static str> {
     }
 }
 
-const SAYS: &str = "An event of the topic `ringback.events`. A later version may add types, members, and words to those that \
-                    are listed: consumers skip what they do not know. Members are never renamed or removed.";
+const SAYS: &str = "An event of the topic `ringback.events`. A later version may add types, members and \
+                    values: consumers skip those that they do not know. Members are never renamed or removed.";
 
-/// The JSON Schema of all events, as it stands in `schemas/events.schema.json`.
+/// Returns the JSON Schema of all events, which `schemas/events.schema.json` contains.
 #[must_use]
 pub fn schema() -> Value {
     let settings =
@@ -265,7 +265,7 @@ fn limit_to(words: &[&str], schema: &mut Value) {
 }
 
 impl Type {
-    /// The schema of the type, whose members stand among the `members` of all types.
+    /// Returns the schema of the type, which refers to `members`, the members of all types.
     fn schema(&self, members: &Map<String, Value>) -> Value {
         let mut properties = Map::new();
         let outcome = if self.always.contains(&"response_status") { OUTCOME } else { &[] };

@@ -1,8 +1,8 @@
-//! The SMS that a delivery is about.
+//! Finds the SMS that a delivery is about.
 //!
-//! A delivery's row does not name it. It follows from what is known of the execution while that is open, and afterwards, of a
-//! delivery that was replayed, from the reports that it carries. A delivery of phase 2 proves it: its id is derived from the SMS
-//! that it is about.
+//! A delivery's row does not name the SMS. While the correlation is open, its reports and its list show it. Afterwards,
+//! a replayed delivery shows it by the report that it carries. The id of a phase 2 is derived from its SMS, and so
+//! confirms it.
 
 use crate::domain::{
     Correlation, Delivery, DeliveryId, Phase, PhononUuid, Rendering, SmsId, State,
@@ -10,7 +10,8 @@ use crate::domain::{
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// The SMS that `delivery` is about; `None` when it is about the flow or several SMS, or when it is no longer known.
+/// Returns the SMS that `delivery` is about. Returns `None` if it is about the flow or several SMS, or if the SMS is no
+/// longer known.
 pub(super) fn sms_of(uuid: &PhononUuid, state: &State, delivery: &Delivery) -> Option<SmsId> {
     let is_about = |sms: &SmsId| match delivery.phase {
         Phase::Two => DeliveryId::derive(uuid, Phase::Two.number(), [sms]) == delivery.id,
@@ -21,7 +22,7 @@ pub(super) fn sms_of(uuid: &PhononUuid, state: &State, delivery: &Delivery) -> O
         return None;
     }
     if let Correlation::Open(flow) = &state.correlation {
-        // Most often the report that triggered it is still there.
+        // Usually the report that triggered the delivery is still known.
         let trigger = flow.reports.iter().find(|report| report.source == delivery.source);
         if let Some(report) = trigger.filter(|report| is_about(&report.sms)) {
             return Some(report.sms.clone());
@@ -35,7 +36,7 @@ pub(super) fn sms_of(uuid: &PhononUuid, state: &State, delivery: &Delivery) -> O
     carried(delivery).filter(is_about)
 }
 
-/// The SMS of the one report that the delivery carries, as far as its reports can be told from the rest of its body.
+/// Returns the SMS of the only report that the delivery carries, if the report can be found in it.
 fn carried(delivery: &Delivery) -> Option<SmsId> {
     match &delivery.rendering {
         Rendering::Fixed => {
@@ -57,7 +58,7 @@ fn one<T>(all: &[T]) -> Option<&T> {
     }
 }
 
-/// The predefined body of a delivery status.
+/// The predefined body of phase 2.
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(rename = "smsDetails", borrow)]
@@ -97,7 +98,7 @@ mod tests {
         Source { topic: "t".into(), partition: 0, offset, timestamp: AT }
     }
 
-    /// An open flow of the SMS a and b, whose reports stand at the offsets 1 and 2.
+    /// Returns an open flow of the SMS a, b and c, with reports of a and b at the offsets 1 and 2.
     fn open() -> State {
         let report = |(id, offset): (&str, i64)| Collected {
             status: None,
@@ -148,17 +149,17 @@ mod tests {
             sms_of(&uuid, state, delivery).map(|sms| sms.as_str().to_owned())
         };
         let (a, b) = (Some("a".to_owned()), Some("b".to_owned()));
-        // One of one SMS; at the time-out also of one that has not reported.
+        // A phase 2 about one SMS; at the time-out it may be one that has not reported.
         assert_eq!(of(&open, &rendered(delivery(Phase::Two, &["a"], 1))), a);
         assert_eq!(of(&open, &rendered(delivery(Phase::Two, &["b"], 1))), b);
         assert_eq!(of(&open, &rendered(delivery(Phase::Two, &["c"], 9))), Some("c".to_owned()));
-        // Of several, or of the flow.
+        // A delivery about several SMS, or about the flow.
         assert_eq!(of(&open, &delivery(Phase::Two, &["a", "b"], 2)), None);
         assert_eq!(of(&open, &delivery(Phase::One, &[], 0)), None);
         assert_eq!(of(&open, &rendered(delivery(Phase::Rule, &[], 0))), None);
-        // Of a rule upon a report.
+        // A rule on a report.
         assert_eq!(of(&open, &rendered(delivery(Phase::Rule, &["b"], 2))), b);
-        // Replayed after the end: its body says it, and its id proves it.
+        // A replay after the end: the body names the SMS, and the id confirms it.
         assert_eq!(of(&ended, &delivery(Phase::Two, &["a"], 1)), a);
         assert_eq!(of(&ended, &delivery(Phase::Two, &["a", "b"], 2)), None);
         let other = Delivery { body: body(&["b"]), ..delivery(Phase::Two, &["a"], 1) };

@@ -1,4 +1,4 @@
-//! Each event and dead letter, byte for byte: consumers stand on the names.
+//! Each event and dead letter, byte for byte, because consumers depend on them.
 
 mod schema;
 
@@ -81,7 +81,7 @@ fn delivery() -> Delivery {
     }
 }
 
-/// The JSON of `event`, which is checked to be JSON.
+/// Returns the JSON of `event`, after a check by the schema.
 fn written(state: &State, event: &Event) -> Option<String> {
     let uuid = uuid();
     let context = EventContext { uuid: &uuid, account: None, at: AT };
@@ -100,13 +100,13 @@ fn check(event: &Event, expected: &str) {
 }
 
 fn check_in(state: &State, event: &Event, expected: &str) {
-    // The expectation is wrapped for reading.
+    // The expected text is wrapped for reading.
     let expected: String = expected.lines().map(str::trim_start).collect();
     assert_eq!(written(state, event).unwrap(), expected);
 }
 
 #[test]
-fn accepted_records() {
+fn accepted_records_are_published() {
     check(
         &Event::FlowAccepted(Box::new(flow())),
         r#"{"type":"flow_accepted","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z",
@@ -135,7 +135,7 @@ fn accepted_records() {
 }
 
 #[test]
-fn ignored_records() {
+fn ignored_records_are_published() {
     check(
         &Event::RecordIgnored(IgnoredRecord {
             kind: RecordKind::Report,
@@ -163,7 +163,7 @@ fn ignored_records() {
 }
 
 #[test]
-fn a_delivery_from_its_schedule_to_its_end() {
+fn a_delivery_is_published_from_its_schedule_to_its_end() {
     let event = Event::DeliveryScheduled { delivery: Box::new(delivery()), sms: vec![sms("a")] };
     check(
         &event,
@@ -231,7 +231,7 @@ fn unreachable() -> Delivery {
 }
 
 #[test]
-fn what_is_given_up() {
+fn dead_letters_are_published() {
     check(
         &Event::DeadLettered {
             delivery: Box::new(unreachable()),
@@ -280,7 +280,7 @@ fn what_is_given_up() {
 }
 
 #[test]
-fn the_end_of_a_correlation() {
+fn the_end_of_a_correlation_is_published() {
     let state = State {
         started: None,
         mapped: Vec::new(),
@@ -318,8 +318,8 @@ fn the_end_of_a_correlation() {
 }
 
 #[test]
-fn an_answer_is_bounded_in_a_failed_attempt_and_whole_when_delivered() {
-    // Three bytes a letter, so that the bound falls within one.
+fn an_answer_is_cut_in_a_failed_attempt_and_whole_when_delivered() {
+    // Each character has three bytes, so that the limit falls within one.
     let response = Bytes::from("फ".repeat(4000));
     let outcome = Outcome { response, verdict: Verdict::Delivered, ..outcome() };
     let failed = Event::AttemptFailed {
@@ -340,7 +340,7 @@ fn an_answer_is_bounded_in_a_failed_attempt_and_whole_when_delivered() {
 }
 
 #[test]
-fn a_dead_letter_holds_the_whole_delivery() {
+fn a_dead_letter_contains_the_whole_delivery() {
     let view = RequestView {
         method: "POST",
         url: "https://crm.example.com/hooks/phonon",
@@ -372,7 +372,7 @@ fn a_dead_letter_holds_the_whole_delivery() {
 }
 
 #[test]
-fn the_headers_name_where_it_came_from_and_why_it_was_given_up() {
+fn the_headers_of_a_dead_letter_name_its_source_and_its_reason() {
     let headers = delivery_headers(&delivery(), DeadLetterReason::AgeExceeded);
     let shown: Vec<String> =
         headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -446,7 +446,10 @@ fn only_events_of_the_wanted_types_are_read() {
     };
     write_record_dead_lettered(&mut out, AT, &raw, reason, "why");
     let fact = fact(&out).map(|notice| notice.fact);
-    assert!(matches!(fact, Some(Fact::RecordDeadLettered { .. })), "a record is no delivery");
+    assert!(
+        matches!(fact, Some(Fact::RecordDeadLettered { .. })),
+        "the dead letter of a record was read as that of a delivery"
+    );
     assert_eq!(read_notice_of(b"\"delivered\"", &["delivered"]), None);
 }
 
@@ -478,7 +481,7 @@ fn a_written_event_reads_back() {
 }
 
 #[test]
-fn times_are_utc_with_milliseconds_whatever_they_are() {
+fn all_times_are_written_in_utc_with_milliseconds() {
     for (ms, text) in [
         (0, "1970-01-01T00:00:00.000Z"),
         (1, "1970-01-01T00:00:00.001Z"),

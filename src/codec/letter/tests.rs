@@ -1,4 +1,4 @@
-//! Dead letters as they are written are read back.
+//! Dead letters are read as they were written.
 
 use super::*;
 use crate::codec::event::{delivery_headers, record_headers, write_delivery_dead_letter};
@@ -37,7 +37,7 @@ fn find<'h>(headers: &'h [(&'static str, String)]) -> impl Fn(&str) -> Option<&'
 }
 
 #[test]
-fn a_deliverys_letter_holds_all_that_its_next_life_needs() {
+fn a_deliverys_dead_letter_contains_all_that_a_replay_needs() {
     let (uuid, delivery) = delivery();
     let headers = delivery_headers(&delivery, DeadLetterReason::Refused);
     let head = LetterHead::read(find(&headers), Timestamp::default()).unwrap();
@@ -55,7 +55,7 @@ fn a_deliverys_letter_holds_all_that_its_next_life_needs() {
 }
 
 #[test]
-fn a_records_letter_says_where_it_stood() {
+fn a_records_dead_letter_names_the_records_position() {
     let headers = record_headers(&source(), DeadLetterReason::Undecodable, None, "no JSON");
     let head = LetterHead::read(find(&headers), Timestamp::default()).unwrap();
     assert_eq!((head.kind, head.reason), (LetterKind::Record, "undecodable"));
@@ -64,7 +64,7 @@ fn a_records_letter_says_where_it_stood() {
 }
 
 #[test]
-fn foreign_records_are_no_letters() {
+fn records_of_other_programs_are_no_dead_letters() {
     assert_eq!(LetterHead::read(|_| None, AT), None);
     assert_eq!(LetterHead::read(|name| (name == "ringback.kind").then_some("what"), AT), None);
     for value in ["", "{}", "{\"webhook_id\":\"msg_1\"}", "[]"] {

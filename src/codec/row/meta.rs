@@ -1,7 +1,7 @@
-//! The meta row of a partition: how far its inputs were taken into account, and what the partition belongs to.
+//! The meta row of a partition: its positions in the inputs, and the owner of its rows.
 //!
-//! An offset means nothing without the log that it counts in, and rows mean nothing without the group, the cluster and the
-//! number of partitions that they were made for. So each stands beside what it belongs to.
+//! An offset is valid only for one log. Rows are valid only for one group, one cluster and one number of partitions. So
+//! the meta row contains these too.
 
 use crate::domain::Timestamp;
 use base64::Engine as _;
@@ -10,37 +10,37 @@ use std::fmt;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Ids that Kafka gives contain no colon.
+/// Ids from Kafka contain no colon.
 const GENERATED: &str = "ringback:";
 
-/// The id that Kafka gave a topic when it was created, as Kafka's tools print it. A topic that was deleted and created again
-/// has another one.
+/// The id that Kafka gave a topic when it was created, as Kafka's tools print it. A topic that was deleted and created
+/// again has another id.
 ///
-/// Where Kafka gives none, a daemon that finds a partition of the changelog without an id generates one, and each meta row of
-/// the partition carries it from then on. So a log that was created again has no row with this id.
+/// If Kafka gives no ids, a daemon generates one for each partition of the changelog that has none. From then on each
+/// meta row of the partition carries it. A changelog that was created again contains no row with this id.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicId(Arc<str>);
 
 impl TopicId {
-    /// An id of a changelog to which Kafka has given none.
+    /// Returns an id for a partition of a changelog to which Kafka has given none.
     #[must_use]
     pub fn generated(random: [u8; 16]) -> Self {
         Self(format!("{GENERATED}{}", URL_SAFE_NO_PAD.encode(random)).into())
     }
 
-    /// Whether a daemon has generated it, because Kafka gave none.
+    /// Returns whether a daemon generated the id, because Kafka gave none.
     #[must_use]
     pub fn is_generated(&self) -> bool {
         self.0.starts_with(GENERATED)
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether both are known and differ. A broker without topic ids contradicts nobody.
+    /// Returns whether both ids are known and differ. A broker without topic ids differs from none.
     #[must_use]
     pub fn differ(one: Option<&Self>, other: Option<&Self>) -> bool {
         matches!((one, other), (Some(one), Some(other)) if one != other)
@@ -59,17 +59,16 @@ impl fmt::Display for TopicId {
     }
 }
 
-/// A record that was read, by which a log without a topic id is recognised.
+/// A record that was read. It identifies a log without a topic id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Landmark {
-    /// Its offset.
     pub offset: i64,
-    /// The hash of its time, key and value.
+    /// The hash of the record's time, key and value.
     pub content: u64,
 }
 
 impl Landmark {
-    /// That of a record.
+    /// Returns the landmark of a record.
     #[must_use]
     pub fn of(offset: i64, at: Timestamp, key: &[u8], value: &[u8]) -> Self {
         let key = xxh3_64_with_seed(key, at.as_ms().cast_unsigned());
@@ -80,74 +79,72 @@ impl Landmark {
 /// The meta row of a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Meta {
-    /// How far each input partition was taken into account.
+    /// The position in each input partition.
     pub offsets: Vec<InputOffset>,
     /// When the row was written.
     pub committed_at: Timestamp,
-    /// What the rows belong to; `None`: an earlier version wrote the row.
+    /// The owner of the rows; `None` if an earlier version wrote the row.
     pub owner: Option<Owner>,
 }
 
-/// How far one input partition was taken into account.
+/// The position in one input partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputOffset {
-    /// The topic's name.
     pub topic: Arc<str>,
-    /// The partition of the topic.
     pub partition: i32,
-    /// The offset of the first record that was not taken into account.
+    /// The offset of the first record that is not processed yet.
     pub next_offset: i64,
-    /// The topic that the offset counts in; `None`: unknown.
+    /// The id of the topic to which the offset belongs; `None` if it is unknown.
     pub topic_id: Option<TopicId>,
-    /// A record of the log that the offset counts in; `None`: the topic's id says which one it is, or nothing was read.
+    /// A record of the log to which the offset belongs; `None` if the topic has an id, or nothing was read.
     pub landmark: Option<Landmark>,
 }
 
-/// What the rows of a changelog, or of a store, belong to.
+/// The owner of the rows of a changelog or of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The id of the Kafka cluster; `None`: the broker does not say.
+    /// The id of the Kafka cluster; `None` if the broker does not report it.
     pub cluster: Option<Arc<str>>,
     /// The consumer group of the daemons.
     pub group: Arc<str>,
-    /// The id of the changelog's topic, or the generated one of its partition; `None`: unknown.
+    /// The id of the changelog's topic, or the generated id of its partition; `None` if it is unknown.
     pub changelog: Option<TopicId>,
-    /// How many partitions the rows are spread over, by the hash of their uuids.
+    /// The number of partitions over which the rows are distributed by the hash of their uuids.
     pub partitions: u32,
-    /// The changelog that this one was rebuilt from. A store that belongs to that one is out of date.
+    /// The id of the changelog that this one replaces. A store that belongs to the former one is out of date.
     pub replaces: Option<TopicId>,
-    /// The last uuid whose row a rebuild has written that has not finished; `None`: the rows are complete.
+    /// The last uuid whose row an unfinished rebuild has written; `None` if the rows are complete.
     pub rebuilt_up_to: Option<Arc<str>>,
 }
 
-/// In what rows belong to something else than the daemon that looks at them.
+/// A difference between the owner of some rows and the daemon that reads them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// They belong to another cluster: theirs, ours.
+    /// The rows belong to another cluster: theirs, ours.
     Cluster(Arc<str>, Arc<str>),
-    /// They belong to another changelog: theirs, ours.
+    /// The rows belong to another changelog: theirs, ours.
     Changelog(TopicId, TopicId),
-    /// They are spread over another number of partitions: theirs, ours.
+    /// The rows are distributed over another number of partitions: theirs, ours.
     Partitions(u32, u32),
-    /// They belong to another group: theirs, ours.
+    /// The rows belong to another group: theirs, ours.
     Group(Arc<str>, Arc<str>),
 }
 
 impl Owner {
-    /// These rows go on with those of `former`, which belong to the same.
+    /// Takes over the ids of `former`, whose rows these rows continue.
     pub fn goes_on(&mut self, former: &Self) {
         self.replaces.clone_from(&former.replaces);
         match (&self.changelog, &former.changelog) {
-            // Kafka does not say which changelog it is, and its rows do.
+            // Kafka gives no id for the changelog, but its rows carry one.
             (None, theirs) => self.changelog.clone_from(theirs),
-            // Stores that still have the generated id are restored.
+            // Stores that still have the former id are restored.
             (Some(ours), Some(theirs)) if ours != theirs => self.replaces = Some(theirs.clone()),
             (Some(_), _) => {}
         }
     }
 
-    /// The first thing in which these rows belong to somebody else than `here`; what one of both does not know is no
-    /// difference. Nor is an id that Kafka has given meanwhile to a topic whose rows carry a generated one.
+    /// Returns the first difference between the owner of these rows and `here`. A value that one of them does not know
+    /// makes no difference. Nor does a generated id of the changelog if Kafka has given its topic an id since.
     #[must_use]
     pub fn difference(&self, here: &Self) -> Option<Difference> {
         if let (Some(theirs), Some(ours)) = (&self.cluster, &here.cluster)
@@ -185,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_another_cluster_changelog_count_or_group_differ() {
+    fn rows_of_another_cluster_changelog_partition_count_or_group_differ() {
         let here = owner();
         assert_eq!(owner().difference(&here), None);
         let cluster = Owner { cluster: Some("d".into()), ..owner() };
@@ -200,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_no_difference() {
+    fn an_unknown_value_is_no_difference() {
         let unknown = Owner { cluster: None, changelog: None, ..owner() };
         assert_eq!(unknown.difference(&owner()), None);
         assert_eq!(owner().difference(&unknown), None);
@@ -209,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_kafka_gives_later_takes_the_place_of_a_generated_one_and_of_no_other() {
+    fn an_id_that_kafka_gives_later_replaces_a_generated_id_and_no_other() {
         let of = |changelog: TopicId| Owner { changelog: Some(changelog), ..owner() };
         let (one, other) = (TopicId::generated([1; 16]), TopicId::generated([2; 16]));
         let kafkas = TopicId::from("9ZsR_1tYQn2hV3b-4c5d6e");
@@ -223,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_go_on_keep_the_changelogs_id_or_say_which_one_it_replaces() {
+    fn rows_that_continue_others_keep_the_changelogs_id_or_name_the_one_that_it_replaces() {
         let of = |changelog: Option<&str>, replaces: Option<&str>| {
             let (changelog, replaces) = (changelog.map(TopicId::from), replaces.map(TopicId::from));
             Owner { changelog, replaces, ..owner() }
@@ -242,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_landmark_is_a_records_time_key_and_value() {
+    fn a_landmark_depends_on_a_records_time_key_and_value() {
         let of = |at, key: &str, value: &str| {
             Landmark::of(7, Timestamp::from_ms(at), key.as_bytes(), value.as_bytes())
         };

@@ -1,4 +1,4 @@
-//! Rows read back. Lengths are checked against what is there before anything is allocated for them.
+//! Reads rows. Lengths are compared with the remaining bytes before anything is allocated.
 
 use super::{InputOffset, Landmark, Meta, Owner, RowError, TopicId};
 use crate::codec::content;
@@ -13,20 +13,20 @@ use bytes::Bytes;
 
 type Result<T> = std::result::Result<T, RowError>;
 
-/// Which schema a row of a state was written by.
+/// The version of the schema by which a row of a state was written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
-    /// The first: nothing was rendered but predefined bodies, and there were no rules.
+    /// The first version, with predefined bodies only, and without rules.
     First,
-    /// The second: no headers of records were kept.
+    /// The second version, without the headers of records.
     Second,
-    /// The third: it knew four kinds of bodies, by their numbers.
+    /// The third version, with four kinds of bodies by number.
     Third,
-    /// The current one.
+    /// The current version.
     Newest,
 }
 
-/// The datum of a row, and how far it was read.
+/// The datum of a row, and the part that is not read yet.
 pub(super) struct Datum<'a> {
     whole: &'a Bytes,
     rest: &'a [u8],
@@ -42,7 +42,7 @@ impl<'a> Datum<'a> {
         Self { whole, rest: whole, version }
     }
 
-    /// What the first version did not have is what it has unless something is said.
+    /// Reads a part that exists since the second version, or returns its default.
     fn since_second<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         match self.version {
             Version::First => Ok(T::default()),
@@ -50,7 +50,7 @@ impl<'a> Datum<'a> {
         }
     }
 
-    /// Likewise what the second version did not have.
+    /// Reads a part that exists since the third version, or returns its default.
     fn since_third<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         match self.version {
             Version::First | Version::Second => Ok(T::default()),
@@ -68,7 +68,7 @@ impl<'a> Datum<'a> {
         Ok(*first)
     }
 
-    /// A zig-zag varint.
+    /// Reads a zig-zag varint.
     fn long(&mut self) -> Result<i64> {
         varint::read(&mut self.rest).map_err(|unread| match unread {
             Unread::BreaksOff => RowError::BreaksOff,
@@ -121,7 +121,7 @@ impl<'a> Datum<'a> {
         }
     }
 
-    /// Blocks of items until an empty one; a negative count is followed by the block's size.
+    /// Reads blocks of items up to the empty block. After a negative count comes the size of the block.
     fn array<T>(&mut self, read: impl Fn(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         let mut items = Vec::new();
         loop {
@@ -133,11 +133,11 @@ impl<'a> Datum<'a> {
                 self.long()?;
             }
             let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-            // Each item has at least a byte.
+            // Each item has at least one byte.
             if count > self.rest.len() {
                 return Err(RowError::BreaksOff);
             }
-            // Items grow as they are read: a count that lies reserves next to nothing.
+            // Memory grows with the items that are read, so that a wrong count reserves almost nothing.
             items.reserve(count.min(16));
             for _ in 0..count {
                 items.push(read(self)?);
@@ -295,7 +295,7 @@ fn rendering(datum: &mut Datum<'_>) -> Result<Rendering> {
     })
 }
 
-/// Earlier versions kept the number of one of the four kinds of bodies that they knew.
+/// Earlier versions stored the number of one of the four kinds of bodies.
 fn content_type(datum: &mut Datum<'_>) -> Result<ContentType> {
     match datum.version {
         Version::First | Version::Second | Version::Third => {

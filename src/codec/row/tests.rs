@@ -1,4 +1,5 @@
-//! Rows round trip, agree with the Avro library in both directions, and refuse what is no row.
+//! Rows: they are read as they were written, agree with the Avro library in both directions, and other bytes are
+//! refused.
 
 mod size;
 
@@ -43,12 +44,12 @@ fn schema(
     known.as_ref().expect("the embedded schema parses")
 }
 
-/// What the library makes of the datum of `row`, and writes again.
+/// Returns the value that the library reads from the datum of `row`, and the row that it writes from the value.
 fn through_library(row: &Bytes, schema: &Schema) -> (Value, Bytes) {
     let mut datum = &row[10..];
     let value =
         GenericDatumReader::builder(schema).build().unwrap().read_value(&mut datum).unwrap();
-    assert!(datum.is_empty(), "the library reads all of it");
+    assert!(datum.is_empty(), "the library has not read the whole datum");
     let written =
         GenericDatumWriter::builder(schema).build().unwrap().write_value_to_vec(value.clone());
     let again = [&row[..10], &written.unwrap()].concat();
@@ -57,9 +58,21 @@ fn through_library(row: &Bytes, schema: &Schema) -> (Value, Bytes) {
 
 #[test]
 fn the_fingerprints_are_those_of_the_schemas() {
-    assert_eq!(STATE, schema(&STATE_SCHEMA).fingerprint, "retire the former state.avsc");
-    assert_eq!(ENDPOINT, schema(&ENDPOINT_SCHEMA).fingerprint, "retire the former endpoint.avsc");
-    assert_eq!(META, schema(&META_SCHEMA).fingerprint, "retire the former meta.avsc");
+    assert_eq!(
+        STATE,
+        schema(&STATE_SCHEMA).fingerprint,
+        "state.avsc has changed: move its former text to schemas/retired/"
+    );
+    assert_eq!(
+        ENDPOINT,
+        schema(&ENDPOINT_SCHEMA).fingerprint,
+        "endpoint.avsc has changed: move its former text to schemas/retired/"
+    );
+    assert_eq!(
+        META,
+        schema(&META_SCHEMA).fingerprint,
+        "meta.avsc has changed: move its former text to schemas/retired/"
+    );
 }
 
 #[test]
@@ -143,7 +156,7 @@ fn sample() -> State {
 }
 
 #[test]
-fn a_row_cut_anywhere_or_with_bytes_behind_is_refused() {
+fn a_row_that_is_cut_anywhere_or_followed_by_bytes_is_refused() {
     let whole = row(&sample());
     assert_eq!(decode_state(&whole).unwrap(), sample());
     for length in 0..whole.len() {
@@ -154,7 +167,7 @@ fn a_row_cut_anywhere_or_with_bytes_behind_is_refused() {
 }
 
 #[test]
-fn foreign_bytes_are_refused_by_name() {
+fn bytes_that_are_no_row_are_refused_with_their_own_error() {
     assert!(matches!(decode_state(&Bytes::from_static(b"{}")), Err(RowError::NotARow)));
     let foreign = Bytes::from_static(&[0xc3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 5]);
     assert!(matches!(decode_state(&foreign), Err(RowError::UnknownSchema(1))));
@@ -166,7 +179,7 @@ fn foreign_bytes_are_refused_by_name() {
 }
 
 #[test]
-fn blocks_with_a_size_are_read_too() {
+fn array_blocks_with_a_size_are_read() {
     let state = State {
         started: None,
         mapped: Vec::new(),
@@ -174,13 +187,13 @@ fn blocks_with_a_size_are_read_too() {
         deliveries: vec![sample_delivery()],
     };
     let plain = row(&state);
-    // A count of -1, then the size of the block; the size is not needed.
+    // A count of -1, then the size of the block, which is not needed.
     let sized = [&plain[..11], &[1, 2], &plain[12..]].concat();
     assert_eq!(decode_state(&Bytes::from(sized)).unwrap(), state);
 }
 
 #[test]
-fn a_row_of_a_retired_schema_is_brought_to_the_current_one() {
+fn a_row_of_a_retired_schema_is_resolved_into_the_current_one() {
     let old = r#"{"type": "record", "name": "Meta", "namespace": "ringback", "fields": [
         {"name": "committed_at", "type": "int"},
         {"name": "offsets", "type": {"type": "array", "items": "ringback.InputOffset"}}]}"#;
@@ -188,7 +201,7 @@ fn a_row_of_a_retired_schema_is_brought_to_the_current_one() {
         {"name": "partition", "type": "int"}, {"name": "topic", "type": "string"},
         {"name": "next_offset", "type": "int"}, {"name": "dropped", "type": "string"}]}"#;
     let old = Known::parse(&old.replace("\"ringback.InputOffset\"", offset)).unwrap();
-    // committed_at 5; one offset: 1, "t", 9, "x".
+    // `committed_at` is 5, and there is one offset: 1, "t", 9, "x".
     let datum = [10, 2, 2, 2, b't', 18, 2, b'x', 0];
     let migrated = migrate(&datum, &old, schema(&META_SCHEMA)).unwrap();
     let row = Bytes::from([&[0xc3, 1][..], &META, &migrated].concat());
@@ -412,7 +425,7 @@ proptest! {
 }
 
 #[test]
-fn the_library_names_what_we_number() {
+fn the_numbers_of_variants_are_those_that_the_library_names() {
     let (value, _) = through_library(&row(&sample()), &schema(&STATE_SCHEMA).schema);
     let text = format!("{value:?}");
     for symbol in ["\"final\"", "\"two\"", "\"retry\"", "\"REFUSED\""] {

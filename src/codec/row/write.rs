@@ -1,4 +1,5 @@
-//! Rows as Avro, field by field in the order of the schema. Enumerations and unions are numbered as the schema lists them.
+//! Writes rows as Avro, field by field in the order of the schema. Variants of enumerations and unions have the numbers
+//! of the schema.
 
 use super::{InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
@@ -253,7 +254,7 @@ fn boolean(value: bool, out: &mut Vec<u8>) {
     out.push(u8::from(value));
 }
 
-/// A union of null and one type.
+/// Writes a union of null and one type.
 fn optional<T>(value: Option<T>, write: impl Fn(T, &mut Vec<u8>), out: &mut Vec<u8>) {
     match value {
         None => out.push(0),
@@ -264,7 +265,7 @@ fn optional<T>(value: Option<T>, write: impl Fn(T, &mut Vec<u8>), out: &mut Vec<
     }
 }
 
-/// One block, and the empty one that ends an array.
+/// Writes an array as one block and the empty block that ends it.
 fn array<T>(items: &[T], write: impl Fn(&T, &mut Vec<u8>), out: &mut Vec<u8>) {
     if !items.is_empty() {
         length(items.len(), out);
@@ -281,11 +282,11 @@ fn bytes(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn length(length: usize, out: &mut Vec<u8>) {
-    // No slice is longer than that.
+    // A slice is never longer than `i64::MAX`.
     long(i64::try_from(length).unwrap_or(i64::MAX), out);
 }
 
-/// A zig-zag varint.
+/// Writes a zig-zag varint.
 fn long(number: i64, out: &mut Vec<u8>) {
     let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
     loop {

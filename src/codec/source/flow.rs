@@ -1,4 +1,4 @@
-//! A flow complete record, and the body of its phase 1.
+//! Decodes a flow complete record, and creates the body of its phase 1.
 
 use super::{Bad, Fields, json_fault};
 use crate::domain::{FlowComplete, SmsId};
@@ -54,7 +54,7 @@ pub(super) fn decode(record: &[u8], compact: &mut Vec<u8>) -> Result<FlowComplet
         Ok((flow, webhook_enabled, sms, Bytes::from(body), keys))
     };
     let (flow, webhook_enabled, sms, body, keys) = rest().map_err(|bad: Bad| bad.of(account))?;
-    // Who needs it is known where rules are, and a copy costs little beside what comes then.
+    // Only the rules decide whether the record is needed later. A copy costs little compared with the rest.
     let record = Bytes::copy_from_slice(compact);
     Ok(FlowComplete { uuid, account, flow, webhook_enabled, sms, body, keys, record, content })
 }
@@ -81,7 +81,7 @@ fn array<'c>(
     }
 }
 
-/// The ids of the SMS, each once, in their order.
+/// Reads the ids of the SMS, without repetitions and in their order.
 fn sms_list(array: Option<&[u8]>) -> Result<Option<Vec<SmsId>>, Bad> {
     let Some(array) = array else { return Ok(None) };
     let fault = || {
@@ -100,7 +100,7 @@ fn sms_list(array: Option<&[u8]>) -> Result<Option<Vec<SmsId>>, Bad> {
     Ok(Some(list))
 }
 
-/// The id of an SMS, a string or an integer.
+/// Reads the id of an SMS, which is a string or an integer.
 pub(super) fn sms_id(kind: Kind, text: &[u8]) -> Option<SmsId> {
     match kind {
         Kind::Text => SmsId::new(&json::read_string(text)?),

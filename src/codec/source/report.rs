@@ -1,4 +1,4 @@
-//! A delivery report, which is passed on whole.
+//! Decodes a delivery report, which is passed on whole.
 
 use super::flow::sms_id;
 use super::{Bad, Fields, json_fault};
@@ -27,7 +27,7 @@ pub(super) fn decode(
     let (sms, status) = rest().map_err(|bad: Bad| bad.of(account))?;
     let body = Bytes::copy_from_slice(compact);
     let raw = (body != payload).then(|| Bytes::copy_from_slice(payload));
-    // Whoever has the whole record adds them.
+    // The caller has the record's headers and adds them.
     let headers = Vec::new();
     Ok(DeliveryReport { uuid, account, sms, status, body, raw, headers, content })
 }

@@ -1,4 +1,4 @@
-//! A call begin record, which is kept whole: what it holds beside its names is for variables.
+//! Decodes a call begin record. The record is kept whole, because variables may use any of its members.
 
 use super::flow::boolean;
 use super::{Bad, Fields, json_fault};

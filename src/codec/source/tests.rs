@@ -1,4 +1,4 @@
-//! Source records in three encodings, well formed and not.
+//! Source records in three encodings, valid and invalid.
 
 mod bad;
 mod content;
@@ -13,7 +13,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 
 const FLOW: &str = include_str!("../../../tests/ringback/samples/flow-complete.json");
 const REPORT: &str = include_str!("../../../tests/ringback/samples/sms-delivery-report.json");
-/// The body; the file ends with a newline, the body does not.
+/// The body. The file ends with a newline, and the body does not.
 const PHASE_1: &str =
     include_str!("../../../tests/ringback/samples/webhook-phase-1.json").trim_ascii_end();
 const PHASE_2: &str =
@@ -43,14 +43,14 @@ fn undecodable(kind: RecordKind, payload: impl AsRef<[u8]>) -> String {
     bad.detail
 }
 
-/// The datum of `json` by `schema`.
+/// Returns the datum of `json` by `schema`.
 fn datum(schema: &Schema, json: &str) -> Vec<u8> {
     let json: serde_json::Value = serde_json::from_str(json).expect("the sample is JSON");
     let value = Value::try_from(json)
-        .expect("Avro has such values")
+        .expect("Avro can express the value")
         .resolve(schema)
         .expect("the sample fits the schema");
-    let writer = GenericDatumWriter::builder(schema).build().expect("the schema is whole");
+    let writer = GenericDatumWriter::builder(schema).build().expect("the schema is complete");
     writer.write_value_to_vec(value).expect("the value fits the schema")
 }
 

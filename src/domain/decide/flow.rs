@@ -1,4 +1,4 @@
-//! Rule 1: a flow complete record schedules phase 1, and is joined by the reports that waited for it.
+//! Rule 1: a flow complete record schedules phase 1, and adopts the reports that waited for it.
 
 use super::rule::{self, Occasion};
 use super::schedule::{Known, Scheduler};
@@ -41,7 +41,10 @@ pub(super) fn accept(
     }
 }
 
-/// The default webhook that the flow triggers, if rules may trigger others without it; or why it triggers none.
+/// Returns the default webhook that the flow triggers. It may be `None` if rules trigger others.
+///
+/// # Errors
+/// The flow triggers no webhook, for this reason.
 fn target<'a>(
     account: &'a AccountPolicy,
     flow: &FlowComplete,
@@ -108,7 +111,7 @@ fn open(
     let phase_one_bytes = phase_one.as_ref().map_or(0, Delivery::bytes_max);
     let scheduler = Scheduler::new(state, policy, now);
     let mut events = vec![Event::FlowAccepted(Box::new(flow.clone()))];
-    // Phase 1 and the rules upon the record are about the same facts.
+    // Phase 1 and the rules on the record have the same facts.
     let (keys, kept_record) = (flow.keys.clone(), flow.record.clone());
     let make =
         || rule::facts_of(identity.account, keys.as_ref(), kept_record.as_ref(), state, Vec::new());
@@ -132,7 +135,7 @@ fn open(
     if bytes > STATE_BYTES_MAX {
         return vec![given_up(record, source, DeadLetterReason::Undecodable, too_large(bytes))];
     }
-    // Before phase 2, whatever came first: it may use what their answers give.
+    // Before phase 2, even if its reports came first: phase 2 may use values that their answers give.
     fire_rules(&scheduler, record, &flow, &known, &mut events);
     phase2::schedule(&scheduler, &record.uuid, &flow, &mut events);
     for report in adopted.into_iter().filter(|_| wanted) {
@@ -143,7 +146,7 @@ fn open(
     events
 }
 
-/// The rules upon the record.
+/// Schedules the webhooks of the rules on the record.
 fn fire_rules(
     scheduler: &Scheduler<'_>,
     record: &FlowComplete,
@@ -163,7 +166,7 @@ fn fire_rules(
     rule::fire(scheduler, &occasion, known, &|| record.body.clone(), events);
 }
 
-/// Whether rules of the flow wait for reports.
+/// Returns whether rules of the flow wait for reports.
 fn is_about_reports(account: &AccountPolicy, record: &FlowComplete) -> bool {
     account.rules_of(record.flow).flat_map(|rule| &rule.on).any(|trigger| match trigger {
         Trigger::FlowStarted | Trigger::FlowComplete => false,
@@ -171,7 +174,7 @@ fn is_about_reports(account: &AccountPolicy, record: &FlowComplete) -> bool {
     })
 }
 
-/// Why a report that waited does not belong to the flow that came.
+/// Returns why a report that waited does not belong to the flow that came, or `None` if it does.
 fn unwelcome(report: &Collected, account: &AccountPolicy, flow: &Flow) -> Option<IgnoreReason> {
     if report.account != flow.identity.account {
         Some(IgnoreReason::AccountMismatch)
@@ -194,7 +197,7 @@ fn silence(
     policy: &Policy,
     now: Timestamp,
 ) -> Vec<Event> {
-    // Its reports may come as late as those of any flow, and after that the usual window tells stragglers.
+    // Its reports may come as late as those of any flow. After that, the usual window recognises late ones.
     let kept_ms =
         policy.correlation.report_timeout_ms.saturating_add(policy.correlation.dedup_window_ms);
     let silenced = Event::FlowSilenced {

@@ -1,4 +1,4 @@
-//! What an attempt's outcome means for its delivery: delivered, tried again, or given up.
+//! Applies an attempt's outcome to its delivery: it is delivered, retried, or becomes a dead letter.
 
 use super::release::release;
 use crate::domain::{
@@ -15,7 +15,7 @@ pub(super) fn record(
     now: Timestamp,
 ) -> Vec<Event> {
     let Some(delivery) = state.delivery(id) else { return Vec::new() };
-    // An outcome that was recorded before, or belongs to an earlier life, is stale.
+    // An outcome is stale if it was recorded before or belongs to an attempt before a replay.
     if attempt != delivery.attempts.saturating_add(1) {
         return Vec::new();
     }
@@ -45,7 +45,7 @@ pub(super) fn record(
         }
     };
     if finished {
-        // Only what was delivered has an answer that counts.
+        // Only the answer to a successful attempt gives values.
         let delivered = outcome.verdict == Verdict::Delivered;
         let mapped = if delivered { outcome.mapped.as_slice() } else { &[] };
         release(state, id, mapped, policy, now, &mut events);
@@ -53,7 +53,7 @@ pub(super) fn record(
     events
 }
 
-/// A delivery is given up as it stands.
+/// Makes a delivery a dead letter without another attempt.
 pub(super) fn give_up(
     state: &State,
     id: DeliveryId,
@@ -126,7 +126,7 @@ fn failed(
     Event::AttemptFailed { delivery, attempt, outcome: outcome.clone(), at, retry_at }
 }
 
-/// The delivery with its last attempt, as its dead letter tells it.
+/// Returns the delivery with its last attempt, as its dead letter contains it.
 fn attempted(delivery: &Delivery, attempt: u32, outcome: &Outcome, now: Timestamp) -> Delivery {
     Delivery {
         attempts: attempt,

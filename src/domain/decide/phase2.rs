@@ -1,4 +1,4 @@
-//! Rules 2, 3 and 5: when phase 2 is due, and what it says.
+//! Rules 2, 3 and 5: when phase 2 is due, and its content.
 
 use super::schedule::{Known, Scheduler};
 use super::{ignored_after_all, rule};
@@ -9,7 +9,7 @@ use crate::domain::{
 use bytes::Bytes;
 use std::cell::OnceCell;
 
-/// Schedules what is due of phase 2, and closes the collection when nothing more is awaited.
+/// Schedules the deliveries of phase 2 that are due, and closes the collection when it waits for no further report.
 pub(super) fn schedule(
     scheduler: &Scheduler<'_>,
     uuid: &PhononUuid,
@@ -27,22 +27,22 @@ pub(super) fn schedule(
     }
 }
 
-/// Once `events` have completed the collection of `flow`, ends each accepted report that no webhook carries: it is recorded
-/// as ignored. The rules upon the reports must have been asked before.
+/// If `events` complete the collection of `flow`, records each accepted report that no webhook carries as ignored. The
+/// rules on the reports must have been evaluated before.
 pub(super) fn end_rest(flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
     if events.contains(&Event::CollectionClosed(Collection::Complete)) {
         ignore_rest(flow, reason, events);
     }
 }
 
-/// The same of a collection that was completed before.
+/// Like `end_rest`, but for a collection that was completed before.
 pub(super) fn end_rest_of_closed(flow: &Flow, events: &mut Vec<Event>) {
     if flow.collection == Collection::Complete {
         ignore_rest(flow, why_left(flow), events);
     }
 }
 
-/// Why a report is left when the collection is complete.
+/// Returns why a report is left when the collection is complete.
 pub(super) fn why_left(flow: &Flow) -> IgnoreReason {
     if flow.webhook.is_some() { IgnoreReason::Late } else { IgnoreReason::NoDefaultWebhook }
 }
@@ -65,7 +65,7 @@ fn ignore_rest(flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
     events.extend(left);
 }
 
-/// What the report time-out leaves to say: reports not sent yet, and that nothing is known of the others.
+/// Returns the entries that are not sent at the report time-out: reports, and a placeholder for each SMS without one.
 pub(super) fn rest(
     scheduler: &Scheduler<'_>,
     uuid: &PhononUuid,
@@ -74,7 +74,7 @@ pub(super) fn rest(
     Writer { scheduler, uuid, flow }.rest()
 }
 
-/// Schedules what the report time-out leaves of phase 2.
+/// Schedules phase 2 for the `entries` that are not sent at the report time-out.
 pub(super) fn schedule_what_is_known(
     scheduler: &Scheduler<'_>,
     uuid: &PhononUuid,
@@ -94,7 +94,7 @@ pub(super) fn schedule_what_is_known(
     }
 }
 
-/// The SMS of the flow's list that have no final status.
+/// Returns the SMS of the flow's list that have no final status.
 pub(super) fn missing(flow: &Flow) -> Vec<SmsId> {
     let listed = flow.sms.iter().flatten();
     listed.filter(|sms| final_report(flow, sms).is_none()).cloned().collect()
@@ -107,11 +107,12 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// One webhook, once every SMS has a final status; without a list, at the first final report.
+    /// Schedules one webhook when every SMS has a final status, or without a list at the first final report. Returns
+    /// whether phase 2 is complete.
     fn all(&self, events: &mut Vec<Event>) -> bool {
         let reports: Option<Vec<&Collected>> = match &self.flow.sms {
             Some(list) => list.iter().map(|sms| final_report(self.flow, sms)).collect(),
-            // One may have been sent already, under `each` before the configuration changed.
+            // One may be sent already, if the configuration was `each` before.
             None => finals(self.flow).find(|report| report.body.is_some()).map(|first| vec![first]),
         };
         let Some(reports) = reports else { return false };
@@ -120,7 +121,8 @@ impl Writer<'_> {
         true
     }
 
-    /// One webhook per SMS with a final status; without a list there is no end but the time-out.
+    /// Schedules one webhook per SMS with a final status. Returns whether phase 2 is complete; without a list only the
+    /// time-out ends it.
     fn each(&self, events: &mut Vec<Event>) -> bool {
         for entry in finals(self.flow).filter_map(entry) {
             self.push(&[entry], events);
@@ -128,7 +130,7 @@ impl Writer<'_> {
         self.flow.sms.is_some() && missing(self.flow).is_empty()
     }
 
-    /// What is left to say at the time-out: reports not sent yet, and that nothing is known of the others.
+    /// Returns the entries that are not sent at the time-out: reports, and a placeholder for each SMS without one.
     fn rest(&self) -> Vec<(SmsId, Bytes)> {
         match &self.flow.sms {
             Some(list) => list.iter().filter_map(|sms| self.known_or_unknown(sms)).collect(),
@@ -146,15 +148,15 @@ impl Writer<'_> {
     fn push(&self, entries: &[(SmsId, Bytes)], events: &mut Vec<Event>) {
         let Scheduler { policy, now, .. } = self.scheduler;
         let account = policy.accounts.get(&self.flow.identity.account);
-        // The account may have lost its default webhook since phase 1 was scheduled; the promise stands.
+        // The account may have lost its default webhook since phase 1 was scheduled. Phase 2 is still sent.
         let webhook =
             account.and_then(|a| a.default_webhook.as_ref()).or(self.flow.webhook.as_ref());
-        // Without one the reports are for rules alone.
+        // Without a webhook, the reports are for rules only.
         let Some(webhook) = webhook else { return };
         let sms: Vec<SmsId> = entries.iter().map(|(sms, _)| sms.clone()).collect();
         let details: Vec<Bytes> = entries.iter().map(|(_, body)| body.clone()).collect();
         let keys = self.flow.keys.as_ref().filter(|_| account.is_none_or(|a| a.attach_flow_keys));
-        // Reports stand in the order in which they came, and the last one is the one that triggered it.
+        // Reports are kept in the order in which they came, and the last one triggered the delivery.
         let trigger = self.flow.reports.iter().rfind(|report| sms.contains(&report.sms));
         let delivery = Delivery::new(
             DeliveryId::derive(self.uuid, Phase::Two.number(), &sms),
@@ -179,7 +181,7 @@ fn final_report<'a>(flow: &'a Flow, sms: &SmsId) -> Option<&'a Collected> {
     finals(flow).find(|report| report.sms == *sms)
 }
 
-/// What a delivery would carry of the report; nothing when one carries it already.
+/// Returns the report's entry in a delivery, or `None` if a delivery already carries it.
 fn entry(report: &Collected) -> Option<(SmsId, Bytes)> {
     report.body.as_ref().map(|body| (report.sms.clone(), body.clone()))
 }

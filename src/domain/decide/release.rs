@@ -1,4 +1,4 @@
-//! What happens to deliveries that waited for one that has ended.
+//! Renders deliveries that waited for one that has ended.
 
 use super::room::Room;
 use super::schedule::{dead_letter, render, unrenderable};
@@ -7,7 +7,8 @@ use crate::domain::{
     Timestamp,
 };
 
-/// Renders what waited for `ended` alone, or for what can't be rendered itself; its answer gave `newer`.
+/// Renders the deliveries that waited only for `ended`, or for deliveries that can't be rendered themselves. The answer
+/// to `ended` gave the values `newer`.
 pub(super) fn release(
     state: &State,
     ended: DeliveryId,
@@ -30,7 +31,7 @@ pub(super) fn release(
             .iter()
             .position(|(_, pending)| !pending.after.iter().any(|id| left.contains(id)));
         let Some((delivery, pending)) = next.map(|index| waiting.remove(index)) else { return };
-        // One customer's answers are not another's.
+        // Answers to one account's webhooks are not used for another account.
         let newer = if owner == Some(delivery.account) { newer } else { &[] };
         let facts = pending.facts.with(&state.mapped).with(newer);
         let given_up = match render(&delivery.webhook, &delivery.body, &facts, policy) {

@@ -1,4 +1,4 @@
-//! An operator's word: what was given up is sent after all, in a life of its own.
+//! An operator's replay: a dead letter's delivery is sent again, with new attempts and a new age.
 
 use super::room::Room;
 use super::schedule::{dead_letter, givers, render, unrenderable};
@@ -7,16 +7,17 @@ use crate::domain::{
     Rendering, State, Timestamp,
 };
 
-/// The delivery stands in the outbox again, with the attempts and the age of a new one. Where there is no room for it, or
-/// what is to be rendered still can't be, this life ends as it begins, so that its dead letter is the newest, and may be
-/// replayed in its turn.
+/// Puts the delivery of a dead letter into the outbox again, with the attempts and the age of a new one. If the row has
+/// no room for it, or it still can't be rendered, it becomes a dead letter again at once. This dead letter is then the
+/// newest, and can be replayed too.
 pub(super) fn revive(
     state: &State,
     given_up: &Delivery,
     policy: &Policy,
     now: Timestamp,
 ) -> Vec<Event> {
-    // It is on its way: the same command came before, or another letter of the same delivery was replayed.
+    // The delivery is in the outbox: the command is a duplicate, or another dead letter of the same delivery was
+    // replayed.
     if state.delivery(given_up.id).is_some() {
         return Vec::new();
     }
@@ -77,7 +78,8 @@ fn fitting(state: &State, delivery: Delivery, now: Timestamp) -> Vec<Event> {
     events
 }
 
-/// The deliveries that do not wait for `id`, be it for others that do: who waited for them in turn would wait for ever.
+/// Returns the deliveries that do not wait for `id`, directly or through others. A delivery that waits for one that
+/// waits for it would never leave.
 fn not_waiting_for(state: &State, id: DeliveryId) -> Vec<&Delivery> {
     let waits = |row: &Delivery, blocked: &[DeliveryId]| match &row.rendering {
         Rendering::Pending(pending) => pending.after.iter().any(|id| blocked.contains(id)),

@@ -44,7 +44,7 @@ pub(super) fn accept(
     collect(state, report, class, source, policy, now)
 }
 
-/// Why the report does not count beside the one known of its SMS.
+/// Returns why the report does not count beside the known report of its SMS, or `None` if it counts.
 fn against_known(
     reports: &[Collected],
     report: &DeliveryReport,
@@ -61,14 +61,15 @@ fn against_known(
     }
 }
 
-/// Why the report does not count for this flow.
+/// Returns why the report does not count for this flow, or `None` if it counts.
 fn against_flow(flow: &Flow, report: &DeliveryReport, class: StatusClass) -> Option<IgnoreReason> {
     let listed = flow.sms.as_ref().is_none_or(|sms| sms.contains(&report.sms));
     match flow.collection {
         Collection::TimedOut => Some(IgnoreReason::Late),
         _ if !listed => Some(IgnoreReason::Unlisted),
         Collection::Open { .. } => against_known(&flow.reports, report, class),
-        // The list names it, or there is none, so that it was the account that did not want phase 2 when the flow came.
+        // The list contains the SMS, or there is no list. So phase 2 was switched off for the account when the flow
+        // came.
         Collection::NotWanted if flow.webhook.is_some() => Some(IgnoreReason::NotifyOff),
         Collection::NotWanted => Some(IgnoreReason::NoDefaultWebhook),
         Collection::Complete => {
@@ -144,7 +145,7 @@ fn collect(
     events
 }
 
-/// Why the report can't be kept beside what is kept already.
+/// Explains to operators why the row has no room for the report. Returns `None` if it has.
 fn no_room(state: &State, report: &Collected) -> Option<String> {
     let bytes = state.bytes_max_with(report);
     if bytes > STATE_BYTES_MAX {
@@ -173,7 +174,7 @@ fn given_up(
         record: RawRecord {
             kind: Some(RecordKind::Report),
             account: Some(report.account),
-            // It never waited, so that there is nothing to remove.
+            // The report never waited, so that there is none to remove.
             sms: None,
             payload: Some(report.raw.clone().unwrap_or_else(|| report.body.clone())),
             headers: report.headers.clone(),

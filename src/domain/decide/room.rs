@@ -1,11 +1,11 @@
-//! Whether what a decision makes of a state fits into a row.
+//! Checks whether the result of a decision fits into a row.
 
 use crate::domain::{Event, STATE_BYTES_MAX, State, evolve};
 
-/// The state after the events of a decision so far: each event is counted once, however often somebody asks.
+/// The state after the events of a decision so far. Each event is applied once, however often the size is asked for.
 pub(super) struct Room {
     after: Option<State>,
-    /// How many events are in it.
+    /// The number of events that are applied.
     counted: usize,
 }
 
@@ -14,8 +14,8 @@ impl Room {
         Self { after: None, counted: 0 }
     }
 
-    /// Whether what `events` make of `state` fits into a row, whatever comes of its attempts. The events are those of the
-    /// question before, and what was added since.
+    /// Returns whether `state` after `events` fits into a row, whatever the outcomes of its attempts. `events` must
+    /// begin with those of the previous call.
     pub(super) fn is_left(&mut self, state: &State, events: &[Event]) -> bool {
         self.bytes_max(state, events) <= STATE_BYTES_MAX
     }
@@ -28,7 +28,7 @@ impl Room {
         self.after.insert(after).bytes_max()
     }
 
-    /// Forgets what was counted, because the last event was taken back.
+    /// Starts again, because the last event was removed.
     pub(super) fn recount(&mut self) {
         *self = Self::new();
     }
@@ -73,7 +73,7 @@ mod tests {
         for event in [scheduled(2), scheduled(3), ended, scheduled(4)] {
             events.push(event);
             assert_eq!(room.bytes_max(&state, &events), recomputed(&events));
-            // Asking again counts nothing twice.
+            // A second call with the same events counts nothing twice.
             assert_eq!(room.bytes_max(&state, &events), recomputed(&events));
         }
         events.pop();

@@ -1,4 +1,4 @@
-//! The webhooks beside the two phases: what each is sent upon, and on what conditions.
+//! The rules: which webhooks beside the two phases a source event triggers, and on which conditions.
 
 use super::schedule::{Known, Scheduler, unfinished};
 use crate::domain::{
@@ -9,20 +9,20 @@ use crate::domain::{
 use bytes::Bytes;
 use std::cell::OnceCell;
 
-/// What has happened.
+/// An occurrence that may trigger rules.
 pub(super) struct Occasion<'a> {
     pub(super) uuid: &'a PhononUuid,
     pub(super) account: AccountId,
     pub(super) flow: Option<FlowId>,
-    /// By all its names.
+    /// All triggers that describe the occurrence.
     pub(super) triggers: &'a [Trigger],
-    /// What tells it from others of the same names.
+    /// The parts of a delivery's id that distinguish occurrences with the same trigger.
     pub(super) parts: [&'a str; 2],
     pub(super) source: &'a Source,
     pub(super) sms: Vec<SmsId>,
 }
 
-/// Schedules the webhooks of the rules that hold.
+/// Schedules the webhooks of the rules that are triggered and whose conditions hold.
 pub(super) fn fire(
     scheduler: &Scheduler<'_>,
     occasion: &Occasion<'_>,
@@ -62,15 +62,16 @@ pub(super) fn fire(
     }
 }
 
-/// What the conditions of a rule say together.
+/// The result of a rule's conditions together.
 enum Verdict {
     Holds,
     Fails,
-    /// Nobody can say, for this reason, of this variable.
+    /// A condition could not be judged, for this reason, because of this variable.
     Unknown(SkipReason, Box<str>),
 }
 
-/// One condition that surely fails decides; else one that nobody can judge leaves it open.
+/// Judges the conditions of a rule. One that fails decides; otherwise one that can't be judged makes the result
+/// unknown.
 fn judge(
     rule: &Rule,
     reading: &dyn Reading,
@@ -101,7 +102,7 @@ fn judge(
     verdict
 }
 
-/// Whether a delivery that has not ended may give the variable a value.
+/// Returns whether a delivery that has not ended may give the variable a value.
 fn is_awaited(
     variable: &str,
     scheduler: &Scheduler<'_>,
@@ -134,8 +135,8 @@ fn skipped(
     }))
 }
 
-/// The rules upon a report that waited for its flow and that `newer`, of the same SMS, takes the place of: nobody will know whose
-/// flow it was.
+/// Records the rules that were triggered by a report that waited for its flow, and that a newer report of the same SMS
+/// replaces. Its flow will not be known, so that they are skipped.
 pub(super) fn skip_replaced(
     account: &AccountPolicy,
     replaced: &Collected,
@@ -156,7 +157,7 @@ pub(super) fn skip_replaced(
     }
 }
 
-/// The rules upon a report that `flow` has accepted; `status` as it came.
+/// Schedules the webhooks of the rules on a report that `flow` has accepted, with `status` as it came.
 pub(super) fn fire_of_report(
     scheduler: &Scheduler<'_>,
     uuid: &PhononUuid,
@@ -192,14 +193,14 @@ pub(super) fn fire_of_report(
     fire(scheduler, &occasion, &known, &predefined, events);
 }
 
-/// What is known of `flow`, about `reports`.
+/// Returns the facts of `flow` and `reports`.
 pub(super) fn facts(flow: &Flow, state: &State, reports: Vec<Bytes>) -> Facts {
     let account = flow.identity.account;
     facts_of(account, flow.keys.as_ref(), flow.record.as_ref(), state, reports)
 }
 
-/// What is known of a flow of `account`, about `reports`. Of one that came before its account used variables, there are the
-/// keys, if any.
+/// Returns the facts of a flow of `account` and of `reports`. If the flow came before its account used variables, its
+/// record is not kept, and only its keys are known, if any.
 pub(super) fn facts_of(
     account: AccountId,
     keys: Option<&Bytes>,

@@ -1,4 +1,4 @@
-//! How webhooks get into the outbox: rendered at once, or once what they wait for has ended.
+//! Puts webhooks into the outbox. A webhook is rendered at once, or when the deliveries that it waits for have ended.
 
 use super::room::Room;
 use crate::domain::{
@@ -9,7 +9,7 @@ use crate::domain::{
 use bytes::Bytes;
 use std::cell::{OnceCell, RefCell};
 
-/// What the outbox of a uuid is filled beside.
+/// Schedules the deliveries of one decision.
 pub(super) struct Scheduler<'a> {
     pub(super) state: &'a State,
     pub(super) policy: &'a Policy,
@@ -22,8 +22,8 @@ impl<'a> Scheduler<'a> {
         Self { state, policy, now, room: RefCell::new(Room::new()) }
     }
 
-    /// Schedules `delivery`, whose body is the predefined one, beside what stands in the outbox and in `events`; it carries
-    /// the reports of `sms`.
+    /// Schedules `delivery`, whose body is the predefined one and which carries the reports of `sms`. Deliveries in the
+    /// outbox and in `events` are taken into account.
     pub(super) fn schedule(
         &self,
         mut delivery: Delivery,
@@ -32,9 +32,8 @@ impl<'a> Scheduler<'a> {
         events: &mut Vec<Event>,
     ) {
         let before = unfinished(self.state, events);
-        // A uuid that was forgotten may come again while a delivery of it that was replayed is still on its way: the same id,
-        // and so the same webhook, which is not sent twice.
-        // And two rules may say the same of one fact.
+        // A uuid whose marker has expired may come again while a replayed delivery of it is in flight. The webhook has
+        // the same id and is not sent twice. Two rules may also send the same webhook on one occasion.
         let again = events.iter().filter_map(Event::begun).any(|other| other.id == delivery.id);
         if again || before.iter().any(|other| other.id == delivery.id) {
             return;
@@ -47,7 +46,7 @@ impl<'a> Scheduler<'a> {
             delivery.due = Due::Waiting;
         }
         if !self.policy.definitions.is_rendered(&delivery.webhook) {
-            // A phase was counted when its record was accepted.
+            // Phases were counted when their record was accepted.
             if delivery.phase != Phase::Rule {
                 events.push(scheduled(delivery, sms));
             } else {
@@ -68,7 +67,7 @@ impl<'a> Scheduler<'a> {
                 let rendering = Rendering::Done(rendered);
                 events.push(scheduled(Delivery { body, rendering, ..delivery.clone() }, sms));
                 if !self.has_room(events) {
-                    // Its letter holds what it was made of, which is bounded as records are.
+                    // The dead letter contains the facts, whose size is bounded like that of records.
                     let pending = Pending { facts: known.facts().clone(), after: Vec::new() };
                     delivery.rendering = Rendering::Pending(Box::new(pending));
                     events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, self.now));
@@ -83,7 +82,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// Schedules what nobody has counted, and gives it up where there is no room for it.
+    /// Schedules a delivery whose size was not counted before. If the row has no room for it, it becomes a dead letter.
     fn push(&self, delivery: Delivery, sms: Vec<SmsId>, events: &mut Vec<Event>) {
         events.push(scheduled(delivery.clone(), sms));
         if !self.has_room(events) {
@@ -96,7 +95,7 @@ impl<'a> Scheduler<'a> {
     }
 }
 
-/// The facts of one occasion, and what is read of them: both come about once, when the first webhook or condition needs them.
+/// The facts of one occasion, and their values. Both are made once, when the first webhook or condition needs them.
 pub(super) struct Known<'f> {
     make: &'f dyn Fn() -> Facts,
     definitions: &'f dyn Definitions,
@@ -105,7 +104,7 @@ pub(super) struct Known<'f> {
 }
 
 impl<'f> Known<'f> {
-    /// Facts that `make` makes; `facts` is where they are kept.
+    /// `make` creates the facts, and `facts` keeps them.
     pub(super) fn new(
         make: &'f dyn Fn() -> Facts,
         policy: &'f Policy,
@@ -127,7 +126,8 @@ fn scheduled(delivery: Delivery, sms: Vec<SmsId>) -> Event {
     Event::DeliveryScheduled { delivery: Box::new(delivery), sms }
 }
 
-/// Those of `deliveries` whose answers may give values to what the webhook of `delivery` uses; one customer's are not another's.
+/// Returns the `deliveries` whose answers may give values to variables of `delivery`'s webhook. Other accounts'
+/// deliveries are left out.
 pub(super) fn givers<'a>(
     deliveries: impl Iterator<Item = &'a Delivery>,
     delivery: &Delivery,
@@ -141,7 +141,7 @@ pub(super) fn givers<'a>(
     deliveries.filter(gives).map(|it| it.id).collect()
 }
 
-/// The deliveries that stand in the outbox after `events`.
+/// Returns the deliveries in the outbox after `events`.
 pub(super) fn unfinished<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a Delivery> {
     let mut left: Vec<&Delivery> = state.deliveries.iter().collect();
     for event in events {
@@ -153,7 +153,7 @@ pub(super) fn unfinished<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a D
     left
 }
 
-/// What becomes of a delivery of `webhook` that is to be rendered now.
+/// Renders a delivery of `webhook`, and returns its body and the other parts of its request.
 pub(super) fn render(
     webhook: &WebhookName,
     predefined: &Bytes,
@@ -164,14 +164,15 @@ pub(super) fn render(
         return Err("its webhook is not configured".into());
     }
     if !policy.definitions.is_rendered(webhook) {
-        // It was defined in another way when the delivery was scheduled.
+        // The webhook was defined in another way when the delivery was scheduled.
         return Ok((predefined.clone(), Rendering::Fixed));
     }
     let (body, rendered) = policy.definitions.read(facts).render(webhook, predefined)?;
     Ok((body, Rendering::Done(rendered)))
 }
 
-/// The delivery as its dead letter tells it: with the facts, so that it can be rendered once the definition is mended.
+/// Returns the delivery as its dead letter contains it: with the facts, so that it can be rendered once the definition
+/// is corrected.
 pub(super) fn unrenderable(delivery: &Delivery, facts: Facts, missing: &str) -> Delivery {
     let (verdict, reason) = (Verdict::GiveUp, ErrorReason::InvalidFlowVar);
     let outcome = Outcome::unanswered(verdict, reason, missing);

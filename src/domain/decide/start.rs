@@ -1,4 +1,4 @@
-//! A call begin record: nothing waits for it, and rules may be upon it.
+//! Accepts a call begin record: no other record waits for it, and rules may be triggered by it.
 
 use super::rule::{self, Occasion};
 use super::schedule::{Known, Scheduler};

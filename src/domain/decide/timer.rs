@@ -1,4 +1,4 @@
-//! Rules 4, 5 and 7: what time ends.
+//! Rules 4, 5 and 7: ends what has expired.
 
 use super::phase2;
 use super::rule::{self, Occasion};
@@ -40,7 +40,7 @@ fn end(state: &State, uuid: &PhononUuid, policy: &Policy, now: Timestamp) -> Vec
     }
 }
 
-/// Rule 4: the flow complete record never came.
+/// Rule 4: returns the dead letter of a report whose flow complete record never came.
 fn flow_missing(report: &Collected) -> Event {
     Event::RecordDeadLettered {
         record: RawRecord {
@@ -56,7 +56,7 @@ fn flow_missing(report: &Collected) -> Event {
     }
 }
 
-/// Rule 5: the reports did not all come.
+/// Rule 5: ends a flow whose reports did not all come.
 fn time_out(
     state: &State,
     uuid: &PhononUuid,
@@ -66,7 +66,7 @@ fn time_out(
 ) -> Vec<Event> {
     let mut events = Vec::new();
     let scheduler = Scheduler::new(state, policy, now);
-    // An account that stopped notifying in the meantime ignored the reports, and knows of nothing to be told.
+    // If the account has stopped notifying in the meantime, the reports are ignored and nothing is sent.
     let account = policy.accounts.get(&flow.identity.account);
     let wanted = account.is_none_or(|account| account.notify_on_delivery);
     let notify = wanted && policy.correlation.on_report_timeout == OnReportTimeout::Notify;
@@ -76,7 +76,7 @@ fn time_out(
     if notify {
         phase2::schedule_what_is_known(&scheduler, uuid, flow, left, &mut events);
     }
-    // Without a list nobody could say when `each` had enough: the time-out is the regular end.
+    // Without a list, `each` has no other end: the time-out is the regular end if a final report came.
     let regular =
         flow.sms.is_none() && flow.reports.iter().any(|report| report.class == StatusClass::Final);
     let closed = if regular { Collection::Complete } else { Collection::TimedOut };
@@ -96,7 +96,8 @@ fn time_out(
         };
         rule::fire(&scheduler, &occasion, &known, &predefined, &mut events);
     }
-    // Where nothing is on its way this is the end that is told, so that nothing is told to be scheduled after it.
+    // If no delivery is in the outbox, this event is the published end. So it comes after the events that schedule
+    // deliveries.
     if !regular {
         events.push(Event::ReportTimedOut { missing: phase2::missing(flow) });
     }

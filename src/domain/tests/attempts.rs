@@ -1,4 +1,4 @@
-//! What outcomes do to deliveries: delivered, tried again, or given up.
+//! Outcomes of deliveries: delivered, retried, or dead letter.
 
 use super::{
     Step, check, delivered, delivered_at_attempt, failed, flow, flow_of, given_up, outcome,
@@ -11,7 +11,7 @@ use crate::domain::{
 use bytes::Bytes;
 
 #[test]
-fn a_failed_attempt_is_made_again_by_the_schedule_until_attempts_max() {
+fn a_failed_attempt_is_retried_by_the_schedule_until_attempts_max() {
     check(
         &policy(),
         steps![0 => flow_of(""), 1 => failed(phase_1(), 1), 11 => failed(phase_1(), 2),
@@ -35,7 +35,7 @@ fn age_max(ms: u64) -> Policy {
 }
 
 #[test]
-fn a_delivery_whose_next_attempt_would_be_too_old_is_given_up() {
+fn a_delivery_whose_next_attempt_would_exceed_the_age_becomes_a_dead_letter() {
     check(
         &age_max(100),
         steps![0 => flow_of(""), 90 => failed(phase_1(), 1), 100 => failed(phase_1(), 2)],
@@ -68,7 +68,7 @@ fn the_last_attempt_may_still_succeed() {
 }
 
 #[test]
-fn a_webhook_has_its_own_limits_and_one_that_is_gone_the_defaults() {
+fn a_configured_webhook_has_its_own_limits_and_a_removed_one_the_defaults() {
     let mut once = policy();
     let own = WebhookPolicy { attempts_max: 1, ..once.webhook_defaults.clone() };
     once.webhooks.insert(WebhookName::new("crm").unwrap(), own);
@@ -84,7 +84,7 @@ fn a_webhook_has_its_own_limits_and_one_that_is_gone_the_defaults() {
 }
 
 #[test]
-fn a_final_outcome_gives_up_at_once_and_says_why() {
+fn a_final_outcome_makes_a_dead_letter_at_once_with_its_reason() {
     for (reason, word) in [
         (ErrorReason::Refused, "refused"),
         (ErrorReason::AuthenticationFailure, "refused"),
@@ -108,7 +108,7 @@ fn a_final_outcome_gives_up_at_once_and_says_why() {
 }
 
 #[test]
-fn what_is_given_up_without_an_attempt_ends_like_any_other() {
+fn a_dead_letter_without_an_attempt_ends_the_correlation_like_any_other() {
     let disabled =
         || Command::GiveUp { delivery: phase_1(), reason: DeadLetterReason::EndpointDisabled };
     check(
@@ -126,7 +126,7 @@ fn what_is_given_up_without_an_attempt_ends_like_any_other() {
 }
 
 #[test]
-fn an_outcome_that_is_known_skipped_or_of_nobody_is_stale() {
+fn an_outcome_is_stale_if_it_is_known_or_skips_an_attempt_or_has_no_delivery() {
     check(
         &policy(),
         steps![0 => flow_of("a"), 1 => failed(phase_1(), 1), 2 => failed(phase_1(), 1),
@@ -169,7 +169,7 @@ fn a_retry_of_phase_1_does_not_free_phase_2() {
 }
 
 #[test]
-fn a_timer_without_anything_to_wait_for_does_nothing() {
+fn a_timer_that_fires_when_nothing_is_due_does_nothing() {
     check(&policy(), steps![0 => timer()], "0: nothing\n= unknown");
     let waits_for_deliveries: [(i64, Step); 3] =
         [(0, flow_of("a").into()), (1, report("a", "DELIVERED").into()), (9000, timer().into())];
@@ -187,7 +187,7 @@ fn a_timer_without_anything_to_wait_for_does_nothing() {
 }
 
 #[test]
-fn the_row_and_the_dead_letter_tell_of_the_attempts_and_the_row_keeps_little_of_an_answer() {
+fn the_row_and_the_dead_letter_record_the_attempts_and_the_row_keeps_only_the_start_of_an_answer() {
     let given = policy();
     let long = Bytes::from(vec![b'x'; 5000]);
     let mut state = State::default();
@@ -222,7 +222,7 @@ fn the_row_and_the_dead_letter_tell_of_the_attempts_and_the_row_keeps_little_of_
 }
 
 #[test]
-fn a_delivery_waits_among_the_retries_from_its_first_failure_on() {
+fn a_delivery_is_a_retry_from_its_first_failure_on() {
     let mut state = State::default();
     let accept = Command::AcceptFlow(Box::new(flow_of("")), super::source(0));
     let mut classes = Vec::new();
@@ -236,7 +236,7 @@ fn a_delivery_waits_among_the_retries_from_its_first_failure_on() {
 }
 
 #[test]
-fn what_an_endpoint_asked_for_is_not_stored_once_the_due_time_has_it() {
+fn a_pause_is_not_stored_because_the_due_time_contains_it() {
     let asks = Outcome { retry_after_ms: Some(5), ..outcome(Verdict::Retry, None) };
     assert_eq!(asks.stored(), outcome(Verdict::Retry, None));
 }

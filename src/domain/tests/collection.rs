@@ -1,4 +1,4 @@
-//! Rules 2 and 3: what is collected, when phase 2 is due, and when it leaves.
+//! Rules 2 and 3: which reports are collected, when phase 2 is due, and when it leaves.
 
 use super::{
     account, check, correlation, delivered, each, flow, flow_of, given_up, phase_1, phase_2,
@@ -132,7 +132,7 @@ fn strict_phase_2_leaves_when_phase_1_was_delivered() {
 }
 
 #[test]
-fn strict_phase_2_leaves_when_phase_1_was_given_up() {
+fn strict_phase_2_leaves_when_phase_1_became_a_dead_letter() {
     check(
         &policy(),
         steps![0 => flow_of("a"), 1 => report("a", "DELIVERED"),
@@ -190,7 +190,7 @@ fn independent_phase_2_does_not_wait_and_either_may_end_last() {
 }
 
 #[test]
-fn keys_are_attached_where_the_account_wants_them_and_kept_no_longer_than_needed() {
+fn keys_are_attached_if_the_account_says_so_and_kept_no_longer_than_needed() {
     let given = account(|a| a.attach_flow_keys = true);
     check(
         &given,
@@ -213,7 +213,7 @@ fn keys_are_attached_where_the_account_wants_them_and_kept_no_longer_than_needed
 }
 
 #[test]
-fn an_unknown_word_counts_as_final_and_is_told() {
+fn an_unknown_status_counts_as_final_and_is_reported_as_unknown() {
     check(
         &policy(),
         steps![0 => flow_of("a"), 1 => report("a", "VANISHED")],
@@ -227,7 +227,7 @@ fn an_unknown_word_counts_as_final_and_is_told() {
 }
 
 #[test]
-fn every_word_of_the_table_has_its_class_in_any_case_of_letters() {
+fn every_status_of_the_table_has_its_class_in_upper_and_lower_case() {
     use crate::domain::{StatusClass, StatusTable};
     let table = StatusTable::new([("sent".to_owned(), StatusClass::Final)]);
     for word in ["QUEUED", "SUBMITTED", "ACCEPTED", "ACCEPTD", "ENROUTE", "BUFFERED"] {

@@ -1,4 +1,4 @@
-//! What is remembered of an endpoint: failures, holds, and that it is disabled.
+//! The state of an endpoint: failures, pauses, and whether it is disabled.
 
 use super::{outcome, policy};
 use crate::domain::{
@@ -19,7 +19,7 @@ fn delivered() -> Outcome {
     outcome(Verdict::Delivered, None)
 }
 
-/// An endpoint of which outcomes are recorded.
+/// An endpoint and the outcomes of its attempts.
 #[derive(Default)]
 struct Scene {
     state: EndpointState,
@@ -27,7 +27,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn tell(&mut self, command: EndpointCommand<'_>, now: i64) -> Vec<EndpointEvent> {
+    fn handle(&mut self, command: EndpointCommand<'_>, now: i64) -> Vec<EndpointEvent> {
         let policy = policy();
         let events = decide_endpoint(&self.state, command, &policy.webhook_defaults, at(now));
         self.state = events.iter().fold(self.state, evolve_endpoint);
@@ -37,12 +37,15 @@ impl Scene {
     fn ends(&mut self, outcome: &Outcome, now: i64) -> Vec<EndpointEvent> {
         let delivered_at = self.delivered_at;
         let (delivery, attempt) = (DeliveryId::from_bytes([7; 16]), 1);
-        self.tell(EndpointCommand::RecordOutcome { delivery, attempt, outcome, delivered_at }, now)
+        self.handle(
+            EndpointCommand::RecordOutcome { delivery, attempt, outcome, delivered_at },
+            now,
+        )
     }
 }
 
 #[test]
-fn an_endpoint_that_does_well_leaves_nothing_to_remember() {
+fn a_success_resets_the_state_of_a_failing_endpoint() {
     let mut scene = Scene::default();
     assert_eq!(scene.ends(&delivered(), 1), []);
     assert_eq!(scene.ends(&failed(500), 2), [EndpointEvent::Failing { since: at(2) }]);
@@ -52,34 +55,38 @@ fn an_endpoint_that_does_well_leaves_nothing_to_remember() {
 }
 
 #[test]
-fn nothing_but_failures_for_so_long_disable_it() {
+fn failures_without_a_success_for_disable_after_disable_an_endpoint() {
     let mut scene = Scene::default();
     let _ = scene.ends(&failed(500), 1000);
     assert_eq!(scene.ends(&failed(500), 5999), []);
     let disabled = Disabled { at: at(6000), cause: DisableCause::Failing };
     let event = EndpointEvent::Disabled { disabled, failing_since: Some(at(1000)) };
     assert_eq!(scene.ends(&failed(500), 6000), [event]);
-    assert_eq!(scene.ends(&failed(500), 7000), [], "it is told once");
-    assert_eq!(scene.ends(&delivered(), 7001), [], "an operator decides");
+    assert_eq!(scene.ends(&failed(500), 7000), [], "the event is written once");
+    assert_eq!(scene.ends(&delivered(), 7001), [], "only an operator enables the endpoint");
     assert_eq!(scene.state.disabled, Some(disabled));
-    assert_eq!(scene.tell(EndpointCommand::Enable, 8000), [EndpointEvent::Enabled]);
+    assert_eq!(scene.handle(EndpointCommand::Enable, 8000), [EndpointEvent::Enabled]);
     assert_eq!(scene.state, EndpointState::default());
-    assert_eq!(scene.tell(EndpointCommand::Enable, 8001), []);
+    assert_eq!(scene.handle(EndpointCommand::Enable, 8001), []);
 }
 
 #[test]
-fn what_another_partition_delivered_counts() {
+fn a_success_in_another_partition_counts() {
     let mut scene = Scene::default();
     let _ = scene.ends(&failed(500), 1000);
     scene.delivered_at = Some(at(4000));
     assert_eq!(scene.ends(&failed(500), 6000), [EndpointEvent::Failing { since: at(6000) }]);
     assert_eq!(scene.state.disabled, None);
     scene.delivered_at = Some(at(6000));
-    assert_eq!(scene.ends(&failed(500), 6001), [], "delivered, and failing since then");
+    assert_eq!(
+        scene.ends(&failed(500), 6001),
+        [],
+        "the last success is not later than the first failure"
+    );
 }
 
 #[test]
-fn gone_disables_at_once_and_is_told_to_others_once() {
+fn a_410_disables_an_endpoint_at_once_and_other_partitions_once() {
     let mut scene = Scene::default();
     let events = scene.ends(&failed(410), 10);
     let disabled = Disabled { at: at(10), cause: DisableCause::Gone };
@@ -91,30 +98,30 @@ fn gone_disables_at_once_and_is_told_to_others_once() {
         ]
     );
     let mut other = Scene::default();
-    let told = EndpointCommand::Disable(disabled);
-    assert_eq!(other.tell(told, 11), [EndpointEvent::DisabledElsewhere(disabled)]);
-    assert_eq!(other.tell(told, 12), []);
+    let disable = EndpointCommand::Disable(disabled);
+    assert_eq!(other.handle(disable, 11), [EndpointEvent::DisabledElsewhere(disabled)]);
+    assert_eq!(other.handle(disable, 12), []);
     assert_eq!(other.state.disabled, Some(disabled));
 }
 
 #[test]
-fn a_wish_to_be_left_alone_is_clamped_and_never_shortened() {
+fn a_requested_pause_is_limited_and_never_shortened() {
     let mut scene = Scene::default();
     let asks = |ms| Outcome { retry_after_ms: Some(ms), ..failed(429) };
     assert!(scene.ends(&asks(600), 0).contains(&EndpointEvent::Held { until: at(600) }));
     assert_eq!(scene.ends(&asks(100), 1), []);
     assert_eq!(scene.ends(&asks(9_999_999), 2), [EndpointEvent::Held { until: at(1002) }]);
     assert_eq!(scene.ends(&Outcome { retry_after_ms: Some(9000), ..failed(500) }, 3), []);
-    // What was sent before it asked may still arrive.
+    // The endpoint may still accept a request that left before it asked for the pause.
     let held_until = Some(at(1002));
     assert_eq!(scene.ends(&delivered(), 4), [EndpointEvent::Recovered { held_until }]);
     assert_eq!(scene.state.held_until, Some(at(1002)));
     assert_eq!(scene.ends(&delivered(), 2000), [EndpointEvent::Recovered { held_until: None }]);
-    assert_eq!(scene.state, EndpointState::default(), "what is over is forgotten");
+    assert_eq!(scene.state, EndpointState::default(), "a pause that is over is removed");
 }
 
 #[test]
-fn what_the_daemon_itself_refuses_says_nothing_of_the_endpoint() {
+fn requests_that_the_daemon_refuses_do_not_count_against_the_endpoint() {
     let mut scene = Scene::default();
     for reason in
         [ErrorReason::BlockedAddress, ErrorReason::InvalidRequest, ErrorReason::InvalidFlowVar]
@@ -125,31 +132,31 @@ fn what_the_daemon_itself_refuses_says_nothing_of_the_endpoint() {
 }
 
 #[test]
-fn only_410_says_that_an_endpoint_is_gone() {
+fn only_a_410_means_that_an_endpoint_is_gone() {
     let mut scene = Scene::default();
     let missing = Outcome { verdict: Verdict::GiveUp, ..failed(404) };
     assert_eq!(scene.ends(&missing, 1), [EndpointEvent::Failing { since: at(1) }]);
 }
 
 #[test]
-fn answers_that_are_tried_again_may_ask_and_final_ones_may_not() {
+fn only_answers_that_lead_to_a_retry_can_ask_for_a_pause() {
     let mut scene = Scene::default();
     let asks = |status| Outcome { retry_after_ms: Some(600), ..failed(status) };
     let refuses = Outcome { verdict: Verdict::GiveUp, ..asks(429) };
     assert_eq!(scene.ends(&refuses, 0), [EndpointEvent::Failing { since: at(0) }]);
     assert_eq!(scene.ends(&asks(503), 1), [EndpointEvent::Held { until: at(601) }]);
-    assert_eq!(scene.ends(&asks(429), 1), [], "it is held until then already");
+    assert_eq!(scene.ends(&asks(429), 1), [], "the pause lasts until then already");
 }
 
 #[test]
-fn what_was_asked_for_is_over_when_its_time_has_come() {
+fn a_pause_is_over_at_its_end_time() {
     let mut scene = Scene::default();
     let _ = scene.ends(&Outcome { retry_after_ms: Some(600), ..failed(429) }, 0);
     assert_eq!(scene.ends(&delivered(), 600), [EndpointEvent::Recovered { held_until: None }]);
 }
 
 #[test]
-fn a_disabled_endpoint_is_not_held_and_since_when_it_failed_stays_known() {
+fn a_disabled_endpoint_has_no_pause_and_keeps_the_time_of_its_first_failure() {
     let mut scene = Scene::default();
     let asks = || Outcome { retry_after_ms: Some(600), ..failed(503) };
     let _ = scene.ends(&asks(), 0);
@@ -162,28 +169,28 @@ fn a_disabled_endpoint_is_not_held_and_since_when_it_failed_stays_known() {
 }
 
 #[test]
-fn enabling_forgets_a_hold_too() {
+fn enabling_an_endpoint_also_ends_its_pause() {
     let mut scene = Scene::default();
     let _ = scene.ends(&Outcome { retry_after_ms: Some(600), ..failed(429) }, 0);
-    assert_eq!(scene.tell(EndpointCommand::Enable, 1), [EndpointEvent::Enabled]);
+    assert_eq!(scene.handle(EndpointCommand::Enable, 1), [EndpointEvent::Enabled]);
     assert_eq!(scene.state, EndpointState::default());
 }
 
 #[test]
-fn a_429_without_a_time_holds_the_endpoint_for_the_deliverys_own_interval() {
+fn a_429_without_a_time_pauses_the_endpoint_for_the_deliverys_own_interval() {
     for without in [None, Some(0)] {
         let busy = |status| Outcome { retry_after_ms: without, ..failed(status) };
         let mut scene = Scene::default();
         let held = EndpointEvent::Held { until: at(10) };
         assert_eq!(scene.ends(&busy(429), 0), [EndpointEvent::Failing { since: at(0) }, held]);
         let mut scene = Scene::default();
-        // Whether it is busy or broken, nobody knows; its lane looks at several of them.
+        // The endpoint may be busy or broken. Its lane decides after several such answers.
         assert_eq!(scene.ends(&busy(503), 0), [EndpointEvent::Failing { since: at(0) }]);
     }
 }
 
 #[test]
-fn the_interval_of_an_old_delivery_holds_the_endpoint_a_minute_at_most() {
+fn the_interval_of_an_old_delivery_pauses_the_endpoint_for_at_most_one_minute() {
     let retry = RetrySchedule { intervals_ms: vec![10, 3_600_000], randomization_factor: 0.0 };
     let delivery = DeliveryId::from_bytes([7; 16]);
     let held = |attempt| hold_ms(&failed(429), &retry, delivery, attempt);
@@ -191,7 +198,7 @@ fn the_interval_of_an_old_delivery_holds_the_endpoint_a_minute_at_most() {
 }
 
 #[test]
-fn a_token_server_may_ask_too() {
+fn a_token_server_can_ask_for_a_pause_too() {
     let reason = Some(ErrorReason::AuthenticationFailure);
     let busy = Outcome { retry_after_ms: Some(600), ..outcome(Verdict::Retry, reason) };
     let mut scene = Scene::default();

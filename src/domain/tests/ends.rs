@@ -10,7 +10,7 @@ use crate::domain::{
 };
 
 #[test]
-fn without_a_list_all_reports_that_waited_but_the_first_final_one_are_late() {
+fn without_a_list_all_waiting_reports_except_the_first_final_one_are_late() {
     check(
         &policy(),
         steps![0 => report("a", "DELIVERED"), 1 => report("b", "FAILED"), 2 => report("c", "SENT"),
@@ -39,7 +39,7 @@ fn without_a_list_all_reports_that_waited_but_the_first_final_one_are_late() {
 }
 
 #[test]
-fn each_without_a_list_tells_at_its_regular_end_what_stayed_intermediate() {
+fn each_without_a_list_ignores_intermediate_reports_as_late_at_its_regular_end() {
     check(
         &each(),
         steps![0 => flow(), 1 => delivered(phase_1()), 2 => report("a", "DELIVERED"),
@@ -60,7 +60,7 @@ fn each_without_a_list_tells_at_its_regular_end_what_stayed_intermediate() {
 }
 
 #[test]
-fn an_account_that_stopped_notifying_is_the_reason_at_the_regular_end() {
+fn reports_of_an_account_that_stopped_notifying_are_ignored_as_notify_off_at_the_regular_end() {
     let mut off = each();
     off.accounts.entry(OURS).and_modify(|a| a.notify_on_delivery = false);
     check(
@@ -82,7 +82,7 @@ fn an_account_that_stopped_notifying_is_the_reason_at_the_regular_end() {
     );
 }
 
-/// No default webhook; `beside` is sent upon reports of failed SMS.
+/// Returns a configuration without a default webhook, in which reports of failed SMS trigger the webhook `beside`.
 fn upon_failures(wait: Phase2Wait) -> Policy {
     let mut policy = correlation(|c| c.phase2_wait = wait);
     let rule = Rule {
@@ -97,7 +97,7 @@ fn upon_failures(wait: Phase2Wait) -> Policy {
 }
 
 #[test]
-fn reports_that_no_rule_is_upon_end_where_there_is_no_default_webhook() {
+fn without_a_default_webhook_reports_that_trigger_no_rule_are_ignored() {
     check(
         &upon_failures(Phase2Wait::All),
         steps![0 => super::flow_of("a b"), 1 => report("a", "FAILED"), 2 => report("b", "DELIVERED")],
@@ -125,7 +125,7 @@ fn reports_that_no_rule_is_upon_end_where_there_is_no_default_webhook() {
 }
 
 #[test]
-fn a_report_that_a_rules_webhook_carries_is_not_ignored_when_phase_2_leaves_it() {
+fn a_report_that_a_rules_webhook_carries_is_not_ignored_when_phase_2_leaves_it_out() {
     let mut given = account(|_| {});
     let beside = upon_failures(Phase2Wait::All).accounts[&OURS].rules.clone();
     given.accounts.get_mut(&OURS).unwrap().rules = beside;
@@ -145,9 +145,9 @@ fn a_report_that_a_rules_webhook_carries_is_not_ignored_when_phase_2_leaves_it()
     );
 }
 
-/// Earlier versions kept such reports, and said nothing.
+/// Earlier versions kept such reports without an event.
 #[test]
-fn what_an_earlier_version_left_ends_with_the_correlation() {
+fn reports_that_an_earlier_version_left_end_with_the_correlation() {
     let now = Timestamp::default();
     let mut state = State::default();
     for command in [
@@ -159,7 +159,7 @@ fn what_an_earlier_version_left_ends_with_the_correlation() {
         state = decide(&state, &command, &policy(), now).iter().fold(state, evolve);
     }
     let Correlation::Open(Flow { reports, collection, .. }) = &mut state.correlation else {
-        panic!("it is open")
+        panic!("the correlation is open")
     };
     assert_eq!(*collection, Collection::Complete);
     let known = reports[0].clone();

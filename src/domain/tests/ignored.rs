@@ -1,4 +1,4 @@
-//! Rules 6 and 7: the first one wins, and what changes nothing says why.
+//! Rules 6 and 7: the first record counts, and records that change nothing get a reason.
 
 use super::{
     OTHER, check, delivered, each, flow, flow_of, phase_1, phase_2, policy, report, report_of,
@@ -7,7 +7,7 @@ use super::{
 use crate::domain::{FlowComplete, FlowId};
 
 #[test]
-fn the_same_report_again_is_a_duplicate_before_between_and_after() {
+fn a_repeated_report_is_a_duplicate_before_during_and_after_the_flow() {
     check(
         &policy(),
         steps![0 => report("a", "SENT"), 1 => report("a", "SENT"), 2 => flow_of("a"),
@@ -69,7 +69,7 @@ fn another_final_status_of_the_same_sms_is_conflicting_and_the_first_one_is_sent
 }
 
 #[test]
-fn an_unknown_word_after_a_final_status_is_conflicting_as_it_counts_as_final() {
+fn an_unknown_status_after_a_final_one_is_conflicting_because_it_counts_as_final() {
     check(
         &policy(),
         steps![0 => report("a", "DELIVERED"), 1 => report("a", "VANISHED"),
@@ -83,7 +83,7 @@ fn an_unknown_word_after_a_final_status_is_conflicting_as_it_counts_as_final() {
 }
 
 #[test]
-fn what_each_has_sent_already_is_not_replaced() {
+fn a_report_that_each_has_sent_already_is_not_replaced() {
     check(
         &each(),
         steps![0 => flow_of("a b"), 1 => report("a", "DELIVERED"), 2 => report("a", "FAILED"),
@@ -117,7 +117,7 @@ fn a_newer_intermediate_status_replaces_an_older_one() {
 }
 
 #[test]
-fn the_same_flow_again_is_a_duplicate_and_another_one_conflicting() {
+fn a_repeated_flow_is_a_duplicate_and_a_different_one_is_conflicting() {
     let richer = || FlowComplete { content: 2, ..flow_of("a") };
     let moved = || FlowComplete { flow: Some(FlowId(201)), ..flow_of("a") };
     let foreign = || FlowComplete { account: OTHER, ..flow_of("a") };
@@ -157,7 +157,7 @@ fn a_report_of_another_account_is_a_mismatch_in_every_state_that_knows_the_flow(
 }
 
 #[test]
-fn a_silent_flow_knows_foreign_reports_too() {
+fn a_flow_that_sends_nothing_also_detects_reports_of_another_account() {
     check(
         &policy(),
         steps![0 => report_of(OTHER, "a", "SENT"), 1 => report("a", "SENT"),
@@ -175,7 +175,7 @@ fn a_silent_flow_knows_foreign_reports_too() {
 }
 
 #[test]
-fn a_report_that_the_list_does_not_name_is_unlisted_in_every_phase() {
+fn a_report_of_an_sms_outside_the_list_is_unlisted_in_every_phase() {
     check(
         &policy(),
         steps![0 => report("x", "DELIVERED"), 1 => flow_of("a"), 2 => report("x", "DELIVERED"),
@@ -194,7 +194,7 @@ fn a_report_that_the_list_does_not_name_is_unlisted_in_every_phase() {
 }
 
 #[test]
-fn what_comes_after_the_end_is_late_until_the_marker_expires_and_then_new() {
+fn records_after_the_end_are_late_until_the_marker_expires_and_then_new() {
     check(
         &policy(),
         steps![0 => flow_of("a"), 1 => report("a", "DELIVERED"), 2 => delivered(phase_1()),
@@ -226,9 +226,10 @@ fn what_comes_after_the_end_is_late_until_the_marker_expires_and_then_new() {
     );
 }
 
-/// More would let one SMS grow without a limit; the newest are the ones that are sent again.
+/// An unlimited number would let the row grow for ever. The newest contents are the ones that are likely to be
+/// repeated.
 #[test]
-fn the_newest_contents_of_an_sms_are_remembered_and_no_more_than_a_limit() {
+fn a_limited_number_of_the_newest_contents_of_an_sms_is_remembered() {
     use crate::domain::{Event, State, decide, evolve};
     let mut state = State::default();
     let mut contents = Vec::new();

@@ -1,4 +1,4 @@
-//! Thousands of random histories of one uuid over a virtual clock, and what must hold in every one of them.
+//! Thousands of random histories of one uuid on a virtual clock, and the invariants of all of them.
 //!
 //! `RINGBACK_SEED` repeats one run.
 
@@ -36,7 +36,7 @@ fn run(seed: u64) {
     world.drain();
 }
 
-/// SplitMix64: small, and the same everywhere.
+/// SplitMix64: a small generator with the same numbers on every platform.
 struct Dice(u64);
 
 impl Dice {
@@ -58,7 +58,7 @@ impl Dice {
     }
 }
 
-/// Webhooks beside the two phases, upon some reports and not upon others.
+/// Returns webhooks beside the two phases that some reports trigger and others do not.
 fn random_webhooks(dice: &mut Dice) -> Vec<(Option<FlowId>, Rule)> {
     let upon = [Trigger::SmsFinal, Trigger::Sms("SENT".into()), Trigger::Sms("FAILED".into())];
     let chosen = usize::try_from(dice.below(9)).unwrap();
@@ -94,15 +94,15 @@ fn random_rules(dice: &mut Dice) -> Policy {
     policy
 }
 
-/// What came of the deliveries of one life of the uuid, which ends when the uuid is forgotten.
+/// The deliveries of one life of the uuid, which ends when the uuid is forgotten.
 #[derive(Default)]
 struct Life {
     scheduled: BTreeMap<DeliveryId, Phase>,
     ended: BTreeSet<DeliveryId>,
-    /// Replayed, and not of this life of the uuid.
+    /// Replayed deliveries from an earlier life of the uuid.
     revived: BTreeSet<DeliveryId>,
-    /// The SMS that a phase 2 told of.
-    told: BTreeSet<SmsId>,
+    /// The SMS that a phase 2 reported.
+    reported: BTreeSet<SmsId>,
     accepted: bool,
     closed: bool,
 }
@@ -114,7 +114,7 @@ struct World {
     life: Life,
     fates: Fates,
     history: Vec<Event>,
-    /// What was given up.
+    /// The dead letters so far.
     letters: Vec<Delivery>,
 }
 
@@ -179,7 +179,11 @@ impl World {
         let opened =
             matches!(events.first(), Some(Event::FlowAccepted(_) | Event::FlowSilenced { .. }));
         let settled = settled(&events);
-        assert_eq!(settled, if opened { before } else { Vec::new() }, "each once: {events:?}");
+        assert_eq!(
+            settled,
+            if opened { before } else { Vec::new() },
+            "each waiting report ends once: {events:?}"
+        );
     }
 
     fn accept_report(&mut self, dice: &mut Dice) {
@@ -199,7 +203,7 @@ impl World {
         assert_eq!(fates.count(), 1, "a report has one fate: {events:?}");
     }
 
-    /// An attempt of a row that is due ends somehow.
+    /// Ends an attempt of a delivery that is due, with a random outcome.
     fn end_attempt(&mut self, dice: &mut Dice) {
         let now = Timestamp::from_ms(self.now);
         let due = |due: Due| matches!(due, Due::At(at) if at <= now);
@@ -225,10 +229,13 @@ impl World {
         let before = self.state.clone();
         let outcome = outcome(Verdict::Delivered, None);
         let events = self.play(&Command::RecordOutcome { delivery, attempt, outcome });
-        assert!(events.is_empty() && self.state == before, "stale: {events:?}");
+        assert!(
+            events.is_empty() && self.state == before,
+            "a stale outcome changes nothing: {events:?}"
+        );
     }
 
-    /// An operator replays one of the letters so far, be it of a life long past.
+    /// Replays one of the dead letters so far. It may be from an earlier life of the uuid.
     fn replay(&mut self, dice: &mut Dice) {
         if self.letters.is_empty() {
             return;
@@ -238,11 +245,14 @@ impl World {
         let before = self.state.clone();
         let events = self.play(&Command::Replay(Box::new(letter.clone())));
         if before.delivery(letter.id).is_some() {
-            assert!(events.is_empty() && self.state == before, "it is on its way: {events:?}");
+            assert!(
+                events.is_empty() && self.state == before,
+                "the delivery is in the outbox already: {events:?}"
+            );
             return;
         }
-        assert_eq!(events.len(), 1, "one new life: {events:?}");
-        let row = self.state.delivery(letter.id).expect("it stands in the outbox again");
+        assert_eq!(events.len(), 1, "a replay is one event: {events:?}");
+        let row = self.state.delivery(letter.id).expect("the delivery is in the outbox again");
         assert_eq!((row.attempts, row.replays), (0, letter.replays + 1));
         assert_eq!((&row.body, &row.webhook), (&letter.body, &letter.webhook));
     }
@@ -250,9 +260,16 @@ impl World {
     fn fire(&mut self) {
         let expired: Vec<_> = self.expired();
         let events = self.play(&Command::FireTimer(uuid()));
-        assert_eq!(given_up(&events), expired, "each that expired, once: {events:?}");
+        assert_eq!(
+            given_up(&events),
+            expired,
+            "each expired report becomes a dead letter once: {events:?}"
+        );
         let now = Timestamp::from_ms(self.now);
-        assert!(self.state.timer().is_none_or(|due| due > now), "the timer fires for ever");
+        assert!(
+            self.state.timer().is_none_or(|due| due > now),
+            "the timer is still due after it fired"
+        );
     }
 
     fn play(&mut self, command: &Command) -> Vec<Event> {
@@ -286,24 +303,27 @@ impl World {
         let rows = &self.state.deliveries;
         let pending = rows.iter().any(|row| row.phase == Phase::One);
         for row in rows {
-            assert!(!self.life.ended.contains(&row.id), "it ended before");
+            assert!(
+                !self.life.ended.contains(&row.id),
+                "a delivery that has ended is in the outbox"
+            );
             let free = matches!(row.due, Due::At(_));
             if row.phase == Phase::Two
                 && self.policy.correlation.phase2_order == Phase2Order::Strict
             {
-                // What was free before phase 1 was replayed stays free.
+                // A delivery that did not wait before phase 1 was replayed does not wait afterwards.
                 let replays = rows.iter().any(|row| row.replays > 0);
-                assert!(free || pending, "it waits for nothing");
+                assert!(free || pending, "phase 2 waits without a phase 1");
                 assert!(!free || !pending || replays, "strict phase 2 is due once phase 1 ended");
             }
         }
         let ids: BTreeSet<DeliveryId> = rows.iter().map(|row| row.id).collect();
-        assert_eq!(ids.len(), rows.len(), "one row for each id");
+        assert_eq!(ids.len(), rows.len(), "two rows have the same id");
         let known = matches!(self.state.correlation, Correlation::Open(_));
         let replays = rows.iter().all(|row| row.replays > 0);
         assert!(known || replays, "a delivery outlives its correlation");
         if let Correlation::AwaitingFlow(reports) = &self.state.correlation {
-            assert!(!reports.is_empty(), "nothing waits, yet something is stored");
+            assert!(!reports.is_empty(), "a correlation without reports is stored");
         }
     }
 
@@ -324,30 +344,39 @@ impl World {
         waiting
     }
 
-    /// Time passes until nothing is left, and it does not take for ever.
+    /// Lets time pass until the state is empty, within a limited number of steps.
     fn drain(&mut self) {
         for _ in 0..100 {
             if self.state.is_empty() {
                 let replayed = self.history.iter().fold(State::default(), evolve);
-                assert_eq!(replayed, self.state, "replaying gives another state");
+                assert_eq!(
+                    replayed, self.state,
+                    "the events lead to another state when they are applied again"
+                );
                 return;
             }
             let row = self.state.deliveries.iter().find(|row| row.due != Due::Waiting);
             if let Some((id, attempt)) = row.map(|row| (row.id, row.attempts + 1)) {
                 self.end(id, attempt, Verdict::Delivered);
             } else {
-                let timer = self.state.timer().expect("it waits for nothing and is not at its end");
+                let timer = self
+                    .state
+                    .timer()
+                    .expect("the state has neither a delivery that is due nor a timer");
                 self.now = self.now.max(timer.as_ms());
                 self.fire();
             }
             let replayed = self.history.iter().fold(State::default(), evolve);
-            assert_eq!(replayed, self.state, "replaying gives another state");
+            assert_eq!(
+                replayed, self.state,
+                "the events lead to another state when they are applied again"
+            );
         }
-        panic!("it never ends: {:?}", self.state);
+        panic!("the state is never empty: {:?}", self.state);
     }
 }
 
-/// The SMS of the reports that stopped waiting for their flow, once each.
+/// Returns the SMS of the reports that stopped waiting for their flow, once each.
 fn settled(events: &[Event]) -> Vec<SmsId> {
     let owner = events.iter().find_map(|event| {
         let Event::FlowAccepted(flow) = event else { return None };
@@ -364,7 +393,7 @@ fn settled(events: &[Event]) -> Vec<SmsId> {
             ..
         }) = event
         {
-            // One that the flow has adopted is counted, and may be ignored all the same.
+            // A report that the flow has adopted is counted already, and may be ignored later.
             let adopted = Event::ReportAdopted { sms: sms.clone() };
             if owner != Some(*account) || !events.contains(&adopted) {
                 settled.push(sms.clone());
@@ -375,7 +404,7 @@ fn settled(events: &[Event]) -> Vec<SmsId> {
     settled
 }
 
-/// The SMS of the reports whose flow never came.
+/// Returns the SMS of the reports whose flow never came.
 fn given_up(events: &[Event]) -> Vec<SmsId> {
     let mut given_up: Vec<SmsId> = Vec::new();
     for event in events {
@@ -390,22 +419,26 @@ fn given_up(events: &[Event]) -> Vec<SmsId> {
 impl Life {
     fn observe(&mut self, event: &Event) {
         if let Event::FlowAccepted(_) = event {
-            assert!(!std::mem::replace(&mut self.accepted, true), "a second flow");
+            assert!(!std::mem::replace(&mut self.accepted, true), "a second flow is accepted");
         } else if let Event::CollectionClosed(_) = event {
-            assert!(!std::mem::replace(&mut self.closed, true), "closed twice");
+            assert!(!std::mem::replace(&mut self.closed, true), "the collection is closed twice");
         } else if let Event::DeliveryScheduled { delivery, sms } = event {
             assert!(
                 !self.scheduled.values().any(|p| (*p, delivery.phase) == (Phase::One, Phase::One))
             );
             let before = self.scheduled.insert(delivery.id, delivery.phase);
-            assert_eq!(before, None, "an id twice");
-            assert_eq!(sms.is_empty(), delivery.phase == Phase::One, "an empty webhook");
+            assert_eq!(before, None, "an id is scheduled twice");
+            assert_eq!(
+                sms.is_empty(),
+                delivery.phase == Phase::One,
+                "only phase 1 carries no report"
+            );
             for sms in sms.iter().filter(|_| delivery.phase == Phase::Two) {
-                assert!(self.told.insert(sms.clone()), "{sms} is told of twice");
+                assert!(self.reported.insert(sms.clone()), "phase 2 of {sms} is scheduled twice");
             }
         } else if let Event::Replayed { delivery } = event {
             if !self.ended.remove(&delivery.id) {
-                assert!(self.revived.insert(delivery.id), "it was on its way");
+                assert!(self.revived.insert(delivery.id), "a delivery in the outbox was replayed");
             }
         } else if let Event::Delivered { delivery, .. } | Event::DeadLettered { delivery, .. } =
             event
@@ -413,13 +446,16 @@ impl Life {
             if self.revived.remove(&delivery.id) {
                 return;
             }
-            assert!(self.scheduled.contains_key(&delivery.id), "it was never scheduled");
-            assert!(self.ended.insert(delivery.id), "it ended twice");
+            assert!(
+                self.scheduled.contains_key(&delivery.id),
+                "a delivery ended that was never scheduled"
+            );
+            assert!(self.ended.insert(delivery.id), "a delivery ended twice");
         } else if let Event::MarkerKept { .. } = event {
             assert_eq!(
                 self.ended.len(),
                 self.scheduled.len(),
-                "the end before all deliveries ended"
+                "the correlation ended before all deliveries"
             );
         }
     }

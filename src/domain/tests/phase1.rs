@@ -37,7 +37,7 @@ fn an_account_that_does_not_notify_gets_phase_1_only_and_the_correlation_ends_wi
 }
 
 #[test]
-fn reports_that_waited_are_ignored_where_the_account_does_not_notify_any_more() {
+fn waiting_reports_are_ignored_if_the_account_no_longer_notifies() {
     check(
         &policy(),
         steps![0 => report("a", "SENT"), 1 => account(|a| a.notify_on_delivery = false),
@@ -51,7 +51,7 @@ fn reports_that_waited_are_ignored_where_the_account_does_not_notify_any_more() 
 }
 
 #[test]
-fn without_a_default_webhook_nothing_is_sent_and_reports_are_ignored_for_that() {
+fn without_a_default_webhook_nothing_is_sent_and_reports_are_ignored_for_this_reason() {
     check(
         &account(|a| a.default_webhook = None),
         steps![0 => report("a", "SENT"), 1 => flow_of("a"), 2 => report("a", "DELIVERED"),
@@ -83,9 +83,10 @@ fn a_flow_that_does_not_enable_its_webhook_sends_nothing() {
     );
 }
 
-/// "Enable webhook" is what a flow's entry says, else the record, else the account, else no.
+/// The flow's entry decides whether its webhook is enabled, else the record, else the account. Without any of them it
+/// is disabled.
 #[test]
-fn the_first_word_on_enabling_webhooks_counts() {
+fn the_flow_entry_decides_before_the_record_and_the_account_whether_webhooks_are_enabled() {
     let given = |entry: Option<bool>, account_word: Option<bool>| -> Policy {
         account(|a| {
             a.flows = entry.map(|enabled| (FLOW, enabled)).into_iter().collect();
@@ -116,7 +117,7 @@ fn the_first_word_on_enabling_webhooks_counts() {
 }
 
 #[test]
-fn an_entry_for_another_flow_says_nothing() {
+fn an_entry_for_another_flow_has_no_effect() {
     check(
         &account(|a| a.flows = [(FLOW, false)].into()),
         steps![0 => FlowComplete { flow: None, ..flow_of("") }],
@@ -136,7 +137,7 @@ fn records_of_an_account_that_is_not_configured_become_dead_letters_and_change_n
          1: dead letter of delivery_report a DELIVERED: unknown_account
          = unknown",
     );
-    // So that they can be found once the account is there.
+    // The dead letters can be found and replayed once the account is configured.
     let flow = FlowComplete { account: STRANGER, ..flow() };
     let command = Command::AcceptFlow(Box::new(flow), super::source(0));
     let events = decide(&State::default(), &command, &policy(), Timestamp::default());
@@ -157,9 +158,9 @@ fn without_a_phase_2_no_keys_are_kept_for_it() {
     );
 }
 
-/// A record may be days old when it is read; a delivery's age counts from here.
+/// A record may be days old when it is read. A delivery's age counts from the decision.
 #[test]
-fn times_are_those_of_the_decision_and_not_the_records() {
+fn times_are_those_of_the_decision_and_not_of_the_record() {
     let written = Source { timestamp: Timestamp::from_ms(1), ..super::source(0) };
     let at = Timestamp::from_ms(700);
     let flow = Command::AcceptFlow(Box::new(flow_of("a")), written.clone());

@@ -1,4 +1,4 @@
-//! What a configuration that is read again changes for a correlation on its way, and what it does not.
+//! The effects of a reloaded configuration on a correlation that is open.
 
 use super::{
     OURS, account, check, delivered, each, flow, flow_of, notify_at_the_timeout, phase_1, phase_2,
@@ -13,7 +13,7 @@ fn without_the_account() -> Policy {
 }
 
 #[test]
-fn keys_switched_off_in_between_are_not_sent() {
+fn keys_that_are_switched_off_before_phase_2_are_not_sent() {
     check(
         &account(|a| a.attach_flow_keys = true),
         steps![0 => flow_of("a"), 1 => policy(), 2 => report("a", "DELIVERED")],
@@ -27,7 +27,7 @@ fn keys_switched_off_in_between_are_not_sent() {
 }
 
 #[test]
-fn keys_switched_on_in_between_were_not_kept() {
+fn keys_that_are_switched_on_after_the_flow_came_were_not_kept() {
     check(
         &policy(),
         steps![0 => flow_of("a"), 1 => account(|a| a.attach_flow_keys = true),
@@ -68,7 +68,7 @@ fn phase_2_goes_to_the_new_default_webhook_and_to_the_old_one_if_there_is_none()
 }
 
 #[test]
-fn reports_of_a_removed_account_become_dead_letters_and_what_was_promised_is_kept() {
+fn reports_of_a_removed_account_become_dead_letters_and_scheduled_webhooks_are_still_sent() {
     let mut gone = without_the_account();
     gone.correlation.on_report_timeout = OnReportTimeout::Notify;
     check(
@@ -150,7 +150,7 @@ fn from_each_to_all_without_a_list_no_webhook_is_empty_and_none_is_lost() {
 }
 
 #[test]
-fn from_each_to_all_without_a_list_what_was_sent_is_enough_for_a_regular_end() {
+fn from_each_to_all_without_a_list_a_report_that_was_sent_is_enough_for_a_regular_end() {
     check(
         &each(),
         steps![0 => flow(), 1 => report("a", "DELIVERED"), 2 => policy(), 3 => delivered(phase_1()),
@@ -186,7 +186,7 @@ fn from_each_to_all_with_a_list_only_the_rest_is_sent() {
 }
 
 #[test]
-fn from_all_to_each_the_next_report_brings_all_that_waited() {
+fn from_all_to_each_the_next_report_schedules_all_waiting_ones() {
     check(
         &policy(),
         steps![0 => flow_of("a b c"), 1 => report("a", "DELIVERED"), 2 => each(),
@@ -204,7 +204,7 @@ fn from_all_to_each_the_next_report_brings_all_that_waited() {
 }
 
 #[test]
-fn what_was_scheduled_strictly_stays_so() {
+fn deliveries_that_were_scheduled_in_strict_order_keep_it() {
     let mut independent = each();
     independent.correlation.phase2_order = Phase2Order::Independent;
     check(

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// What happened so far, and how deliveries are called.
+/// The lines so far, and the short names of deliveries.
 #[derive(Default)]
 pub(super) struct Renderer {
     text: String,
@@ -26,7 +26,7 @@ impl Renderer {
         }
     }
 
-    /// All lines, the last of which is the state.
+    /// Returns all lines. The last one is the state.
     pub(super) fn finish(mut self, state: &State) -> String {
         let rows: Vec<String> = state.deliveries.iter().map(|row| self.row(row)).collect();
         let left = rows.join(", ");

@@ -1,4 +1,4 @@
-//! What an operator's word does: a delivery that was given up gets another life.
+//! Replays: the delivery of a dead letter is sent again.
 
 use super::{
     Step, check, correlation, delivered, failed, flow, flow_of, given_up, phase_1, phase_2, policy,
@@ -10,7 +10,7 @@ use crate::domain::{
 };
 use bytes::Bytes;
 
-/// A letter of the delivery, which had `replays` lives before the one that ended.
+/// Returns the dead letter of a delivery that was replayed `replays` times.
 fn letter(id: DeliveryId, phase: Phase, replays: u32) -> Delivery {
     Delivery {
         rendering: crate::domain::Rendering::Fixed,
@@ -39,7 +39,7 @@ fn replay_1(replays: u32) -> Step {
 }
 
 #[test]
-fn a_replay_is_a_fresh_life_with_all_its_attempts_and_age() {
+fn a_replay_has_all_attempts_and_the_full_age_again() {
     check(
         &policy(),
         steps![0 => flow_of(""), 1 => given_up(phase_1(), 1, ErrorReason::Refused),
@@ -64,7 +64,7 @@ fn a_replay_is_a_fresh_life_with_all_its_attempts_and_age() {
 }
 
 #[test]
-fn a_replay_of_what_is_on_its_way_changes_nothing() {
+fn a_replay_of_a_delivery_in_the_outbox_changes_nothing() {
     check(
         &policy(),
         steps![0 => flow_of(""), 1 => replay_1(0), 2 => failed(phase_1(), 1), 3 => replay_1(0),
@@ -113,7 +113,7 @@ fn a_replayed_phase_2_waits_for_a_replayed_phase_1() {
 }
 
 #[test]
-fn a_phase_2_to_come_waits_for_a_replayed_phase_1_and_the_end_for_both() {
+fn a_later_phase_2_waits_for_a_replayed_phase_1_and_the_end_waits_for_both() {
     check(
         &policy(),
         steps![0 => flow_of("a"), 1 => given_up(phase_1(), 1, ErrorReason::Refused),
@@ -135,9 +135,9 @@ fn a_phase_2_to_come_waits_for_a_replayed_phase_1_and_the_end_for_both() {
     );
 }
 
-/// The uuid is forgotten, and its flow comes once more while the replay is on its way: one webhook, not two.
+/// The uuid is forgotten, and its flow comes again while the replay is in flight. One webhook is sent, not two.
 #[test]
-fn a_forgotten_uuid_that_comes_again_does_not_double_its_replay() {
+fn a_flow_that_comes_again_after_its_marker_expired_does_not_repeat_its_replay() {
     check(
         &policy(),
         steps![0 => flow_of(""), 1 => given_up(phase_1(), 1, ErrorReason::Refused),
@@ -157,7 +157,7 @@ fn a_forgotten_uuid_that_comes_again_does_not_double_its_replay() {
 }
 
 #[test]
-fn a_replayed_phase_2_waits_for_nobody_where_the_order_is_independent() {
+fn a_replayed_phase_2_does_not_wait_if_the_order_is_independent() {
     check(
         &correlation(|c| c.phase2_order = Phase2Order::Independent),
         steps![0 => flow_of("a"), 2 => report("a", "DELIVERED"),
@@ -176,7 +176,7 @@ fn a_replayed_phase_2_waits_for_nobody_where_the_order_is_independent() {
 }
 
 #[test]
-fn a_replay_knows_nothing_of_the_attempts_before_it() {
+fn a_replay_contains_nothing_from_earlier_attempts() {
     let last_outcome = Some(super::outcome(Verdict::GiveUp, Some(ErrorReason::Refused)));
     let given_up = Delivery { last_outcome, ..letter(phase_1(), Phase::One, 0) };
     let command = Command::Replay(Box::new(given_up.clone()));

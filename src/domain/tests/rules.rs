@@ -1,4 +1,4 @@
-//! Webhooks beside the two phases, and those that say more than the predefined bodies.
+//! Webhooks beside the two phases, and webhooks whose body is not a predefined one.
 
 mod given;
 mod skipped;
@@ -14,15 +14,15 @@ fn name(text: &str) -> WebhookName {
     WebhookName::new(text).unwrap()
 }
 
-/// A webhook's name, the variables that it says, those that its answer gives, and upon what it is sent.
+/// A webhook's name, the variables in its body, the variables that its answer sets, and its trigger.
 type Beside<'a> = (&'a str, &'static [&'static str], &'a [&'a str], Trigger);
 
-/// The usual rules, with these webhooks beside the default one: what each says, what its answer gives, and upon what it is sent.
+/// Returns the usual configuration with these webhooks beside the default one.
 fn beside(webhooks: &[Beside<'_>]) -> Policy {
     beside_but(webhooks, |_| {})
 }
 
-/// Likewise, with a change of what webhooks say.
+/// Like `beside`, with a change of the definitions.
 fn beside_but(webhooks: &[Beside<'_>], change: impl FnOnce(&mut Said)) -> Policy {
     let mut policy = account(|account| {
         account.uses_variables = true;
@@ -59,7 +59,7 @@ fn gives(delivery: DeliveryId, variable: &str, value: &str) -> Command {
     Command::RecordOutcome { delivery, attempt: 1, outcome }
 }
 
-/// Plays commands that depend on the state, and tells what happened, a line each.
+/// Plays commands that depend on the state, and records the events, one per line.
 struct Play {
     policy: Policy,
     state: State,
@@ -97,7 +97,7 @@ impl Play {
 }
 
 #[test]
-fn a_rule_is_a_delivery_of_its_own_after_phase_1() {
+fn a_rule_schedules_its_own_delivery_after_phase_1() {
     let policy = beside(&[("call", &["$flow.key.record"], &[], Trigger::FlowComplete)]);
     let mut play = Play::new(policy);
     play.flow();
@@ -116,7 +116,7 @@ fn a_rule_is_a_delivery_of_its_own_after_phase_1() {
 }
 
 #[test]
-fn a_webhook_that_uses_what_another_ones_answer_gives_leaves_after_it() {
+fn a_webhook_that_uses_a_value_from_an_answer_leaves_after_the_webhook_that_gives_it() {
     let policy = beside(&[
         ("call", &["$sms.report"], &["$flow.key.req"], failed_sms()),
         ("tell", &["$flow.key.req"], &[], failed_sms()),
@@ -154,7 +154,7 @@ fn a_webhook_that_uses_what_another_ones_answer_gives_leaves_after_it() {
 }
 
 #[test]
-fn what_waited_for_an_answer_that_never_came_is_given_up_with_its_facts() {
+fn deliveries_that_waited_for_an_answer_that_never_came_become_dead_letters_with_their_facts() {
     let policy = beside(&[
         ("call", &[], &["$flow.key.req"], failed_sms()),
         ("tell", &["$flow.key.req"], &["$flow.key.more"], failed_sms()),
@@ -177,29 +177,32 @@ fn what_waited_for_an_answer_that_never_came_is_given_up_with_its_facts() {
         .collect();
     let unrendered = DeadLetterReason::InvalidFlowVar;
     assert_eq!(letters, [("call", reason), ("tell", unrendered), ("last", unrendered)]);
-    assert!(matches!(events.last(), Some(Event::MarkerKept { .. })), "it has ended");
+    assert!(
+        matches!(events.last(), Some(Event::MarkerKept { .. })),
+        "the correlation has not ended"
+    );
     let Some(Event::DeadLettered { delivery: tell, .. }) = events.get(1) else { panic!() };
     let error = tell.last_outcome.as_ref().and_then(|it| it.error.as_deref());
     assert_eq!((error, tell.attempts), (Some("no $flow.key.req"), 0));
     let Rendering::Pending(pending) = &tell.rendering else { panic!("{tell:?}") };
     assert_eq!(pending.facts.record.as_deref(), Some(&b"R"[..]));
 
-    // Replayed as it is, it is given up again; with a definition that is mended it is sent.
+    // Replayed unchanged, it becomes a dead letter again. With a corrected definition it is sent.
     let again = play.step(&Command::Replay(tell.clone()));
     let [Event::Replayed { .. }, Event::DeadLettered { delivery, .. }] = again.as_slice() else {
         panic!("{again:?}")
     };
     assert_eq!(delivery.replays, 1);
-    let mut mended = Said::default();
-    mended.insert(name("tell"), Says::Values(&["$flow.key.record"]), &[]);
-    mended.apply(&mut play.policy);
+    let mut corrected = Said::default();
+    corrected.insert(name("tell"), Says::Values(&["$flow.key.record"]), &[]);
+    corrected.apply(&mut play.policy);
     play.step(&Command::Replay(delivery.clone()));
     assert_eq!(play.state.deliveries[0].body, "u [a FAILED] R");
     assert!(matches!(play.state.deliveries[0].rendering, Rendering::Done(_)));
 }
 
 #[test]
-fn a_phase_that_cannot_be_rendered_is_given_up_at_once_and_holds_nobody_back() {
+fn a_phase_that_cannot_be_rendered_becomes_a_dead_letter_at_once_and_delays_no_other_delivery() {
     let says = Says::Values(&["$sms.report"]);
     let policy = beside_but(&[], |said| said.insert(name("crm"), says, &[]));
     let mut play = Play::new(policy);
@@ -221,7 +224,7 @@ fn a_phase_that_cannot_be_rendered_is_given_up_at_once_and_holds_nobody_back() {
 }
 
 #[test]
-fn each_report_with_the_status_counts_once_however_it_is_spelt() {
+fn each_report_with_the_status_triggers_once_in_upper_and_lower_case() {
     let policy = beside(&[("call", &[], &[], Trigger::Sms("SENT".into()))]);
     let mut play = Play::new(policy);
     play.report("sent");
@@ -259,7 +262,7 @@ fn conditions_and_flows_choose_the_webhook() {
 }
 
 #[test]
-fn rules_alone_open_a_flow_and_end_it() {
+fn rules_without_a_default_webhook_open_a_flow_and_end_it() {
     let mut policy = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
     policy.accounts.get_mut(&OURS).unwrap().default_webhook = None;
     let mut play = Play::new(policy);
@@ -277,7 +280,7 @@ fn rules_alone_open_a_flow_and_end_it() {
 }
 
 #[test]
-fn rules_alone_wait_for_reports_and_end_at_the_time_out() {
+fn rules_without_a_default_webhook_wait_for_reports_and_end_at_the_time_out() {
     let mut policy = beside(&[
         ("call", &["$sms.report"], &[], failed_sms()),
         ("late", &[], &[], Trigger::ReportTimedOut),
@@ -320,7 +323,7 @@ fn started(content: u64) -> Command {
 }
 
 #[test]
-fn a_flow_that_begins_is_told_once() {
+fn a_call_begin_record_triggers_its_rule_once() {
     let policy = beside(&[("begun", &["$flow.key.record"], &[], Trigger::FlowStarted)]);
     let mut play = Play::new(policy.clone());
     play.step(&started(1));
@@ -329,7 +332,11 @@ fn a_flow_that_begins_is_told_once() {
     play.step(&started(2));
     play.step(&delivered(begun));
     play.flow();
-    assert_eq!(play.state.timer(), Some(Timestamp::from_ms(1000)), "it is forgotten first");
+    assert_eq!(
+        play.state.timer(),
+        Some(Timestamp::from_ms(1000)),
+        "the call begin record expires first"
+    );
     play.at = 1000;
     play.step(&timer());
     play.step(&started(1));
@@ -351,9 +358,9 @@ fn a_flow_that_begins_is_told_once() {
     assert!(off.state.is_empty());
 }
 
-/// The template makes more of its values than a row may hold.
+/// The rendered body is larger than a row.
 #[test]
-fn what_does_not_fit_into_a_row_is_given_up_and_the_row_stays_small() {
+fn a_delivery_that_does_not_fit_into_a_row_becomes_a_dead_letter_and_the_row_stays_small() {
     let policy = beside_but(&[("call", &[], &[], Trigger::FlowComplete)], |said| {
         said.insert(name("call"), Says::Huge, &[]);
     });
@@ -367,7 +374,7 @@ fn what_does_not_fit_into_a_row_is_given_up_and_the_row_stays_small() {
 }
 
 #[test]
-fn what_answers_give_stays_bounded_and_the_newest_counts() {
+fn values_from_answers_are_bounded_and_the_newest_are_kept() {
     let names: Vec<String> = (0..40).map(|number| format!("$flow.key.v{number}")).collect();
     let policy = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
     let mut play = Play::new(policy);

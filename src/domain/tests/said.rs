@@ -1,4 +1,5 @@
-//! Definitions for checks: predefined bodies as short text, and webhooks that say the values of some variables.
+//! Definitions for the tests: predefined bodies as short text, and webhooks whose body contains the values of some
+//! variables.
 
 use super::{Bytes, WebhookName};
 use crate::domain::{Definitions, Facts, Policy, Reading, Rendered, STATE_BYTES_MAX};
@@ -7,20 +8,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 thread_local! {
-    /// How often facts were read in this thread.
+    /// The number of times that facts were read in this thread.
     static READS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What a webhook says.
+/// The body of a webhook.
 #[derive(Clone, Debug)]
 pub(super) enum Says {
-    /// The predefined body, and the values of these variables, all of which must be there.
+    /// The predefined body, and the values of these variables. Each must have one.
     Values(&'static [&'static str]),
     /// More than fits into a row.
     Huge,
 }
 
-/// The configured webhooks that are more than a name: what each says and what its answers give.
+/// The webhooks with a definition: the body of each, and the variables that its answers set.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said(BTreeMap<WebhookName, (Says, Vec<Box<str>>)>);
 
@@ -29,13 +30,13 @@ impl Said {
         self.0.insert(webhook, (says, saves.iter().map(|it| (*it).into()).collect()));
     }
 
-    /// These are the definitions from now on.
+    /// Replaces the definitions of `policy`.
     pub(super) fn apply(&self, policy: &mut Policy) {
         policy.definitions = Arc::new(self.clone());
     }
 }
 
-/// How often facts were read since the last question.
+/// Returns how often facts were read since the last call.
 pub(super) fn reads() -> usize {
     READS.replace(0)
 }
@@ -76,7 +77,8 @@ impl Definitions for Said {
 struct Read<'f>(&'f Said, &'f Facts);
 
 impl Reading for Read<'_> {
-    /// What was mapped; `$flow.key.record` and `$sms.report` are what is known beside it.
+    /// `$flow.key.record` is the record and `$sms.report` the first report. Other variables have the values that
+    /// answers gave.
     fn text(&self, variable: &str) -> Option<String> {
         let Self(_, facts) = self;
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();

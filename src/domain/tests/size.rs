@@ -1,6 +1,7 @@
-//! No uuid keeps more than one row may hold: the record that would make it so is given up, whole, and changes nothing.
+//! The state of a uuid never exceeds one row. A record that would make it larger becomes a dead letter, whole, and
+//! changes nothing.
 //!
-//! `src/codec/row/tests/size.rs` compares with the rows themselves.
+//! `src/codec/row/tests/size.rs` compares the bounds with the rows themselves.
 
 use super::{
     account, delivered, flow, flow_of, outcome, phase_1, policy, report, sms, source, timer,
@@ -18,15 +19,15 @@ fn blob(length: usize) -> Bytes {
     Bytes::from(vec![b' '; length])
 }
 
-fn take(flow: FlowComplete) -> Command {
+fn flow_command(flow: FlowComplete) -> Command {
     Command::AcceptFlow(Box::new(flow), source(0))
 }
 
-fn tell(report: DeliveryReport) -> Command {
+fn report_command(report: DeliveryReport) -> Command {
     Command::AcceptReport(Box::new(report), source(0))
 }
 
-/// A state that has met some commands.
+/// A state after some commands.
 #[derive(Clone, Default)]
 struct Met(State);
 
@@ -40,22 +41,22 @@ impl Met {
     fn is_taken(&mut self, command: &Command, policy: &Policy) {
         let events = self.meet(command, policy, 0);
         let given_up = |event: &Event| matches!(event, Event::RecordDeadLettered { .. });
-        assert!(!events.is_empty() && !events.iter().any(given_up), "it is not taken");
+        assert!(!events.is_empty() && !events.iter().any(given_up), "the record is not accepted");
     }
 
-    /// It becomes a dead letter that says what to do.
+    /// Asserts that the record becomes a dead letter whose detail tells the operator what to do.
     fn is_not_taken(&mut self, command: &Command, policy: &Policy, limit: usize) {
         let before = self.0.clone();
         let events = self.meet(command, policy, 0);
         let [Event::RecordDeadLettered { record, reason, detail }] = events.as_slice() else {
-            panic!("it has {} fates", events.len())
+            panic!("unexpected number of events: {}", events.len())
         };
         assert_eq!(*reason, DeadLetterReason::Undecodable);
         assert!(detail.contains("replay it") && detail.contains(&limit.to_string()), "{detail}");
-        assert!(self.0 == before, "it changes nothing");
+        assert!(self.0 == before, "the state has changed");
         if let Command::AcceptReport(report, _) = command {
             let whole = report.raw.as_ref().or(Some(&report.body));
-            assert!(record.payload.as_ref() == whole, "it is kept as it came");
+            assert!(record.payload.as_ref() == whole, "the dead letter differs from the record");
         }
     }
 
@@ -65,27 +66,29 @@ impl Met {
 }
 
 #[test]
-fn reports_of_4_mib_are_kept_of_one_uuid_before_and_after_its_flow_and_no_byte_more() {
-    let of = |id, length| tell(DeliveryReport { body: blob(length), ..report(id, "SENT") });
+fn reports_of_one_uuid_are_limited_to_4_mib_before_and_after_its_flow() {
+    let of =
+        |id, length| report_command(DeliveryReport { body: blob(length), ..report(id, "SENT") });
     for flow_first in [false, true] {
         let mut met = Met::default();
         if flow_first {
-            met.is_taken(&take(flow()), &policy());
+            met.is_taken(&flow_command(flow()), &policy());
         }
         met.is_taken(&of("a", REPORTS_BYTES_MAX), &policy());
         met.is_not_taken(&of("b", 1), &policy(), REPORTS_BYTES_MAX);
-        // A newer one takes the place of the one before.
+        // A newer report replaces the one before.
         let newer = DeliveryReport { body: blob(MIB), ..report("a", "QUEUED") };
-        met.is_taken(&tell(newer), &policy());
+        met.is_taken(&report_command(newer), &policy());
         met.is_taken(&of("b", REPORTS_BYTES_MAX - MIB), &policy());
         met.is_not_taken(&of("c", 1), &policy(), REPORTS_BYTES_MAX);
     }
 }
 
 #[test]
-fn reports_wait_in_the_form_in_which_they_came_until_the_row_is_full() {
-    let of =
-        |id, length| tell(DeliveryReport { raw: Some(blob(length)), ..report(id, "DELIVERED") });
+fn reports_wait_in_their_raw_form_until_the_row_is_full() {
+    let of = |id, length| {
+        report_command(DeliveryReport { raw: Some(blob(length)), ..report(id, "DELIVERED") })
+    };
     let mut met = Met::default();
     for id in ["a", "b", "c", "d", "e"] {
         met.is_taken(&of(id, 3 * MIB), &policy());
@@ -96,8 +99,8 @@ fn reports_wait_in_the_form_in_which_they_came_until_the_row_is_full() {
     met.is_not_taken(&of("f", room + 1), &policy(), STATE_BYTES_MAX);
     met.is_taken(&of("f", room), &policy());
     assert_eq!(met.0.bytes_max(), STATE_BYTES_MAX);
-    // Once the flow is there, they will never be dead letters, and are not kept twice.
-    met.is_taken(&take(flow()), &policy());
+    // Once the flow is known, reports never become dead letters, so that their raw form is dropped.
+    met.is_taken(&flow_command(flow()), &policy());
     assert!(met.room() > 14 * MIB);
 }
 
@@ -110,31 +113,31 @@ fn attached(wait: Phase2Wait, on_report_timeout: OnReportTimeout) -> Policy {
 
 const SMS: usize = 40;
 
-/// A flow of many SMS whose body of 2 MiB holds so many bytes of keys.
+/// Returns a flow with [`SMS`] SMS and a body of 2 MiB, of which `length` bytes are keys.
 fn with_keys(length: usize) -> FlowComplete {
     let list = (0..SMS).map(|number| sms(&number.to_string())).collect();
     FlowComplete { sms: Some(list), body: blob(2 * MIB), keys: 0..length, ..flow() }
 }
 
-/// The largest keys of such a flow, when `met` has been before.
+/// Returns the length of the largest keys that fit into the row after `met`.
 fn keys_max(met: &Met, policy: &Policy) -> usize {
     let mut without = met.clone();
-    without.is_taken(&take(with_keys(0)), policy);
-    // Once in the flow, and once in each delivery.
+    without.is_taken(&flow_command(with_keys(0)), policy);
+    // The keys count once in the flow, and once in each delivery.
     without.room() / (SMS + 1)
 }
 
 #[test]
-fn keys_count_once_per_sms_and_what_fits_is_sent_at_the_time_out_of_each() {
+fn keys_count_once_per_sms_and_all_webhooks_of_a_full_row_are_sent_at_the_time_out() {
     let policy = attached(Phase2Wait::Each, OnReportTimeout::Notify);
     let mut met = Met::default();
     let keys = keys_max(&met, &policy);
-    met.is_not_taken(&take(with_keys(keys + 1)), &policy, STATE_BYTES_MAX);
-    met.is_taken(&take(with_keys(keys)), &policy);
-    assert!(met.room() <= SMS, "it is the edge");
-    // A report may come all the same, but no large one.
+    met.is_not_taken(&flow_command(with_keys(keys + 1)), &policy, STATE_BYTES_MAX);
+    met.is_taken(&flow_command(with_keys(keys)), &policy);
+    assert!(met.room() <= SMS, "one more byte of keys would fit");
+    // A report can still be accepted, but no large one.
     let large = DeliveryReport { body: blob(MIB), ..report("0", "DELIVERED") };
-    met.is_not_taken(&tell(large), &policy, STATE_BYTES_MAX);
+    met.is_not_taken(&report_command(large), &policy, STATE_BYTES_MAX);
     let before = met.0.bytes_max();
     let events = met.meet(&timer(), &policy, 2000);
     let scheduled = |event: &&Event| matches!(event, Event::DeliveryScheduled { .. });
@@ -145,58 +148,58 @@ fn keys_count_once_per_sms_and_what_fits_is_sent_at_the_time_out_of_each() {
 }
 
 #[test]
-fn attempts_add_nothing_that_was_not_counted() {
+fn attempts_do_not_raise_the_bound_of_the_row() {
     let mut met = Met::default();
-    met.is_taken(&take(flow_of("a")), &policy());
+    met.is_taken(&flow_command(flow_of("a")), &policy());
     let before = met.0.bytes_max();
     let mut failed = outcome(Verdict::Retry, None);
     failed.response = blob(64 << 10);
     failed.error = Some("é".repeat(64 << 10).into());
     let command = Command::RecordOutcome { delivery: phase_1(), attempt: 1, outcome: failed };
     met.meet(&command, &policy(), 1);
-    let stored = met.0.deliveries[0].last_outcome.clone().expect("it is stored");
+    let stored = met.0.deliveries[0].last_outcome.clone().expect("the outcome is stored");
     assert_eq!((stored.response.len(), stored.error.unwrap().len()), (1024, 1024));
     assert_eq!(met.0.bytes_max(), before);
 }
 
 #[test]
-fn a_flow_that_does_not_fit_leaves_the_reports_that_wait_for_it_alone() {
+fn a_flow_that_does_not_fit_does_not_change_the_reports_that_wait_for_it() {
     let policy = attached(Phase2Wait::Each, OnReportTimeout::End);
     let mut met = Met::default();
     for number in 0..SMS {
-        met.is_taken(&tell(report(&number.to_string(), "DELIVERED")), &policy);
+        met.is_taken(&report_command(report(&number.to_string(), "DELIVERED")), &policy);
     }
     let keys = keys_max(&Met::default(), &policy);
-    met.is_not_taken(&take(with_keys(keys)), &policy, STATE_BYTES_MAX);
+    met.is_not_taken(&flow_command(with_keys(keys)), &policy, STATE_BYTES_MAX);
     // The reports themselves take less than 1 KiB each.
-    met.is_taken(&take(with_keys(keys - 1024)), &policy);
+    met.is_taken(&flow_command(with_keys(keys - 1024)), &policy);
     assert_eq!(met.0.deliveries.len(), SMS + 1, "phase 1 and all of phase 2");
     assert!(met.0.bytes_max() <= STATE_BYTES_MAX);
 }
 
-/// What was taken under one configuration still fits under another.
+/// A flow that was accepted under one configuration still fits under another.
 #[test]
-fn a_flow_that_was_taken_under_all_fits_when_it_becomes_each() {
+fn a_flow_that_was_accepted_under_all_still_fits_under_each() {
     let policy = attached(Phase2Wait::All, OnReportTimeout::End);
     let mut met = Met::default();
     let keys = keys_max(&met, &policy);
-    met.is_not_taken(&take(with_keys(keys + 1)), &policy, STATE_BYTES_MAX);
-    met.is_taken(&take(with_keys(keys)), &policy);
+    met.is_not_taken(&flow_command(with_keys(keys + 1)), &policy, STATE_BYTES_MAX);
+    met.is_taken(&flow_command(with_keys(keys)), &policy);
     let policy = attached(Phase2Wait::Each, OnReportTimeout::Notify);
     met.meet(&timer(), &policy, 2000);
     assert_eq!(met.0.deliveries.len(), SMS + 1);
     assert!(met.0.bytes_max() <= STATE_BYTES_MAX);
 }
 
-/// A flow without keys whose report tells most of 4 MiB, in one webhook.
+/// A flow without attached keys, whose reports make up 4 MiB in one webhook.
 #[test]
-fn large_reports_of_a_large_flow_are_told_in_one_webhook() {
+fn large_reports_of_a_large_flow_fit_into_one_webhook() {
     let mut met = Met::default();
     let large = FlowComplete { body: blob(4 * MIB), keys: 0..4 * MIB, ..flow_of("a b") };
-    met.is_taken(&take(large), &policy());
+    met.is_taken(&flow_command(large), &policy());
     for id in ["a", "b"] {
         let half = DeliveryReport { body: blob(2 * MIB), ..report(id, "DELIVERED") };
-        met.is_taken(&tell(half), &policy());
+        met.is_taken(&report_command(half), &policy());
     }
     assert_eq!(met.0.deliveries.len(), 2);
 }
@@ -222,7 +225,7 @@ fn letter(number: u8, length: usize) -> Command {
 }
 
 #[test]
-fn a_replay_without_room_is_a_newer_dead_letter_and_succeeds_when_there_is_room() {
+fn a_replay_without_room_becomes_a_newer_dead_letter_and_succeeds_once_there_is_room() {
     let mut met = Met::default();
     for number in 0..3 {
         met.is_taken(&letter(number, 4 * MIB), &policy());
@@ -235,11 +238,14 @@ fn a_replay_without_room_is_a_newer_dead_letter_and_succeeds_when_there_is_room(
     let [Event::Replayed { delivery: begun }, Event::DeadLettered { delivery, reason, .. }] =
         events.as_slice()
     else {
-        panic!("it has {} fates", events.len())
+        panic!("unexpected number of events: {}", events.len())
     };
     assert_eq!((*reason, delivery.replays), (DeadLetterReason::InvalidRequest, 2));
-    assert!(begun == delivery && delivery.body.len() == room + 1, "it is kept whole");
-    assert!(met.0 == before, "it changes nothing");
+    assert!(
+        begun == delivery && delivery.body.len() == room + 1,
+        "the dead letter contains the whole delivery"
+    );
+    assert!(met.0 == before, "the state has changed");
     full = met.clone();
     full.is_taken(&letter(3, room), &policy());
     assert_eq!(full.room(), 0);

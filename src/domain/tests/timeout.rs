@@ -7,7 +7,7 @@ use super::{
 use crate::domain::{OnReportTimeout, Phase2Order, Phase2Wait};
 
 #[test]
-fn the_correlation_ends_when_the_reports_did_not_all_come() {
+fn the_correlation_ends_at_the_time_out_if_reports_are_missing() {
     check(
         &policy(),
         steps![0 => report("a", "SENT"), 10 => flow_of("a b c"), 11 => delivered(phase_1()),
@@ -30,7 +30,7 @@ fn the_correlation_ends_when_the_reports_did_not_all_come() {
 }
 
 #[test]
-fn a_time_out_leaves_phase_1_on_its_way_and_the_marker_follows_it() {
+fn a_time_out_does_not_end_phase_1_and_the_marker_follows_it() {
     check(
         &policy(),
         steps![0 => flow_of("a"), 2000 => timer(), 2001 => report("a", "DELIVERED"),
@@ -51,7 +51,7 @@ fn a_time_out_leaves_phase_1_on_its_way_and_the_marker_follows_it() {
 }
 
 #[test]
-fn notify_sends_one_webhook_with_what_is_known() {
+fn notify_sends_one_webhook_with_the_known_reports() {
     check(
         &notify_at_the_timeout(Phase2Wait::All),
         steps![0 => flow_of("a b c"), 1 => report("c", "DELIVERED"), 2 => report("a", "QUEUED"),
@@ -73,7 +73,7 @@ fn notify_sends_one_webhook_with_what_is_known() {
 }
 
 #[test]
-fn notify_names_the_flow_as_the_source_when_nothing_was_reported_and_still_waits_for_phase_1() {
+fn notify_without_a_report_names_the_flow_as_the_source_and_still_waits_for_phase_1() {
     check(
         &notify_at_the_timeout(Phase2Wait::All),
         steps![0 => flow_of("a"), 2000 => timer()],
@@ -87,7 +87,7 @@ fn notify_names_the_flow_as_the_source_when_nothing_was_reported_and_still_waits
 }
 
 #[test]
-fn notify_is_independent_where_phase_2_is() {
+fn notify_does_not_wait_for_phase_1_if_the_order_is_independent() {
     let mut given = notify_at_the_timeout(Phase2Wait::All);
     given.correlation.phase2_order = Phase2Order::Independent;
     check(
@@ -199,7 +199,7 @@ fn each_without_a_list_times_out_when_nothing_final_was_reported() {
 }
 
 #[test]
-fn notify_under_each_without_a_list_tells_of_the_sms_that_stayed_intermediate() {
+fn notify_under_each_without_a_list_sends_the_intermediate_reports() {
     check(
         &notify_at_the_timeout(Phase2Wait::Each),
         steps![0 => flow(), 1 => delivered(phase_1()), 2 => report("a", "DELIVERED"),

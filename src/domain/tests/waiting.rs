@@ -47,7 +47,7 @@ fn reports_before_and_after_the_flow_are_joined() {
 }
 
 #[test]
-fn without_a_list_all_takes_the_first_of_the_final_reports_that_waited() {
+fn without_a_list_all_takes_the_first_final_report_that_waited() {
     check(
         &policy(),
         steps![0 => report("a", "SENT"), 1 => report("b", "DELIVERED"), 2 => report("a", "FAILED"),
@@ -87,7 +87,7 @@ fn each_sends_every_final_report_that_waited() {
 }
 
 #[test]
-fn each_report_expires_by_its_own_arrival_and_goes_to_the_dead_letters_raw() {
+fn each_report_expires_by_its_own_arrival_and_becomes_a_raw_dead_letter() {
     let raw =
         DeliveryReport { raw: Some(Bytes::from_static(b"raw bytes")), ..report("a", "DELIVERED") };
     check(
@@ -119,7 +119,7 @@ fn reports_that_expire_together_all_become_dead_letters() {
 }
 
 #[test]
-fn a_report_that_expires_takes_no_other_accounts_with_it() {
+fn a_report_that_expires_does_not_remove_another_accounts_report() {
     check(
         &policy(),
         steps![0 => report("a", "SENT"), 400 => report_of(OTHER, "a", "SENT"), 1000 => timer()],
@@ -130,9 +130,9 @@ fn a_report_that_expires_takes_no_other_accounts_with_it() {
     );
 }
 
-/// It is needed for a dead letter, and such a report becomes none any more.
+/// Only a dead letter needs the raw record, and a report with a known flow becomes none.
 #[test]
-fn the_record_as_it_came_is_kept_no_longer_than_it_waits() {
+fn the_raw_record_is_kept_only_while_the_report_waits() {
     let raw = DeliveryReport { raw: Some(Bytes::from_static(b"raw")), ..report("a", "SENT") };
     let mut state = State::default();
     for command in [
@@ -162,7 +162,7 @@ fn a_newer_report_of_an_sms_waits_from_its_own_arrival_on() {
 }
 
 #[test]
-fn a_flow_adopts_what_is_left_when_others_expired() {
+fn a_flow_adopts_the_reports_that_have_not_expired() {
     check(
         &policy(),
         steps![0 => report("a", "DELIVERED"), 400 => report("b", "DELIVERED"), 1000 => timer(),

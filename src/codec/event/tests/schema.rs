@@ -1,4 +1,4 @@
-//! The published schema of the events: it is the generated one, and what is written keeps to it.
+//! The published schema of the events: it is the generated one, and written events conform to it.
 
 use super::{ACCOUNT, AT, delivery, identity, sms, source, uuid, written};
 use crate::codec::event::{
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use std::sync::LazyLock;
 
-/// The schema without what a later version may add, so that a member that it does not name is an error.
+/// The schema without the freedom for later versions: a member that it does not name is an error.
 static CLOSED: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
     let mut schema = schema();
     for one in schema["oneOf"].as_array_mut().unwrap() {
@@ -26,7 +26,7 @@ static CLOSED: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
     jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
 });
 
-/// That `event` keeps to the schema, has no member that the schema does not name, and is of a type that the reader knows.
+/// Asserts that `event` conforms to the schema, has no other member, and can be read.
 #[track_caller]
 pub(super) fn check(event: &[u8]) {
     let text = String::from_utf8_lossy(event);
@@ -77,7 +77,7 @@ fn the_schema_names_members_that_exist_and_describes_each() {
 }
 
 #[test]
-fn a_member_that_no_type_names_and_one_that_lacks_are_found() {
+fn an_unnamed_member_and_a_missing_one_do_not_conform_to_the_schema() {
     let event = written(&State::default(), &Event::CorrelationEnded).unwrap();
     let json: Value = serde_json::from_str(&event).unwrap();
     assert!(CLOSED.is_valid(&json));
@@ -93,7 +93,7 @@ fn a_member_that_no_type_names_and_one_that_lacks_are_found() {
 }
 
 #[test]
-fn every_other_event_keeps_to_the_schema() {
+fn every_other_event_conforms_to_the_schema() {
     let started = Started { account: ACCOUNT, content: 1, until: AT };
     let webhook = || WebhookName::new("crm").unwrap();
     let skipped = SkippedRule {

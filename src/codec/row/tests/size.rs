@@ -1,4 +1,4 @@
-//! No row outgrows what `State::bytes_max` says beforehand, nor that its limit, whatever comes in whatever order under whatever rules.
+//! No row is longer than `State::bytes_max` and its limit, for any inputs in any order and under any configuration.
 
 use super::row;
 use crate::codec::event::write_delivery_dead_letter;
@@ -20,12 +20,12 @@ use std::sync::LazyLock;
 /// The largest number takes the most bytes.
 const OURS: AccountId = AccountId(i64::MIN);
 const START: i64 = i64::MAX / 2;
-/// A record is no longer.
+/// The longest source record in bytes.
 const RECORD: usize = 4 << 20;
-/// What a dead letter may be long, with its headers and the request's.
+/// The longest dead letter in bytes, without its headers and those of its request.
 const LETTER_BYTES_MAX: usize = 19 << 20;
 
-/// Quotes are twice as long in a dead letter, as nothing else in a body is.
+/// Quotes are twice as long in a dead letter, unlike any other character of a body.
 static QUOTES: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![b'"'; RECORD]));
 
 fn blob(length: usize) -> Bytes {
@@ -113,7 +113,7 @@ impl World {
 
     fn source(&self) -> Source {
         Source {
-            // Longer than Kafka's topics.
+            // Longer than the name of any topic in Kafka.
             topic: "t".repeat(300).into(),
             partition: i32::MIN,
             offset: i64::MIN,
@@ -122,7 +122,7 @@ impl World {
     }
 
     fn sms(&self, number: u16) -> SmsId {
-        // As long as may be, of characters that JSON escapes, if the uuid is.
+        // The longest id, of characters that JSON escapes, if the uuid is long too.
         let width = if self.uuid.as_str().len() > 1 { SmsId::BYTES_MAX } else { 1 };
         SmsId::new(&format!("{number:\u{1}>width$}")).unwrap()
     }
@@ -206,12 +206,18 @@ impl World {
         self.state = events.iter().fold(std::mem::take(&mut self.state), evolve);
         let after = self.state.bytes_max();
         let row = row(&self.state).len();
-        assert!(row <= after, "the row has {row} bytes, and {after} were foreseen: {step:?}");
-        assert!(after <= STATE_BYTES_MAX, "{after} bytes were taken: {step:?}");
-        assert!(is_record || after <= before, "from {before} to {after} bytes by itself: {step:?}");
+        assert!(row <= after, "the row has {row} bytes, more than its bound of {after}: {step:?}");
+        assert!(
+            after <= STATE_BYTES_MAX,
+            "the bound of an accepted state is {after} bytes: {step:?}"
+        );
+        assert!(
+            is_record || after <= before,
+            "the bound grew from {before} to {after} bytes without a record: {step:?}"
+        );
     }
 
-    /// What is given up must fit into a record, too.
+    /// Asserts that the dead letter of every delivery fits into a record.
     fn give_up_all(&self) {
         for delivery in self.state.deliveries.iter().chain(&self.letters) {
             let mut letter = Vec::new();
@@ -234,7 +240,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn no_row_outgrows_what_was_foreseen(steps in steps(2000, 6), long in any::<bool>()) {
+    fn no_row_is_longer_than_its_bound(steps in steps(2000, 6), long in any::<bool>()) {
         play(if long { LONG } else { "u" }, &steps);
     }
 }
@@ -243,17 +249,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn no_row_outgrows_a_record(steps in steps(RECORD, 5), long in any::<bool>()) {
+    fn no_row_of_long_texts_exceeds_the_limit(steps in steps(RECORD, 5), long in any::<bool>()) {
         play(if long { LONG } else { "u" }, &steps);
     }
 
     #[test]
-    fn no_list_outgrows_a_record(steps in steps(20_000, 4000), long in any::<bool>()) {
+    fn no_row_of_a_long_list_exceeds_the_limit(steps in steps(20_000, 4000), long in any::<bool>()) {
         play(if long { LONG } else { "u" }, &steps);
     }
 }
 
-/// The longest that may be, of characters that JSON escapes.
+/// The longest uuid, of characters that JSON escapes.
 const LONG: &str = match str::from_utf8(&[1; PhononUuid::BYTES_MAX]) {
     Ok(text) => text,
     Err(_) => "u",

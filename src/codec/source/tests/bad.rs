@@ -1,4 +1,4 @@
-//! What is no source event says so: no panic, no large allocation, one clear sentence.
+//! Records that are no source event are reported without a panic or a large allocation, in one clear sentence.
 
 use super::{FLOW, REPORT, bad, flow_avro, report_avro, undecodable};
 use crate::codec::source::{Decoded, Decoder, RECORD_BYTES_MAX};
@@ -10,7 +10,7 @@ const FLOW_KIND: RecordKind = RecordKind::Flow;
 const REPORT_KIND: RecordKind = RecordKind::Report;
 
 #[test]
-fn a_record_cut_anywhere_is_undecodable() {
+fn a_record_that_is_cut_anywhere_is_undecodable() {
     for (kind, whole) in [
         (FLOW_KIND, flow_avro(FLOW)),
         (REPORT_KIND, report_avro(REPORT)),
@@ -27,7 +27,7 @@ fn a_record_cut_anywhere_is_undecodable() {
 }
 
 #[test]
-fn an_unknown_schema_is_named() {
+fn an_unknown_schema_is_named_in_the_detail() {
     let bad = bad(FLOW_KIND, [0xc3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 7]);
     assert_eq!(bad.reason, DeadLetterReason::UnknownSchema);
     assert!(bad.detail.contains("0000000000000001"), "{}", bad.detail);
@@ -36,7 +36,7 @@ fn an_unknown_schema_is_named() {
 }
 
 #[test]
-fn noise_is_undecodable() {
+fn bytes_that_are_no_record_are_undecodable() {
     for payload in [
         &b""[..],
         b" ",
@@ -118,7 +118,7 @@ fn a_record_of_an_account_without_a_uuid_has_its_own_reason() {
 }
 
 #[test]
-fn nesting_has_an_end() {
+fn json_that_is_nested_too_deep_is_undecodable() {
     let nested = |depth: usize, open: &str, close: &str| {
         format!(
             r#"{{"phononUuid":"u","accountID":1,"x":{}{}}}"#,
@@ -133,7 +133,7 @@ fn nesting_has_an_end() {
 }
 
 #[test]
-fn ids_that_the_registry_does_not_know_are_forgotten_in_time() {
+fn schema_ids_that_the_registry_does_not_know_are_limited_in_number() {
     let mut decoder = Decoder::new(true);
     decoder.add_schema(0, crate::codec::schema::FLOW_COMPLETE).unwrap();
     for id in 1..25_000 {
@@ -144,9 +144,9 @@ fn ids_that_the_registry_does_not_know_are_forgotten_in_time() {
     assert!(matches!(decoder.decode(FLOW_KIND, &framed), Decoded::Flow(_)));
 }
 
-/// A few bytes may claim much: neither the tree of the library nor the copy may follow.
+/// A few bytes may claim a lot. Neither the tree of the library nor the copy may grow with the claim.
 #[test]
-fn avro_that_claims_more_than_it_holds_is_undecodable() {
+fn avro_that_claims_more_than_it_contains_is_undecodable() {
     let head = &flow_avro(FLOW)[..10];
     // A uuid "u", account 1, three nulls, then 2^40 legs.
     let claim = [head, &[2, b'u', 2, 0, 0, 0, 2, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40]].concat();
@@ -155,7 +155,7 @@ fn avro_that_claims_more_than_it_holds_is_undecodable() {
         undecodable(FLOW_KIND, [head, &[0xfe, 0xff, 0xff, 0xff, 0x0f]].concat())
             .contains("breaks off")
     );
-    // A million legs of nothing but nulls, in another version of the schema.
+    // A million legs that contain only nulls, in another version of the schema.
     let evolved =
         crate::codec::schema::FLOW_COMPLETE.replace("\"FlowKey\"", "\"Variable\"").replace(
             r#"{"name": "flowId","#,
@@ -172,7 +172,7 @@ fn avro_that_claims_more_than_it_holds_is_undecodable() {
 }
 
 #[test]
-fn a_number_that_json_has_no_word_for_is_undecodable() {
+fn a_number_that_json_cannot_express_is_undecodable() {
     let mut nan =
         flow_avro(r#"{"phononUuid":"u","accountID":1,"keys":[{"name":"n","value":0.5}]}"#);
     let place = nan.windows(8).position(|bytes| bytes == 0.5_f64.to_le_bytes()).unwrap();
@@ -180,7 +180,7 @@ fn a_number_that_json_has_no_word_for_is_undecodable() {
     assert!(undecodable(FLOW_KIND, nan).contains("JSON"));
 }
 
-/// Pieces of JSON, put together at random.
+/// Pieces of JSON in random order.
 fn jsonish() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => proptest::sample::select(vec![
@@ -196,7 +196,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     #[test]
-    fn the_scanner_takes_what_serde_json_takes(text in jsonish()) {
+    fn the_scanner_accepts_the_same_json_as_serde_json(text in jsonish()) {
         let mut out = Vec::new();
         let scanned = scan::scan(text.as_bytes(), &[], &mut out);
         let expected = serde_json::from_str::<&serde_json::value::RawValue>(&text);
@@ -224,7 +224,7 @@ fn arbitrary_json() -> impl Strategy<Value = serde_json::Value> {
 
 proptest! {
     #[test]
-    fn white_space_goes_and_nothing_else(value in arbitrary_json()) {
+    fn only_white_space_is_removed_from_json(value in arbitrary_json()) {
         let object = serde_json::json!({ "x": value });
         let (mut pretty, mut compact) = (Vec::new(), Vec::new());
         let text = serde_json::to_string_pretty(&object).unwrap();
@@ -241,7 +241,7 @@ proptest! {
     }
 
     #[test]
-    fn hostile_avro_never_panics(at in 10_usize..900, byte: u8, noise in proptest::collection::vec(any::<u8>(), 0..64)) {
+    fn damaged_avro_never_panics(at in 10_usize..900, byte: u8, noise in proptest::collection::vec(any::<u8>(), 0..64)) {
         let mut decoder = Decoder::new(false);
         for (kind, whole) in [(FLOW_KIND, flow_avro(FLOW)), (REPORT_KIND, report_avro(REPORT))] {
             let mut bytes = whole.clone();
@@ -255,7 +255,7 @@ proptest! {
 
 #[test]
 fn an_avro_record_that_is_too_long_as_json_is_undecodable() {
-    // Two bytes of Avro for each key, and a dozen of JSON.
+    // Each key takes two bytes of Avro, and a dozen of JSON.
     let keys = |count: usize| {
         let keys = vec![r#"{"name":"","value":null}"#; count].join(",");
         super::flow_avro(&format!(r#"{{"phononUuid":"u","accountID":28,"keys":[{keys}]}}"#))

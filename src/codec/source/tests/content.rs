@@ -7,7 +7,7 @@ fn with(json: &str) -> u64 {
 }
 
 #[test]
-fn the_samples_have_one_content_in_every_encoding() {
+fn the_samples_have_the_same_content_hash_in_every_encoding() {
     assert_eq!(flow(FLOW).content, flow(flow_avro(FLOW)).content);
     assert_eq!(report(REPORT).content, report(report_avro(REPORT)).content);
     assert_eq!(report(REPORT).content, report(report(REPORT).body).content);
@@ -15,7 +15,7 @@ fn the_samples_have_one_content_in_every_encoding() {
 }
 
 #[test]
-fn spelling_is_no_content() {
+fn the_content_hash_does_not_depend_on_the_spelling() {
     for (one, other) in [
         ("[1, 2]", "[1,2]"),
         (r#"{"a":1,"b":2}"#, r#"{ "b":2,"a":1 }"#),
@@ -41,7 +41,7 @@ fn spelling_is_no_content() {
 }
 
 #[test]
-fn content_is_told_apart() {
+fn different_contents_have_different_hashes() {
     let all = [
         "1",
         "10",
@@ -83,9 +83,9 @@ fn content_is_told_apart() {
     }
 }
 
-/// The hashes are stored: a version that changes them would take duplicates for conflicts.
+/// The hashes are stored. A version that changes them would report duplicates as conflicts.
 #[test]
-fn the_hashes_of_the_samples_never_change() {
+fn the_content_hashes_of_the_samples_never_change() {
     assert_eq!(flow(FLOW).content, 12_625_390_570_641_401_040);
     assert_eq!(report(REPORT).content, 9_314_525_137_261_997_251);
 }

@@ -1,4 +1,4 @@
-//! The samples become the two bodies in every encoding, and what is passed on keeps its spelling.
+//! The samples become the two bodies in every encoding, and the parts that are passed on keep their spelling.
 
 use super::{FLOW, PHASE_1, PHASE_2, REPORT, datum, flow, flow_avro, report, report_avro};
 use crate::codec::schema::{self, Known};
@@ -47,9 +47,9 @@ fn a_report_that_is_compact_already_is_kept_once() {
     assert_eq!(report(&compact).body, compact);
 }
 
-/// An id of the registry is asked for once, and the schema behind it may be any version.
+/// An id of the registry is requested once, and its schema may be any version.
 #[test]
-fn confluent_framing_asks_for_the_schema_and_then_decodes() {
+fn a_record_with_confluent_framing_is_decoded_once_its_schema_was_requested() {
     let framed = [&[0, 0, 0, 1, 2][..], &flow_avro(FLOW)[10..]].concat();
     let mut decoder = Decoder::new(true);
     assert_eq!(decoder.decode(RecordKind::Flow, &framed), Decoded::NeedsSchema(258));
@@ -64,9 +64,9 @@ fn confluent_framing_asks_for_the_schema_and_then_decodes() {
     assert_eq!(bad.reason, DeadLetterReason::UnknownSchema);
 }
 
-/// A registry refuses the question for such an id, whatever it knows.
+/// A registry refuses a request for such an id in any case.
 #[test]
-fn an_id_that_no_registry_gives_is_not_asked_for() {
+fn a_schema_id_above_the_registrys_range_is_not_requested() {
     let decoder = Decoder::new(true);
     for (id, is_asked) in [(1, true), (0x7fff_ffff, true), (0x8000_0000, false), (u32::MAX, false)]
     {
@@ -83,7 +83,7 @@ fn an_id_that_no_registry_gives_is_not_asked_for() {
 }
 
 #[test]
-fn an_id_that_was_forgotten_is_asked_for_again() {
+fn a_schema_id_that_was_forgotten_is_requested_again() {
     let framed = [0, 0, 0, 1, 2, 7];
     let mut decoder = Decoder::new(true);
     decoder.reject_schema(258);
@@ -91,7 +91,7 @@ fn an_id_that_was_forgotten_is_asked_for_again() {
     decoder.forget_schema(258);
     assert_eq!(decoder.unknown_schema(&framed), Some(258));
     assert_eq!(decoder.decode(RecordKind::Flow, &framed), Decoded::NeedsSchema(258));
-    assert_eq!(Decoder::new(false).unknown_schema(&framed), None, "there is nobody to ask");
+    assert_eq!(Decoder::new(false).unknown_schema(&framed), None, "no registry is configured");
 }
 
 fn framed(writer: &str, json: &str) -> (Decoder, Vec<u8>) {
@@ -107,13 +107,13 @@ fn through(kind: RecordKind, writer: &str, json: &str) -> Decoded {
 }
 
 #[test]
-fn an_older_writer_lacks_fields_and_a_newer_one_has_more() {
+fn records_of_an_older_writer_with_fewer_fields_and_a_newer_one_with_more_are_decoded() {
     let older = r#"{"type": "record", "name": "SmsDeliveryReport", "namespace": "ringback", "fields": [
         {"name": "accountID", "type": "int"}, {"name": "deliveryStatus", "type": "string"},
         {"name": "phononUuid", "type": "string"}, {"name": "id", "type": "string"}]}"#;
     let json = r#"{"id":"s","phononUuid":"u","accountID":28,"deliveryStatus":"SENT"}"#;
     let Decoded::Report(decoded) = through(RecordKind::Report, older, json) else { panic!() };
-    assert_eq!(text(&decoded.body), json, "in the order of our schema");
+    assert_eq!(text(&decoded.body), json, "the members have the order of our schema");
     assert_eq!(decoded.content, report(json).content);
 
     let newer = schema::FLOW_COMPLETE.replace(
@@ -124,11 +124,15 @@ fn an_older_writer_lacks_fields_and_a_newer_one_has_more() {
     let json = FLOW.replacen('{', r#"{"campaign": {"a": "b"},"#, 1);
     let Decoded::Flow(decoded) = through(RecordKind::Flow, &newer, &json) else { panic!() };
     assert_eq!(text(&decoded.body), PHASE_1);
-    assert_eq!(decoded.content, flow(FLOW).content, "what Avro drops is no content");
+    assert_eq!(
+        decoded.content,
+        flow(FLOW).content,
+        "fields that Avro drops are no part of the content"
+    );
 }
 
 #[test]
-fn a_writer_without_the_uuid_is_told_apart() {
+fn a_writers_schema_without_the_uuid_gives_the_reason_no_uuid() {
     for uuid in ["", r#"{"name": "phononUuid", "type": ["null", "string"], "default": null},"#] {
         let writer = format!(
             r#"{{"type": "record", "name": "F", "fields": [{uuid} {{"name": "accountID", "type": "long"}}]}}"#
@@ -144,7 +148,7 @@ fn a_writer_without_the_uuid_is_told_apart() {
 }
 
 #[test]
-fn schemas_that_can_not_be_bounded_are_refused() {
+fn schemas_of_unbounded_data_are_refused() {
     let mut decoder = Decoder::new(true);
     for schema in [
         "nonsense",
@@ -159,7 +163,7 @@ fn schemas_that_can_not_be_bounded_are_refused() {
 }
 
 #[test]
-fn what_is_passed_on_keeps_its_spelling() {
+fn parts_that_are_passed_on_keep_their_spelling() {
     let json = " \n{\"phononUuid\":\t\"u\\u0041\\\"\", \"accountID\" : \"28\", \"new\": {},
         \"keys\" : [ {\"name\": \"a b\", \"value\" : 0.10} ,\r\n 1234567890123456789 , \"\\u0041 \\/\", \"फोनन  \", 1E+2 ],
         \"sms\": [7, \"b\", \"7\", \"b\"], \"recordingUrls\": [ ], \"callDetails\": null } ";
@@ -179,7 +183,7 @@ fn what_is_passed_on_keeps_its_spelling() {
 }
 
 #[test]
-fn what_is_null_or_missing_is_absent() {
+fn members_that_are_null_or_missing_are_absent() {
     let flow = flow(
         r#"{"accountID":1,"phononUuid":"u","flowId":null,"webhookEnabled":null,"sms":null,"keys":null,"recordingUrls":null}"#,
     );
@@ -189,7 +193,7 @@ fn what_is_null_or_missing_is_absent() {
 }
 
 #[test]
-fn a_report_is_passed_on_whole_with_fields_nobody_knows() {
+fn a_report_is_passed_on_whole_with_its_unknown_fields() {
     let json = "{\"id\": 7, \"x\": [1, 2 ], \"phononUuid\":\"u\",\"accountID\":28,\"deliveryStatus\":\"\\u0053ENT\"}";
     let report = report(json);
     assert_eq!(
@@ -199,7 +203,7 @@ fn a_report_is_passed_on_whole_with_fields_nobody_knows() {
     assert_eq!((report.sms.as_str(), &*report.status), ("7", "SENT"));
 }
 
-/// The fingerprints were computed from the specification's text by another program.
+/// Another program computed the fingerprints from the text of the specification.
 #[test]
 fn the_fingerprints_are_those_of_the_specification() {
     for (schema, fingerprint) in [
@@ -222,9 +226,9 @@ fn every_retired_schema_is_listed_and_parses() {
     assert_eq!(schema::RETIRED_SCHEMAS.len(), schema::RETIRED.len());
 }
 
-/// Avro's promotions, a new order, a default that is not null, and a type referred to by its name.
+/// Avro's promotions, another order, a default that is not null, and a reference to a named type.
 #[test]
-fn a_writer_of_another_shape_is_resolved() {
+fn a_record_of_a_writers_schema_with_another_shape_is_resolved() {
     let writer = r#"{"type": "record", "name": "SmsDeliveryReport", "namespace": "gateway", "fields": [
         {"name": "billed", "type": ["null", {"type": "record", "name": "Money", "fields": [
             {"name": "amount", "type": "float"}, {"name": "unit", "type": "bytes"}]}]},
@@ -240,7 +244,7 @@ fn a_writer_of_another_shape_is_resolved() {
     let mut decoder = Decoder::new(true);
     decoder.add_schema(1, writer).unwrap();
     let decoded = decoder.decode(RecordKind::Report, &bytes);
-    // Neither an enumeration nor a UUID resolves to a string by the specification.
+    // By the specification, neither an enumeration nor a UUID resolves to a string.
     let Decoded::Bad(bad) = decoded else { panic!("{decoded:?}") };
     assert_eq!(bad.reason, DeadLetterReason::Undecodable, "{}", bad.detail);
 

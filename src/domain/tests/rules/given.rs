@@ -1,9 +1,9 @@
-//! What answers give to the webhooks after them, and who waits for whom.
+//! Values that answers give to later webhooks, and the order of webhooks that results.
 
 use super::*;
 
 #[test]
-fn what_the_answer_at_the_start_gave_is_at_hand_when_the_flow_is_complete() {
+fn a_value_from_an_answer_at_the_start_is_available_when_the_flow_is_complete() {
     let policy = beside(&[
         ("begun", &[], &["$flow.key.crm"], Trigger::FlowStarted),
         ("call", &["$flow.key.crm"], &[], Trigger::FlowComplete),
@@ -18,11 +18,11 @@ fn what_the_answer_at_the_start_gave_is_at_hand_when_the_flow_is_complete() {
     assert!(!begun_and_over.is_empty() && !play.state.mapped.is_empty());
     play.at = 1000;
     play.step(&timer());
-    assert!(!play.state.mapped.is_empty(), "the flow is open still");
+    assert!(!play.state.mapped.is_empty(), "the flow is still open");
 }
 
 #[test]
-fn phase_2_of_a_report_that_came_first_waits_for_what_it_uses() {
+fn phase_2_of_an_early_report_waits_for_the_value_that_it_uses() {
     let webhooks: [Beside<'_>; 1] = [("link", &[], &["$flow.key.link"], Trigger::FlowComplete)];
     let mut policy = beside_but(&webhooks, |said| {
         said.insert(name("desk"), Says::Values(&["$flow.key.link"]), &[]);
@@ -33,15 +33,15 @@ fn phase_2_of_a_report_that_came_first_waits_for_what_it_uses() {
     let events = play.flow();
     let reasons: Vec<_> =
         events.iter().filter_map(|event| event.ended().map(|delivery| delivery.phase)).collect();
-    assert_eq!(reasons, [Phase::One], "phase 1 comes before anybody can give it a value");
+    assert_eq!(reasons, [Phase::One], "phase 1 is rendered before any answer gives it a value");
     let link = id(&play.state, "link");
     play.step(&gives(link, "$flow.key.link", "L"));
     assert_eq!(play.state.deliveries[0].body, "u [a DELIVERED] L");
 }
 
 #[test]
-fn a_replay_never_waits_for_what_waits_for_it() {
-    // Each uses what the one before gave.
+fn a_replay_never_waits_for_a_delivery_that_waits_for_it() {
+    // Each delivery uses the value that the one before gave.
     let policy = beside(&[("chain", &["$flow.key.token"], &["$flow.key.token"], failed_sms())]);
     let mut play = Play::new(policy);
     play.policy.correlation.phase2_wait = Phase2Wait::Each;
@@ -59,7 +59,7 @@ fn a_replay_never_waits_for_what_waits_for_it() {
     let first = sent(&mut play, "a");
     let (second, third) = (sent(&mut play, "b"), sent(&mut play, "c"));
     assert!(matches!(second.rendering, Rendering::Pending(_)));
-    // The second is lost in between, and replayed while the third waits for it.
+    // The second delivery is lost in between, and replayed while the third waits for it.
     let lost = play.state.deliveries.iter().position(|it| it.id == second.id).unwrap();
     let lost = play.state.deliveries.remove(lost);
     play.step(&Command::Replay(Box::new(lost)));
@@ -72,7 +72,7 @@ fn a_replay_never_waits_for_what_waits_for_it() {
 }
 
 #[test]
-fn two_rules_that_say_the_same_of_one_fact_are_one_delivery() {
+fn two_equal_rules_schedule_one_delivery() {
     let mut policy = beside(&[
         ("call", &["$sms.none"], &[], Trigger::FlowComplete),
         ("call", &["$sms.none"], &[], Trigger::FlowComplete),
@@ -80,7 +80,7 @@ fn two_rules_that_say_the_same_of_one_fact_are_one_delivery() {
     let mut play = Play::new(policy.clone());
     let letters = play.flow().iter().filter(|it| it.ended().is_some()).count();
     assert_eq!(letters, 1);
-    // A webhook that is not configured any more keeps its facts.
+    // The dead letter of a webhook that is no longer configured keeps its facts.
     policy.accounts.get_mut(&OURS).unwrap().rules.remove(1);
     let mut play = Play::new(policy);
     let events = play.flow();
@@ -92,7 +92,7 @@ fn two_rules_that_say_the_same_of_one_fact_are_one_delivery() {
 }
 
 #[test]
-fn reports_of_a_flow_that_only_rules_opened_are_ignored_for_the_reason_that_it_has() {
+fn reports_of_a_flow_that_only_rules_opened_are_ignored_as_no_default_webhook() {
     let mut policy = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
     policy.accounts.get_mut(&OURS).unwrap().default_webhook = None;
     let mut play = Play::new(policy);
@@ -110,7 +110,7 @@ fn reports_of_a_flow_that_only_rules_opened_are_ignored_for_the_reason_that_it_h
 }
 
 #[test]
-fn one_customers_answers_are_not_anothers() {
+fn answers_to_one_accounts_webhooks_are_not_used_for_another_account() {
     let both = || {
         let mut policy = beside(&[
             ("theirs", &[], &["$flow.key.x"], Trigger::FlowStarted),
@@ -129,18 +129,18 @@ fn one_customers_answers_are_not_anothers() {
         play.step(&Command::AcceptStart(Box::new(start), from));
         id(&play.state, "theirs")
     };
-    // Neither what is still to come is waited for,
+    // A delivery of one account does not wait for the answer to another account's delivery.
     let mut play = Play::new(both());
     begin(&mut play);
     let events = play.flow();
     assert!(events.iter().filter_map(Event::ended).any(|it| it.webhook == name("call")));
-    // nor is used what came.
+    // Nor does it use a value that such an answer gave,
     let mut play = Play::new(both());
     let theirs = begin(&mut play);
     play.step(&gives(theirs, "$flow.key.x", "secret"));
     let events = play.flow();
     assert!(events.iter().filter_map(Event::ended).any(|it| it.webhook == name("call")));
-    // Nor is it when nobody knows any more whose it was.
+    // even after the account that started the call is forgotten.
     play.at = 1000;
     play.step(&timer());
     assert_eq!(play.state.started, None);
@@ -149,7 +149,7 @@ fn one_customers_answers_are_not_anothers() {
 }
 
 #[test]
-fn what_waits_for_two_leaves_after_both() {
+fn a_delivery_that_waits_for_two_others_leaves_after_both() {
     let policy = beside(&[
         ("call", &[], &["$flow.key.req"], Trigger::FlowComplete),
         ("tell", &["$flow.key.req"], &[], Trigger::FlowComplete),
@@ -164,7 +164,7 @@ fn what_waits_for_two_leaves_after_both() {
 }
 
 #[test]
-fn a_report_that_a_rule_was_upon_is_still_for_phase_2() {
+fn a_report_that_triggered_a_rule_is_still_sent_in_phase_2() {
     let mut policy = beside(&[("call", &[], &[], Trigger::Sms("SENT".into()))]);
     policy.correlation.on_report_timeout = OnReportTimeout::Notify;
     let mut play = Play::new(policy);
@@ -177,7 +177,7 @@ fn a_report_that_a_rule_was_upon_is_still_for_phase_2() {
 }
 
 #[test]
-fn a_start_that_nobody_asked_for_leaves_nothing() {
+fn a_call_begin_record_without_a_rule_leaves_no_state() {
     let policy = beside(&[("call", &[], &[], Trigger::FlowComplete)]);
     let mut play = Play::new(policy);
     let events = play.step(&started(1));

@@ -1,4 +1,4 @@
-//! Rules whose conditions nobody can judge: they send nothing, and that is an event.
+//! Rules whose conditions can't be judged: they send no webhook, and an event reports it.
 
 use super::{Play, beside, failed_sms, name};
 use crate::domain::tests::OURS;
@@ -19,7 +19,7 @@ fn skipped(events: &[Event]) -> Vec<(&str, SkipReason, Option<&str>)> {
 }
 
 #[test]
-fn a_condition_without_a_value_or_before_its_answer_is_judged_by_nobody() {
+fn a_rule_is_skipped_if_a_condition_has_no_value_or_awaits_an_answer() {
     let mut policy = beside(&[
         ("giver", &[], &["$flow.key.given"], Trigger::FlowComplete),
         ("nowhere", &[], &[], Trigger::FlowComplete),
@@ -57,7 +57,7 @@ fn a_condition_without_a_value_or_before_its_answer_is_judged_by_nobody() {
 }
 
 #[test]
-fn a_report_that_is_replaced_before_its_flow_comes_leaves_its_rules_unasked() {
+fn rules_on_a_report_that_is_replaced_before_its_flow_comes_are_skipped() {
     let mut policy = beside(&[("queued", &[], &[], Trigger::Sms("SENT".into()))]);
     let account = policy.accounts.get_mut(&OURS).unwrap();
     account.rules.push((
