@@ -229,7 +229,7 @@ pub struct Place<'a> {
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Outcome<'a> {
     /// Whether the attempt succeeded.
-    #[schemars(with = "String", required)]
+    #[schemars(with = "String")]
     pub response_status: Option<serde::de::IgnoredAny>,
     /// The status of the answer; absent when no answer came.
     #[schemars(with = "u16")]
@@ -238,7 +238,7 @@ pub struct Outcome<'a> {
     #[schemars(with = "String")]
     pub response_status_type: Option<serde::de::IgnoredAny>,
     /// How long the attempt took, in seconds.
-    #[schemars(with = "f64", required)]
+    #[schemars(with = "f64")]
     pub response_duration: Option<serde::de::IgnoredAny>,
     /// The body of the answer, as far as it is kept.
     #[schemars(with = "String")]
