@@ -230,7 +230,7 @@ pub struct Place<'a> {
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Outcome<'a> {
     /// Whether the attempt succeeded.
-    #[schemars(with = "String", required)]
+    #[schemars(with = "String")]
     pub response_status: Option<serde::de::IgnoredAny>,
     /// The HTTP status of the answer; absent without an answer.
     #[schemars(with = "u16")]
@@ -239,7 +239,7 @@ pub struct Outcome<'a> {
     #[schemars(with = "String")]
     pub response_status_type: Option<serde::de::IgnoredAny>,
     /// The duration of the attempt in seconds.
-    #[schemars(with = "f64", required)]
+    #[schemars(with = "f64")]
     pub response_duration: Option<serde::de::IgnoredAny>,
     /// The body of the answer, up to a maximum length.
     #[schemars(with = "String")]

@@ -243,11 +243,17 @@ pub fn schema() -> Value {
         Some(Value::Object(members)) => members,
         Some(_) | None => Map::new(),
     };
-    if let Some(outcome) = members.get_mut("last_outcome").and_then(|it| it.get_mut("properties")) {
-        for (member, schema) in outcome.as_object_mut().into_iter().flatten() {
+    if let Some(outcome) = members.get_mut("last_outcome").and_then(Value::as_object_mut) {
+        // A member that is typed without its absence counts as required; of an outcome only these two always are.
+        outcome.insert("required".to_owned(), json!(["response_status", "response_duration"]));
+        for (member, schema) in
+            outcome.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten()
+        {
             limit_to(&words("", member), schema);
+            without_default(schema);
         }
     }
+    members.values_mut().for_each(without_default);
     let types: Vec<Value> = TYPES.iter().map(|it| it.schema(&members)).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -256,6 +262,13 @@ pub fn schema() -> Value {
         "oneOf": types,
         "$defs": members,
     })
+}
+
+/// An absent member has no value.
+fn without_default(schema: &mut Value) {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.remove("default");
+    }
 }
 
 fn limit_to(words: &[&str], schema: &mut Value) {
