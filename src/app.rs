@@ -59,7 +59,6 @@ pub enum AppError {
          ops/guide/group.md"
     )]
     InUse {
-        /// The consumer group.
         group: Arc<str>,
         /// The number of its members.
         members: usize,

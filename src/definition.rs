@@ -49,7 +49,6 @@ pub enum Body {
     Predefined,
     /// A body with variables.
     Template(BodyTemplate),
-    /// No body.
     None,
     /// A call of one of the platform's own functions.
     Internal(Internal),

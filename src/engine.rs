@@ -71,9 +71,7 @@ pub struct Parts {
     pub settings: EngineSettings,
     /// The configuration that a reload changes.
     pub config: Arc<EngineConfig>,
-    /// The state store.
     pub store: Store,
-    /// The input topics.
     pub topics: Topics,
     /// The schema registry, if one is configured.
     pub registry: Option<Registry>,

@@ -38,7 +38,6 @@ pub enum OffsetsError {
          instance that was killed once its session has timed out)"
     )]
     Members {
-        /// The consumer group.
         group: String,
         /// The number of its members.
         members: usize,
@@ -68,7 +67,6 @@ impl From<TransactionError> for OffsetsError {
 /// The position in one input partition.
 #[derive(Clone, Debug)]
 pub struct Position {
-    /// The input partition.
     pub place: TopicPartition,
     /// The group's committed offset.
     pub group: Option<GroupOffset>,
@@ -142,7 +140,6 @@ impl Position {
 pub enum Aim {
     /// The current position plus this many records.
     Records(u64),
-    /// This offset.
     Offset(i64),
     /// The beginning, the end, or a time.
     Begin(Begin),
@@ -151,9 +148,7 @@ pub enum Aim {
 /// A planned move of one position.
 #[derive(Clone, Debug)]
 pub struct Move {
-    /// The current position.
     pub position: Position,
-    /// The new offset.
     pub to: i64,
 }
 
@@ -168,11 +163,9 @@ impl Move {
 /// A request to move positions.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    /// The input topic.
     pub topic: String,
     /// The partition. `None`: all partitions.
     pub partition: Option<i32>,
-    /// The destination.
     pub aim: Aim,
     /// The command that moves the positions.
     pub by: MovedBy,

@@ -72,7 +72,6 @@ pub enum RebuildError {
          instance that was killed once its session has timed out)"
     )]
     Members {
-        /// The consumer group.
         group: String,
         /// The number of its members.
         members: usize,

@@ -47,18 +47,15 @@ pub enum Stage {
     Inbox,
     /// Searches the events for later deliveries.
     Events,
-    /// Sends the letters.
     Sending,
 }
 
 /// The progress of a call, counted in offsets, or in letters while it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// The current step.
     pub stage: Stage,
     /// The amount that is done.
     pub done: u64,
-    /// The whole amount.
     pub all: u64,
 }
 

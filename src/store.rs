@@ -61,7 +61,6 @@ pub enum StoreError {
     Open {
         /// `[store] directory`
         directory: PathBuf,
-        /// RocksDB's error.
         source: rocksdb::Error,
     },
     /// The store can't be opened for reading.
@@ -69,23 +68,16 @@ pub enum StoreError {
     View {
         /// `[store] directory`
         directory: PathBuf,
-        /// RocksDB's error.
         source: rocksdb::Error,
     },
     /// The scratch directory in the store can't be created.
     #[error("{directory} can't be created")]
-    Scratch {
-        /// The scratch directory.
-        directory: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    Scratch { directory: PathBuf, source: std::io::Error },
     /// A read or a write failed.
     #[error("the store in {} ([store] directory) has failed; {}", directory.display(), advice(source.as_ref()))]
     Io {
         /// `[store] directory`
         directory: PathBuf,
-        /// RocksDB's error.
         source: rocksdb::Error,
     },
     /// A newer version wrote the row. This version can't read it, and leaves it unchanged.
@@ -94,7 +86,6 @@ pub enum StoreError {
          the partition, and has changed nothing in it"
     )]
     Newer {
-        /// The partition.
         partition: i32,
         /// The row and the error.
         what: String,
@@ -102,7 +93,6 @@ pub enum StoreError {
     /// A row or an index entry in the store can't be decoded.
     #[error("the store of partition {partition} is corrupt at {what}")]
     Corrupt {
-        /// The partition.
         partition: i32,
         /// The row or the index entry.
         what: String,
@@ -113,7 +103,6 @@ pub enum StoreError {
          program wrote that record"
     )]
     Changelog {
-        /// The partition.
         partition: i32,
         /// The row and the error.
         what: String,
@@ -127,7 +116,6 @@ pub enum StoreError {
     Damaged {
         /// `[store] directory`
         directory: PathBuf,
-        /// The finding.
         says: String,
     },
     /// Stores are damaged so often that another restore makes no sense.
@@ -141,7 +129,6 @@ pub enum StoreError {
     Repeatedly {
         /// `[store] directory`
         directory: PathBuf,
-        /// The finding.
         says: String,
         /// The damaged stores that were set aside within the hour.
         copies: Vec<PathBuf>,
@@ -155,7 +142,6 @@ pub enum StoreError {
     NoStore {
         /// `[store] directory`
         directory: PathBuf,
-        /// The finding.
         says: String,
     },
     /// Another process has the store open.
@@ -175,7 +161,6 @@ pub enum StoreError {
         directory: PathBuf,
         /// The target of the move.
         copy: PathBuf,
-        /// The system's error.
         source: std::io::Error,
     },
 }

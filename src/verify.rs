@@ -75,7 +75,6 @@ use violation::Book;
 /// An input topic.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// The topic's name.
     pub topic: Arc<str>,
     /// Whether compaction may remove a record and keep those before it.
     pub compacted: bool,
@@ -90,7 +89,6 @@ pub struct Input {
 /// One of the daemon's own topics.
 #[derive(Clone, Debug)]
 pub struct OwnTopic {
-    /// The topic's name.
     pub name: Arc<str>,
     /// The first offset of each partition. Above 0, earlier records are deleted.
     pub firsts: Vec<i64>,
@@ -99,7 +97,6 @@ pub struct OwnTopic {
 /// The changelog's topic.
 #[derive(Clone, Debug)]
 pub struct Changelog {
-    /// The topic's name.
     pub name: Arc<str>,
     /// The number of partitions that own uuids.
     pub partitions: u32,
@@ -171,23 +168,16 @@ pub struct Counts {
     pub records: u64,
     /// Records that the group has not read.
     pub unread: u64,
-    /// Events.
     pub events: u64,
-    /// Deliveries scheduled.
     pub scheduled: u64,
-    /// Attempts that failed.
     pub failed: u64,
-    /// Deliveries delivered.
     pub delivered: u64,
     /// Deliveries that became dead letters.
     pub given_up: u64,
-    /// Deliveries replayed.
     pub replayed: u64,
-    /// Dead letters.
     pub dead_letters: u64,
     /// Records of the changelog.
     pub changelog: u64,
-    /// Known uuids.
     pub uuids: u64,
     /// Uuids that have a row.
     pub rows: u64,
@@ -210,7 +200,6 @@ pub struct Counts {
 pub struct Report {
     /// The amounts of data that were checked.
     pub counts: Counts,
-    /// The violations, sorted.
     pub violations: Vec<Violation>,
     /// The number of further violations, which were not kept.
     pub more: u64,

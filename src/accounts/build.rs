@@ -41,7 +41,6 @@ pub struct Defaults {
 pub struct Basis<'a> {
     /// The file of the settings. Relative paths of values that come from no file start at its folder.
     pub file: &'a Path,
-    /// Defaults of webhooks.
     pub defaults: &'a Defaults,
     /// Whether a topic of call begin records is configured.
     pub has_flow_started: bool,
@@ -51,7 +50,6 @@ pub struct Basis<'a> {
 pub struct Built {
     /// The accounts, without entries that have faults.
     pub accounts: Accounts,
-    /// All faults.
     pub faults: Vec<Fault>,
     /// The entries, without values that the check removed.
     pub(crate) entries: Node,
@@ -231,8 +229,9 @@ impl Builder<'_> {
     fn order_rules(&mut self) {
         let definitions = &self.built.definitions;
         let gives = |one: &Rule, other: &Rule| {
-            let uses = |variable: &Box<str>| definitions.uses(&other.webhook, variable);
-            one.webhook != other.webhook && definitions.saves(&one.webhook).iter().any(uses)
+            let saves = definitions.saves(&one.webhook);
+            one.webhook != other.webhook
+                && saves.iter().any(|variable| definitions.uses(&other.webhook, variable))
         };
         for account in self.built.accounts.values_mut() {
             let mut left = std::mem::take(&mut account.rules);

@@ -26,7 +26,6 @@ pub struct Retry {
     pub initial_interval: Duration,
     /// The factor from each interval to the next.
     pub multiplier: f64,
-    /// The maximum interval.
     pub interval_max: Duration,
     /// The spread of intervals: 0.2 means 80 % to 120 %.
     pub randomization_factor: f64,

@@ -27,7 +27,6 @@ pub struct StartOptions {
 /// The state of one partition in the store.
 #[derive(Clone, Debug)]
 pub struct StoredPartition {
-    /// The partition's number.
     pub number: i32,
     /// The changelog offset up to which the store contains all records, exclusive.
     pub checkpoint: i64,

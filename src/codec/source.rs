@@ -41,7 +41,6 @@ pub enum Decoded {
     Start(Box<FlowStarted>),
     /// A flow complete record.
     Flow(Box<FlowComplete>),
-    /// A delivery report.
     Report(Box<DeliveryReport>),
     /// The schema with this id must be requested from the registry. Then the record is decoded again.
     NeedsSchema(u32),

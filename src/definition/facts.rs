@@ -48,17 +48,14 @@ pub struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    /// Creates facts from
+    /// Creates facts from these sources:
     ///
-    /// - `record`, the flow complete record (or the facts known when a call begins) as a JSON object, once there is
-    ///   one;
-    /// - `reports`, the delivery reports as JSON, of which `$sms.*` reads the first;
-    /// - `mapped`, the values that answers of earlier webhooks gave, as JSON text by the spelling of their variable;
-    ///   the last one
-    /// with a spelling counts;
-    /// - `nested`, the variables whose value is sent as a string by gateways that cannot nest: if the string contains
-    ///   an object or
-    /// an array, that is the value.
+    /// - `record`: the flow complete record (or the facts known when a call begins) as a JSON object, if there is one;
+    /// - `reports`: the delivery reports as JSON, of which `$sms.*` reads the first;
+    /// - `mapped`: the values from answers of earlier webhooks, as JSON text by the spelling of their variable. The
+    ///   last value of a spelling counts;
+    /// - `nested`: the variables whose value gateways that cannot nest send as a string. An object or an array in the
+    ///   string is then the value.
     #[must_use]
     pub fn new(
         record: Option<&'a [u8]>,

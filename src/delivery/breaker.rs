@@ -10,11 +10,9 @@ const PARTS: u32 = 10;
 /// Which attempts the breaker lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
-    /// All attempts.
     Closed,
     /// One attempt at a time, to find out whether the endpoint works again.
     HalfOpen,
-    /// No attempt.
     Open,
 }
 

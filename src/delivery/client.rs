@@ -101,7 +101,6 @@ pub(super) struct Client {
 }
 
 struct Channels {
-    /// Keeps its connections.
     kept: Service,
     /// Makes a new connection for each exchange.
     fresh: Service,

@@ -53,7 +53,6 @@ pub enum EndpointError {
 /// The variable content of a request.
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
-    /// The request's body.
     pub body: Bytes,
     /// URL and headers, if they vary between deliveries.
     pub rendered: Option<&'a Rendered>,

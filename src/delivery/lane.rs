@@ -47,7 +47,6 @@ pub struct Job {
     pub phase: Phase,
     /// The number of the attempt, from 1 on.
     pub attempt: u32,
-    /// The request's body.
     pub body: Bytes,
     /// The other parts of the request, if they depend on the delivery.
     pub rendered: Option<Rendered>,

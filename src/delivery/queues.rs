@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 /// A pool of the instance's slots. Each job takes a slot of one pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pool {
-    /// First attempts.
     First,
     Retry,
     /// Jobs of any class whose endpoint takes long to answer.

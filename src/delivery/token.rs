@@ -32,9 +32,7 @@ const FAILURE_KEPT: Duration = Duration::from_secs(1);
 pub struct ClientCredentials {
     /// The token server's URL; `https`, or `http` where the account allows it.
     pub token_url: Url,
-    /// The client's id.
     pub client_id: String,
-    /// The client's secret.
     pub client_secret: Secret,
     /// The requested scope, if any.
     pub scope: Option<String>,

@@ -25,7 +25,6 @@ const QUERY_SECRET_BYTES_MIN: usize = 8;
 pub struct TrialMessage {
     /// Makes the id random, so that no receiver mistakes the message for one that it has already seen.
     pub random: u128,
-    /// The request's body.
     pub body: Bytes,
     /// URL and headers, if they vary between deliveries.
     pub rendered: Option<Rendered>,
@@ -48,7 +47,6 @@ pub struct Trial {
     pub headers: Vec<(String, String)>,
     /// The head of the answer, if there was one.
     pub head: Option<Head>,
-    /// The attempt's outcome.
     pub outcome: Outcome,
     /// How long the name look-up took; `None` without a look-up, as for an address.
     pub look_up: Option<Duration>,
@@ -65,7 +63,6 @@ pub struct Head {
     pub version: String,
     /// The address of the server.
     pub address: Option<SocketAddr>,
-    /// The answer's headers.
     pub headers: Vec<(String, String)>,
 }
 

@@ -21,7 +21,6 @@ pub struct Webhook {
     pub account: AccountId,
     /// The URL: `https`, or `http` where the account allows it. It never contains credentials.
     pub url: reqwest::Url,
-    /// The HTTP method.
     pub method: http::Method,
     /// How requests are authorised.
     pub auth: Auth,
@@ -148,13 +147,9 @@ impl Webhook {
 /// How requests are authorised.
 #[derive(Clone, Debug)]
 pub enum Auth {
-    /// Without credentials.
     None,
-    /// HTTP basic authentication.
     Basic {
-        /// The user's name.
         username: String,
-        /// The password.
         password: Secret,
     },
     /// A fixed token (RFC 6750).

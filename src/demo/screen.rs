@@ -15,7 +15,6 @@ pub(super) enum About {
     Event,
     /// A dead letter of the daemon.
     DeadLetter,
-    /// The demo itself.
     Demo,
 }
 

@@ -11,7 +11,6 @@ pub struct Fault {
     pub origin: Origin,
     /// The key with its section, such as `kafka.bootstrap_servers` or `webhook[crm].url`.
     pub key: String,
-    /// The problem.
     pub problem: String,
     /// How to fix it.
     pub fix: String,

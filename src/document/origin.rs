@@ -12,7 +12,6 @@ pub enum Origin {
     File(Arc<Path>),
     /// A line of a file, counted from 1.
     Line(Arc<Path>, usize),
-    /// An environment variable.
     Variable(String),
 }
 

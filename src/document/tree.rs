@@ -16,7 +16,6 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 pub(crate) struct Node {
     /// The origin of the value.
     pub(crate) origin: Origin,
-    /// The value.
     pub(crate) value: Value,
     /// The label of a list's item. It stays the same when other items are removed.
     label: Option<String>,
@@ -27,9 +26,7 @@ pub(crate) struct Node {
 pub(crate) enum Value {
     /// A text, number, boolean or date.
     Scalar(toml::Value),
-    /// A list.
     List(Vec<Node>),
-    /// A table.
     Table(BTreeMap<String, Node>),
 }
 

@@ -57,7 +57,6 @@ pub enum Event {
     /// A delivery that waited for values was rendered, and may be attempted.
     DeliveryRendered {
         delivery: DeliveryId,
-        /// The rendered body.
         body: Bytes,
         /// The rendered parts of the request beside the body.
         rendering: Rendering,
@@ -194,7 +193,6 @@ pub enum RecordKind {
     Start,
     /// A flow complete record.
     Flow,
-    /// A delivery report.
     Report,
 }
 

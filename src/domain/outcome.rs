@@ -80,15 +80,10 @@ impl ErrorReason {
 /// The class of a status by its first digit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusType {
-    /// 1xx
     Informational,
-    /// 2xx
     Successful,
-    /// 3xx
     Redirection,
-    /// 4xx
     ClientError,
-    /// 5xx and above
     ServerError,
 }
 

@@ -25,7 +25,6 @@ pub enum Phase2Order {
 /// What happens at the report time-out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnReportTimeout {
-    /// The correlation ends.
     End,
     /// Phase 2 is sent with the known reports.
     Notify,

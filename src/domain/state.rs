@@ -126,9 +126,7 @@ pub struct Flow {
 /// Whether a flow still waits for reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Collection {
-    /// It waits.
     Open {
-        /// The report time-out.
         until: Timestamp,
     },
     /// All that phase 2 needs is known.
@@ -186,9 +184,7 @@ pub(super) const SEEN_MAX: usize = 16;
 pub enum Phase {
     /// The webhook of a rule, which belongs to neither phase.
     Rule,
-    /// The flow-complete webhook.
     One,
-    /// The delivery-status webhook.
     Two,
 }
 

@@ -19,15 +19,12 @@ pub enum EngineError {
          instance"
     )]
     Fenced {
-        /// The group.
         group: String,
-        /// The instance's id.
         instance: String,
         /// Whether the connection to Kafka was disturbed lately. Then the other member may be an earlier join of this
         /// instance.
         was_disturbed: bool,
     },
-    /// The consumer failed.
     #[error("the consumer failed: {0}")]
     Consumer(String),
     /// The rows in Kafka or in the store can't be used.

@@ -27,7 +27,10 @@ pub(super) enum Input {
     /// The group has assigned partitions.
     Assigned(Assignment),
     /// The group revokes all partitions.
-    Revoked { lost: bool, reply: SyncSender<()> },
+    Revoked {
+        lost: bool,
+        reply: SyncSender<()>,
+    },
     /// The ids of the cluster and of the topics, which may have changed.
     Identity(Identity),
     /// The owners of the rows in the changelog's partitions.
@@ -37,11 +40,19 @@ pub(super) enum Input {
     /// Partitions of the changelog that lack committed rows, with their ends.
     Lost(BTreeMap<i32, i64>),
     /// A restore has begun, and has read the ids of the cluster and the topics.
-    Identified { epoch: u64, identified: Box<Identified> },
+    Identified {
+        epoch: u64,
+        identified: Box<Identified>,
+    },
     /// A partition is restored.
-    Restored { epoch: u64, restored: Box<Restored> },
-    /// A restore failed.
-    RestoreFailed { epoch: u64, error: RestoreFailure },
+    Restored {
+        epoch: u64,
+        restored: Box<Restored>,
+    },
+    RestoreFailed {
+        epoch: u64,
+        error: RestoreFailure,
+    },
     /// The rights that Kafka denied the reader before, and those that it denies now.
     Denied(Option<String>, Option<String>),
     /// The ends of the inputs.
@@ -51,8 +62,9 @@ pub(super) enum Input {
     /// The process is to end.
     Shutdown,
     /// Another member has joined the group under this instance's id. It may be an earlier join of this instance.
-    Fenced { was_disturbed: bool },
-    /// The consumer failed.
+    Fenced {
+        was_disturbed: bool,
+    },
     Failed(String),
 }
 

@@ -43,12 +43,10 @@ pub enum Mismatch {
         partition: i32,
         /// The difference between the owners.
         difference: Difference,
-        /// The changelog's topic.
         topic: String,
     },
     /// The store's checkpoint is outside the changelog.
     Range {
-        /// The partition.
         partition: i32,
         /// The store holds everything below this offset.
         checkpoint: i64,
@@ -56,7 +54,6 @@ pub enum Mismatch {
         low: i64,
         /// The offset after the changelog's last record.
         high: i64,
-        /// The changelog's topic.
         topic: String,
     },
     /// The changelog does not exist, but the store holds rows of it.
@@ -65,25 +62,17 @@ pub enum Mismatch {
         partition: i32,
         /// The store holds everything below this offset.
         checkpoint: i64,
-        /// The changelog's topic.
         topic: String,
     },
     /// The group has committed offsets together with rows, but the changelog has no rows.
     Empty {
-        /// The partition.
         partition: i32,
         /// The changelog that held the rows.
         theirs: TopicId,
-        /// The changelog's topic.
         topic: String,
     },
     /// A rebuild of the changelog was interrupted.
-    Rebuilding {
-        /// The partition.
-        partition: i32,
-        /// The changelog's topic.
-        topic: String,
-    },
+    Rebuilding { partition: i32, topic: String },
 }
 
 impl Mismatch {

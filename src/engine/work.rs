@@ -72,10 +72,14 @@ pub(super) enum Notice {
     /// A record was forwarded.
     Forwarded(TopicPartition),
     /// A record could not be read.
-    Bad { place: TopicPartition, offset: i64, reason: DeadLetterReason, detail: String },
+    Bad {
+        place: TopicPartition,
+        offset: i64,
+        reason: DeadLetterReason,
+        detail: String,
+    },
     /// An event of an endpoint.
     Endpoint(WebhookName, EndpointEvent),
-    /// A breaker changed.
     Breaker(WebhookName, BreakerState),
     /// A change of an input partition.
     Input(InputEvent),

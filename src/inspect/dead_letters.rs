@@ -53,11 +53,8 @@ pub struct LetterView {
 /// The place of a source record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Source {
-    /// The topic's name.
     pub topic: String,
-    /// The partition's number.
     pub partition: i32,
-    /// The record's offset.
     pub offset: i64,
     /// The record's timestamp (RFC 3339).
     pub timestamp: String,

@@ -13,9 +13,7 @@ use serde::Serialize;
 /// A request that is not sent. Secrets are hidden. Headers that are signed or counted for each attempt are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Preview {
-    /// The webhook's name.
     pub webhook: String,
-    /// The HTTP method.
     pub method: String,
     /// The URL. Secrets in it are hidden.
     pub url: String,
@@ -30,9 +28,7 @@ pub struct Preview {
 /// A header of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Header {
-    /// The header's name.
     pub name: String,
-    /// The header's value.
     pub value: String,
 }
 

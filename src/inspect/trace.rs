@@ -26,11 +26,8 @@ pub struct Trace {
 
 /// A row of the changelog.
 pub struct Row {
-    /// The partition's number.
     pub partition: i32,
-    /// The record's offset.
     pub offset: i64,
-    /// The decoded state.
     pub state: State,
 }
 

@@ -34,7 +34,6 @@ pub struct Verification {
 /// A verification that can be serialised.
 #[derive(Debug, Serialize)]
 pub struct VerificationView<'a> {
-    /// The violations, sorted.
     pub violations: Vec<ViolationView<'a>>,
     /// The number of further violations, which were counted but not kept.
     pub more: u64,

@@ -71,13 +71,11 @@ impl Remembered {
 /// A configured webhook with the state of its endpoint.
 #[derive(Debug, Serialize)]
 pub struct WebhookView<'a> {
-    /// The webhook's name.
     pub name: &'a str,
     /// The account that owns the webhook.
     pub account_id: i64,
     /// Whether it is the default webhook of its account, the target of both phases.
     pub default: bool,
-    /// The HTTP method.
     pub method: &'a str,
     /// The URL without its query.
     pub url: String,

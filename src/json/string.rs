@@ -49,7 +49,6 @@ pub(crate) fn read_string(token: &[u8]) -> Option<Cow<'_, str>> {
 /// The meaning of an escape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Escaped {
-    /// A character.
     Character(char),
     /// Half of a surrogate pair without the other half. It is not a character.
     Half(u32),

@@ -40,12 +40,10 @@ pub enum LogError {
     /// A client can't be created: a property of `[kafka.client]` is wrong.
     #[error("the Kafka client can't be created: check [kafka] and [kafka.client]")]
     Client(#[source] KafkaError),
-    /// A request failed.
     #[error("{what}")]
     Request {
         /// The description of the failure.
         what: String,
-        /// librdkafka's error.
         source: KafkaError,
     },
     /// Kafka's authorizer denies the request. The list of missing rights is never empty.
@@ -66,7 +64,6 @@ pub enum LogError {
     Topic {
         /// The name of the topic.
         topic: String,
-        /// The reason.
         what: String,
     },
 }

@@ -39,7 +39,6 @@ pub(super) fn flush<C: ClientContext>(producer: &Client<C>, timeout_ms: i32) -> 
 pub(super) enum OffsetsError {
     /// The consumer is not a member of its group at the moment.
     NotMember,
-    /// The call failed.
     Native(NativeError),
 }
 

@@ -35,7 +35,6 @@ pub fn generated_id() -> TopicId {
 /// The result of a comparison with the record at a landmark's offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// The same record.
     Same,
     /// Another record, or the log ends before the offset: it is another log.
     Other,

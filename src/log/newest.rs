@@ -17,7 +17,6 @@ const OFFSETS_FACTOR: i64 = 16;
 /// The newest value of a key in one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Newest {
-    /// The partition.
     pub partition: i32,
     /// The first offset in the log.
     pub first: i64,

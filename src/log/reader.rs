@@ -57,7 +57,6 @@ pub enum LogEvent {
     Records {
         /// The assignment that they belong to.
         epoch: u64,
-        /// The records.
         records: Vec<Record>,
         /// Their share of the read budget.
         bytes: usize,
@@ -98,13 +97,11 @@ pub enum LogEvent {
 pub struct Assignment {
     /// The number that records of this assignment carry.
     pub epoch: u64,
-    /// The partitions.
     pub places: Vec<TopicPartition>,
 }
 
 /// A partition to start, and its position.
 pub struct Start {
-    /// The partition.
     pub place: TopicPartition,
     /// The position to start at.
     pub from: From,
@@ -115,7 +112,6 @@ pub struct Start {
 pub enum From {
     /// At its present position: a partition that was just assigned starts where the group committed.
     Here,
-    /// At this offset.
     Offset(i64),
     /// At the first record in the log.
     Beginning,

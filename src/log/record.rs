@@ -39,9 +39,7 @@ pub struct Topics {
 /// A partition of an input topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
-    /// The topic.
     pub topic: Arc<str>,
-    /// The partition.
     pub partition: i32,
 }
 
@@ -52,13 +50,10 @@ pub struct Record {
     pub place: TopicPartition,
     /// Its offset in that partition.
     pub offset: i64,
-    /// Its Kafka timestamp.
     pub at: Timestamp,
     /// Its original position. A forwarded record's differs from `place`.
     pub source: Source,
-    /// Its decoded content.
     pub body: RecordBody,
-    /// Its key.
     pub key: Option<Bytes>,
     /// Its value; `None`: a tombstone.
     pub payload: Option<Bytes>,
@@ -79,16 +74,10 @@ pub enum RecordBody {
         owner: i32,
         /// The kind of headers to forward it with, if another partition owns the uuid.
         forward: Forward,
-        /// The command.
         command: Box<Command>,
     },
     /// A command about an endpoint, for the partition that holds the record.
-    Endpoint {
-        /// The endpoint's webhook.
-        webhook: WebhookName,
-        /// The command.
-        command: EndpointCommand<'static>,
-    },
+    Endpoint { webhook: WebhookName, command: EndpointCommand<'static> },
     /// A note in the inbox for readers of the topic. It has no effect.
     Note,
     /// A record that can't be decoded.
@@ -124,7 +113,6 @@ pub const FORWARDED_HEADERS: [&str; 5] = [
 pub enum Forward {
     /// A source event of this kind.
     Record(RecordKind),
-    /// An operator's command.
     Replay,
 }
 
@@ -147,7 +135,6 @@ pub fn forward_headers(forward: Forward, source: &Source) -> Vec<(&'static str, 
 
 /// The result of decoding one record.
 pub(crate) enum Reading {
-    /// The record.
     Done(Box<Record>),
     /// The schema with this id must be fetched first.
     NeedsSchema(u32),

@@ -18,7 +18,6 @@ const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
 /// The progress of a run in one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// The partition.
     pub partition: i32,
     /// The run is done with everything below this offset.
     pub offset: i64,

@@ -17,7 +17,6 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// A partition that is to be restored.
 #[derive(Clone, Copy, Debug)]
 pub struct Want {
-    /// The partition.
     pub partition: i32,
     /// The store has everything below this offset.
     pub checkpoint: i64,
@@ -36,11 +35,8 @@ pub enum Restored<'a> {
     OutOfRange(i32, i64, i64),
     /// A row of the changelog.
     Row {
-        /// The partition.
         partition: i32,
-        /// The offset.
         offset: i64,
-        /// Its key.
         key: &'a [u8],
         /// Its value; `None`: the row is deleted.
         value: Option<&'a [u8]>,
@@ -92,22 +88,16 @@ pub trait Changelog {
 
 /// The result of one poll.
 pub enum Polled<'a> {
-    /// A committed record.
     Row {
-        /// The partition.
         partition: i32,
-        /// The offset.
         offset: i64,
-        /// Its key.
         key: &'a [u8],
-        /// Its value.
         value: Option<&'a [u8]>,
     },
     /// The partition was read to its end.
     End(i32),
     /// Kafka refuses the read, and a retry would not help.
     Failed(LogError),
-    /// Nothing was read.
     Nothing,
 }
 
@@ -117,9 +107,7 @@ const REPORT_EACH: i64 = 1024;
 /// The continuation of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Immediately.
     Again,
-    /// After this time.
     Wait(Duration),
     /// Not at all: the restore is done.
     Done,

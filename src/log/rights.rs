@@ -36,7 +36,6 @@ pub enum Operation {
     Read,
     /// Writing records, or running transactions.
     Write,
-    /// Creating a topic.
     Create,
     /// Seeing that the resource exists.
     Describe,
@@ -90,22 +89,17 @@ impl Operation {
 /// The resource that a right applies to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resource {
-    /// A topic.
     Topic(String),
-    /// A consumer group.
     Group(String),
     /// Every consumer group whose name has this prefix.
     Groups(String),
-    /// A transactional id.
     TransactionalId(String),
 }
 
 /// The permission to do an operation on a resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {
-    /// The resource.
     pub resource: Resource,
-    /// The operation.
     pub operation: Operation,
 }
 

@@ -41,7 +41,6 @@ pub enum ScanFrom {
 /// A part of a partition: the offsets from `from` up to `end`, without `end` itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanRange {
-    /// The partition.
     pub partition: i32,
     /// The first offset in the log.
     pub first: i64,
@@ -53,7 +52,6 @@ pub struct ScanRange {
 
 /// An item that a scan passes to its caller.
 pub enum Scanned<'a> {
-    /// A record.
     Record(&'a ScanRecord<'a>),
     /// The progress. It comes several times a second, also without records.
     Progress {

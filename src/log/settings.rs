@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 pub struct KafkaSettings {
     /// `host:port`, comma separated.
     pub bootstrap_servers: String,
-    /// The consumer group.
     pub group_id: String,
     /// Stable per instance: `transactional.id` and `group.instance.id`.
     pub instance_id: String,
@@ -34,17 +33,13 @@ impl std::fmt::Debug for KafkaSettings {
 /// `[topics]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicNames {
-    /// Flow complete records.
     pub flow_complete: Vec<String>,
-    /// Delivery reports.
     pub delivery_report: Vec<String>,
     /// Call begin records, which can trigger rules; may be empty.
     pub flow_started: Vec<String>,
     /// Events, which record every fact.
     pub events: String,
-    /// Dead letters.
     pub dead_letter: String,
-    /// The state, compacted.
     pub changelog: String,
     /// Forwarded records and operators' commands.
     pub inbox: String,

@@ -23,9 +23,7 @@ pub const INBOX_KEPT_MS: u64 = 7 * DAY_MS;
 /// The wanted and the actual state of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicState {
-    /// Its name.
     pub name: String,
-    /// Its role.
     pub role: &'static str,
     /// It is one of our own topics, which `ringback topics --create` may create.
     pub own: bool,
@@ -40,7 +38,6 @@ pub struct TopicState {
 /// A fault of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicFault {
-    /// The topic.
     pub topic: String,
     /// The fault and its remedy.
     pub text: String,

@@ -71,17 +71,14 @@ pub struct TransactionError {
 /// A record to be written.
 #[derive(Default)]
 pub struct Outgoing<'a> {
-    /// The topic.
     pub topic: &'a str,
     /// The partition; `None`: the key decides.
     pub partition: Option<i32>,
     /// The record is a row of the changelog, whose offset is remembered.
     pub changelog: bool,
-    /// The key.
     pub key: Option<&'a [u8]>,
     /// The value; `None`: a tombstone.
     pub value: Option<&'a [u8]>,
-    /// The headers.
     pub headers: &'a [(&'static str, String)],
     /// Headers of the source record. They follow ours.
     pub foreign: &'a [domain::Header],
@@ -150,7 +147,6 @@ pub struct Producer {
     context: Arc<Context>,
     /// The timestamp of the transaction's records.
     written_ms: AtomicI64,
-    /// Its transactional id.
     id: String,
     settings: KafkaSettings,
     /// The rights that transactions of this producer need on topics and groups, as far as they are known.

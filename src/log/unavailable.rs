@@ -6,15 +6,12 @@ use super::transaction::TransactionError;
 /// Kafka can't be reached, or does not do what a command requested.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
-    /// A request failed.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// A transaction failed.
     #[error("{advice}")]
     Transaction {
         /// The operation that failed, and its effects.
         advice: &'static str,
-        /// Kafka's error.
         source: TransactionError,
     },
 }

@@ -13,7 +13,6 @@ use std::sync::Arc;
 /// An input partition of which the group has read more than the store contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Behind {
-    /// The input partition.
     pub place: TopicPartition,
     /// The store's next offset. `None`: the store has read nothing of this partition.
     pub stored: Option<i64>,
@@ -24,7 +23,6 @@ pub struct Behind {
 /// The action for one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Write its rows.
     Write {
         /// The uuid of the last row that an interrupted rebuild wrote. `None`: write from the first row.
         after: Option<Arc<str>>,
@@ -38,7 +36,6 @@ pub enum Action {
 /// The plan for one partition of the store.
 #[derive(Clone, Debug)]
 pub struct PartitionPlan {
-    /// The partition's number.
     pub number: i32,
     /// The number of its rows in the store.
     pub rows: u64,
@@ -72,7 +69,6 @@ pub struct Plan {
     pub partitions: u32,
     /// Whether the changelog exists.
     pub exists: bool,
-    /// The store's partitions.
     pub stored: Vec<PartitionPlan>,
 }
 

@@ -19,7 +19,6 @@ pub struct Letter<'a> {
     pub at: Timestamp,
     /// The values of its headers.
     pub head: LetterHead<'a>,
-    /// Its key.
     pub key: Option<&'a [u8]>,
     /// The delivery, or the record's value. `None`: a tombstone.
     pub value: Option<&'a [u8]>,

@@ -12,7 +12,6 @@ use std::ops::ControlFlow;
 /// The fate of a letter that matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is sent.
     Replay,
     /// It is skipped: its delivery was delivered since.
     Delivered,

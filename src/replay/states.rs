@@ -54,7 +54,6 @@ impl LetterState {
 /// The state of a letter, with its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Since {
-    /// The letter's state.
     pub state: LetterState,
     /// When it was replayed, if that is known.
     pub replayed_at: Option<Timestamp>,

@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 /// The reason for which a store was set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// It is damaged.
     Damaged,
     /// An operator replaces it by another one.
     Replaced,
@@ -57,7 +56,6 @@ pub struct SetAside {
 pub struct Aside {
     /// The path of the copy.
     pub path: PathBuf,
-    /// The reason.
     pub why: Why,
     /// The time at which it was set aside.
     pub at: Timestamp,
@@ -68,11 +66,8 @@ pub struct Aside {
 pub(super) enum File {
     /// Names the present manifest.
     Current,
-    /// Lists the tables.
     Manifest,
-    /// Holds rows.
     Table,
-    /// RocksDB's own log.
     Log,
     /// The process that has it locked has the store open.
     Lock,

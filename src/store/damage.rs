@@ -99,7 +99,6 @@ impl StoreError {
 /// The content of a file in a store's directory, which says that the store must not be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
-    /// The finding.
     pub(super) says: String,
     /// The name of the directory to which the files are being moved. A move that was begun must be finished.
     pub(super) into: Option<String>,

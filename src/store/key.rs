@@ -75,9 +75,7 @@ impl RowKey {
 pub enum StoreKey {
     /// A row that the changelog also has.
     Row(RowKey),
-    /// The checkpoint.
     Checkpoint,
-    /// A timer.
     Timer(TimerKey),
     /// The position of a delivery in its lane.
     Due(WebhookName, DueKey),
@@ -103,7 +101,6 @@ pub(super) const CHECKPOINT_KEY: &[u8] = &[CHECKPOINT];
 pub struct TimerKey {
     /// The time at which it is due.
     pub due: Timestamp,
-    /// The uuid.
     pub uuid: PhononUuid,
 }
 
@@ -141,7 +138,6 @@ pub struct DueKey {
     pub class: Class,
     /// The earliest time of the next attempt.
     pub due: Timestamp,
-    /// The delivery.
     pub id: DeliveryId,
 }
 

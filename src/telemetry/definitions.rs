@@ -3,7 +3,6 @@
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Only grows.
     Counter,
     /// Goes up and down.
     Gauge,
@@ -16,11 +15,9 @@ pub enum Kind {
 pub struct Definition {
     /// The metric's name in Prometheus.
     pub name: &'static str,
-    /// The metric's type.
     pub kind: Kind,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// The help text.
     pub help: &'static str,
     /// The upper bounds of a histogram.
     pub(super) buckets: &'static [f64],

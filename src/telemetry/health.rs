@@ -46,7 +46,6 @@ impl fmt::Display for Waiting {
 /// The health of an assigned partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionHealth {
-    /// The partition's number.
     pub partition: i32,
     /// Whether all of its state is restored.
     pub is_restored: bool,

@@ -93,7 +93,6 @@ labels! {
     SourceResult {
         /// It changed the state.
         Accepted = "accepted",
-        /// It changed nothing.
         Ignored = "ignored",
         /// It became a dead letter.
         DeadLettered = "dead_lettered",
@@ -129,7 +128,6 @@ labels! {
         Open = "open",
         /// There is a flow that sends no webhook.
         Silent = "silent",
-        /// Everything is finished.
         Ended = "ended",
     }
 
@@ -159,9 +157,7 @@ labels! {
         Files = "files",
         /// Memory of the host.
         Memory = "memory",
-        /// Local ports.
         Ports = "ports",
-        /// Buffers for sockets.
         Buffers = "buffers",
     }
 
@@ -201,7 +197,6 @@ labels! {
         Open = "open",
         /// The endpoint asked for a pause.
         Held = "held",
-        /// It was disabled.
         Disabled = "disabled",
         /// An operator enabled it.
         Enabled = "enabled",

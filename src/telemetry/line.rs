@@ -7,9 +7,7 @@ use std::borrow::Cow;
 /// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// A JSON object.
     Json,
-    /// Text for people.
     Text {
         /// Whether its own colours stay.
         coloured: bool,

@@ -33,7 +33,6 @@ pub enum LogFormat {
     /// Text on a terminal, JSON otherwise.
     #[default]
     Auto,
-    /// Text for people.
     Text,
     /// One JSON object per line, for machines.
     Json,

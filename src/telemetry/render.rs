@@ -7,9 +7,7 @@ use prometheus::proto::MetricFamily;
 /// A format of `/metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Prometheus's text format.
     Text,
-    /// OpenMetrics.
     OpenMetrics,
 }
 

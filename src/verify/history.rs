@@ -118,10 +118,7 @@ impl History {
             }
             Fact::AttemptFailed { about, attempt, retry_at } => {
                 self.attempt(about, *attempt, telling);
-                if let Some(life) = self.lives.iter_mut().find(|life| life.id == about.id) {
-                    life.last = retry_at.is_none();
-                    life.due = retry_at.map_or(life.due, When::At);
-                }
+                self.retry(about.id, *retry_at);
             }
             Fact::Delivered { about, attempt, status } => {
                 self.attempt(about, *attempt, telling);
@@ -156,6 +153,13 @@ impl History {
                 }
                 self.finish(Stage::Ended, telling.at);
             }
+        }
+    }
+
+    fn retry(&mut self, id: DeliveryId, retry_at: Option<Timestamp>) {
+        if let Some(life) = self.lives.iter_mut().find(|life| life.id == id) {
+            life.last = retry_at.is_none();
+            life.due = retry_at.map_or(life.due, When::At);
         }
     }
 

@@ -15,7 +15,6 @@ const CLOCKS_DIFFER_MS: u64 = 600_000;
 pub(super) enum Given<'a> {
     /// A delivery, with the number of lives before.
     Delivery(DeliveryId, u32),
-    /// A source record.
     Record(Spot<'a>, Option<Entry>),
 }
 

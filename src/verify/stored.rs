@@ -19,7 +19,6 @@ const STORE_AGE_MAX_MS: u64 = 6 * 86_400_000;
 /// The entries of a uuid in the store.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
-    /// The row's hash.
     pub(super) row: Option<u64>,
     /// The sum of the index entries that its row requires, minus those that are there. 0 if they match.
     pub(super) index: u64,

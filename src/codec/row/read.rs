@@ -22,7 +22,6 @@ pub(super) enum Version {
     Second,
     /// The third version, with four kinds of bodies by number.
     Third,
-    /// The current version.
     Newest,
 }
 

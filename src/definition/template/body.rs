@@ -12,9 +12,7 @@ use std::fmt::Debug;
 /// The language of a body's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
-    /// JSON (RFC 8259).
     Json,
-    /// XML 1.0.
     Xml,
     /// `application/x-www-form-urlencoded`
     Form,

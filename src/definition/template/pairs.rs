@@ -26,7 +26,6 @@ pub(super) enum Literals {
     Path,
     /// Plain text for a name or value: everything is encoded, including `%`.
     Text,
-    /// Nothing is encoded.
     Kept,
 }
 

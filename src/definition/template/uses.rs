@@ -10,9 +10,7 @@ use thiserror::Error;
 /// The part of a definition to which a template belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The body.
     Body,
-    /// The URL.
     Url,
     /// The entry of the query list with this name.
     Query(Box<str>),

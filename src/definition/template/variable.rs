@@ -104,7 +104,6 @@ pub(super) enum Reading {
     Variable(Variable, usize),
     /// The length in bytes of a misspelt variable, and the variable that was most likely meant.
     Misspelt(usize, String),
-    /// Ordinary text.
     Plain,
 }
 

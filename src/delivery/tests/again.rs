@@ -17,7 +17,6 @@ pub(super) const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 enum Second {
     /// Reads the request, sends this answer and closes the connection.
     Says(&'static str),
-    /// Resets the connection.
     Resets,
 }
 

@@ -16,7 +16,6 @@ use tokio_rustls::server::TlsStream;
 /// The endpoint's reaction to a stream.
 #[derive(Clone, Copy, Debug)]
 enum Says {
-    /// Status 200.
     Ok,
     /// Status 200 with a header that HTTP/2 forbids.
     Malformed,

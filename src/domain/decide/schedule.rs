@@ -134,9 +134,9 @@ pub(super) fn givers<'a>(
     policy: &Policy,
 ) -> Vec<DeliveryId> {
     let gives = |other: &&Delivery| {
-        let uses = |variable: &Box<str>| policy.definitions.uses(&delivery.webhook, variable);
+        let saves = policy.definitions.saves(&other.webhook);
         other.account == delivery.account
-            && policy.definitions.saves(&other.webhook).iter().any(uses)
+            && saves.iter().any(|variable| policy.definitions.uses(&delivery.webhook, variable))
     };
     deliveries.filter(gives).map(|it| it.id).collect()
 }

@@ -9,7 +9,6 @@ use crate::log::{Begin, Found, From, GroupOffset, LogError, Offsets, TopicPartit
 pub(super) struct Known<'a> {
     /// The group's committed offset.
     pub(super) committed: Option<&'a GroupOffset>,
-    /// The state's position.
     pub(super) position: Option<&'a InputOffset>,
     /// The id of the present topic.
     pub(super) topic: Option<&'a TopicId>,

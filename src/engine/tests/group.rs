@@ -21,14 +21,16 @@ struct Member {
 /// The group's answer to the poll of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Word {
-    /// Nothing has changed.
     Stay,
     /// The member has to give its partitions back and join again.
     Rejoin,
     /// The rebalance has not ended.
     Wait,
     /// The partitions that the member owns from now on.
-    Take { generation: u64, places: Vec<TopicPartition> },
+    Take {
+        generation: u64,
+        places: Vec<TopicPartition>,
+    },
     /// The process is not a member of the group.
     Gone,
 }

@@ -10,11 +10,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
     Takes,
-    /// 500
     Fails,
-    /// 400
     Refuses,
-    /// 410
     IsGone,
     /// 429 with a `Retry-After` of this number of milliseconds.
     IsBusy(u64),

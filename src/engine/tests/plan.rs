@@ -25,12 +25,15 @@ const DAY_MS: i64 = 86_400_000;
 #[derive(Clone, Debug)]
 pub(super) enum Action {
     /// A gateway writes a record.
-    Produce { topic: &'static str, partition: Option<i32>, key: Option<String>, value: String },
+    Produce {
+        topic: &'static str,
+        partition: Option<i32>,
+        key: Option<String>,
+        value: String,
+    },
     /// Starts an instance if it is not running.
     Start(usize),
-    /// SIGTERM.
     Stop(usize),
-    /// SIGKILL.
     Kill(usize),
     /// SIGSTOP, and SIGCONT after this number of milliseconds.
     Pause(usize, u64),
@@ -41,7 +44,10 @@ pub(super) enum Action {
     /// A transaction of an unrelated producer stays open in a partition of the changelog.
     Foreign(i32),
     /// The log cleaner runs.
-    Compact { partition: i32, kept: usize },
+    Compact {
+        partition: i32,
+        kept: usize,
+    },
     /// All instances are down for longer than tombstones are kept.
     Days,
     /// An instance's wall clock jumps.
@@ -66,7 +72,6 @@ pub(super) enum Action {
     Look(usize),
     /// Kills an instance and starts it with a wrong setting, which its supervisor corrects.
     Misconfigure(usize, Wrong),
-    /// Ends all faults.
     Heal,
 }
 

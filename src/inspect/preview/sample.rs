@@ -12,7 +12,6 @@ const UUID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// The input of a rendering, made from records of the gateways.
 pub struct Sample {
-    /// The predefined body.
     pub body: Bytes,
     /// The facts from which variables get their values.
     pub facts: Facts,

@@ -36,11 +36,8 @@ impl Origin {
 pub struct Found<'a> {
     /// The kind of topic.
     pub origin: Origin,
-    /// The partition's number.
     pub partition: i32,
-    /// The record's offset.
     pub offset: i64,
-    /// The record's timestamp.
     pub at: Timestamp,
     /// The record's headers, in their order.
     pub headers: Vec<(Cow<'a, str>, Option<&'a [u8]>)>,
@@ -68,9 +65,7 @@ pub struct Fact {
 pub struct FactView {
     /// `events`, `dead_letter`, `inbox`, or the kind of the input's record.
     pub from: &'static str,
-    /// The partition's number.
     pub partition: i32,
-    /// The record's offset.
     pub offset: i64,
     /// The time of the fact (RFC 3339).
     pub at: String,

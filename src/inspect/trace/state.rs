@@ -14,11 +14,8 @@ use std::collections::BTreeMap;
 pub struct Now {
     /// The topic of the row: always `changelog`.
     pub from: &'static str,
-    /// The row's partition.
     pub partition: Option<i32>,
-    /// The row's offset.
     pub offset: Option<i64>,
-    /// The row's content.
     pub state: Option<StateView>,
     /// The endpoints that its deliveries wait for, by webhook.
     pub endpoints: BTreeMap<String, EndpointView>,
@@ -65,7 +62,6 @@ pub enum Correlation {
     },
     /// The flow is complete, and not all of its webhooks are done.
     Open {
-        /// The account's id.
         account_id: i64,
         /// The flow's id, where it is known.
         flow_id: Option<i64>,
@@ -86,7 +82,6 @@ pub enum Correlation {
     },
     /// No webhook is sent for the flow.
     Silent {
-        /// The account's id.
         account_id: i64,
         /// The flow's id, where it is known.
         flow_id: Option<i64>,
@@ -97,7 +92,6 @@ pub enum Correlation {
     },
     /// All webhooks are done. The row remains so that late records are recognised.
     Ended {
-        /// The account's id.
         account_id: i64,
         /// When the uuid is forgotten (RFC 3339).
         until: String,
@@ -109,7 +103,6 @@ pub enum Correlation {
 pub struct Report {
     /// The id of the SMS.
     pub sms_id: String,
-    /// The account's id.
     pub account_id: i64,
     /// Whether its status is final.
     #[serde(rename = "final")]
@@ -125,22 +118,17 @@ pub struct Report {
 /// The place of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Source {
-    /// The topic's name.
     pub topic: String,
-    /// The partition's number.
     pub partition: i32,
-    /// The record's offset.
     pub offset: i64,
 }
 
 /// A delivery that is not finished.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeliveryView {
-    /// The delivery's id.
     pub webhook_id: String,
     /// The phase: 1 or 2, or 0 for a delivery of a rule.
     pub phase: u8,
-    /// The webhook's name.
     pub webhook: String,
     /// When it was scheduled (RFC 3339).
     pub scheduled_at: String,

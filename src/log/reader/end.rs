@@ -5,7 +5,6 @@ use crate::log::record::TopicPartition;
 
 /// The end of a partition, and the progress towards it.
 pub struct End {
-    /// The partition.
     pub place: TopicPartition,
     /// The first offset in the log.
     pub first: i64,

@@ -29,7 +29,6 @@ pub struct KafkaParts {
     pub partitions: u32,
     /// The key of the changelog's meta rows.
     pub meta_key: &'static [u8],
-    /// The input topics.
     pub topics: Topics,
     /// The schema registry, if one is configured.
     pub registry: Option<Registry>,

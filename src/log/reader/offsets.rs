@@ -25,7 +25,6 @@ pub struct OffsetsClient {
     pub(super) consumer: Arc<BaseConsumer<Context>>,
     pub(super) landmarks: Arc<LandmarkReader>,
     pub(super) settings: KafkaSettings,
-    /// The changelog's topic.
     pub(super) changelog: String,
     pub(super) meta_key: &'static [u8],
 }

@@ -28,7 +28,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The changelog whose owner is checked periodically, and the landmarks of inputs without topic ids.
 pub(super) struct WatchedChangelog<'a> {
-    /// Its topic.
     pub(super) topic: &'a str,
     /// The key of its meta rows.
     pub(super) meta_key: &'static [u8],

@@ -6,7 +6,6 @@ use crate::log::settings::{KafkaSettings, TopicNames};
 /// A command that needs rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NeededBy {
-    /// The daemon.
     Run,
     /// `ringback verify`
     Verify,
@@ -82,7 +81,6 @@ impl NeededBy {
 
 /// A right, and the commands that need it.
 pub struct Need {
-    /// The right.
     pub right: Right,
     /// The commands that need it.
     pub by: &'static [NeededBy],
