@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AccountsFile {
+    /// Customer accounts.
     pub(super) account: Vec<AccountEntry>,
     /// HTTP endpoints of customers.
     pub(super) webhook: Vec<WebhookEntry>,
@@ -66,6 +67,7 @@ pub(crate) struct WebhookEntry {
     /// contain variables.
     #[schemars(required, length(min = 1, max = 4096))]
     pub(super) url: Option<String>,
+    /// The HTTP method.
     #[serde(default)]
     pub(super) method: MethodName,
     /// How requests are authorised.
@@ -169,6 +171,7 @@ pub(crate) enum MethodName {
 /// The only HTTP version that an endpoint is offered.
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 pub(crate) enum HttpVersion {
+    /// HTTP/1.1.
     #[serde(rename = "1.1")]
     Http1,
 }
@@ -177,6 +180,7 @@ pub(crate) enum HttpVersion {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PartEntry {
+    /// The name.
     #[schemars(required, length(min = 1))]
     pub(super) name: Option<String>,
     /// The value, which may contain variables. A secret reference is never shown.
@@ -200,6 +204,7 @@ pub(crate) enum BodyName {
     Xml,
     /// A form from `template`.
     Form,
+    /// No body.
     None,
     /// A call of one of the platform's functions.
     Internal,
@@ -223,8 +228,10 @@ pub(crate) enum GroupName {
     /// The fields of the call.
     #[serde(rename = "call")]
     Call,
+    /// The flow's keys.
     #[serde(rename = "flow.key")]
     FlowKey,
+    /// The user's keys.
     #[serde(rename = "user.key")]
     UserKey,
 }
@@ -239,6 +246,7 @@ pub(crate) struct AuthEntry {
     pub(super) kind: Option<AuthKind>,
     /// The user of basic authentication.
     pub(super) username: Option<String>,
+    /// The user's password.
     pub(super) password: Option<SecretText>,
     /// The token of bearer authentication, without the word Bearer.
     pub(super) token: Option<SecretText>,
@@ -261,6 +269,7 @@ pub(crate) struct AuthEntry {
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CredentialsIn {
+    /// As basic authentication.
     Header,
     /// As fields of the form.
     Body,
@@ -270,8 +279,11 @@ pub(crate) enum CredentialsIn {
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AuthKind {
+    /// No authorisation.
     None,
+    /// HTTP basic authentication.
     Basic,
+    /// A fixed token.
     Bearer,
     /// Client credentials of OAuth 2.
     Oauth2,
@@ -301,7 +313,9 @@ pub(crate) struct ResponseEntry {
 #[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AnswerKind {
+    /// JSON.
     Json,
+    /// XML.
     Xml,
 }
 
@@ -336,6 +350,7 @@ pub(crate) struct RetryEntry {
     /// Factor from each interval to the next.
     #[schemars(range(min = 1.0, max = 100.0))]
     pub(super) multiplier: Option<f64>,
+    /// Maximum interval.
     #[schemars(range(min = 1, max = 2_592_000_000_u64))]
     pub(super) interval_max_ms: Option<u64>,
     /// Spread of intervals: 0.2 means 80 % to 120 %.
@@ -423,8 +438,11 @@ pub(crate) struct ConditionEntry {
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Scalar {
+    /// Text.
     Text(String),
+    /// An integer.
     Integer(i64),
+    /// true or false.
     Boolean(bool),
 }
 

@@ -22,6 +22,7 @@ const SECRET_BYTES_MAX: u64 = 1 << 20;
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum SecretText {
+    /// The secret itself.
     Literal(String),
     /// A reference to the secret. Exactly one of the two must be given.
     Reference {

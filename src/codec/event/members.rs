@@ -78,6 +78,7 @@ pub struct Members<'a> {
     #[serde(rename = "kind", borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub lettered: Option<Cow<'a, str>>,
+    /// The reason.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub reason: Option<Cow<'a, str>>,
