@@ -390,7 +390,7 @@ fn an_interrupted_replay_resumes_and_sends_each_letter_once() {
     run.signal("INT");
     let first = run.wait();
     assert_eq!(first.code, Some(0), "{first:?}");
-    assert!(first.err.contains("the same command goes on"), "{first:?}");
+    assert!(first.err.contains("run the same command again"), "{first:?}");
     let first = summary(&first);
     assert_eq!(first["finished"], false, "{first}");
     let sent = first["replayed"].as_u64().expect("a number");
