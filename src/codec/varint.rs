@@ -14,18 +14,34 @@ pub(super) enum Unread {
 /// Reads the number at the beginning of `rest`, and removes it from `rest`.
 #[inline]
 pub(super) fn read(rest: &mut &[u8]) -> Result<i64, Unread> {
+    match **rest {
+        // Most numbers of a row are lengths and choices of one byte.
+        [byte, ref tail @ ..] if byte < 0x80 => {
+            *rest = tail;
+            Ok(signed(byte.into()))
+        }
+        _ => read_long(rest),
+    }
+}
+
+fn read_long(rest: &mut &[u8]) -> Result<i64, Unread> {
     let mut bits = 0_u64;
     for shift in (0..64).step_by(7) {
         let (byte, tail) = rest.split_first().ok_or(Unread::BreaksOff)?;
         *rest = tail;
         bits |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
-            let number = (bits >> 1).cast_signed() ^ -(bits & 1).cast_signed();
+            let number = signed(bits);
             let overflows = shift == 63 && *byte > 1;
             return if overflows { Err(Unread::Overflows(number)) } else { Ok(number) };
         }
     }
     Err(Unread::Endless)
+}
+
+/// Undoes Avro's zigzag encoding.
+const fn signed(bits: u64) -> i64 {
+    (bits >> 1).cast_signed() ^ -(bits & 1).cast_signed()
 }
 
 #[cfg(test)]
