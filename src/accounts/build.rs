@@ -4,7 +4,7 @@ use super::entry::{AccountEntry, AccountsFile, FlowEntry, RuleEntry, WebhookEntr
 use super::{Accounts, Bounds, Entries, Retry, rate, rule, webhook};
 use crate::delivery::{BreakerPolicy, Proxy};
 use crate::document::{
-    self, Context, Fault, Node, Place, Referred, Value, Variables, nearest, schema_of,
+    self, Context, Fault, Node, Place, Referred, Value, Variables, Warning, nearest, schema_of,
 };
 use crate::domain::{
     AccountId, AccountPolicy, Definitions as _, FlowId, Rule, Trigger, WebhookName,
@@ -51,6 +51,8 @@ pub struct Built {
     /// The accounts, without entries that have faults.
     pub accounts: Accounts,
     pub faults: Vec<Fault>,
+    /// What is valid and should be changed all the same.
+    pub warnings: Vec<Warning>,
     /// The entries, without values that the check removed.
     pub(crate) entries: Node,
     /// Digests of the files and variables that entries refer to.
@@ -78,9 +80,9 @@ pub(super) fn build(entries: Entries, basis: &Basis<'_>, variables: &Variables) 
     };
     builder.all(&written, &Place::root(&entries));
     let Builder { context, built, .. } = builder;
-    let Context { faults, secret_files, referred, .. } = context;
+    let Context { faults, warnings, secret_files, referred, .. } = context;
     let accounts = Accounts { secret_files, ..built };
-    Built { accounts, faults, entries, referred, schema }
+    Built { accounts, faults, warnings, entries, referred, schema }
 }
 
 /// Joins dotted keys. TOML reads an unquoted `account.sms.notifyOnDelivery` as nested tables; in the platform it is one

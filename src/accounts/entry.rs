@@ -326,7 +326,7 @@ pub(crate) struct MapEntry {
     /// The variable that gets the value, as in $flow.key.reqID.
     #[schemars(required)]
     pub(super) save_in: Option<String>,
-    /// JSON: a path such as data.a.b[0]. XML: an XPath.
+    /// JSON: a path such as data.a.b[0], where data is the answer itself. XML: an XPath.
     #[schemars(required, length(min = 1, max = 4096))]
     pub(super) path: Option<String>,
     /// Whether an answer without this value fails the attempt.

@@ -1,7 +1,7 @@
 //! The `response` of a webhook: which values of its answers are saved.
 
 use super::entry::{AnswerKind, MapEntry, MethodName, ResponseEntry};
-use crate::definition::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::mapping::{EntryText, Kind, ResponseMap, without_x};
 use crate::definition::template::{Family, Variable};
 use crate::delivery::Response;
 use crate::document::{Context, Place};
@@ -49,6 +49,9 @@ pub(super) fn read(
     if kind == Kind::Json && !entry.namespaces.is_empty() {
         context.fault(&place.key("namespaces"), "JSON has no namespaces", "remove it");
     }
+    if kind == Kind::Json {
+        warn_of_x(entry, place, context);
+    }
     let path = |item: &'_ MapEntry| item.path.clone().unwrap_or_default();
     let paths: Vec<String> = entry.map.iter().map(path).collect();
     let texts: Vec<EntryText<'_>> = entry
@@ -72,6 +75,20 @@ pub(super) fn read(
                 }
             }
             None
+        }
+    }
+}
+
+/// Warns of paths as path finders show them: they call the answer `x`, which is a member here.
+fn warn_of_x(entry: &ResponseEntry, place: &Place<'_>, context: &mut Context<'_>) {
+    for (index, item) in entry.map.iter().enumerate() {
+        let path = item.path.as_deref().unwrap_or_default();
+        if let Some(meant) = without_x(path) {
+            let place = place.key("map").item(index).key("path");
+            let problem =
+                "begins with `x`, which is a member of the answer and not the answer itself";
+            let fix = format!("write `{meant}`, or `$.{path}` if the answer has a member `x`");
+            context.warn(&place, problem, fix);
         }
     }
 }

@@ -34,11 +34,12 @@
 //! | `reload_refused` (of an instance) | `instance`, `detail`: SIGHUP reloaded the configuration, which is wrong, and the former one stays in force |
 //! | `restart_needed` (of an instance) | `instance`, `keys`: SIGHUP reloaded the configuration, and these keys keep their old values until a restart |
 //!
-//! `source` is {`topic`, `partition`, `offset`}. The outcome's members are domain.md's: `response_status`,
-//! `response_status_code`, `response_status_type`, `response_duration` (seconds), `response_raw`, `response_truncated`,
-//! `response_variables` (an object of the variables that the webhook's response map found), `response_error`,
-//! `error_reason`. Members that do not apply are absent. The answer's text is at most 4 KiB in an event. `delivered`
-//! and dead letters contain all of it that is kept.
+//! `source` is {`topic`, `partition`, `offset`}. The outcome's members are `response_status`, `response_status_code`,
+//! `response_status_type`, `response_duration` (seconds), `response_raw` (null if nothing came), `response_truncated`,
+//! `response_variables` (an object of the variables that the webhook's response map found), `response_error` (a
+//! Boolean; a text in events of earlier versions), `error_detail` (the text), and `error_reason`. Other members that do
+//! not apply are absent. The answer's text is at most 4 KiB in an event. `delivered` and dead letters contain all of it
+//! that is kept.
 
 mod dead_letter;
 mod endpoint;
@@ -60,7 +61,7 @@ pub use input::{
 };
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
-pub use members::{Members, Outcome as OutcomeMembers, Place, read_members};
+pub use members::{Members, Outcome as OutcomeMembers, Place, ResponseError, read_members};
 pub use notice::{
     About, Fact, InputNotice, InputNoticeChange, Notice, read_notice, read_notice_of,
 };

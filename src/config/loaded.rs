@@ -16,7 +16,7 @@ pub struct Loaded {
     pub accounts: Accounts,
     /// Each key in force.
     pub effective: Effective,
-    /// Warnings about keys that work but should be changed.
+    /// Warnings about keys that work but should be changed, by file and line.
     pub warnings: Vec<Warning>,
 }
 
@@ -87,9 +87,9 @@ impl Loaded {
     ) -> Result<Self, Faults> {
         let built = entries.build(&settings.basis(), variables);
         let effective = effective.with_accounts(listed(&built, settings));
-        let (settings, warnings) = (settings.clone(), Vec::new());
-        let loaded = Self { settings, accounts: built.accounts, effective, warnings };
-        Faults::or(built.faults, loaded)
+        let Built { accounts, faults, mut warnings, .. } = built;
+        Warning::sort(&mut warnings);
+        Faults::or(faults, Self { settings: settings.clone(), accounts, effective, warnings })
     }
 
     /// Builds the accounts. `in_force` returns the settings to build them with, given the settings that were read.
@@ -98,12 +98,13 @@ impl Loaded {
         variables: &Variables,
         in_force: impl FnOnce(Settings) -> Settings,
     ) -> Result<Self, Faults> {
-        let Read { settings, entries, mut faults, warnings } = read;
+        let Read { settings, entries, mut faults, mut warnings } = read;
         let settings = in_force(settings);
         let (accounts, of_accounts) = match read_accounts(&settings) {
             Ok(read) => {
                 let mut built = read.build(&settings.basis(), variables);
                 faults.append(&mut built.faults);
+                warnings.append(&mut built.warnings);
                 let listed = listed(&built, &settings);
                 (built.accounts, listed)
             }
@@ -114,6 +115,7 @@ impl Loaded {
         };
         let (file, accounts_file) = (settings.file.clone(), settings.accounts_file.clone());
         let effective = Effective::new(file, accounts_file, entries, of_accounts);
+        Warning::sort(&mut warnings);
         Faults::or(faults, Self { settings, accounts, effective, warnings })
     }
 }

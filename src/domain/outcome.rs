@@ -171,6 +171,12 @@ impl Outcome {
         }
     }
 
+    /// Returns whether the call resulted in an error.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.verdict != Verdict::Delivered
+    }
+
     /// Returns the part that is stored with a delivery until its next attempt: at most 1 KiB each of the answer and of
     /// the error. The pause is left out, because the due time already contains it.
     #[must_use]

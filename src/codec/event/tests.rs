@@ -191,7 +191,7 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
         \"webhook\":\"crm\",\"webhook_id\":\"msg_abababababababababababababababab\",\"phase\":2,\"attempt\":3,
         \"response_status\":\"FAILED\",\"response_status_code\":503,\"response_status_type\":\"SERVER_ERROR\",
         \"response_duration\":1.042,\"response_raw\":\"busy \\\"now\\\" \u{fffd}\",\"response_truncated\":false,
-        \"response_error\":\"the endpoint answered 503\",\"error_reason\":\"REFUSED\",
+        \"response_error\":true,\"error_detail\":\"the endpoint answered 503\",\"error_reason\":\"REFUSED\",
         \"retry_at\":\"2023-10-19T06:25:21.000Z\"}",
     );
     let success = Outcome {
@@ -211,7 +211,7 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
         r#"{"type":"delivered","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:26.250Z",
         "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,"attempt":3,"attempts":3,
         "response_status":"SUCCESS","response_status_code":204,"response_status_type":"SUCCESSFUL",
-        "response_duration":0.007,"response_raw":"","response_truncated":false}"#,
+        "response_duration":0.007,"response_raw":null,"response_truncated":false,"response_error":false}"#,
     );
 }
 
@@ -242,7 +242,7 @@ fn dead_letters_are_published() {
         "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,
         "kind":"delivery","reason":"attempts_exhausted","attempts":2,"replays":1,
         "last_outcome":{"response_status":"FAILED","response_duration":5.000,
-        "response_error":"connection refused","error_reason":"UNREACHABLE"}}"#,
+        "response_raw":null,"response_error":true,"error_detail":"connection refused","error_reason":"UNREACHABLE"}}"#,
     );
     let record = RawRecord {
         kind: Some(RecordKind::Report),
@@ -359,7 +359,8 @@ fn a_dead_letter_contains_the_whole_delivery() {
             r#""url":"https://crm.example.com/hooks/phonon","#,
             r#""headers":{"content-type":"application/json","x-a":"1, 2"},"#,
             r#""body":"{\"text\":\"फोनन\"}"},"last_outcome":{"response_status":"FAILED","#,
-            r#""response_duration":5.000,"response_error":"connection refused","error_reason":"UNREACHABLE"}}"#,
+            r#""response_duration":5.000,"response_raw":null,"response_error":true,"#,
+            r#""error_detail":"connection refused","error_reason":"UNREACHABLE"}}"#,
         )
     );
     let untried = Delivery { last_outcome: None, first_attempt_at: None, ..delivery() };

@@ -1,6 +1,6 @@
-//! The leaves of a JSON text.
+//! The leaves of a JSON text, each with its path as the platform writes it: `data` is the text itself.
 
-use super::super::mapping::{push_item, push_member};
+use super::super::mapping::{DATA, push_item, push_member};
 use super::name::Part;
 use super::{Found, check, sample};
 use crate::json::TextFault;
@@ -9,9 +9,22 @@ use std::collections::BTreeMap;
 
 pub(super) fn leaves(bytes: &[u8]) -> Result<Vec<Found>, TextFault> {
     let text = walk::check(bytes)?;
-    let mut listing = Listing::default();
+    let mut listing = Listing { path: DATA.to_owned(), ..Listing::default() };
     listing.value(&mut Cursor::new(text))?;
-    Ok(listing.found.into_iter().flatten().collect())
+    let mut found: Vec<Found> = listing.found.into_iter().flatten().collect();
+    if listing.has_data {
+        found.iter_mut().for_each(start_exactly);
+    }
+    Ok(found)
+}
+
+/// Writes the path of a text that has a member `data` of its own. There, `data` is this member.
+fn start_exactly(found: &mut Found) {
+    let rest = found.path.strip_prefix(DATA).unwrap_or_default();
+    found.path = match found.parts.first() {
+        Some(Part::Name(name)) if name == DATA => rest.trim_start_matches('.').to_owned(),
+        Some(Part::Name(_) | Part::Index(_)) | None => format!("${rest}"),
+    };
 }
 
 /// The position of the walk, and the leaves so far. A later member removes the leaves of an earlier one of the same
@@ -21,6 +34,8 @@ struct Listing {
     found: Vec<Option<Found>>,
     path: String,
     parts: Vec<Part>,
+    /// Whether the text is an object with a member `data`.
+    has_data: bool,
 }
 
 impl Listing {
@@ -33,6 +48,7 @@ impl Listing {
                     let Some(name) = walk::decode(name) else {
                         return Err(cursor.fault("a name with half a surrogate pair before this"));
                     };
+                    self.has_data |= self.parts.is_empty() && name == DATA;
                     let start = self.found.len();
                     self.below(Part::Name(name.clone().into_owned()), cursor)?;
                     if let Some(hidden) = members.insert(name, start..self.found.len()) {
@@ -65,8 +81,7 @@ impl Listing {
         cursor.skip_value()?;
         let value = cursor.since(start);
         if value != "null" {
-            let path = if self.path.is_empty() { "$" } else { &self.path };
-            let (path, parts) = (path.to_owned(), self.parts.clone());
+            let (path, parts) = (self.path.clone(), self.parts.clone());
             self.found.push(Some(Found { path, parts, sample: sample(value) }));
         }
         Ok(())

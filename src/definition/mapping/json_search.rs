@@ -9,8 +9,16 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(super) struct Search {
     nodes: Vec<Node>,
-    /// The node that each path leads to.
-    ends: Vec<usize>,
+    /// Where each path leads.
+    ends: Vec<End>,
+}
+
+/// Where a path leads.
+#[derive(Debug)]
+struct End {
+    node: usize,
+    /// The node to which the path leads if its `data` is the whole text.
+    of_root: Option<usize>,
 }
 
 /// A step of one or more paths, with the nodes below it. The first node is the whole text.
@@ -24,8 +32,10 @@ impl Search {
     pub(super) fn new(paths: &[JsonPath]) -> Self {
         let mut search = Self { nodes: vec![Node::default()], ends: Vec::new() };
         for path in paths {
-            let end = path.steps().iter().fold(0, |node, step| search.follow(node, step));
-            search.ends.push(end);
+            let mut end =
+                |steps: &[Step]| steps.iter().fold(0, |node, step| search.follow(node, step));
+            let (node, of_root) = (end(path.steps()), path.steps_after_data().map(end));
+            search.ends.push(End { node, of_root });
         }
         search
     }
@@ -49,7 +59,14 @@ impl Search {
     pub(super) fn find<'t>(&self, text: &'t str) -> Result<Vec<Option<&'t str>>, TextFault> {
         let mut places = vec![Place::default(); self.nodes.len()];
         self.value(0, &mut Cursor::new(text), &mut places)?;
-        let value = |end: &usize| places.get(*end).and_then(|place| place.value);
+        let value = |node: usize| places.get(node).and_then(|place| place.value);
+        let is_there = |node: usize| places.get(node).is_some_and(|place| place.is_there);
+        let value = |end: &End| match end.of_root {
+            // The path is `data` alone: a member of this name counts even if it is null.
+            Some(0) if is_there(end.node) => value(end.node),
+            Some(root) => value(end.node).or_else(|| value(root)),
+            None => value(end.node),
+        };
         Ok(self.ends.iter().map(value).collect())
     }
 
@@ -84,6 +101,7 @@ impl Search {
             Begins::Object | Begins::Array | Begins::Scalar => cursor.skip_value()?,
         }
         if let Some(place) = places.get_mut(node) {
+            place.is_there = true;
             place.value = Some(cursor.since(start)).filter(|value| *value != "null");
         }
         Ok(())
@@ -93,6 +111,8 @@ impl Search {
 /// The value found for a node.
 #[derive(Clone, Debug, Default)]
 struct Place<'t> {
+    /// Whether the text has the node, even if it is null.
+    is_there: bool,
     value: Option<&'t str>,
     /// The nodes directly below that were visited, one entry per visit.
     visited: Vec<usize>,
@@ -102,6 +122,7 @@ struct Place<'t> {
 fn forget_below(node: usize, places: &mut [Place<'_>]) {
     let mut open = vec![node];
     while let Some(place) = open.pop().and_then(|node| places.get_mut(node)) {
+        place.is_there = false;
         place.value = None;
         open.append(&mut place.visited);
     }

@@ -6,8 +6,21 @@ use ringback::definition::example::{definition, leaves};
 use ringback::definition::mapping::{EntryText, Kind, ResponseMap, VALUE_MAX};
 use serde_json::value::RawValue;
 
-const JSON_WORDS: &[&str] =
-    &["data.", "[0]", "[\"a.b\"]", "$.", "null", "\\ud800", "{\"a\":", "[[", "1e400", "\u{feff}"];
+const JSON_WORDS: &[&str] = &[
+    "data.",
+    "data[0]",
+    "data",
+    "x.",
+    "[0]",
+    "[\"a.b\"]",
+    "$.",
+    "null",
+    "\\ud800",
+    "{\"a\":",
+    "[[",
+    "1e400",
+    "\u{feff}",
+];
 const XML_WORDS: &[&str] = &[
     "//",
     "@",
@@ -31,6 +44,9 @@ pub(super) const JSON_MAP: Target = Target {
     seeds: || {
         [
             "data.ids[1]\n\n{\"data\": {\"ids\": [\"a\", \"b\"], \"amount\": 0.10}}",
+            "data.glossary.title\n\n{\"glossary\": {\"title\": \"t\"}}",
+            "data[0].id\n\n[{\"id\": 5}]",
+            "data.b\n\n{\"data\": {\"a\": null}, \"b\": 1}",
             "[0][\"a.b\"]\n\n[{\"a.b\": {\"c\": [1, true, null]}}]",
             "$.a\n\n{\"a\": \"\\u00e9\\n\", \"a\": 1234567890123456789}",
         ]
