@@ -116,7 +116,7 @@ const TYPES: &[Type] = &[
             "response_raw",
             "response_error",
         ],
-        &["sms_id"],
+        &["sms_id", "sms"],
     ),
     Type {
         kind: Some("delivery"),
@@ -134,7 +134,7 @@ const TYPES: &[Type] = &[
                 "attempts",
                 "replays",
             ],
-            &["sms_id", "last_outcome"],
+            &["sms_id", "sms", "last_outcome"],
         )
     },
     Type {
