@@ -20,6 +20,7 @@ pub mod template;
 
 mod definitions;
 mod internal;
+mod outcome;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ pub use definitions::Defined;
 pub use internal::{Group, Internal};
 pub use request::{Request, RequestParts};
 
-use crate::domain::{Facts, Rendered};
+use crate::domain::{Facts, OUTCOME_VARIABLES, Rendered};
 use bytes::Bytes;
 use facts::write_values;
 use std::borrow::Cow;
@@ -97,6 +98,12 @@ impl Definition {
         let in_body = body.variables().iter().map(|found| &found.variable);
         let uses = in_body.chain(&kept).map(ToString::to_string).collect();
         Self { body, request, uses, kept }
+    }
+
+    /// Returns the variables that URL, query, headers and body name.
+    #[must_use]
+    pub const fn variables(&self) -> &BTreeSet<String> {
+        &self.uses
     }
 
     /// Returns whether nothing has to be rendered before an attempt.
@@ -174,6 +181,11 @@ impl Definition {
         }
         let content_type = self.body.content_type().map(Cow::Borrowed);
         Ok((body, Rendered { content_type, values: kept.into() }))
+    }
+
+    /// Returns whether the definition names a variable of an outcome.
+    fn takes_outcome(&self) -> bool {
+        OUTCOME_VARIABLES.iter().any(|variable| self.uses.contains(*variable))
     }
 
     /// Returns whether the definition uses `variable`, spelt as in `$flow.key.reqID`.

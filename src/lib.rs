@@ -130,6 +130,11 @@
 //!   `src/codec/letter/tests.rs::a_deliverys_dead_letter_contains_all_that_a_replay_needs`.
 //! - Where the order is strict, phase 2 does not leave before phase 1 has ended:
 //!   `src/domain/tests/collection.rs::strict_phase_2_leaves_when_phase_1_was_delivered`.
+//! - No rule waits for a delivery that has ended, and none outlives its deliveries:
+//!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`.
+//! - No crash and no replay loses the outcome that a later webhook uses:
+//!   `tests/ringback/rules/after.rs::the_outcome_of_a_webhook_is_at_hand_for_the_next_over_crashes_and_a_replay`,
+//!   `src/domain/tests/rules/after.rs::a_dead_letter_keeps_the_outcome_for_its_replay`.
 //! - No outcome counts twice: `src/domain/tests/attempts.rs::an_outcome_is_stale_if_it_is_known_or_skips_an_attempt_or_has_no_delivery`.
 //! - No report hides the report of another account:
 //!   `src/domain/tests/waiting.rs::a_report_under_another_account_never_shadows_the_genuine_one`.
@@ -148,6 +153,10 @@
 //! - The facts of an occasion are not read twice, however many conditions and webhooks use them:
 //!   `src/domain/tests/rules.rs::the_facts_of_an_occasion_are_read_once_for_all_its_conditions_and_webhooks`,
 //!   `src/definition/facts/tests.rs::each_part_is_parsed_once_and_only_if_it_is_needed`.
+//! - No path that found a value when `data` was only a member finds another one:
+//!   `src/definition/mapping/tests/json.rs::a_member_data_of_the_answer_is_tried_first`.
+//! - No two webhooks come after each other:
+//!   `src/config/tests/warnings.rs::webhooks_that_come_after_each_other_are_a_fault`.
 //! - No XML answer makes the daemon read a file, and none expands when it is parsed:
 //!   `src/definition/mapping/tests/hostile.rs::entities_are_neither_expanded_nor_fetched`.
 //! - No record is processed twice because librdkafka returns it twice, and none is skipped because another record had

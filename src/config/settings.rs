@@ -126,6 +126,7 @@ impl Settings {
             file: &self.file,
             defaults: &self.delivery.defaults,
             has_flow_started: !self.topics.flow_started.is_empty(),
+            statuses: &self.statuses,
         }
     }
 

@@ -64,6 +64,16 @@ impl Warning {
     }
 }
 
+/// An explanation of what is valid, for those who check a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note(pub Fault);
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, "note")
+    }
+}
+
 /// All faults in the order of the files. Never empty if it is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);

@@ -82,6 +82,14 @@ impl DeliveryId {
         Self::of(uuid, 0, parts.into_iter().map(str::as_bytes))
     }
 
+    /// Returns the id of a rule's delivery that the end of this one triggers. `parts` identify its target, the trigger
+    /// and the life of this delivery.
+    #[must_use]
+    pub fn followed_by(self, parts: [&str; 3]) -> Self {
+        let uuid = PhononUuid(self.to_string().into());
+        Self::of(&uuid, 0, parts.into_iter().map(str::as_bytes))
+    }
+
     fn of<'a>(uuid: &PhononUuid, phase: u8, parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hash = Xxh3::new();
         let mut part = |bytes: &[u8]| {

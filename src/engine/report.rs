@@ -163,6 +163,9 @@ impl Report {
             Event::ReportAdopted { .. }
             | Event::DeliveryScheduled { .. }
             | Event::DeliveryRendered { .. }
+            | Event::OutcomeKept { .. }
+            | Event::RuleDeferred(_)
+            | Event::RuleJudged(_)
             | Event::StartExpired
             | Event::CollectionClosed(_)
             | Event::AttemptFailed { .. }

@@ -292,6 +292,9 @@ impl Work {
             | Event::Replayed { .. }
             | Event::ReportTimedOut { .. }
             | Event::RuleSkipped(_)
+            | Event::OutcomeKept { .. }
+            | Event::RuleDeferred(_)
+            | Event::RuleJudged(_)
             | Event::CorrelationEnded
             | Event::MarkerKept { .. }
             | Event::MarkerExpired => {}

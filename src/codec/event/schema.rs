@@ -161,7 +161,7 @@ const TYPES: &[Type] = &[
     of("report_timed_out", "Reports did not come in time.", &["phonon_uuid", "missing"], &[]),
     of(
         "rule_skipped",
-        "The conditions of a rule could not be judged, so that its webhook is not sent.",
+        "The webhook of a rule is not sent, for this reason.",
         &["phonon_uuid", "account_id", "webhook", "on", "reason", "source"],
         &["variable", "sms_id"],
     ),

@@ -37,6 +37,7 @@ fn identity() -> FlowIdentity {
 
 fn flow() -> Flow {
     Flow {
+        enabled: true,
         record: None,
         identity: identity(),
         accepted_at: AT,
@@ -174,10 +175,9 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
         "source":{"topic":"sms-delivery-report","partition":3,"offset":42}}"#,
     );
     let state = State {
-        started: None,
-        mapped: Vec::new(),
         correlation: Correlation::Unknown,
         deliveries: vec![delivery()],
+        ..State::default()
     };
     let failed = Event::AttemptFailed {
         delivery: delivery().id,
@@ -284,10 +284,9 @@ fn dead_letters_are_published() {
 #[test]
 fn the_end_of_a_correlation_is_published() {
     let state = State {
-        started: None,
-        mapped: Vec::new(),
         correlation: Correlation::Open(flow()),
         deliveries: Vec::new(),
+        ..State::default()
     };
     check_in(
         &state,

@@ -141,6 +141,8 @@ fn sent_beside(dice: &mut Dice, starts: bool) -> Vec<(Option<FlowId>, Rule)> {
         on: on.clone(),
         when: when.clone(),
         webhook: WebhookName::new(webhook).unwrap(),
+        after: None,
+        any_flow: false,
     };
     vec![(None, rule("first")), (Some(FlowId(200)), rule("then"))]
 }

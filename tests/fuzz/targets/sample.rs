@@ -79,6 +79,7 @@ fn report(id: &str, class: StatusClass) -> Collected {
 
 fn flow(collection: Collection) -> Flow {
     Flow {
+        enabled: true,
         record: None,
         identity: FlowIdentity { account: AccountId(28), flow: Some(FlowId(200)), content: 5 },
         accepted_at: AT,
@@ -107,10 +108,9 @@ pub(crate) fn states() -> Vec<State> {
     correlations
         .into_iter()
         .map(|correlation| State {
-            started: None,
-            mapped: Vec::new(),
             correlation,
             deliveries: deliveries.clone(),
+            ..State::default()
         })
         .collect()
 }
