@@ -147,6 +147,7 @@ pub(in crate::config) const TEXTS: &[(&str, Show)] = &[
     ("webhook.client_key_file", Plain),
     ("rule.on", Plain),
     ("rule.webhook", Plain),
+    ("rule.after", Plain),
     ("rule.when.variable", Plain),
     ("rule.when.equals", Plain),
     ("rule.when.one_of", Plain),

@@ -223,13 +223,22 @@ impl World {
             );
             return;
         }
-        let ruled = |event: &Event| matches!(event, Event::RuleDeferred(_) | Event::RuleSkipped(_));
-        let others = events.iter().filter(|event| !ruled(event));
-        assert_eq!(others.count(), 1, "a replay is one event, beside those of rules: {events:?}");
-        let row = self.state.delivery(letter.id).expect("the delivery is in the outbox again");
+        let revived = events.iter().filter(|event| matches!(event, Event::Replayed { .. }));
+        assert_eq!(revived.count(), 1, "a replay is one event, beside those of rules: {events:?}");
+        let Some(row) = self.state.delivery(letter.id) else {
+            let is_again = |event: &Event| event.ended().is_some_and(|it| it.id == letter.id);
+            assert!(
+                events.iter().any(is_again),
+                "it can't be rendered, and is a dead letter again"
+            );
+            return;
+        };
         assert_eq!((row.attempts, row.replays), (0, letter.replays + 1));
-        assert_eq!((&row.body, &row.webhook), (&letter.body, &letter.webhook));
+        assert_eq!(row.webhook, letter.webhook);
         assert_eq!(row.sms, letter.sms, "a replay is about the same SMS");
+        if !matches!(letter.rendering, Rendering::Pending(_)) {
+            assert_eq!(row.body, letter.body);
+        }
     }
 
     fn fire(&mut self) {
@@ -311,7 +320,7 @@ impl World {
         let rules = self.state.deferred.iter().map(|rule| rule.after());
         let pending = self.state.deliveries.iter().filter_map(|row| match &row.rendering {
             Rendering::Pending(pending) if row.due == Due::Waiting => Some(&pending.after[..]),
-            _ => None,
+            Rendering::Pending(_) | Rendering::Fixed | Rendering::Done(_) => None,
         });
         for after in rules.chain(pending) {
             let left = after.iter().any(|id| rows.contains(id) || deferred.contains(id));

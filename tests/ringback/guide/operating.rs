@@ -187,6 +187,7 @@ pub(super) fn definitions(page: &Page) {
     for wrapped in [
         "",
         "",
+        "",
         "[[account]]\nid = 28\n[[webhook]]\nname = 'crm'\naccount = 28\nurl = 'https://crm.example.com/'\n",
     ] {
         let accounts = format!("{wrapped}{}", reader.program("toml"));

@@ -86,10 +86,11 @@ pub(super) fn random_rules(dice: &mut Dice) -> Policy {
     policy.webhook_defaults.age_max_ms = dice.pick(&[15, 10_000]);
     let mut said = Said::default();
     said.insert(name("beside"), Says::Values(&[]), &[GIVEN]);
-    if dice.one_in(2) {
-        // A rule's webhook that needs what the answer gives, and becomes a dead letter without it.
-        said.insert(name("then"), Says::Values(&[GIVEN]), &[]);
-    }
+    said.insert(name("crm"), Says::Predefined, &[]);
+    said.insert(name("last"), Says::Predefined, &[]);
+    // A webhook that needs what the answer gives becomes a dead letter without it.
+    let needs = dice.one_in(2);
+    said.insert(name("then"), if needs { Says::Values(&[GIVEN]) } else { Says::Predefined }, &[]);
     said.apply(&mut policy);
     policy
 }
