@@ -360,7 +360,7 @@ impl Evidence {
                 Ok(InboxCommand::Of(uuid, Command::Replay(delivery))) => {
                     let own = owner(uuid.as_str().as_bytes(), self.layout.changelog.partitions);
                     // In any other partition it is only forwarded.
-                    if i64::from(own) == i64::from(place.partition) {
+                    if own == place.partition {
                         let at = (place.partition, offset);
                         self.commands.sent(delivery.id, uuid.as_str(), at, delivery.replays);
                     }

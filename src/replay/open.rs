@@ -153,7 +153,7 @@ impl OpenLetters {
             };
             let key = letter.key.unwrap_or_default();
             *is_grown |= letter.head.kind == LetterKind::Delivery
-                && i64::from(owner(key, partitions)) != i64::from(record.partition());
+                && owner(key, partitions) != record.partition();
             let of = |reason: &DeadLetterReason| reason.as_str() == letter.head.reason;
             let reason = DeadLetterReason::ALL.iter().position(of);
             let Some(reason) = reason.and_then(|place| u8::try_from(place).ok()) else { return };

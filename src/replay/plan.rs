@@ -149,9 +149,9 @@ pub(super) struct Gathered {
     /// The index of each letter of a record, by place.
     pub(super) records: HashMap<(i32, i64), usize>,
     /// For each partition of the events, the time of the oldest letter whose events it may hold.
-    pub(super) events_from: BTreeMap<u32, Timestamp>,
+    pub(super) events_from: BTreeMap<i32, Timestamp>,
     /// For each partition of the inbox, the time of the oldest letter whose replay it may hold.
-    pub(super) inbox_from: BTreeMap<u32, Timestamp>,
+    pub(super) inbox_from: BTreeMap<i32, Timestamp>,
     matched: u64,
     by_reason: BTreeMap<String, u64>,
     by_webhook: BTreeMap<String, u64>,
@@ -334,7 +334,7 @@ impl Gathered {
         }
         if letter.head.kind == LetterKind::Record && fit {
             self.records.insert(letter.place, self.letters.len());
-            let home = u32::try_from(note_home(letter.place.0, counts.inbox)).unwrap_or(0);
+            let home = note_home(letter.place.0, counts.inbox);
             let oldest = self.inbox_from.entry(home).or_insert(letter.at);
             *oldest = letter.at.min(*oldest);
         }
@@ -345,12 +345,12 @@ impl Gathered {
     fn owned(&mut self, letter: &Letter<'_>, counts: &Counts) {
         let key = letter.key.unwrap_or_default();
         // If partitions were added since, older events may be in any partition.
-        let kept = i64::from(letter.place.0) == i64::from(owner(key, counts.letters));
+        let kept = letter.place.0 == owner(key, counts.letters);
         for (from, count) in
             [(&mut self.events_from, counts.events), (&mut self.inbox_from, counts.inbox)]
         {
             let home = owner(key, count);
-            for partition in if kept { home..home + 1 } else { 0..count } {
+            for partition in if kept { home..home + 1 } else { 0..count.cast_signed() } {
                 let oldest = from.entry(partition).or_insert(letter.at);
                 *oldest = letter.at.min(*oldest);
             }

@@ -61,7 +61,7 @@ impl Evidence {
         // The word about a record that was forwarded from a replaced log comes later. Its offset may belong to another
         // record then.
         let own = owner(uuid.as_bytes(), self.layout.changelog.partitions);
-        let is_direct = self.ledgers.is_aligned(which) && i64::from(own) == i64::from(which.1);
+        let is_direct = self.ledgers.is_aligned(which) && own == which.1;
         let doubtful = self.known.is_recreated(which) && !is_direct && !uuid.is_empty();
         self.doubtful += u64::from(doubtful);
         let saying = Saying { word, uuid, again, doubtful };
@@ -170,7 +170,7 @@ impl Evidence {
     /// topic.
     fn is_elsewhere(&self, partition: i32, uuid: &str) -> bool {
         let count = u32::try_from(self.layout.events.firsts.len()).unwrap_or(1);
-        i64::from(owner(uuid.as_bytes(), count)) != i64::from(partition)
+        owner(uuid.as_bytes(), count) != partition
     }
 
     pub(super) fn history(&self, uuid: &str) -> Option<&History> {
@@ -278,7 +278,7 @@ impl Evidence {
         hash: Option<u64>,
     ) {
         let own = owner(uuid.as_str().as_bytes(), self.layout.changelog.partitions);
-        if i64::from(own) != i64::from(spot.partition) {
+        if own != spot.partition {
             let says = format!("the row belongs to partition {own}");
             self.book.note(Violation::new(What::Partition, says).of(uuid.as_str()).at(spot));
             return;

@@ -121,9 +121,7 @@ impl Store {
             }
             Some(StoreKey::Row(RowKey::State(uuid))) => {
                 self.rows += 1;
-                if i64::from(owner(uuid.as_str().as_bytes(), layout.changelog.partitions))
-                    != i64::from(partition)
-                {
+                if owner(uuid.as_str().as_bytes(), layout.changelog.partitions) != partition {
                     return odd(format!("the row of {uuid} belongs to another partition"));
                 }
                 match row::decode_state(&Bytes::copy_from_slice(value)) {

@@ -177,7 +177,7 @@ impl World {
 
     /// Returns the partition of records with this key.
     pub(super) fn partition_of(&self, key: Option<&[u8]>) -> i32 {
-        owner(key.unwrap_or_default(), self.setting.partitions).cast_signed()
+        owner(key.unwrap_or_default(), self.setting.partitions)
     }
 
     /// Writes a record as a gateway or an operator does.
