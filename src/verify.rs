@@ -52,7 +52,7 @@ pub use requests::ReceiverEntry;
 pub use violation::{Violation, What};
 
 use crate::codec::command::{COMMAND_HEADER, InboxCommand, read_command};
-use crate::codec::event::{Fact, Notice, Place as Source, read_notice};
+use crate::codec::event::{Fact, Notice, RecordPosition, read_notice};
 use crate::codec::letter::{LetterHead, LetterKind, read_life};
 use crate::codec::row::{self, Meta, Owner, TopicId};
 use crate::codec::source::{Decoded, Decoder};

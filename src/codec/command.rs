@@ -63,13 +63,13 @@ struct Replay<'a> {
     phase: u8,
     replays: u32,
     #[serde(borrow)]
-    source: Place<'a>,
+    source: SourcePosition<'a>,
     #[serde(borrow)]
     body: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
-struct Place<'a> {
+struct SourcePosition<'a> {
     #[serde(borrow)]
     topic: Cow<'a, str>,
     partition: i32,

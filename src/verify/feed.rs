@@ -3,8 +3,8 @@
 use super::violation::{Violation, What};
 use super::{
     Bytes, Entry, Evidence, Fact, Given, HashMap, History, Known, LetterHead, LetterKind, Notice,
-    PhononUuid, RecordKind, Row, RowKey, Saying, Says, Source, Spot, Stored, Telling, Timestamp,
-    Word, owner, read_life, read_notice, row, stored,
+    PhononUuid, RecordKind, RecordPosition, Row, RowKey, Saying, Says, Spot, Stored, Telling,
+    Timestamp, Word, owner, read_life, read_notice, row, stored,
 };
 
 /// The reason for ignoring a record that was read before.
@@ -41,13 +41,13 @@ impl Evidence {
     }
 
     /// Returns the place of the record that an event at `at` is about.
-    fn entry(&self, source: &Source<'_>, at: Timestamp) -> Option<Entry> {
+    fn entry(&self, source: &RecordPosition<'_>, at: Timestamp) -> Option<Entry> {
         let entry = (self.ledgers.find(&source.topic, source.partition)?, source.offset);
         self.known.logs(entry, at).last()
     }
 
     /// Like `entry`, but prefers the place of a report that still waits.
-    fn entry_of(&self, uuid: &str, source: &Source<'_>, at: Timestamp) -> Option<Entry> {
+    fn entry_of(&self, uuid: &str, source: &RecordPosition<'_>, at: Timestamp) -> Option<Entry> {
         let entry = (self.ledgers.find(&source.topic, source.partition)?, source.offset);
         let waits = |entry: &Entry| {
             self.history(uuid).is_some_and(|history| history.reports.holds(Some(*entry)))
@@ -357,7 +357,7 @@ impl Evidence {
     }
 }
 
-fn spot_of<'a>(source: &'a Source<'_>) -> Spot<'a> {
+fn spot_of<'a>(source: &'a RecordPosition<'_>) -> Spot<'a> {
     Spot { topic: &source.topic, partition: source.partition, offset: Some(source.offset) }
 }
 
