@@ -77,8 +77,7 @@
 //!   same.
 //! - *lane*: the jobs of one endpoint in memory, with its rate limit, concurrency limit and breaker.
 //! - *letter*: a dead letter, in `replay` with its place in the topic.
-//! - *notice*: in `engine`, a fact that metrics and logs report after the commit. In `codec`, the content of a
-//!   published event.
+//! - *notice*: the content of a published event, as `codec` reads it.
 //! - *occasion*, *facts*: an occasion can trigger rules. Its facts are the records and saved answers that variables
 //!   read.
 //! - *orphan*: an outcome whose partition is still being restored.

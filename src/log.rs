@@ -56,7 +56,7 @@ pub use registry::{Registry, read_answer};
 pub use replayer::{Mark, Marks, Replayer};
 pub use report::is_due;
 pub use restore::{
-    Changelog, KafkaChangelog, Polled, Restoration, RestoreError, Restored, Step, Want,
+    Changelog, Continuation, KafkaChangelog, Polled, Restoration, RestoreError, Restored, Want,
 };
 #[cfg(test)]
 pub(crate) use rights::known_properties;

@@ -162,7 +162,7 @@ impl Move {
 
 /// A request to move positions.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct MoveRequest {
     pub topic: String,
     /// The partition. `None`: all partitions.
     pub partition: Option<i32>,
@@ -241,44 +241,44 @@ impl Offsets {
         Ok(())
     }
 
-    /// Plans the moves of `wish` without changing anything. Blocks.
+    /// Plans the moves of `request` without changing anything. Blocks.
     ///
     /// # Errors
     /// The group has members, Kafka can't be read, or the request is refused.
-    pub fn plan(&self, wish: &Wish) -> Result<Vec<Move>, OffsetsError> {
+    pub fn plan(&self, request: &MoveRequest) -> Result<Vec<Move>, OffsetsError> {
         self.check_alone()?;
-        if !self.inputs().any(|topic| topic == wish.topic) {
+        if !self.inputs().any(|topic| topic == request.topic) {
             let inputs = self.inputs().collect::<Vec<_>>().join(", ");
-            let topic = &wish.topic;
+            let topic = &request.topic;
             let text = format!("{topic} is no input of this configuration; [topics] has {inputs}");
             return Err(OffsetsError::Refused(text));
         }
         let seen = self.look(NeededBy::Move)?;
-        let positions = self.positions(&wish.topic, wish.partition, &seen)?;
+        let positions = self.positions(&request.topic, request.partition, &seen)?;
         if positions.is_empty() {
-            let (topic, partition) = (&wish.topic, wish.partition.unwrap_or(0));
+            let (topic, partition) = (&request.topic, request.partition.unwrap_or(0));
             let text = format!("topic {topic} does not exist, or has no partition {partition}");
             return Err(OffsetsError::Refused(text));
         }
         let mut moves = Vec::new();
         for position in positions {
-            let to = self.target(&position, wish)?;
+            let to = self.target(&position, request)?;
             moves.push(Move { position, to });
         }
         Ok(moves)
     }
 
-    /// Moves the positions of `wish` in one transaction, and returns the moves. Blocks.
+    /// Moves the positions of `request` in one transaction, and returns the moves. Blocks.
     ///
     /// # Errors
     /// Nothing was moved, or the result of the commit is unknown.
-    pub fn apply(&self, wish: &Wish) -> Result<Vec<Move>, OffsetsError> {
+    pub fn apply(&self, request: &MoveRequest) -> Result<Vec<Move>, OffsetsError> {
         // Opening the steward fences another command that still runs, and aborts its open transaction.
         let steward = Steward::open(&self.kafka)?;
-        let moves = self.plan(wish)?;
+        let moves = self.plan(request)?;
         let seen = self.look(NeededBy::Move)?;
         steward.begin()?;
-        let sent = self.send(&steward, &moves, wish.by, &seen);
+        let sent = self.send(&steward, &moves, request.by, &seen);
         failpoint::pass(Failpoint::PositionsSent);
         let offsets = match sent.and_then(|offsets| self.check_alone().map(|()| offsets)) {
             Ok(offsets) => offsets,
@@ -446,10 +446,10 @@ impl Offsets {
     }
 
     /// Returns the new offset for a position.
-    fn target(&self, position: &Position, wish: &Wish) -> Result<i64, OffsetsError> {
+    fn target(&self, position: &Position, request: &MoveRequest) -> Result<i64, OffsetsError> {
         let Position { place, first, end, .. } = position;
         let from = position.next();
-        let to = match wish.aim {
+        let to = match request.aim {
             Aim::Records(records) => {
                 from.saturating_add(i64::try_from(records).unwrap_or(i64::MAX))
             }
@@ -463,7 +463,7 @@ impl Offsets {
             }
         };
         let TopicPartition { topic, partition } = place;
-        if wish.by == MovedBy::Skip && to < from {
+        if request.by == MovedBy::Skip && to < from {
             return Err(OffsetsError::Refused(format!(
                 "{topic}, partition {partition}, continues at offset {from}, and {to} lies before it: \
                  to move backwards, use `ringback offsets reset`"

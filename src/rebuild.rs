@@ -26,7 +26,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The operator's options for a rebuild.
 #[derive(Clone, Debug, Default)]
-pub struct Wish {
+pub struct RebuildRequest {
     /// The partitions to rebuild. If empty, all partitions of the store.
     pub only: Vec<i32>,
     /// Whether to rebuild even if another copy of the store may be newer.

@@ -52,7 +52,7 @@ pub use requests::ReceiverEntry;
 pub use violation::{Violation, What};
 
 use crate::codec::command::{COMMAND_HEADER, InboxCommand, read_command};
-use crate::codec::event::{Fact, Notice, Place as Source, read_notice};
+use crate::codec::event::{Fact, Notice, RecordPosition, read_notice};
 use crate::codec::letter::{LetterHead, LetterKind, read_life};
 use crate::codec::row::{self, Meta, Owner, TopicId};
 use crate::codec::source::{Decoded, Decoder};
@@ -360,7 +360,7 @@ impl Evidence {
                 Ok(InboxCommand::Of(uuid, Command::Replay(delivery))) => {
                     let own = owner(uuid.as_str().as_bytes(), self.layout.changelog.partitions);
                     // In any other partition it is only forwarded.
-                    if i64::from(own) == i64::from(place.partition) {
+                    if own == place.partition {
                         let at = (place.partition, offset);
                         self.commands.sent(delivery.id, uuid.as_str(), at, delivery.replays);
                     }

@@ -1,7 +1,7 @@
 //! The `response` of a webhook: which values of its answers are saved.
 
 use super::entry::{AnswerKind, MapEntry, MethodName, ResponseEntry};
-use crate::definition::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::mapping::{AnswerFormat, EntryText, ResponseMap};
 use crate::definition::template::{Family, Variable};
 use crate::delivery::Response;
 use crate::document::{Context, Place};
@@ -43,10 +43,10 @@ pub(super) fn read(
     }
     // The check reports a missing or unknown type.
     let kind = match entry.kind? {
-        AnswerKind::Json => Kind::Json,
-        AnswerKind::Xml => Kind::Xml,
+        AnswerKind::Json => AnswerFormat::Json,
+        AnswerKind::Xml => AnswerFormat::Xml,
     };
-    if kind == Kind::Json && !entry.namespaces.is_empty() {
+    if kind == AnswerFormat::Json && !entry.namespaces.is_empty() {
         context.fault(&place.key("namespaces"), "JSON has no namespaces", "remove it");
     }
     let path = |item: &'_ MapEntry| item.path.clone().unwrap_or_default();

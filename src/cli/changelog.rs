@@ -5,7 +5,7 @@ use crate::codec::event::rfc3339;
 use crate::config::Settings;
 use crate::exit::ExitCode;
 use crate::log::NeededBy;
-use crate::rebuild::{Action, Plan, Rebuild, RebuildError, Wish};
+use crate::rebuild::{Action, Plan, Rebuild, RebuildError, RebuildRequest};
 use crate::shutdown::Signals;
 use crate::telemetry::{err_line, with_causes};
 use clap::{Args, Subcommand};
@@ -97,9 +97,12 @@ fn rebuild(
     interrupted: &AtomicBool,
 ) -> Result<ExitCode, RebuildError> {
     let rebuild = Rebuild::new(&settings.kafka, &settings.topics, &settings.store.directory)?;
-    let wish =
-        Wish { only: arguments.only.clone(), older: arguments.older, count: arguments.count };
-    let plan = rebuild.plan(&wish)?;
+    let request = RebuildRequest {
+        only: arguments.only.clone(),
+        older: arguments.older,
+        count: arguments.count,
+    };
+    let plan = rebuild.plan(&request)?;
     let topic = &settings.topics.changelog;
     if !arguments.json {
         terminal::print(lines(&plan, topic));

@@ -6,7 +6,7 @@ use crate::codec::event::MovedBy;
 use crate::config::Settings;
 use crate::exit::ExitCode;
 use crate::log::{Begin, NeededBy};
-use crate::offsets::{Aim, Move, Offsets, OffsetsError, Position, Wish};
+use crate::offsets::{Aim, Move, MoveRequest, Offsets, OffsetsError, Position};
 use crate::replay::When;
 use crate::telemetry::escape::one_line;
 use crate::telemetry::{err_line, with_causes};
@@ -138,18 +138,18 @@ fn perform(settings: &Settings, command: Command) -> Result<ExitCode, OffsetsErr
                 (Some(records), _) => Aim::Records(records),
                 (None, to) => Aim::Offset(to.unwrap_or(0)),
             };
-            let wish = Wish { topic, partition: Some(partition), aim, by: MovedBy::Skip };
-            shift(&offsets, &wish, &how)
+            let request = MoveRequest { topic, partition: Some(partition), aim, by: MovedBy::Skip };
+            shift(&offsets, &request, &how)
         }
         Command::Reset(Reset { topic, partition, to, how }) => {
-            let wish = Wish { topic, partition, aim: to, by: MovedBy::Reset };
-            shift(&offsets, &wish, &how)
+            let request = MoveRequest { topic, partition, aim: to, by: MovedBy::Reset };
+            shift(&offsets, &request, &how)
         }
     }
 }
 
-fn shift(offsets: &Offsets, wish: &Wish, how: &How) -> Result<ExitCode, OffsetsError> {
-    let moves = offsets.plan(wish)?;
+fn shift(offsets: &Offsets, request: &MoveRequest, how: &How) -> Result<ExitCode, OffsetsError> {
+    let moves = offsets.plan(request)?;
     terminal::print(moves.iter().map(line));
     if how.dry_run {
         return Ok(ExitCode::SUCCESS);
@@ -158,7 +158,7 @@ fn shift(offsets: &Offsets, wish: &Wish, how: &How) -> Result<ExitCode, OffsetsE
         err_line!("nothing was changed");
         return Ok(ExitCode::from(FAILED));
     }
-    offsets.apply(wish)?;
+    offsets.apply(request)?;
     terminal::print(["moved; start the instances again".to_owned()]);
     Ok(ExitCode::SUCCESS)
 }

@@ -70,13 +70,13 @@ struct Replay<'a> {
     #[serde(default)]
     sms: Vec<String>,
     #[serde(borrow)]
-    source: Place<'a>,
+    source: SourcePosition<'a>,
     #[serde(borrow)]
     body: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
-struct Place<'a> {
+struct SourcePosition<'a> {
     #[serde(borrow)]
     topic: Cow<'a, str>,
     partition: i32,

@@ -37,7 +37,7 @@ pub use body::{BodyTemplate, Language};
 pub use fault::{Fault, position};
 pub use list::{HeaderTemplate, QueryTemplate};
 pub use url::{Need, Unrenderable, UrlTemplate};
-pub use uses::{Missing, Part, Use};
+pub use uses::{DefinitionPart, Missing, Use};
 pub use variable::{Family, NotAVariable, Variable};
 
 use std::borrow::Cow;

@@ -183,7 +183,7 @@ impl Topics {
         };
         let command = |uuid: &PhononUuid, kind, command| RecordBody::Command {
             uuid: uuid.clone(),
-            owner: owner(uuid.as_str().as_bytes(), self.partitions).cast_signed(),
+            owner: owner(uuid.as_str().as_bytes(), self.partitions),
             forward: Forward::Record(kind),
             command: Box::new(command),
         };
@@ -217,7 +217,7 @@ impl Topics {
     fn command(&self, name: &str, payload: &[u8]) -> RecordBody {
         match command::read_command(name, payload) {
             Ok(InboxCommand::Of(uuid, command)) => RecordBody::Command {
-                owner: owner(uuid.as_str().as_bytes(), self.partitions).cast_signed(),
+                owner: owner(uuid.as_str().as_bytes(), self.partitions),
                 uuid,
                 forward: Forward::Replay,
                 command: Box::new(command),

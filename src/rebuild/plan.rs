@@ -1,6 +1,6 @@
 //! The plan of a rebuild: which partitions of the store are written, and which are refused and why.
 
-use super::{REQUEST_TIMEOUT, Rebuild, RebuildError, Wish};
+use super::{REQUEST_TIMEOUT, Rebuild, RebuildError, RebuildRequest};
 use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
 use crate::domain::Timestamp;
 use crate::log::{GroupOffset, Identity, Newest, Operation, ScanFrom, TopicPartition};
@@ -99,15 +99,15 @@ impl Rebuild {
     ///
     /// # Errors
     /// The group has members, the store does not fit the changelog, or Kafka or the store can't be read.
-    pub fn plan(&self, wish: &Wish) -> Result<Plan, RebuildError> {
+    pub fn plan(&self, request: &RebuildRequest) -> Result<Plan, RebuildError> {
         self.check_alone()?;
-        let metas = self.metas(wish)?;
+        let metas = self.metas(request)?;
         let changelog = &self.topics.changelog;
         let identity = self.cluster.identity(&self.topics.identified(), REQUEST_TIMEOUT)?;
         let exists = identity.topics.contains_key(changelog.as_str());
         let (all, ask) = (self.topics.all(), Operation::Describe);
         let counts = self.cluster.partition_counts(all, ask, REQUEST_TIMEOUT)?;
-        let partitions = count(&metas, wish, &self.kafka.group_id)?;
+        let partitions = count(&metas, request, &self.kafka.group_id)?;
         let has = counts.get(changelog).copied().filter(|_| exists);
         if let Some(has) = has.filter(|has| *has != partitions) {
             return Err(RebuildError::Refused(format!(
@@ -127,16 +127,16 @@ impl Rebuild {
         let seen = Seen { identity, counts, changelog: newest };
         let mut stored = Vec::new();
         for (number, meta) in metas {
-            stored.push(self.partition(number, meta, partitions, wish, &seen)?);
+            stored.push(self.partition(number, meta, partitions, request, &seen)?);
         }
         Ok(Plan { partitions, exists, stored })
     }
 
     /// Returns the meta rows of the selected partitions of the store.
-    fn metas(&self, wish: &Wish) -> Result<Vec<(i32, Meta)>, RebuildError> {
+    fn metas(&self, request: &RebuildRequest) -> Result<Vec<(i32, Meta)>, RebuildError> {
         let mut metas = Vec::new();
         for number in self.store.partitions() {
-            if !wish.only.is_empty() && !wish.only.contains(number) {
+            if !request.only.is_empty() && !request.only.contains(number) {
                 continue;
             }
             let mut found = None;
@@ -152,7 +152,7 @@ impl Rebuild {
             metas.push((*number, row::decode_meta(&bytes).map_err(unreadable)?));
         }
         metas.sort_by_key(|(number, _)| *number);
-        for number in &wish.only {
+        for number in &request.only {
             if !metas.iter().any(|(stored, _)| stored == number) {
                 let text =
                     format!("the store ([store] directory) has no rows of partition {number}");
@@ -171,7 +171,7 @@ impl Rebuild {
         number: i32,
         meta: Meta,
         partitions: u32,
-        wish: &Wish,
+        request: &RebuildRequest,
         seen: &Seen,
     ) -> Result<PartitionPlan, RebuildError> {
         let mut rows = 0;
@@ -182,7 +182,7 @@ impl Rebuild {
         let is_elsewhere = is_elsewhere
             .zip(seen.identity.cluster.as_ref())
             .filter(|(theirs, ours)| theirs != ours);
-        if matches!(action, Action::Write { .. }) && !wish.older {
+        if matches!(action, Action::Write { .. }) && !request.older {
             if let Some((theirs, ours)) = is_elsewhere {
                 action = Action::Refuse(format!(
                     "it belongs to the Kafka cluster {theirs}, and [kafka] bootstrap_servers leads to the cluster {ours}: \
@@ -283,7 +283,11 @@ pub(super) fn is_row(key: &[u8]) -> bool {
 }
 
 /// Returns the number of partitions over which the rows are spread.
-fn count(metas: &[(i32, Meta)], wish: &Wish, group: &str) -> Result<u32, RebuildError> {
+fn count(
+    metas: &[(i32, Meta)],
+    request: &RebuildRequest,
+    group: &str,
+) -> Result<u32, RebuildError> {
     let owners: Vec<&Owner> = metas.iter().filter_map(|(_, meta)| meta.owner.as_ref()).collect();
     if let Some(other) = owners.iter().find(|owner| *owner.group != *group) {
         return Err(RebuildError::Refused(format!(
@@ -294,7 +298,7 @@ fn count(metas: &[(i32, Meta)], wish: &Wish, group: &str) -> Result<u32, Rebuild
     }
     let largest = metas.iter().map(|(number, _)| number.cast_unsigned() + 1).max().unwrap_or(0);
     let Some(first) = owners.first() else {
-        return match wish.count {
+        return match request.count {
             Some(count) if count >= largest => Ok(count),
             Some(count) => Err(RebuildError::Refused(format!(
                 "--partitions {count} is too few: the store has rows of partition {}",
@@ -311,7 +315,7 @@ fn count(metas: &[(i32, Meta)], wish: &Wish, group: &str) -> Result<u32, Rebuild
                     partitions: choose those of one changelog with --partition";
         return Err(RebuildError::Refused(text.to_owned()));
     }
-    match wish.count.filter(|count| *count != first.partitions) {
+    match request.count.filter(|count| *count != first.partitions) {
         Some(count) => Err(RebuildError::Refused(format!(
             "the store's rows are spread over {} partitions, and --partitions is {count}: leave it out",
             first.partitions

@@ -279,7 +279,7 @@ impl Run<'_> {
                 ];
                 self.replayer.send(&Outgoing {
                     topic: &self.topics.inbox,
-                    partition: i32::try_from(owner(key, self.inbox_partitions)).ok(),
+                    partition: Some(owner(key, self.inbox_partitions)),
                     changelog: false,
                     key: Some(key),
                     value: Some(&self.buffer),

@@ -3,8 +3,8 @@
 use super::violation::{Violation, What};
 use super::{
     Bytes, Entry, Evidence, Fact, Given, HashMap, History, Known, LetterHead, LetterKind, Notice,
-    PhononUuid, RecordKind, Row, RowKey, Saying, Says, Source, Spot, Stored, Telling, Timestamp,
-    Word, owner, read_life, read_notice, row, stored,
+    PhononUuid, RecordKind, RecordPosition, Row, RowKey, Saying, Says, Spot, Stored, Telling,
+    Timestamp, Word, owner, read_life, read_notice, row, stored,
 };
 
 /// The reason for ignoring a record that was read before.
@@ -41,13 +41,13 @@ impl Evidence {
     }
 
     /// Returns the place of the record that an event at `at` is about.
-    fn entry(&self, source: &Source<'_>, at: Timestamp) -> Option<Entry> {
+    fn entry(&self, source: &RecordPosition<'_>, at: Timestamp) -> Option<Entry> {
         let entry = (self.ledgers.find(&source.topic, source.partition)?, source.offset);
         self.known.logs(entry, at).last()
     }
 
     /// Like `entry`, but prefers the place of a report that still waits.
-    fn entry_of(&self, uuid: &str, source: &Source<'_>, at: Timestamp) -> Option<Entry> {
+    fn entry_of(&self, uuid: &str, source: &RecordPosition<'_>, at: Timestamp) -> Option<Entry> {
         let entry = (self.ledgers.find(&source.topic, source.partition)?, source.offset);
         let waits = |entry: &Entry| {
             self.history(uuid).is_some_and(|history| history.reports.holds(Some(*entry)))
@@ -61,7 +61,7 @@ impl Evidence {
         // The word about a record that was forwarded from a replaced log comes later. Its offset may belong to another
         // record then.
         let own = owner(uuid.as_bytes(), self.layout.changelog.partitions);
-        let is_direct = self.ledgers.is_aligned(which) && i64::from(own) == i64::from(which.1);
+        let is_direct = self.ledgers.is_aligned(which) && own == which.1;
         let doubtful = self.known.is_recreated(which) && !is_direct && !uuid.is_empty();
         self.doubtful += u64::from(doubtful);
         let saying = Saying { word, uuid, again, doubtful };
@@ -170,7 +170,7 @@ impl Evidence {
     /// topic.
     fn is_elsewhere(&self, partition: i32, uuid: &str) -> bool {
         let count = u32::try_from(self.layout.events.firsts.len()).unwrap_or(1);
-        i64::from(owner(uuid.as_bytes(), count)) != i64::from(partition)
+        owner(uuid.as_bytes(), count) != partition
     }
 
     pub(super) fn history(&self, uuid: &str) -> Option<&History> {
@@ -278,7 +278,7 @@ impl Evidence {
         hash: Option<u64>,
     ) {
         let own = owner(uuid.as_str().as_bytes(), self.layout.changelog.partitions);
-        if i64::from(own) != i64::from(spot.partition) {
+        if own != spot.partition {
             let says = format!("the row belongs to partition {own}");
             self.book.note(Violation::new(What::Partition, says).of(uuid.as_str()).at(spot));
             return;
@@ -357,7 +357,7 @@ impl Evidence {
     }
 }
 
-fn spot_of<'a>(source: &'a Source<'_>) -> Spot<'a> {
+fn spot_of<'a>(source: &'a RecordPosition<'_>) -> Spot<'a> {
     Spot { topic: &source.topic, partition: source.partition, offset: Some(source.offset) }
 }
 

@@ -48,7 +48,6 @@ impl Evidence {
             }
             explain(uuid, known, &self.events, book);
             let own = owner(uuid.as_bytes(), self.layout.changelog.partitions);
-            let own = i32::try_from(own).unwrap_or(i32::MAX);
             if let Some(checkpoint) = self.store.checkpoint(own, options.now) {
                 let stored = known.stored.as_deref();
                 stored::compare(uuid, stored, known.stands, (own, checkpoint), book);

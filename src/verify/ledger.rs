@@ -103,7 +103,7 @@ struct Ledger {
     first: Option<i64>,
     /// For each partition of the events whose beginning is deleted, the smallest offset with a word in it. Records that
     /// were read later have a later word.
-    told_from: BTreeMap<u32, i64>,
+    told_from: BTreeMap<i32, i64>,
 }
 
 impl Ledger {
@@ -323,17 +323,16 @@ impl Ledgers {
 
     /// Takes a first word, in partition `events`, about a record that was read from its own place.
     pub(super) fn told_directly(&mut self, entry: Entry, uuid: &str, events: i32) {
-        let Ok(events) = u32::try_from(events) else { return };
         let own = owner(uuid.as_bytes(), self.partitions);
         let is_cut = self.is_cut(events);
-        if is_cut && i64::from(own) == i64::from(entry.0.1) && entry.0.0 != self.inbox {
+        if is_cut && own == entry.0.1 && entry.0.0 != self.inbox {
             let Some(ledger) = self.ledger_mut(entry.0) else { return };
             let from = ledger.told_from.entry(events).or_insert(entry.1);
             *from = (*from).min(entry.1);
         }
     }
 
-    fn is_cut(&self, events: u32) -> bool {
+    fn is_cut(&self, events: i32) -> bool {
         usize::try_from(events)
             .ok()
             .and_then(|index| self.events.get(index))
@@ -458,7 +457,7 @@ impl Ledgers {
     /// Returns whether the events would still have the record's word. Either no events are deleted, or the word of an
     /// earlier record is there, so that later words are there too.
     fn is_judged(&self, entry: Entry, ledger: &Ledger) -> bool {
-        let cut = (0_u32..).zip(&self.events).filter(|(_, first)| **first > 0);
+        let cut = (0_i32..).zip(&self.events).filter(|(_, first)| **first > 0);
         let mut cut = cut.map(|(partition, _)| partition).peekable();
         if cut.peek().is_none() {
             return true;
@@ -466,7 +465,7 @@ impl Ledgers {
         if ledger.told_from.values().any(|from| entry.1 <= *from) {
             return false;
         }
-        let known = |partition: &u32| ledger.told_from.contains_key(partition);
+        let known = |partition: &i32| ledger.told_from.contains_key(partition);
         match (self.keys.get(&entry), u32::try_from(self.events.len())) {
             (Some(key), Ok(count)) => {
                 let own = owner(key, count);

@@ -21,12 +21,12 @@ pub(super) struct Row {
     reports: u32,
     reports_hash: u64,
     timer: Option<Timestamp>,
-    deliveries: Box<[Standing]>,
+    deliveries: Box<[RowDelivery]>,
 }
 
 /// The part of a delivery that is compared.
 #[derive(Debug)]
-struct Standing {
+struct RowDelivery {
     id: DeliveryId,
     phase: Phase,
     due: Due,
@@ -65,7 +65,7 @@ impl Row {
             Correlation::Silent { .. } => row.stage = Stage::Silent,
             Correlation::Ended { .. } => row.stage = Stage::Ended,
         }
-        let standing = state.deliveries.iter().map(|delivery| Standing {
+        let deliveries = state.deliveries.iter().map(|delivery| RowDelivery {
             id: delivery.id,
             phase: delivery.phase,
             due: delivery.due,
@@ -79,7 +79,7 @@ impl Row {
             attempts: delivery.attempts,
             replays: delivery.replays,
         });
-        row.deliveries = standing.collect();
+        row.deliveries = deliveries.collect();
         row
     }
 }
@@ -193,9 +193,9 @@ impl Comparison<'_> {
     fn deliveries(&mut self) {
         let rows = self.row.map_or(&[][..], |row| &row.deliveries);
         for life in self.history.into_iter().flat_map(History::live) {
-            match rows.iter().find(|standing| standing.id == life.id) {
-                Some(standing) => {
-                    if let Some(says) = difference(life, standing) {
+            match rows.iter().find(|delivery| delivery.id == life.id) {
+                Some(delivery) => {
+                    if let Some(says) = difference(life, delivery) {
                         self.unexplained(Some(life.id), says);
                     }
                 }
@@ -211,25 +211,25 @@ impl Comparison<'_> {
                 (self.say)(violation.of(self.uuid).about(life.id));
             }
         }
-        for (index, standing) in rows.iter().enumerate() {
-            let known = self.history.and_then(|history| history.life(standing.id));
+        for (index, delivery) in rows.iter().enumerate() {
+            let known = self.history.and_then(|history| history.life(delivery.id));
             let says = match known {
-                _ if rows.iter().take(index).any(|other| other.id == standing.id) => {
+                _ if rows.iter().take(index).any(|other| other.id == delivery.id) => {
                     "the changelog's row has the delivery twice"
                 }
                 Some(life) if life.live => continue,
                 Some(_) => "by its events the delivery has ended; the changelog has it on its way",
-                None if self.may_be_gone(standing.scheduled_at) => continue,
+                None if self.may_be_gone(delivery.scheduled_at) => continue,
                 None => "the changelog has the delivery on its way, and no event tells of it",
             };
-            self.unexplained(Some(standing.id), says.to_owned());
+            self.unexplained(Some(delivery.id), says.to_owned());
         }
     }
 }
 
 /// Returns how the delivery's row differs from its events.
-fn difference(life: &Life, standing: &Standing) -> Option<String> {
-    let due = match (life.due, standing.due) {
+fn difference(life: &Life, delivery: &RowDelivery) -> Option<String> {
+    let due = match (life.due, delivery.due) {
         (When::At(told), Due::At(is)) => told == is,
         (When::Waiting, Due::Waiting) | (When::Unsure, _) => true,
         (When::AtOrWaiting(told), due) => due == Due::Waiting || due == Due::At(told),
@@ -239,21 +239,21 @@ fn difference(life: &Life, standing: &Standing) -> Option<String> {
         return Some(format!(
             "by its events it is due {}; by the changelog {}",
             shown_when(life.due),
-            shown_due(standing.due)
+            shown_due(delivery.due)
         ));
     }
     let differ = |told: u32, is: u32| told != u32::MAX && told != is;
-    if differ(life.attempts, standing.attempts) || differ(life.replays, standing.replays) {
+    if differ(life.attempts, delivery.attempts) || differ(life.replays, delivery.replays) {
         return Some(format!(
             "by its events it had {} attempts and {} replays; by the changelog {} and {}",
-            life.attempts, life.replays, standing.attempts, standing.replays
+            life.attempts, life.replays, delivery.attempts, delivery.replays
         ));
     }
-    if !life.unsure && life.since != standing.scheduled_at {
-        let (told, is) = (shown(life.since), shown(standing.scheduled_at));
+    if !life.unsure && life.since != delivery.scheduled_at {
+        let (told, is) = (shown(life.since), shown(delivery.scheduled_at));
         return Some(format!("by its events it was scheduled at {told}; by the changelog at {is}"));
     }
-    let same = life.webhook == standing.webhook && life.phase == standing.phase.number();
+    let same = life.webhook == delivery.webhook && life.phase == delivery.phase.number();
     (!same)
         .then(|| "its webhook or phase is another in the changelog than in its events".to_owned())
 }
@@ -277,13 +277,13 @@ fn shown_due(due: Due) -> String {
 impl Row {
     /// Reports deliveries and flows that wait for something that can't happen, whatever the events say.
     pub(super) fn stuck(&self, uuid: &str, say: &mut dyn FnMut(Violation)) {
-        for standing in &self.deliveries {
-            let waited_for = |other: &&Standing| {
-                standing.after.contains(&other.id) || !standing.pending && other.phase == Phase::One
+        for delivery in &self.deliveries {
+            let waited_for = |other: &&RowDelivery| {
+                delivery.after.contains(&other.id) || !delivery.pending && other.phase == Phase::One
             };
-            if standing.due == Due::Waiting && !self.deliveries.iter().any(|it| waited_for(&it)) {
+            if delivery.due == Due::Waiting && !self.deliveries.iter().any(|it| waited_for(&it)) {
                 let says = "it waits for a delivery that is not on its way".to_owned();
-                say(Violation::new(What::Stuck, says).of(uuid).about(standing.id));
+                say(Violation::new(What::Stuck, says).of(uuid).about(delivery.id));
             }
         }
         let closed = match self.collection {
@@ -304,16 +304,16 @@ impl Row {
                 format!("{}, and what ends that was due at {}", self.stage.shown(), shown(due));
             say(Violation::new(What::Overdue, says).of(uuid));
         }
-        for standing in &self.deliveries {
-            if let Due::At(due) = standing.due
+        for delivery in &self.deliveries {
+            if let Due::At(due) = delivery.due
                 && due < before
             {
                 let says = format!(
                     "attempt {} was due at {} and was not made",
-                    standing.attempts.saturating_add(1),
+                    delivery.attempts.saturating_add(1),
                     shown(due)
                 );
-                say(Violation::new(What::Overdue, says).of(uuid).about(standing.id));
+                say(Violation::new(What::Overdue, says).of(uuid).about(delivery.id));
             }
         }
     }

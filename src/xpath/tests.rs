@@ -2,7 +2,7 @@
 //! open.
 
 use super::XPath;
-use crate::definition::mapping::{EntryText, Kind, PathFault, ResponseMap};
+use crate::definition::mapping::{AnswerFormat, EntryText, PathFault, ResponseMap};
 
 const DOCUMENT: &str = "<?xml version='1.0'?><!--before--><doc xmlns='' xmlns:p='urn:p' xml:lang='en'>\
 <a id='1'>one</a><a id='2' p:id='3'>two<b>2.5</b></a><p:a>three</p:a>\
@@ -11,7 +11,7 @@ const DOCUMENT: &str = "<?xml version='1.0'?><!--before--><doc xmlns='' xmlns:p=
 fn find(path: &str) -> Option<String> {
     let entries = [EntryText { path, mandatory: false }];
     let namespaces = [("p", "urn:p"), ("q", "urn:p")];
-    let map = ResponseMap::parse(Kind::Xml, &entries, &namespaces);
+    let map = ResponseMap::parse(AnswerFormat::Xml, &entries, &namespaces);
     let map = map.unwrap_or_else(|faults| panic!("{path}: {}", faults[0].fault));
     map.apply(DOCUMENT.as_bytes()).unwrap().pop().map(|(_, value)| value)
 }

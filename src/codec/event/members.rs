@@ -166,8 +166,8 @@ pub struct Members<'a> {
     pub state: Option<Cow<'a, str>>,
     /// The position of the record that the event is about, or that triggered the delivery.
     #[serde(borrow)]
-    #[schemars(with = "Place<'static>")]
-    pub source: Option<Place<'a>>,
+    #[schemars(with = "RecordPosition<'static>")]
+    pub source: Option<RecordPosition<'a>>,
     /// The name of the topic.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
@@ -216,7 +216,7 @@ pub struct Members<'a> {
 
 /// The position of a record in Kafka.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-pub struct Place<'a> {
+pub struct RecordPosition<'a> {
     /// The topic of the record.
     #[serde(borrow)]
     pub topic: Cow<'a, str>,

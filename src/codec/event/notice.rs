@@ -1,6 +1,6 @@
 //! Published events for code that evaluates them: the correlation, the time and the fact.
 
-use super::members::{Members, Place, read_members};
+use super::members::{Members, RecordPosition, read_members};
 use super::{Became, parse_rfc3339};
 use crate::codec::command::read_place;
 use crate::domain::{DeliveryId, RecordKind, Timestamp};
@@ -29,9 +29,9 @@ pub struct About<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact<'a> {
     /// `flow_started`
-    FlowStarted(Place<'a>),
+    FlowStarted(RecordPosition<'a>),
     /// `flow_accepted`
-    FlowAccepted(Place<'a>),
+    FlowAccepted(RecordPosition<'a>),
     /// `report_accepted`
     ReportAccepted {
         account: i64,
@@ -39,20 +39,20 @@ pub enum Fact<'a> {
         /// Whether the report waits for its flow.
         waiting: bool,
         /// The record's position in Kafka.
-        source: Place<'a>,
+        source: RecordPosition<'a>,
     },
     /// `record_ignored`
     RecordIgnored {
         record: RecordKind,
         reason: Cow<'a, str>,
         /// The record's position in Kafka.
-        source: Place<'a>,
+        source: RecordPosition<'a>,
     },
     /// `dead_lettered` of a record
     RecordDeadLettered {
         reason: Cow<'a, str>,
         /// The record's position in Kafka.
-        source: Place<'a>,
+        source: RecordPosition<'a>,
     },
     /// `delivery_scheduled`
     Scheduled {

@@ -10,11 +10,11 @@ use crate::xpath::PathFault;
 /// is the whole text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonPath {
-    steps: Vec<Step>,
+    steps: Vec<JsonStep>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Step {
+pub(super) enum JsonStep {
     Member(String),
     Item(usize),
 }
@@ -40,7 +40,7 @@ impl JsonPath {
         Ok(Self { steps })
     }
 
-    pub(super) fn steps(&self) -> &[Step] {
+    pub(super) fn steps(&self) -> &[JsonStep] {
         &self.steps
     }
 }
@@ -113,7 +113,7 @@ impl Parser {
         Ok(())
     }
 
-    fn step(&mut self) -> Result<Option<Step>, PathFault> {
+    fn step(&mut self) -> Result<Option<JsonStep>, PathFault> {
         match self.peek() {
             None => Ok(None),
             Some('.') => {
@@ -132,7 +132,7 @@ impl Parser {
         }
     }
 
-    fn name(&mut self) -> Result<Step, PathFault> {
+    fn name(&mut self) -> Result<JsonStep, PathFault> {
         let start = self.at;
         while self.peek().is_some_and(|letter| !is_special(letter)) {
             self.at += 1;
@@ -150,9 +150,9 @@ impl Parser {
             _ if self.at == start => {
                 self.fault("a name is missing after the dot", "write a name, or leave the dot out")
             }
-            _ => {
-                Ok(Step::Member(self.text.get(start..self.at).unwrap_or_default().iter().collect()))
-            }
+            _ => Ok(JsonStep::Member(
+                self.text.get(start..self.at).unwrap_or_default().iter().collect(),
+            )),
         }
     }
 
@@ -164,13 +164,13 @@ impl Parser {
     }
 
     /// Parses the text behind an opening bracket.
-    fn bracket(&mut self) -> Result<Step, PathFault> {
+    fn bracket(&mut self) -> Result<JsonStep, PathFault> {
         let step = match self.peek() {
             Some(quote @ ('"' | '\'')) => {
                 self.at += 1;
-                Step::Member(self.quoted(quote)?)
+                JsonStep::Member(self.quoted(quote)?)
             }
-            Some('0'..='9') => Step::Item(self.index()?),
+            Some('0'..='9') => JsonStep::Item(self.index()?),
             Some('-') => {
                 return self.fault(
                     "an index counts from the beginning, so it is not negative",

@@ -1,7 +1,7 @@
 //! Outcomes of deliveries: delivered, retried, or dead letter.
 
 use super::{
-    Step, check, delivered, delivered_at_attempt, failed, flow, flow_of, given_up, outcome,
+    HistoryStep, check, delivered, delivered_at_attempt, failed, flow, flow_of, given_up, outcome,
     phase_1, phase_2, policy, report, steps, timer, uuid,
 };
 use crate::domain::{
@@ -171,7 +171,7 @@ fn a_retry_of_phase_1_does_not_free_phase_2() {
 #[test]
 fn a_timer_that_fires_when_nothing_is_due_does_nothing() {
     check(&policy(), steps![0 => timer()], "0: nothing\n= unknown");
-    let waits_for_deliveries: [(i64, Step); 3] =
+    let waits_for_deliveries: [(i64, HistoryStep); 3] =
         [(0, flow_of("a").into()), (1, report("a", "DELIVERED").into()), (9000, timer().into())];
     check(
         &policy(),

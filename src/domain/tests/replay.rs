@@ -1,8 +1,8 @@
 //! Replays: the delivery of a dead letter is sent again.
 
 use super::{
-    Step, check, correlation, delivered, failed, flow, flow_of, given_up, phase_1, phase_2, policy,
-    report, source, steps, timer,
+    HistoryStep, check, correlation, delivered, failed, flow, flow_of, given_up, phase_1, phase_2,
+    policy, report, source, steps, timer,
 };
 use crate::domain::{
     Command, Delivery, DeliveryId, Due, ErrorReason, Event, Phase, Phase2Order, State, Timestamp,
@@ -31,11 +31,11 @@ fn letter(id: DeliveryId, phase: Phase, replays: u32) -> Delivery {
     }
 }
 
-fn replay(id: DeliveryId, phase: Phase, replays: u32) -> Step {
-    Step::Do(Command::Replay(Box::new(letter(id, phase, replays))))
+fn replay(id: DeliveryId, phase: Phase, replays: u32) -> HistoryStep {
+    HistoryStep::Do(Command::Replay(Box::new(letter(id, phase, replays))))
 }
 
-fn replay_1(replays: u32) -> Step {
+fn replay_1(replays: u32) -> HistoryStep {
     replay(phase_1(), Phase::One, replays)
 }
 

@@ -9,8 +9,9 @@ use super::world::World;
 use crate::clock;
 use crate::codec::row::{Landmark, Owner};
 use crate::log::{
-    Begin, Changelog, Committed, Found, GroupOffset, Identity, Log, LogError, Offsets, Outgoing,
-    Polled, Start, Step, TopicPartition, TransactionError, TransactionFault, Transactions,
+    Begin, Changelog, Committed, Continuation, Found, GroupOffset, Identity, Log, LogError,
+    Offsets, Outgoing, Polled, Start, TopicPartition, TransactionError, TransactionFault,
+    Transactions,
 };
 use bytes::Bytes;
 use std::any::Any;
@@ -111,7 +112,7 @@ impl Log for SimLog {
         self.reader.borrow().closed
     }
 
-    fn restore(&self, step: impl FnMut() -> Step + Send + 'static) -> u64 {
+    fn restore(&self, step: impl FnMut() -> Continuation + Send + 'static) -> u64 {
         self.caller.world().add_restore(self.caller.node, Box::new(step))
     }
 

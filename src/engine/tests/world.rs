@@ -177,7 +177,7 @@ impl World {
 
     /// Returns the partition of records with this key.
     pub(super) fn partition_of(&self, key: Option<&[u8]>) -> i32 {
-        owner(key.unwrap_or_default(), self.setting.partitions).cast_signed()
+        owner(key.unwrap_or_default(), self.setting.partitions)
     }
 
     /// Writes a record as a gateway or an operator does.
@@ -428,16 +428,16 @@ impl World {
     }
 
     /// Returns the steps that are possible now.
-    fn ready(&self) -> Vec<Step> {
+    fn ready(&self) -> Vec<WorldStep> {
         let passed = self.passed_ms.get();
         let changes = self.changes();
         let mut ready = Vec::new();
         if self.agenda.borrow().keys().next().is_some_and(|(at, _)| *at <= passed) {
-            ready.push(Step::Agenda);
+            ready.push(WorldStep::Agenda);
         }
         for (index, node) in self.nodes.iter().enumerate() {
             if node.paused_until_ms.get() <= passed && self.restoring.get() != Some(index) {
-                node.ready(passed, changes, |step| ready.push(Step::Of(index, step)));
+                node.ready(passed, changes, |step| ready.push(WorldStep::Of(index, step)));
             }
         }
         ready
@@ -466,15 +466,15 @@ impl World {
         format!("nodes {nodes:?}, transactions {broker:?}, group {group:?}")
     }
 
-    fn act(&self, step: Step) {
+    fn act(&self, step: WorldStep) {
         match step {
-            Step::Agenda => {
+            WorldStep::Agenda => {
                 let first = self.agenda.borrow_mut().pop_first();
                 if let Some((_, action)) = first {
                     action.happen(self);
                 }
             }
-            Step::Of(node, step) => self.nodes[node].step(self, node, step),
+            WorldStep::Of(node, step) => self.nodes[node].step(self, node, step),
         }
     }
 
@@ -486,7 +486,7 @@ impl World {
 
 /// A possible next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum WorldStep {
     Agenda,
-    Of(usize, super::node::Step),
+    Of(usize, super::node::NodeStep),
 }

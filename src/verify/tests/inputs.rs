@@ -32,9 +32,8 @@ impl World {
     }
 
     /// Writes an event about a change of an input.
-    fn tell(&mut self, topic: &'static str, partition: u32, change: InputChange) {
+    fn tell(&mut self, topic: &'static str, partition: i32, change: InputChange) {
         self.txn += 1;
-        let partition = partition.cast_signed();
         let event = InputEvent { topic: topic.into(), partition, change };
         let mut out = Vec::new();
         write_input_event(&mut out, self.now, &event);
@@ -42,7 +41,7 @@ impl World {
     }
 
     fn tell_recreated(&mut self, topic: &'static str) {
-        for partition in 0..OWNERS {
+        for partition in 0..OWNERS.cast_signed() {
             let change = InputChange::Recreated {
                 former: Some("former".into()),
                 id: Some("new".into()),
@@ -60,7 +59,7 @@ impl World {
             Said::Report(report) => &report.uuid,
             Said::Bad => return,
         };
-        let partition = owner(of.as_str().as_bytes(), OWNERS).cast_signed();
+        let partition = owner(of.as_str().as_bytes(), OWNERS);
         let source = Source { topic: topic.into(), partition, offset, timestamp: self.now };
         self.read(said, &source, &source.clone());
     }
@@ -186,7 +185,8 @@ fn a_record_forwarded_from_a_former_log_is_no_violation() {
     let mut world = World::new();
     let said = Said::Flow(flow(&uuid("astray"), OURS, Some(&["a"])));
     let own = owner(b"astray", OWNERS);
-    let source = world.write(FLOWS, (own + 1) % OWNERS, Some("astray"), Vec::new(), b"{}");
+    let source =
+        world.write(FLOWS, (own + 1) % OWNERS.cast_signed(), Some("astray"), Vec::new(), b"{}");
     world.forward(FLOWS, own, "astray", &source);
     world.now = time(1);
     world.recreate(FLOWS);
@@ -288,7 +288,7 @@ fn offsets_moved_in_a_former_log_do_not_explain_losses_in_the_new_log() {
     let (old, new) = (names(30, "old"), names(30, "new"));
     let mut world = World::new();
     world.flows(&old);
-    for partition in 0..OWNERS {
+    for partition in 0..OWNERS.cast_signed() {
         world.tell(FLOWS, partition, InputChange::Moved { from: 0, to: 30, by: MovedBy::Skip });
     }
     world.now = time(1);

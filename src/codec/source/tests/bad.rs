@@ -234,9 +234,9 @@ proptest! {
         prop_assert_eq!(std::str::from_utf8(&pretty).unwrap(), &text);
         prop_assert_eq!(&pretty, &compact);
         prop_assert_eq!(one.content, other.content);
-        if let [Some(part)] = one.parts {
+        if let [Some(member)] = one.members {
             let expected = serde_json::to_string(&value).unwrap();
-            prop_assert_eq!(&pretty[part.range], expected.as_bytes());
+            prop_assert_eq!(&pretty[member.range], expected.as_bytes());
         }
     }
 

@@ -13,7 +13,7 @@ use super::Compiled;
 use crate::definition::template::fault::Faults;
 use crate::definition::template::lex::{Percent, lex};
 use crate::definition::template::pairs::{Compiler, Literals, Pair, write};
-use crate::definition::template::uses::{Filled, Part, Uses, UsesFound};
+use crate::definition::template::uses::{DefinitionPart, Filled, Uses, UsesFound};
 use crate::definition::template::{Tokens, Variable};
 
 /// A form with variables.
@@ -36,7 +36,7 @@ pub(super) fn compile(
     let mut uses = UsesFound::default();
     let mut compiler = Compiler { text, pieces: &pieces, uses: &mut uses, mandatory };
     let pairs = compiler.pairs(0, end, Literals::Form);
-    let uses = uses.finish(text, &Part::Body);
+    let uses = uses.finish(text, &DefinitionPart::Body);
     (Box::new(Form(pairs)), uses)
 }
 

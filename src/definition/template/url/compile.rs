@@ -1,9 +1,9 @@
 //! Compiles the text of a URL template.
 
 use super::super::fault::{Faults, Position};
-use super::super::lex::{Kind, Percent, Piece, lex};
+use super::super::lex::{Percent, Piece, PieceKind, lex};
 use super::super::pairs::{Compiler, Element, Literals};
-use super::super::uses::{Part, UsesFound};
+use super::super::uses::{DefinitionPart, UsesFound};
 use super::super::{Tokens, Variable};
 use super::{Need, Segment, UrlTemplate, is_step};
 use ::url::Url;
@@ -59,8 +59,8 @@ pub(super) fn compile(
     let mut compiler = Compiler { text, pieces: &pieces, uses: &mut uses, mandatory: &in_query };
     let pairs = compiler.pairs((parts.path + 1).min(parts.query), parts.query, Literals::Query);
     let base = text.get(..parts.authority).unwrap_or_default().into();
-    let is_plain = pieces.iter().all(|piece| !matches!(piece.kind, Kind::Plain(_)));
-    let uses = uses.finish(text, &Part::Url);
+    let is_plain = pieces.iter().all(|piece| !matches!(piece.kind, PieceKind::Plain(_)));
+    let uses = uses.finish(text, &DefinitionPart::Url);
     let template = UrlTemplate { base, segments: segments.into(), pairs, uses, is_plain };
     if faults.is_empty() {
         parsed(&template, &parts, faults);
@@ -110,7 +110,7 @@ fn fixed(text: &str, parts: &Parts, pieces: &[Piece<'_>], faults: &mut Faults<'_
     let bracket = text.get(host..parts.authority).and_then(|host| host.rfind(']')).unwrap_or(0);
     let port = text.get(host + bracket..parts.authority).and_then(|host| host.find(':'));
     let port = port.map_or(parts.authority, |at| host + bracket + at);
-    for piece in pieces.iter().filter(|piece| !matches!(piece.kind, Kind::Bad)) {
+    for piece in pieces.iter().filter(|piece| !matches!(piece.kind, PieceKind::Bad)) {
         let at = piece.range.start;
         let place = match at {
             _ if at >= parts.query => {

@@ -4,9 +4,9 @@
 //! gets the text with a letter in place of each byte of a variable, so that it sees a harmless value.
 
 use crate::definition::template::fault::Faults;
-use crate::definition::template::lex::{Kind, Percent, Piece, lex};
+use crate::definition::template::lex::{Percent, Piece, PieceKind, lex};
 use crate::definition::template::program::{Builder, Program};
-use crate::definition::template::uses::{Part, Uses, UsesFound};
+use crate::definition::template::uses::{DefinitionPart, Uses, UsesFound};
 use crate::definition::template::{Tokens, Variable};
 
 mod check;
@@ -52,7 +52,8 @@ pub(super) fn compile(
         namespaces: 0,
     };
     let end = compiler.document();
-    let (program, uses) = (compiler.builder.finish(), compiler.uses.finish(text, &Part::Body));
+    let (program, uses) =
+        (compiler.builder.finish(), compiler.uses.finish(text, &DefinitionPart::Body));
     if !matches!(end, walk::End::Limit) {
         check::check(&masked(text, &pieces), faults);
     }
@@ -72,8 +73,10 @@ fn masked(text: &str, pieces: &[Piece<'_>]) -> String {
         masked.push_str(text.get(at..piece.range.start).unwrap_or_default());
         at = piece.range.end;
         match piece.kind {
-            Kind::Variable(_) | Kind::Bad => masked.extend(piece.range.clone().map(|_| 'v')),
-            Kind::Plain(_) => {
+            PieceKind::Variable(_) | PieceKind::Bad => {
+                masked.extend(piece.range.clone().map(|_| 'v'))
+            }
+            PieceKind::Plain(_) => {
                 masked.push_str(text.get(piece.range.clone()).unwrap_or_default());
             }
         }
@@ -128,12 +131,12 @@ impl Compiler<'_, '_, '_> {
             self.pieces = rest;
             self.at = piece.range.end;
             match &piece.kind {
-                Kind::Variable(variable) => {
+                PieceKind::Variable(variable) => {
                     self.variable(variable, piece.range.start, stretch);
                     after_variable = true;
                 }
-                Kind::Plain(text) => self.builder.literal(text),
-                Kind::Bad => {}
+                PieceKind::Plain(text) => self.builder.literal(text),
+                PieceKind::Bad => {}
             }
         }
         self.literal(to, stretch, after_variable);
@@ -173,10 +176,10 @@ impl Compiler<'_, '_, '_> {
         let index = self.pieces.partition_point(|piece| piece.range.start < from);
         let piece = self.pieces.get(index).filter(|piece| piece.range.start == from)?;
         match &piece.kind {
-            Kind::Variable(variable) if !(self.mandatory)(variable) => {
+            PieceKind::Variable(variable) if !(self.mandatory)(variable) => {
                 Some((self.uses.slot(variable), piece.range.end))
             }
-            Kind::Variable(_) | Kind::Plain(_) | Kind::Bad => None,
+            PieceKind::Variable(_) | PieceKind::Plain(_) | PieceKind::Bad => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The tokens of JSON (RFC 8259) and the variables among them.
 
-use super::{Compiler, Content, Head, Place, Stop};
-use crate::definition::template::lex::Kind;
+use super::{Compiler, Content, Head, Stop, VariableSlot};
+use crate::definition::template::lex::PieceKind;
 use crate::definition::template::value;
 use crate::json::{self, Escaped};
 
@@ -50,13 +50,13 @@ impl<'t> Compiler<'_, 't, '_> {
         self.pieces = rest;
         self.at = piece.range.end;
         Some(match &piece.kind {
-            Kind::Variable(variable) => {
+            PieceKind::Variable(variable) => {
                 let mandatory = (self.mandatory)(variable);
                 let slot = self.uses.add(variable, piece.range.start, mandatory);
-                Content::Variable(Place { slot, optional: !mandatory })
+                Content::Variable(VariableSlot { slot, optional: !mandatory })
             }
-            Kind::Plain(text) => Content::Text(text),
-            Kind::Bad => Content::Bad,
+            PieceKind::Plain(text) => Content::Text(text),
+            PieceKind::Bad => Content::Bad,
         })
     }
 
