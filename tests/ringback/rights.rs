@@ -330,7 +330,7 @@ fn an_offset_that_can_not_be_read_is_an_error_and_not_a_missing_offset() {
     };
     let rights = [describe("GROUP", &stage.group()), describe("TOPIC", &topics[0])];
     grant(rights.iter().map(|right| (user.as_str(), right)));
-    let settings = Loaded::load(&stage.write_config(0, 0)).expect("a good configuration").settings;
+    let settings = Loaded::load(&stage.write_config(0, 1)).expect("a good configuration").settings;
     let reader = PositionReader::new(&settings.kafka).expect("a client");
     let places = topics.map(|topic| TopicPartition { topic: topic.into(), partition: 0 });
     let committed = reader.committed(&places[..1]).expect("the topic can be described");
