@@ -2,7 +2,7 @@
 //!
 //! - [`trace`]: everything that is known about one phonon-uuid.
 //! - [`webhooks`]: the configured webhooks with the state of their endpoints.
-//! - [`dead_letters`]: dead letters with their state, and the result of a replay.
+//! - [`dead_letters`]: dead letters with their state.
 //! - [`verification`]: contradictions between topics, store and receivers' logs.
 //! - [`preview`]: the request that a webhook makes from given records.
 //!

@@ -392,9 +392,9 @@
 //! - No module imports a module of its own floor or of a higher one:
 //!   `tests/tidy/floors.rs::modules_import_only_lower_floors`.
 //! - [`domain`] contains no clock, randomness, I/O, serialisation or log: `tests/tidy/words.rs::the_core_is_pure`.
-//! - No code is unsafe, except in the files that call librdkafka where rust-rdkafka has no function (`log/describe.rs`,
-//!   `log/headers.rs`, `log/rights/native.rs`, `log/group.rs` and its one caller in `log/transaction.rs`), and in the
-//!   fuzzer's counters: `tests/tidy/words.rs::unsafe_code_is_only_in_audited_files`.
+//! - No code is unsafe, except in the files that call librdkafka where rust-rdkafka has no function (`log/native.rs`,
+//!   `log/headers.rs`, `log/group.rs` and its one caller in `log/transaction.rs`), and in the fuzzer's counters:
+//!   `tests/tidy/words.rs::unsafe_code_is_only_in_audited_files`.
 //! - No file allows a lint or contains unfinished code:
 //!   `tests/tidy/words.rs::no_file_contains_allow_attributes_or_unfinished_code`.
 //! - No file has more than 500 lines, and none lacks a first line that says its purpose:

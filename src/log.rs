@@ -11,6 +11,7 @@ mod describe;
 mod group;
 mod headers;
 mod landmark;
+mod native;
 mod newest;
 mod ports;
 mod position;
@@ -39,6 +40,8 @@ pub use broadcast::{BroadcastError, broadcast};
 pub use client::{CLIENT_DEFAULTS, Cluster, LogError, MESSAGE_BYTES_MAX, start_thread};
 pub use describe::Identity;
 pub use landmark::{Found, LandmarkReader, Landmarks, Sights, generated_id};
+#[cfg(test)]
+pub(crate) use native::known_properties;
 pub use newest::Newest;
 pub use ports::{Log, Offsets, Transactions};
 pub use position::{Begin, GroupOffset};
@@ -58,8 +61,6 @@ pub use report::is_due;
 pub use restore::{
     Changelog, Continuation, KafkaChangelog, Polled, Restoration, RestoreError, Restored, Want,
 };
-#[cfg(test)]
-pub(crate) use rights::known_properties;
 pub use rights::{
     Missing, Need, NeededBy, Operation, Resource, Right, check_transactional, insist_on_groups,
     missing, needs, replay_groups,

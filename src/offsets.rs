@@ -5,9 +5,13 @@
 //! together with an event that reports the move. An input whose number of partitions differs from the inbox's has only
 //! the group's offset.
 
+mod position;
+
+pub use position::{Position, Unusable};
+
 use crate::clock;
 use crate::codec::event::{self, InputChange, InputEvent, MovedBy};
-use crate::codec::row::{self, InputOffset, Landmark, Meta, TopicId};
+use crate::codec::row::{self, InputOffset, Meta};
 use crate::failpoint::{self, Failpoint};
 use crate::log::{
     self, Begin, Cluster, GroupOffset, Identity, KafkaSettings, LandmarkReader, LogError, NeededBy,
@@ -64,77 +68,6 @@ impl From<TransactionError> for OffsetsError {
     }
 }
 
-/// The position in one input partition.
-#[derive(Clone, Debug)]
-pub struct Position {
-    pub place: TopicPartition,
-    /// The group's committed offset.
-    pub group: Option<GroupOffset>,
-    /// The state's offset. `None`: the state has read nothing of this partition, or the input is only forwarded.
-    pub state: Option<InputOffset>,
-    /// The changelog partition that the input partition belongs to. `None`: the input is only forwarded.
-    pub owner: Option<i32>,
-    /// The partition's first available offset.
-    pub first: i64,
-    /// The partition's end offset: the last record's offset plus one.
-    pub end: i64,
-    /// The id of the current topic, if Kafka has topic ids.
-    pub topic: Option<TopicId>,
-    /// Whether the offsets that are left contain no record, only markers of transactions.
-    pub is_read_up: bool,
-    /// Whether the topic has no id and a record that was read is missing, so that the topic was replaced.
-    pub is_replaced: bool,
-}
-
-impl Position {
-    /// Returns the offset at which a daemon would continue.
-    #[must_use]
-    pub fn next(&self) -> i64 {
-        if !self.is_same_topic() {
-            return self.first;
-        }
-        let group = self.group.as_ref().map(|group| group.offset);
-        let state = self.state.as_ref().map(|state| state.next_offset);
-        let earlier = match (group, state) {
-            (Some(group), Some(state)) => Some(group.min(state)),
-            (one, other) => one.or(other),
-        };
-        earlier.unwrap_or(self.first).max(self.first)
-    }
-
-    /// Returns the number of offsets that are left to read.
-    #[must_use]
-    pub fn lag(&self) -> i64 {
-        if self.is_read_up { 0 } else { (self.end - self.next()).max(0) }
-    }
-
-    /// Returns whether the position refers to the current topic and not to a deleted one of the same name.
-    #[must_use]
-    pub fn is_same_topic(&self) -> bool {
-        !self.is_replaced && !TopicId::differ(self.read(), self.topic.as_ref())
-    }
-
-    /// Returns the id of the topic that was read.
-    fn read(&self) -> Option<&TopicId> {
-        let state = self.state.as_ref().and_then(|state| state.topic_id.as_ref());
-        state.or_else(|| self.group.as_ref().and_then(|group| group.topic.as_ref()))
-    }
-
-    /// Returns the landmark that identifies the topic, or `None` if topic ids identify it.
-    fn landmark(&self) -> Option<Landmark> {
-        if self.read().is_some() && self.topic.is_some() {
-            return None;
-        }
-        let state = self.state.as_ref().and_then(|state| state.landmark);
-        state.or_else(|| self.group.as_ref().and_then(|group| group.landmark))
-    }
-
-    /// Returns the landmark that stays beside a moved position.
-    fn kept_landmark(&self) -> Option<Landmark> {
-        self.landmark().filter(|_| self.topic.is_none() && self.is_same_topic())
-    }
-}
-
 /// The destination of a move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
@@ -185,7 +118,9 @@ pub struct Offsets {
 struct Seen {
     identity: Identity,
     counts: BTreeMap<String, u32>,
+    /// The meta rows of the changelog partitions whose rows are usable.
     metas: BTreeMap<i32, Meta>,
+    unusable: BTreeMap<i32, Unusable>,
 }
 
 impl Offsets {
@@ -204,11 +139,10 @@ impl Offsets {
         })
     }
 
-    /// Returns the positions of all inputs, including the inbox. Blocks.
+    /// Returns the positions of all inputs, including the inbox. Without usable rows these are the group's. Blocks.
     ///
     /// # Errors
-    /// Kafka does not answer or denies a right, or the changelog's rows belong to another group or to an interrupted
-    /// rebuild.
+    /// Kafka does not answer or denies a right.
     pub fn show(&self) -> Result<Vec<Position>, OffsetsError> {
         let seen = self.look(NeededBy::Offsets)?;
         let mut positions = Vec::new();
@@ -253,7 +187,7 @@ impl Offsets {
             let text = format!("{topic} is no input of this configuration; [topics] has {inputs}");
             return Err(OffsetsError::Refused(text));
         }
-        let seen = self.look(NeededBy::Move)?;
+        let seen = self.look_to_move()?;
         let positions = self.positions(&request.topic, request.partition, &seen)?;
         if positions.is_empty() {
             let (topic, partition) = (&request.topic, request.partition.unwrap_or(0));
@@ -276,7 +210,7 @@ impl Offsets {
         // Opening the steward fences another command that still runs, and aborts its open transaction.
         let steward = Steward::open(&self.kafka)?;
         let moves = self.plan(request)?;
-        let seen = self.look(NeededBy::Move)?;
+        let seen = self.look_to_move()?;
         steward.begin()?;
         let sent = self.send(&steward, &moves, request.by, &seen);
         failpoint::pass(Failpoint::PositionsSent);
@@ -361,7 +295,7 @@ impl Offsets {
         let identity = self.cluster.identity(&self.topics.identified(), REQUEST_TIMEOUT)?;
         let (needed, ask) = (self.topics.identified(), Operation::Describe);
         let counts = self.cluster.partition_counts(needed, ask, REQUEST_TIMEOUT)?;
-        let mut metas = BTreeMap::new();
+        let (mut metas, mut unusable) = (BTreeMap::new(), BTreeMap::new());
         if identity.topics.contains_key(topic.as_str()) {
             // Waits for open transactions, which may still be committed.
             self.positions.settled(&self.scanner, topic, ScanFrom::Beginning)?;
@@ -372,31 +306,25 @@ impl Offsets {
                     what: format!("the meta row of partition {}: {error}", newest.partition),
                 };
                 let meta = row::decode_meta(&bytes).map_err(unreadable)?;
-                let number = newest.partition;
-                metas.insert(number, self.usable(number, meta)?);
+                match Unusable::of(&meta, &self.kafka.group_id) {
+                    Some(why) => drop(unusable.insert(newest.partition, why)),
+                    None => drop(metas.insert(newest.partition, meta)),
+                }
             }
         }
-        Ok(Seen { identity, counts, metas })
+        Ok(Seen { identity, counts, metas, unusable })
     }
 
-    /// Returns `meta`, or fails if its rows belong to another group or to an interrupted rebuild.
-    fn usable(&self, partition: i32, meta: Meta) -> Result<Meta, OffsetsError> {
-        let Some(owner) = &meta.owner else { return Ok(meta) };
-        let (topic, group) = (&self.topics.changelog, &self.kafka.group_id);
-        if *owner.group != **group {
+    /// Like `look`, but fails if rows belong to another group or to an interrupted rebuild.
+    fn look_to_move(&self) -> Result<Seen, OffsetsError> {
+        let seen = self.look(NeededBy::Move)?;
+        if let Some((partition, unusable)) = seen.unusable.first_key_value() {
+            let (topic, why) = (&self.topics.changelog, unusable.explain(&self.kafka.group_id));
             return Err(OffsetsError::Refused(format!(
-                "topic {topic}, partition {partition}: its rows belong to the consumer group {}, and [kafka] group_id is \
-                 {group}: correct one of them",
-                owner.group
+                "topic {topic}, partition {partition}: {why}"
             )));
         }
-        if owner.rebuilt_up_to.is_some() {
-            return Err(OffsetsError::Refused(format!(
-                "topic {topic}, partition {partition}: a rebuild of the changelog was interrupted. Run `ringback changelog \
-                 rebuild` again: it goes on where it stopped"
-            )));
-        }
-        Ok(meta)
+        Ok(seen)
     }
 
     fn positions(
@@ -428,6 +356,7 @@ impl Offsets {
             let mut position = Position {
                 group: committed.remove(&place),
                 state: stood.find(|it| is_of(it, &place)).cloned(),
+                unusable: owner.and_then(|owner| seen.unusable.get(&owner)).cloned(),
                 owner,
                 first: range.first,
                 end: range.end,

@@ -70,6 +70,7 @@ impl ReloadRequests {
 #[cfg(test)]
 mod tests {
     use super::{Entries, ReloadRequests, Request};
+    use std::time::Duration;
 
     fn entries(text: &str) -> Entries {
         let folder = tempfile::tempdir().unwrap();
@@ -94,7 +95,10 @@ mod tests {
             let requests = requests.clone();
             async move { requests.next().await }
         });
+        // The task runs until it waits, so that only a notification wakes it.
+        tokio::task::yield_now().await;
         requests.files();
-        assert!(matches!(waiting.await.unwrap(), Request::Files));
+        let woken = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+        assert!(matches!(woken.expect("the request wakes the task").unwrap(), Request::Files));
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::{
     Source, Timestamp, WebhookName, owner,
 };
 use bytes::Bytes;
+use rdkafka::TopicPartitionList;
 use rdkafka::message::{BorrowedHeaders, Message};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,6 +42,15 @@ pub struct Topics {
 pub struct TopicPartition {
     pub topic: Arc<str>,
     pub partition: i32,
+}
+
+/// Converts partitions for librdkafka.
+pub(super) fn list<'a>(places: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for place in places {
+        list.add_partition(&place.topic, place.partition);
+    }
+    list
 }
 
 /// One record that was read.

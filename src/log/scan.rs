@@ -6,8 +6,7 @@
 
 use super::client::{self, LogError};
 use super::headers;
-use super::reader::list;
-use super::record::TopicPartition;
+use super::record::{TopicPartition, list};
 use super::rights::{Operation, Right};
 use super::settings::KafkaSettings;
 use crate::domain::Timestamp;

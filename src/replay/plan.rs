@@ -3,9 +3,11 @@
 use super::note::{Note, Passed};
 use super::since::note_home;
 use super::{Filter, Letter, Letters, ReplayError, Stage, Watch};
+use crate::codec::event::rfc3339;
 use crate::codec::letter::{LetterKind, read_delivery};
 use crate::domain::{DeliveryId, Timestamp, owner};
 use crate::log::{Mark, Marks, NeededBy, ScanFrom, ScanRange, insist_on_groups, replay_groups};
+use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
@@ -63,11 +65,13 @@ pub struct Plan {
 }
 
 /// The result of a replay, or of a dry run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Summary {
+    /// Whether it is that of a dry run, which sends nothing.
+    pub dry_run: bool,
     /// The number of letters of the run that match.
     pub matched: u64,
-    /// The number of letters that all calls of the run have sent.
+    /// The number of letters that all calls of the run have sent. A dry run also counts those that a call would send.
     pub replayed: u64,
     /// The number of letters that this call has sent.
     pub replayed_now: u64,
@@ -89,8 +93,8 @@ pub struct Summary {
     pub resumed: bool,
     /// Whether the run is complete and was not interrupted.
     pub finished: bool,
-    /// Kafka has deleted the events before this time, so that deliveries before it are unknown.
-    pub unseen_before: Option<Timestamp>,
+    /// Kafka has deleted the events before this time (RFC 3339), so that deliveries before it are unknown.
+    pub events_gone_before: Option<String>,
 }
 
 impl Plan {
@@ -104,7 +108,8 @@ impl Plan {
     /// Returns the result of a dry run.
     #[must_use]
     pub fn summary(&self) -> Summary {
-        self.summary_of(self.to_replay(), true)
+        let whole = self.summary_of(self.to_replay(), true);
+        Summary { dry_run: true, replayed_now: 0, finished: false, ..whole }
     }
 
     /// Returns whether there is nothing to send and nothing to commit.
@@ -120,6 +125,7 @@ impl Plan {
         let not_replayable = self.passed.unfit + self.count(Fate::Unfit);
         let settled = replayed + skipped_delivered + skipped_older + skipped_sent + not_replayable;
         Summary {
+            dry_run: false,
             matched: self.matched,
             replayed,
             replayed_now,
@@ -132,7 +138,7 @@ impl Plan {
             by_webhook: self.by_webhook.clone(),
             resumed: self.resumed,
             finished,
-            unseen_before: self.unseen_before,
+            events_gone_before: self.unseen_before.map(rfc3339),
         }
     }
 

@@ -32,7 +32,7 @@ impl Letters {
         watch: Watch<'_>,
     ) -> Result<Summary, ReplayError> {
         if plan.is_idle() {
-            return Ok(plan.summary());
+            return Ok(plan.summary_of(0, true));
         }
         let inbox_partitions = self.partitions(&self.topics.inbox)?;
         let replayer = Replayer::open(&self.kafka)?;

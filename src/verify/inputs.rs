@@ -7,7 +7,7 @@
 use super::ledger::{Entry, Which};
 use super::violation::{Book, Violation, What, shown};
 use super::{Layout, Spot};
-use crate::codec::event::{InputNotice, InputNoticeChange};
+use crate::codec::event::{InputChange, InputEvent, MovedBy};
 use crate::domain::Timestamp;
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ struct Moved {
     at: Timestamp,
     from: i64,
     to: i64,
-    by: Box<str>,
+    by: MovedBy,
 }
 
 /// The changes of one partition of an input.
@@ -38,17 +38,16 @@ pub struct Changes(BTreeMap<Which, Story>);
 
 impl Changes {
     /// Takes a change of the partition `which` from an event.
-    pub(super) fn see(&mut self, which: Which, at: Timestamp, notice: &InputNotice<'_>) {
+    pub(super) fn see(&mut self, which: Which, at: Timestamp, event: &InputEvent) {
         let story = self.0.entry(which).or_default();
-        match &notice.change {
-            InputNoticeChange::Recreated { .. } => {
+        match &event.change {
+            InputChange::Recreated { .. } => {
                 let index = story.recreated.partition_point(|known| *known <= at);
                 story.recreated.insert(index, at);
             }
-            InputNoticeChange::Missed { from, to } => story.missed.push((*from, *to)),
-            InputNoticeChange::Moved { from, to, by } => {
-                let (from, to, by) = (*from, *to, by.as_ref().into());
-                story.moved.push(Moved { at, from, to, by });
+            InputChange::Missed { from, to } => story.missed.push((*from, *to)),
+            InputChange::Moved { from, to, by } => {
+                story.moved.push(Moved { at, from: *from, to: *to, by: *by });
             }
         }
     }
@@ -127,9 +126,11 @@ impl Changes {
                 ));
             }
             for Moved { at, from, to, by } in &story.moved {
-                let by = match &**by {
-                    "" | "group" => "another program".to_owned(),
-                    by => format!("`ringback offsets {by}`"),
+                let by = match by {
+                    MovedBy::Group => "another program".to_owned(),
+                    MovedBy::Skip | MovedBy::Reset => {
+                        format!("`ringback offsets {}`", by.as_str())
+                    }
                 };
                 notes.push(if to < from {
                     format!(

@@ -2,9 +2,11 @@
 //! topic, or the id of the instance.
 
 use super::super::row::TopicId;
+use super::members::Members;
 use super::open;
 use crate::domain::Timestamp;
 use crate::json::Object;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// An event of an input partition.
@@ -158,4 +160,31 @@ pub fn write_input_event(out: &mut Vec<u8>, at: Timestamp, event: &InputEvent) {
             object.close();
         }
     }
+}
+
+/// Reads an event of an input partition. Returns `None` if a member is missing.
+pub(super) fn read_input_event(members: Members<'_>) -> Option<InputEvent> {
+    let range = members.from_offset.zip(members.to_offset);
+    let id = |text: Option<Cow<'_, str>>| text.map(|text| TopicId::from(&*text));
+    let change = match &*members.kind {
+        "input_recreated" => InputChange::Recreated {
+            former: id(members.former_topic_id),
+            id: id(members.topic_id),
+            former_offset: members.former_offset?,
+            offset: members.offset?,
+        },
+        "records_missed" => {
+            let (from, to) = range?;
+            InputChange::Missed { from, to }
+        }
+        _ => {
+            let (from, to) = range?;
+            let word = members.by.unwrap_or_default();
+            // A way that a later version writes counts as that of another program.
+            let by = MovedBy::ALL.into_iter().find(|by| by.as_str() == word);
+            InputChange::Moved { from, to, by: by.unwrap_or(MovedBy::Group) }
+        }
+    };
+    let (topic, partition) = (members.topic?.as_ref().into(), members.partition?);
+    Some(InputEvent { topic, partition, change })
 }

@@ -182,11 +182,13 @@ pub struct Members<'a> {
     #[schemars(with = "i64")]
     pub former_offset: Option<i64>,
     /// The id of the topic; absent if topics have no ids.
+    #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
-    pub topic_id: Option<serde::de::IgnoredAny>,
+    pub topic_id: Option<Cow<'a, str>>,
     /// The id of the former topic; absent if topics have no ids.
+    #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
-    pub former_topic_id: Option<serde::de::IgnoredAny>,
+    pub former_topic_id: Option<Cow<'a, str>>,
     /// The first offset that is missing, or the position before the move.
     #[schemars(with = "i64")]
     pub from_offset: Option<i64>,

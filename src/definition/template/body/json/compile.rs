@@ -1,47 +1,28 @@
 //! Compiles the text of a JSON template to its program.
 
 use super::Action;
+use crate::definition::template::DEPTH_MAX;
+use crate::definition::template::body::{Compiled, Input, compiler};
 use crate::definition::template::fault::Faults;
-use crate::definition::template::lex::{Percent, Piece, lex};
-use crate::definition::template::program::{Builder, Program};
-use crate::definition::template::uses::{DefinitionPart, Uses, UsesFound};
-use crate::definition::template::{DEPTH_MAX, Tokens, Variable};
+use crate::definition::template::lex::{Percent, lex};
+use crate::definition::template::uses::{DefinitionPart, Uses};
 use std::collections::BTreeSet;
 
 mod token;
 
 /// Compiles `text`. Adds its faults to `faults`; after a fault the program is unusable.
-pub(super) fn compile(
-    text: &str,
-    tokens: &Tokens,
-    mandatory: &dyn Fn(&Variable) -> bool,
+pub(in crate::definition::template::body) fn compile(
+    input: &Input<'_>,
     faults: &mut Faults<'_>,
-) -> (Program<Action>, Uses) {
-    let pieces = lex(text, tokens, Percent::Text, faults);
-    let mut compiler = Compiler {
-        text,
-        at: 0,
-        pieces: &pieces,
-        builder: Builder::new(Action::Nothing),
-        uses: UsesFound::default(),
-        mandatory,
-        faults,
-    };
+) -> (Box<dyn Compiled>, Uses) {
+    let pieces = lex(input.text, input.tokens, Percent::Text, faults);
+    let mut compiler = Compiler::new(input, &pieces, Action::Nothing, faults);
     // The fault that stops the parser is already in `faults`.
     compiler.document().unwrap_or(());
-    (compiler.builder.finish(), compiler.uses.finish(text, &DefinitionPart::Body))
+    (Box::new(compiler.builder.finish()), compiler.uses.finish(input.text, &DefinitionPart::Body))
 }
 
-struct Compiler<'c, 't, 'f> {
-    text: &'t str,
-    at: usize,
-    /// The pieces from `at` on.
-    pieces: &'c [Piece<'t>],
-    builder: Builder<Action>,
-    uses: UsesFound,
-    mandatory: &'c dyn Fn(&Variable) -> bool,
-    faults: &'c mut Faults<'f>,
-}
+type Compiler<'c, 't, 'f> = compiler::Compiler<'c, 't, 'f, Action, ()>;
 
 /// The text is not JSON from here on. The fault is in `faults`.
 struct Stop;
