@@ -250,7 +250,8 @@ impl Offsets {
         if !self.inputs().any(|topic| topic == wish.topic) {
             let inputs = self.inputs().collect::<Vec<_>>().join(", ");
             let topic = &wish.topic;
-            let text = format!("{topic} is no input of this configuration; [topics] has {inputs}");
+            let text =
+                format!("{topic} is not an input of this configuration; [topics] has {inputs}");
             return Err(OffsetsError::Refused(text));
         }
         let seen = self.look(NeededBy::Move)?;
@@ -385,15 +386,15 @@ impl Offsets {
         let (topic, group) = (&self.topics.changelog, &self.kafka.group_id);
         if *owner.group != **group {
             return Err(OffsetsError::Refused(format!(
-                "topic {topic}, partition {partition}: its rows belong to the consumer group {}, and [kafka] group_id is \
-                 {group}: correct one of them",
+                "topic {topic}, partition {partition}: its rows belong to the consumer group {}, but [kafka] group_id \
+                 is {group}: correct one of them",
                 owner.group
             )));
         }
         if owner.rebuilt_up_to.is_some() {
             return Err(OffsetsError::Refused(format!(
                 "topic {topic}, partition {partition}: a rebuild of the changelog was interrupted. Run `ringback changelog \
-                 rebuild` again: it goes on where it stopped"
+                 rebuild` again: it continues where it stopped"
             )));
         }
         Ok(meta)
@@ -465,13 +466,13 @@ impl Offsets {
         let TopicPartition { topic, partition } = place;
         if wish.by == MovedBy::Skip && to < from {
             return Err(OffsetsError::Refused(format!(
-                "{topic}, partition {partition}, continues at offset {from}, and {to} lies before it: \
-                 to move backwards, use `ringback offsets reset`"
+                "{topic}, partition {partition}, continues at offset {from}, and {to} is before it: to move \
+                 backwards, use `ringback offsets reset`"
             )));
         }
         if !(*first..=*end).contains(&to) {
             return Err(OffsetsError::Refused(format!(
-                "{topic}, partition {partition}, has the offsets {first} to {end}, and {to} is none of them"
+                "{topic}, partition {partition}, has the offsets {first} to {end}, but not {to}"
             )));
         }
         Ok(to)
