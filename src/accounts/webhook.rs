@@ -177,7 +177,7 @@ fn request_timeout(
     if entry.request_timeout_ms.is_some() && entry.timeout_ms.is_some() {
         context.fault(
             &place.key("timeout_ms"),
-            "is another name of `request_timeout_ms`, which is there too",
+            "is another name of `request_timeout_ms`, which is set too",
             "keep one of them",
         );
     }
