@@ -167,7 +167,7 @@ impl App {
             changed,
             endpoints_kept = kept,
             endpoints_built = built,
-            "the configuration is applied to what is scheduled from now on"
+            "the configuration is applied to deliveries that are scheduled from now on"
         );
         log_warnings(&loaded.warnings);
         let keys = self.effective.restart_needed();
@@ -195,7 +195,7 @@ impl App {
             let error = detail.as_str();
             tracing::error!(
                 error,
-                "the configuration is not applied, and what was in force stays so"
+                "the configuration is not applied; the former one stays in force"
             );
         }
         handle.publish(ReloadEvent::refused(&detail));

@@ -102,7 +102,7 @@ pub fn read_place(text: &str) -> Option<(i32, i64)> {
 /// The value is no such command. The error is one sentence for the operator and quotes nothing of the record.
 pub fn read_command(name: &str, value: &[u8]) -> Result<InboxCommand, &'static str> {
     if value.len() > COMMAND_BYTES_MAX {
-        return Err("the command in the inbox is longer than any command of ours");
+        return Err("the command in the inbox is longer than a command of Ringback can be");
     }
     match name {
         REPLAY => {}
@@ -113,7 +113,7 @@ pub fn read_command(name: &str, value: &[u8]) -> Result<InboxCommand, &'static s
     let replay: Replay<'_> = serde_json::from_slice(value)
         .map_err(|_| "the command in the inbox is not the JSON of a replay")?;
     read_replay(&replay, value)
-        .ok_or("the replay in the inbox names what can't be: its id, phase, webhook, uuid or time")
+        .ok_or("the replay in the inbox has an invalid id, phase, webhook, uuid or time")
 }
 
 fn read_replay(replay: &Replay<'_>, value: &[u8]) -> Option<InboxCommand> {

@@ -37,8 +37,8 @@ impl NamedVerifier {
         }
         if !self.named.iter().any(|known| known.as_ref() == shown.as_ref()) {
             return Err(advice(
-                "the server shows the certificate of an authority (CA:TRUE) as its own: put this very certificate into ca_file, or \
-                 give the server one with CA:FALSE"
+                "the server shows the certificate of an authority (CA:TRUE) as its own: put this certificate itself \
+                 into ca_file, or give the server one with CA:FALSE"
                     .to_owned(),
             ));
         }

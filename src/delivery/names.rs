@@ -178,7 +178,7 @@ impl Names {
             Asked::Known(found) => found,
             Asked::Waiting(mut answer) => match answer.wait_for(Option::is_some).await {
                 Ok(found) => found.clone().unwrap_or(Err(Failure::Late)),
-                Err(_) => return Err(io::Error::other("the look-up was broken off")),
+                Err(_) => return Err(io::Error::other("the look-up was cancelled")),
             },
         };
         Ok(found?.iter().map(|address| SocketAddr::new(*address, 0)).collect())

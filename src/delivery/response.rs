@@ -62,7 +62,7 @@ impl Response {
         })?;
         // Paths may overlap, so a small answer can yield many copies of its content.
         if found.iter().map(|(_, value)| value.len()).sum::<usize>() > RESPONSE_BYTES_KEPT {
-            let text = format!("what was mapped is longer than {RESPONSE_BYTES_KEPT} bytes");
+            let text = format!("the mapped values are longer than {RESPONSE_BYTES_KEPT} bytes");
             return Err(self.unusable(ErrorReason::InvalidResponseMap, text));
         }
         let mapped = found.into_iter().filter_map(|(entry, value)| {

@@ -35,7 +35,7 @@ pub(super) fn decode(
 fn sms(fields: &Fields<'_>, part: Option<&Part>) -> Result<SmsId, Bad> {
     part.and_then(|part| sms_id(part.kind, fields.text_of(part))).ok_or_else(|| {
         let max = SmsId::BYTES_MAX;
-        Bad::undecodable(format!("the field id is missing or is no id of 1 to {max} bytes"))
+        Bad::undecodable(format!("the field id is missing or is not an id of 1 to {max} bytes"))
     })
 }
 
@@ -44,6 +44,6 @@ fn delivery_status(fields: &Fields<'_>, part: Option<&Part>) -> Result<Box<str>,
         .filter(|part| part.kind == Kind::Text)
         .and_then(|part| json::read_string(fields.text_of(part)));
     text.filter(|text| !text.is_empty()).map(|text| text.into_owned().into_boxed_str()).ok_or_else(
-        || Bad::undecodable("the field deliveryStatus is missing or is no string with content"),
+        || Bad::undecodable("the field deliveryStatus is missing or is not a non-empty string"),
     )
 }

@@ -112,12 +112,12 @@ fn a_url_must_be_https_and_complete_and_without_secrets() {
         ),
         (
             "https://a.b/$Flow.key.x",
-            "bad template of URL: `$Flow.key.x` is no variable (line 1, column 13); did you mean `$flow.key.x`? `$$` stands \
-             for a plain `$`",
+            "bad template of URL: `$Flow.key.x` is not a variable (line 1, column 13); did you mean `$flow.key.x`? \
+             `$$` stands for a plain `$`",
         ),
         (
             "https://a.b/?c=%targett%",
-            "bad template of URL: there is no token `%targett%` (line 1, column 16); did you mean `%target%`? \
+            "bad template of URL: the token `%targett%` does not exist (line 1, column 16); did you mean `%target%`? \
              `%%targett%%` stands for the text itself",
         ),
         (
@@ -203,8 +203,8 @@ fn every_part_of_response_settings_is_checked() {
     check_webhook(
         "url = \"https://a.b/\"\nresponse = { type = \"xml\", map = [{ save_in = \"$user.key.a\", path = \"//q:a\" }] }\n",
         &[
-            "accounts.toml:7: webhook[w].response.map[#1].path: the prefix `q` stands for no namespace (column 3); declare it in the definition, or \
-           write `*[local-name()='…']`",
+            "accounts.toml:7: webhook[w].response.map[#1].path: the prefix `q` is not declared (column 3); declare it \
+             in the definition, or write `*[local-name()='…']`",
         ],
     );
     let text = format!(
@@ -240,7 +240,7 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
              { type = \"basic\", username = \"…\", password = { env = \"NAME\" } }",
             "accounts.toml:9: webhook[w].signing_secrets[#1]: a signing secret starts with `whsec_` or `whsk_`; make \
              one with `ringback secret new`",
-            "accounts.toml:9: webhook[w].signing_secrets[#2]: what follows `whsec_` is not base64; make one with \
+            "accounts.toml:9: webhook[w].signing_secrets[#2]: the text after `whsec_` is not base64; make a secret with \
              `ringback secret new`",
             "accounts.toml:9: webhook[w].signing_secrets[#3]: a signing secret has 24 to 64 bytes, this one has 4; \
              make one with `ringback secret new`",

@@ -93,7 +93,7 @@ impl Lexer<'_, '_> {
         match read(text) {
             Reading::Variable(variable, length) => Found::Piece(length, Kind::Variable(variable)),
             Reading::Misspelt(length, meant) => {
-                let problem = format!("`{}` is no variable", short(text, length));
+                let problem = format!("`{}` is not a variable", short(text, length));
                 let meant = short(&meant, meant.len());
                 let fix = format!("did you mean `{meant}`? `$$` stands for a plain `$`");
                 self.faults.add(at, problem, fix);
@@ -120,7 +120,7 @@ impl Lexer<'_, '_> {
             return Found::Piece(length, Kind::Bad);
         }
         let shown = short(text, length);
-        let problem = format!("there is no token `{shown}`");
+        let problem = format!("the token `{shown}` does not exist");
         let meant = nearest(word, self.tokens.keys().map(String::as_str));
         let fix = match meant {
             Some(meant) => {

@@ -236,11 +236,11 @@ when = [{ variable = "$flow.key.both", equals = "x", present = true }, { variabl
 const FAULTS: [(&str, &str); 15] = [
     (
         "template = '{\"x\"",
-        "webhook[token].template: there is no token `%anni%` (line 1, column 8); did you mean `%ani%`?",
+        "webhook[token].template: the token `%anni%` does not exist (line 1, column 8); did you mean `%ani%`?",
     ),
     (
         "template = '{\"x\"",
-        "webhook[token].template: `$flow.kee.y` is no variable (line 1, column 22); did you mean `$flow.key.y`?",
+        "webhook[token].template: `$flow.kee.y` is not a variable (line 1, column 22); did you mean `$flow.key.y`?",
     ),
     (
         "template = \"\"\"",
@@ -265,7 +265,7 @@ const FAULTS: [(&str, &str); 15] = [
     ),
     (
         "url = \"https://$flow",
-        "webhook[host].url: bad template of URL: a variable cannot stand in the host (line 1, column 9)",
+        "webhook[host].url: bad template of URL: a variable is not allowed in the host (line 1, column 9)",
     ),
     ("webhook = \"goood\"", "rule[#1].webhook: account 28 has no webhook `goood`; write `good`"),
     (
@@ -278,7 +278,7 @@ const FAULTS: [(&str, &str); 15] = [
     ),
     ("on = [\"flow_started\"]", "rule[#4].on: no input topic for call begin records is configured"),
     ("when", "rule[#5].when[#1]: needs exactly one test of its variable; write one of equals"),
-    ("when", "rule[#5].when[#2].variable: `flow.key.x` is no variable; these are $flow.key.<name>"),
+    ("when", "rule[#5].when[#2].variable: `flow.key.x` is not a variable; write $flow.key.<name>"),
 ];
 
 #[test]

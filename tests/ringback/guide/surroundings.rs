@@ -271,7 +271,7 @@ pub(super) fn too_few_files(page: &Page) {
     shortages::send(&stage, &uuids);
     daemon.wait_logged("deliveries wait", 0);
     reader.sees(
-        "deliveries wait, since the process has too many files open (EMFILE): open files: soft limit",
+        "deliveries wait because the process has too many files open (EMFILE): open files: soft limit",
         &daemon.logged(),
     );
     let metric = "ringback_own_shortages_total";

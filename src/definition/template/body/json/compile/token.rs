@@ -107,7 +107,7 @@ impl<'t> Compiler<'_, 't, '_> {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,
                 Some(0..0x20) => {
-                    let problem = "a line break or another control character stands in a string";
+                    let problem = "a string contains a line break or another control character";
                     self.faults.add(self.at, problem, "write it as an escape, such as \\n");
                     return Err(Stop);
                 }
@@ -145,7 +145,7 @@ impl<'t> Compiler<'_, 't, '_> {
     fn no_escape(&mut self) -> Stop {
         let fix = "write `\\\\` for a backslash; the escapes are \\\" \\\\ \\/ \\b \\f \\n \\r \\t and \\u with \
                     four hexadecimal digits";
-        self.faults.add(self.at, "this is no escape of JSON", fix);
+        self.faults.add(self.at, "this is not an escape of JSON", fix);
         Stop
     }
 
