@@ -72,7 +72,7 @@ use std::sync::Arc;
 use stored::{Says, Store, Stored};
 use violation::Book;
 
-/// An input topic.
+/// An input topic with the bounds of its partitions.
 #[derive(Clone, Debug)]
 pub struct Input {
     pub topic: Arc<str>,
@@ -94,7 +94,7 @@ pub struct OwnTopic {
     pub firsts: Vec<i64>,
 }
 
-/// The changelog's topic.
+/// The changelog's topic with the bounds of its partitions.
 #[derive(Clone, Debug)]
 pub struct Changelog {
     pub name: Arc<str>,

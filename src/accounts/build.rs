@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Defaults of webhooks.
+/// The values of keys that a webhook does not set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Defaults {
     /// The limit from the first byte sent to the last byte read.

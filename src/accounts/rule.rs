@@ -1,4 +1,4 @@
-//! One `[[rule]]`.
+//! Builds a rule from its `[[rule]]` entry, and reports the faults of the entry.
 
 use super::definition::not_a_variable;
 use super::entry::{ConditionEntry, RuleEntry};

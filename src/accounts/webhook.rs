@@ -1,4 +1,4 @@
-//! One `[[webhook]]`.
+//! Builds a webhook from its `[[webhook]]` entry, and reports the faults of the entry.
 
 use super::entry::{BreakerEntry, HttpVersion, MethodName, RetryEntry, WebhookEntry};
 use super::{Bounds, Defaults, Retry, auth, definition, rate, response, retry, tls};

@@ -6,7 +6,7 @@ use crate::accounts::Entries;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
-/// A request.
+/// A request to apply another configuration.
 #[derive(Debug)]
 pub(super) enum Request {
     /// Read both files again.

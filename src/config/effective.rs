@@ -50,7 +50,7 @@ pub(super) enum Source {
     Default,
     /// The file, with the line.
     File(Option<usize>),
-    /// An environment variable.
+    /// The environment variable with this name.
     Variable(String),
 }
 

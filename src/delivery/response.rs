@@ -3,7 +3,7 @@
 use crate::definition::mapping::{MapFault, ResponseMap};
 use crate::domain::{ErrorReason, Mapped, RESPONSE_BYTES_KEPT, Verdict};
 
-/// A webhook's `response`.
+/// How a webhook reads the endpoint's answers.
 #[derive(Debug)]
 pub struct Response {
     /// The format of the answers, and where the values are in them.

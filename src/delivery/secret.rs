@@ -12,7 +12,7 @@ const PUBLIC: &str = "whpk_";
 const SEED_BYTES: usize = 32;
 const PUBLIC_BYTES: usize = 32;
 
-/// A signing key.
+/// A key that signs requests, in one of two signature schemes.
 #[derive(Clone)]
 pub enum SigningSecret {
     /// `whsec_…`: HMAC-SHA256, signature scheme `v1`. Sender and receiver share the key.

@@ -31,7 +31,6 @@ pub(crate) enum Value {
 }
 
 impl Node {
-    /// Creates a node.
     pub(crate) fn new(origin: Origin, value: Value) -> Self {
         Self { origin, value, label: None }
     }

@@ -258,7 +258,7 @@ impl Metrics {
         }
     }
 
-    /// An attempt finished.
+    /// Counts a finished attempt, and observes its duration.
     pub fn attempt(&self, phase: Phase, outcome: &Outcome) {
         add(self.attempts.at((phase, AttemptOutcome(outcome.reason))), 1);
         self.attempt_duration.observe(Duration::from_millis(outcome.duration_ms).as_secs_f64());
@@ -340,7 +340,7 @@ impl Metrics {
         self.transaction_duration.observe(duration.as_secs_f64());
     }
 
-    /// A transaction failed.
+    /// Counts a failed transaction.
     pub fn transaction_error(&self, kind: TransactionErrorKind) {
         add(self.transaction_errors.at(kind), 1);
     }

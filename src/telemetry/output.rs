@@ -80,7 +80,7 @@ impl BestEffort<StderrLock<'static>> {
 }
 
 impl<W: Write> BestEffort<W> {
-    /// Writes one line.
+    /// Writes one line. A line that can't be written is counted as lost.
     fn put(&mut self, line: &[u8]) {
         // What is left of a line that broke off would make this one unreadable too.
         if self.is_torn.load(Ordering::Relaxed) {

@@ -11,7 +11,7 @@ use super::{
 const DUPLICATE: &str = "duplicate";
 
 impl Evidence {
-    /// Takes an event.
+    /// Takes an event. A value that can't be read becomes a violation.
     pub fn event(&mut self, partition: i32, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
         self.counts.events += 1;
         let topic = self.layout.events.name.clone();

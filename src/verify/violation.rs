@@ -107,7 +107,7 @@ impl Violation {
 /// The maximum number of violations that are kept. Nobody reads a longer report.
 const VIOLATIONS_MAX: usize = 10_000;
 
-/// Collects the violations.
+/// Collects the violations, and counts those beyond the maximum.
 #[derive(Default)]
 pub(super) struct Book {
     pub(super) violations: Vec<Violation>,

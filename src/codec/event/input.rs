@@ -60,16 +60,16 @@ pub enum InputChange {
 /// How a position was moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MovedBy {
-    /// `ringback offsets skip`
+    /// An operator moved the position with `ringback offsets skip`.
     Skip,
-    /// `ringback offsets reset`
+    /// An operator moved the position with `ringback offsets reset`.
     Reset,
     /// Kafka's own tool, or another program, moved the group's offset back.
     Group,
 }
 
 impl MovedBy {
-    /// Every way.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 3] = [Self::Skip, Self::Reset, Self::Group];
 
     /// Returns the word that events use.

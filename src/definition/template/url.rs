@@ -1,4 +1,4 @@
-//! Templates of URLs.
+//! Templates of URLs: variables in the path and the query.
 
 mod compile;
 
