@@ -330,11 +330,11 @@ fn a_store_that_is_too_old_is_not_compared() {
     world.now = world.now.plus_ms(86_400_000);
     let report = follower.verify(&world);
     assert_eq!(report.violations, []);
-    noted(&report, "are so old that the daemon restores them");
+    noted(&report, "are too old, so that the daemon restores them");
 }
 
 #[test]
 fn a_missing_store_is_noted() {
     let world = super::story();
-    noted(&world.verify(&world.options()), "there is no store here: none was compared");
+    noted(&world.verify(&world.options()), "this machine has no store, so no store was compared");
 }
