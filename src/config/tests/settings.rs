@@ -259,7 +259,7 @@ proxy = "socks5://u:hush@proxy"
              token = { env = \"NAME\" } under [http], or listen on 127.0.0.1",
             "ringback.toml:17: statuses.intermediate[#1]: `a` is also in the list of final words; keep it in one of \
              the two lists",
-            "ringback.toml:19: delivery.proxy: is not an http:// proxy, the only kind there is; write it as in \
+            "ringback.toml:19: delivery.proxy: is not an http:// proxy, the only supported kind; write it as in \
              \"http://proxy.example:3128\"",
         ],
     );
