@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 const WEBHOOKS: usize = 2000;
-/// So many connections an endpoint may keep.
+/// The number of connections that an endpoint may keep.
 const KEPT_MAX: usize = 32;
 
 /// An accounts file with a webhook per account; `changed` of them have another time-out.

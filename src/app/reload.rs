@@ -18,10 +18,10 @@ use crate::telemetry::{ConfigPart, Metrics, ReloadResult, with_causes};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
-/// So many keys stand in a line: more than `ringback.toml` has.
+/// The maximum number of keys in a log line, more than `ringback.toml` has.
 const KEYS_MAX: usize = 100;
 
-/// So much of what is wrong stands in a line; `ringback check` prints all of it.
+/// The maximum size of the faults in a log line; `ringback check` prints all of them.
 const DETAIL_BYTES_MAX: usize = 16 << 10;
 
 /// Makes each SIGHUP a request to read both files again, until it is dropped.

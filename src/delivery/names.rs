@@ -274,7 +274,7 @@ impl Question {
         self.sender.send_replace(Some(found));
     }
 
-    /// Returns whether no attempt waits any more. A later attempt starts a new question.
+    /// Returns whether no attempt waits for the answer. A later attempt starts a new question.
     fn is_given_up(&self, started: Instant) -> bool {
         let mut table = self.shared.lock();
         if self.sender.receiver_count() > 0 {

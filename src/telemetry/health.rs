@@ -290,7 +290,7 @@ impl Health {
         let beat = (beat_ms != NEVER).then(|| self.started + Duration::from_millis(beat_ms));
         let engine = beat
             .and_then(too_long)
-            .map(|seconds| format!("the engine has stood still for {seconds} s"));
+            .map(|seconds| format!("the engine has made no progress for {seconds} s"));
         let partitions = state.partitions.iter().filter_map(|(number, partition)| {
             let seconds = too_long(partition.stalled_since()?)?;
             Some(format!("partition {number} has had work for {seconds} s without making progress"))
@@ -435,7 +435,7 @@ mod tests {
         assert!(health.reasons_not_live_at(after(130)).is_empty());
         assert_eq!(
             health.reasons_not_live_at(after(132)),
-            ["the engine has stood still for 122 s"]
+            ["the engine has made no progress for 122 s"]
         );
         health.heartbeat_at(after(132));
         assert!(health.reasons_not_live_at(after(132)).is_empty());

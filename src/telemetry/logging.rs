@@ -1,4 +1,4 @@
-//! Structured logs to stderr. The daemon works even if nobody reads its log.
+//! Structured logs to stderr. The daemon works even if no program reads its log.
 
 use super::line::{self, Form};
 use super::output::{self, BestEffort};

@@ -73,7 +73,7 @@ pub(super) struct BestEffort<W: Write> {
 }
 
 impl BestEffort<StderrLock<'static>> {
-    /// This process's stderr. Others wait until the line is written, so that no line stands within another.
+    /// This process's stderr. Others wait until the line is written, so that no line is written within another.
     pub(super) fn stderr() -> Self {
         Self { out: io::stderr().lock(), lost: &LINES_LOST, is_torn: &IS_TORN }
     }

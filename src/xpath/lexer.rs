@@ -17,7 +17,7 @@ pub(super) enum Token {
     Slash,
     SlashSlash,
     Pipe,
-    /// An operator between two operands. `-` may also stand before one.
+    /// An operator between two operands. `-` is also a prefix of one operand.
     Binary(Binary),
     /// `*` as a name test.
     Star,

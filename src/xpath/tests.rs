@@ -184,7 +184,7 @@ fn numbers_and_booleans_follow_the_recommendation() {
         ("not(//a)", "false"),
         ("true() and not(false())", "true"),
         ("false() or 1", "true"),
-        // The words are operators where an operator may stand, and names elsewhere.
+        // The words are operators where an operator is allowed, and names elsewhere.
         ("count(//and | //or | //div | //mod)", "0"),
         ("2*//b", "5"),
         ("//b*2", "5"),

@@ -75,7 +75,7 @@ fn play(name: &'static str) {
     let (_, scenes) = PAGES.iter().find(|(page, _)| *page == name).expect("a page with scenes");
     std::thread::scope(|scope| {
         for scene in *scenes {
-            // A panic tells the thread's name.
+            // A panic shows the thread's name.
             let thread = std::thread::Builder::new().name(name.to_owned());
             thread.spawn_scoped(scope, move || scene(page)).expect("a thread");
         }

@@ -310,7 +310,7 @@ fn a_right_that_is_missing_while_partitions_are_restored_is_named() {
     daemon.stop();
 }
 
-/// Kafka's own tool runs the commands that stand below "Granting them" in the guide.
+/// Kafka's own tool runs the commands below "Granting them" in the guide.
 #[test]
 fn the_grants_of_the_guide_are_enough() {
     let mut stage = stage("rights-guide");

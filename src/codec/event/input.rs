@@ -31,7 +31,7 @@ impl InputEvent {
 pub enum InputChange {
     /// The topic was deleted and created again, so that its offsets start again.
     Recreated {
-        /// The id of the former topic; `None` if it had none. The change was then noticed because its records are gone.
+        /// The id of the former topic; `None` if it had none. Then its missing records showed the change.
         former: Option<TopicId>,
         /// The id of the new topic.
         id: Option<TopicId>,

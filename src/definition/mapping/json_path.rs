@@ -128,7 +128,7 @@ impl Parser {
             // The first name has no dot before it.
             Some(other) if self.at == 0 && other != ']' => self.name().map(Some),
             Some(other) => {
-                self.fault(format!("`{other}` cannot stand here"), "write `.name` or `[0]`")
+                self.fault(format!("`{other}` is not allowed here"), "write `.name` or `[0]`")
             }
         }
     }

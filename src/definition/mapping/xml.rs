@@ -184,7 +184,7 @@ impl<'t> Scan<'t> {
                     namespaces += usize::from(declares);
                 }
                 (None, b'>') => break,
-                // White space may stand between a name and its equals sign.
+                // White space is allowed between a name and its equals sign.
                 (None, _) if between => (name, between) = (at, false),
                 (None, _) => {}
             }

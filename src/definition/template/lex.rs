@@ -6,7 +6,7 @@ use super::{Tokens, VARIABLES_MAX};
 use crate::definition::nearest;
 use std::ops::Range;
 
-/// A part of a text that is not rendered as it stands.
+/// A part of a text that is not rendered unchanged.
 pub(super) struct Piece<'t> {
     /// The bytes of the piece. It contains only letters, digits, `_`, `.`, `$` and `%`, so that it never spans a
     /// bracket, a quote, or another character that structures a text.

@@ -18,7 +18,7 @@ fn send(stage: &Stage, uuids: &[String]) {
     stage.send_flows(&uuids.iter().map(|uuid| flow(uuid, &[])).collect::<Vec<Value>>());
 }
 
-/// So many more flows are read and delivered.
+/// Sends `count` flows, and waits until they are read and delivered.
 fn delivers(stage: &Stage, seed: u64, count: usize) -> Vec<String> {
     let uuids = Random::seeded(seed).uuids(count);
     let before = stage.receiver.count();

@@ -147,7 +147,7 @@ pub(super) fn clock(page: &Page) {
     });
     assert_eq!((jumps("forward"), jumps("backward")), (Some(1.0), Some(1.0)));
     daemon.stop();
-    // It was set back while nobody ran.
+    // It was set back while no daemon ran.
     clock.set(-7200);
     let mut daemon = stage.start();
     reader.sees("the state was committed later than the clock says it is", &daemon.logged());
@@ -196,7 +196,7 @@ pub(super) fn full_log_disk(page: &Page) {
     daemon.stop();
 }
 
-/// The same: nobody reads it any more.
+/// Like the scene before it, but the reader of the pipe has ended.
 pub(super) fn closed_log(page: &Page) {
     let stage = Stage::new("guide-log-pipe");
     stage.receiver.script(|request, _| {

@@ -41,7 +41,7 @@ impl<'t> Compiler<'_, 't, '_> {
         }
     }
 
-    /// Moves behind the piece that stands here, and returns its content.
+    /// Moves behind the piece at this position, and returns its content.
     fn piece(&mut self) -> Option<Content<'t>> {
         let (piece, rest) = self.pieces.split_first()?;
         if piece.range.start != self.at {
@@ -190,7 +190,7 @@ impl<'t> Compiler<'_, 't, '_> {
         self.at - start
     }
 
-    /// Adds the fault that something else than `expected` stands here.
+    /// Adds the fault that the text here is not `expected`.
     pub(super) fn unexpected(&mut self, expected: &str) -> Stop {
         let piece_here = self.pieces.first().is_some_and(|piece| piece.range.start == self.at);
         let found = match self.rest().chars().next() {
