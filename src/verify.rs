@@ -259,7 +259,7 @@ impl Cuts {
 struct Known {
     history: Option<History>,
     row: Option<Box<Row>>,
-    /// The offset of its latest row, and the row's hash. No hash: the row was deleted.
+    /// The offset and hash of its latest row. Without a hash, the row was deleted.
     stands: Option<(i64, Option<u64>)>,
     stored: Option<Box<Stored>>,
     moving: bool,

@@ -363,7 +363,7 @@ impl Writer<'_> {
         object.close();
     }
 
-    /// Writes the SMS, if the delivery is about one.
+    /// Writes the id of the SMS, if the delivery is about one SMS.
     fn sms(&self, object: &mut Object<'_>, delivery: &Delivery) {
         if let Some(sms) = sms::sms_of(self.context.uuid, self.state_before, delivery) {
             object.text("sms_id", sms.as_str());

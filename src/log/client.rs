@@ -352,8 +352,8 @@ impl Cluster {
         for name in topics {
             match all.topics().iter().find(|topic| topic.name() == name) {
                 Some(topic) => drop(counts.insert(name.to_owned(), partitions(topic))),
-                // The response omits topics that the client may not see. Only a request by name distinguishes a hidden topic
-                // from a missing one.
+                // The response omits topics that the client may not see. Only a request by name distinguishes a hidden
+                // topic from a missing one.
                 None if is_hidden(&ask(Some(name))?, name) => {
                     hidden.push(Right::on_topic(operation, name));
                 }
