@@ -39,7 +39,7 @@ pub enum InspectError {
     #[error("{0}")]
     Receiver(String, #[source] ReceiverError),
     /// One of the daemon's own topics does not exist.
-    #[error("there is no topic {0}: `ringback topics --create` creates it")]
+    #[error("topic {0} does not exist: create it with `ringback topics --create`")]
     NoTopic(String),
     /// The watch stopped the reading.
     #[error("interrupted")]

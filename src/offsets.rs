@@ -184,7 +184,8 @@ impl Offsets {
         if !self.inputs().any(|topic| topic == request.topic) {
             let inputs = self.inputs().collect::<Vec<_>>().join(", ");
             let topic = &request.topic;
-            let text = format!("{topic} is no input of this configuration; [topics] has {inputs}");
+            let text =
+                format!("{topic} is not an input of this configuration; [topics] has {inputs}");
             return Err(OffsetsError::Refused(text));
         }
         let seen = self.look_to_move()?;
@@ -394,13 +395,13 @@ impl Offsets {
         let TopicPartition { topic, partition } = place;
         if request.by == MovedBy::Skip && to < from {
             return Err(OffsetsError::Refused(format!(
-                "{topic}, partition {partition}, continues at offset {from}, and {to} lies before it: \
-                 to move backwards, use `ringback offsets reset`"
+                "{topic}, partition {partition}, continues at offset {from}, and {to} is before it: to move \
+                 backwards, use `ringback offsets reset`"
             )));
         }
         if !(*first..=*end).contains(&to) {
             return Err(OffsetsError::Refused(format!(
-                "{topic}, partition {partition}, has the offsets {first} to {end}, and {to} is none of them"
+                "{topic}, partition {partition}, has the offsets {first} to {end}, but not {to}"
             )));
         }
         Ok(to)

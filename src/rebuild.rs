@@ -80,7 +80,7 @@ pub enum RebuildError {
     #[error("{0}")]
     Refused(String),
     /// The callback interrupted the rebuild.
-    #[error("interrupted; the same command goes on from what was written")]
+    #[error("interrupted; run the same command again to continue")]
     Interrupted,
 }
 
@@ -95,8 +95,7 @@ impl From<TransactionError> for RebuildError {
         if error.fault == TransactionFault::Fenced {
             Self::TakenOver
         } else {
-            let advice =
-                "Kafka refuses the transaction; the same command goes on from what was committed";
+            let advice = "Kafka refuses the transaction; correct the cause, then run the same command again: it continues after the last commit";
             Self::Kafka(Unavailable::Transaction { advice, source: error })
         }
     }

@@ -72,7 +72,7 @@ use std::sync::Arc;
 use stored::{Says, Store, Stored};
 use violation::Book;
 
-/// An input topic.
+/// An input topic with the bounds of its partitions.
 #[derive(Clone, Debug)]
 pub struct Input {
     pub topic: Arc<str>,
@@ -94,7 +94,7 @@ pub struct OwnTopic {
     pub firsts: Vec<i64>,
 }
 
-/// The changelog's topic.
+/// The changelog's topic with the bounds of its partitions.
 #[derive(Clone, Debug)]
 pub struct Changelog {
     pub name: Arc<str>,
@@ -259,7 +259,7 @@ impl Cuts {
 struct Known {
     history: Option<History>,
     row: Option<Box<Row>>,
-    /// The offset of its latest row, and the row's hash. No hash: the row was deleted.
+    /// The offset and hash of its latest row. Without a hash, the row was deleted.
     stands: Option<(i64, Option<u64>)>,
     stored: Option<Box<Stored>>,
     moving: bool,

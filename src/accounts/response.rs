@@ -18,8 +18,8 @@ pub(super) fn read(
     if matches!(method, MethodName::Head) {
         context.fault(
             place,
-            "is of no use: a HEAD request is answered without a body",
-            "remove it, or call the endpoint by another method",
+            "has no effect: the answer to a HEAD request has no body",
+            "remove it, or set another method",
         );
         return None;
     }
@@ -32,11 +32,11 @@ pub(super) fn read(
         if !is_variable(name) {
             context.fault(
                 &place,
-                "is no variable that an answer can give a value",
+                "is not a variable that an answer can set",
                 "write it as $flow.key.NAME, with letters, digits and underscores",
             );
         } else if !seen.insert(name) {
-            let problem = format!("{name} is there twice");
+            let problem = format!("{name} is set twice");
             context.fault(&place, problem, "give one of them another name");
         }
         save_in.push(Box::from(name));

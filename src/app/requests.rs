@@ -1,17 +1,18 @@
 //! Requests to apply another configuration: by a signal, or by a source whose accounts have changed.
 //!
-//! A request stays until it is taken, and only the newest accounts count, so that no number of requests fills the memory.
+//! A request stays until it is taken, and only the newest accounts count. So the requests use a bounded amount of
+//! memory.
 
 use crate::accounts::Entries;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
-/// A request.
+/// A request to apply another configuration.
 #[derive(Debug)]
 pub(super) enum Request {
     /// Read both files again.
     Files,
-    /// The accounts are these now.
+    /// Use these accounts instead of the current ones.
     Accounts(Entries),
 }
 
@@ -37,7 +38,8 @@ impl ReloadRequests {
         self.add(|waiting| waiting.files = true);
     }
 
-    /// Requests that the daemon uses the accounts `entries`. They are used until the files are read again or newer entries come.
+    /// Requests that the daemon uses the accounts `entries`. They are used until the files are read again or newer
+    /// entries come.
     pub fn accounts(&self, entries: Entries) {
         self.add(|waiting| waiting.accounts = Some(entries));
     }

@@ -138,7 +138,7 @@ fn rebuild(
 
 fn finished(plan: &Plan, topic: &str) -> String {
     if plan.is_refused() {
-        return format!("topic {topic} is not complete: see the partitions that were refused");
+        return format!("topic {topic} is not complete: see the refused partitions above");
     }
     let is_unknown = plan.stored.iter().any(|partition| !partition.is_known());
     let start = if is_unknown {
@@ -161,8 +161,8 @@ fn lines(plan: &Plan, topic: &str) -> Vec<String> {
                 format!("partition {number}: {rows} rows as of {as_of} are to be written")
             }
             Action::Write { after: Some(_) } => format!(
-                "partition {number}: {rows} rows as of {as_of} are to be written; an earlier rebuild was interrupted, and this \
-                 one goes on"
+                "partition {number}: {rows} rows as of {as_of} are to be written; an earlier rebuild was interrupted, \
+                 and this one continues it"
             ),
             Action::Done => format!("partition {number}: it was rebuilt before"),
             Action::Refuse(why) => format!("partition {number} is refused: {why}"),

@@ -68,7 +68,7 @@ pub fn read_place(text: &str) -> Option<(i32, i64)> {
 /// The value is no such command. The error is one sentence for the operator and quotes nothing of the record.
 pub fn read_command(name: &str, value: &[u8]) -> Result<InboxCommand, &'static str> {
     if value.len() > COMMAND_BYTES_MAX {
-        return Err("the command in the inbox is longer than any command of ours");
+        return Err("the command in the inbox is longer than a command of Ringback can be");
     }
     match name {
         REPLAY => {}
@@ -81,7 +81,7 @@ pub fn read_command(name: &str, value: &[u8]) -> Result<InboxCommand, &'static s
     let (members, source, Text(body)) =
         members.ok_or("the command in the inbox is not the JSON of a replay")?;
     read_replay(members, source, body, value)
-        .ok_or("the replay in the inbox names what can't be: its id, phase, webhook, uuid or time")
+        .ok_or("the replay in the inbox has an invalid id, phase, webhook, uuid or time")
 }
 
 fn read_replay(
@@ -103,7 +103,7 @@ fn read_replay(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{AccountId, DeliveryId, Phase, Timestamp};
+    use crate::domain::{AccountId, DeliveryId, Phase, SmsId, Timestamp};
     use bytes::Bytes;
 
     fn delivery() -> (PhononUuid, Delivery) {

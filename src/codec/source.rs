@@ -262,7 +262,7 @@ fn first_token(payload: &[u8]) -> Option<u8> {
 fn avro_detail(fault: avro::Fault) -> &'static str {
     match fault {
         avro::Fault::BreaksOff => "the Avro record breaks off before its end",
-        avro::Fault::Mismatch => "the Avro record is not what its schema says",
+        avro::Fault::Mismatch => "the Avro record does not match its schema",
         avro::Fault::Surplus => "bytes follow after the end of the Avro record",
         avro::Fault::TooMany => "the Avro record holds too many values, or nests them too deep",
         avro::Fault::TooLong => {
@@ -317,9 +317,9 @@ impl<'c> Fields<'c> {
                 .and_then(|digits| digits.parse().ok()),
             ValueKind::Null | ValueKind::Boolean(_) | ValueKind::Array | ValueKind::Object => None,
         };
-        number
-            .map(Some)
-            .ok_or_else(|| Bad::undecodable(format!("the field {name} is no integer of 64 bits")))
+        number.map(Some).ok_or_else(|| {
+            Bad::undecodable(format!("the field {name} is not an integer of 64 bits"))
+        })
     }
 
     fn uuid(&self, member: Option<&MemberValue>, account: AccountId) -> Result<PhononUuid, Bad> {
@@ -335,7 +335,7 @@ impl<'c> Fields<'c> {
             json::read_string(self.text_of(member)).filter(|_| member.kind == ValueKind::Text);
         text.and_then(|text| PhononUuid::new(&text)).ok_or_else(|| {
             no_uuid(format!(
-                "the field phononUuid is no string of 1 to {} bytes",
+                "the field phononUuid is not a string of 1 to {} bytes",
                 PhononUuid::BYTES_MAX
             ))
         })

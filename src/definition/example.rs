@@ -28,7 +28,8 @@ pub type ExampleFault = TextFault;
 /// beside elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaf {
-    /// The [JSON path](super::mapping::JsonPath) or the [XPath](super::mapping::XPath) that finds this leaf and no other.
+    /// The [JSON path](super::mapping::JsonPath) or the [XPath](super::mapping::XPath) that finds this leaf and no
+    /// other.
     pub path: String,
     /// A name for the variable `$flow.key.<name>`: ASCII letters, digits and underscores. No two leaves have the same
     /// name.

@@ -41,7 +41,7 @@ impl Concurrency {
         Self { limit: 1, max, threshold: max, answers: 0, held_long: None, average }
     }
 
-    /// Adopts another maximum.
+    /// Sets the maximum, and lowers the limit to it if necessary.
     pub(super) fn follow(&mut self, max: u32) {
         if self.max != max {
             (self.max, self.threshold) = (max, max);

@@ -178,7 +178,7 @@ impl Names {
             Asked::Known(found) => found,
             Asked::Waiting(mut answer) => match answer.wait_for(Option::is_some).await {
                 Ok(found) => found.clone().unwrap_or(Err(Failure::Late)),
-                Err(_) => return Err(io::Error::other("the look-up was broken off")),
+                Err(_) => return Err(io::Error::other("the look-up was cancelled")),
             },
         };
         Ok(found?.iter().map(|address| SocketAddr::new(*address, 0)).collect())
@@ -274,7 +274,7 @@ impl Question {
         self.sender.send_replace(Some(found));
     }
 
-    /// Returns whether no attempt waits any more. A later attempt starts a new question.
+    /// Returns whether no attempt waits for the answer. A later attempt starts a new question.
     fn is_given_up(&self, started: Instant) -> bool {
         let mut table = self.shared.lock();
         if self.sender.receiver_count() > 0 {

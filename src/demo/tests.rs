@@ -68,7 +68,7 @@ async fn tell() {
 
         requests.accounts(entries(&format!("{ONE}urk = 1\n")));
         wait(&metrics, "a refusal", |it| value(it, REFUSED).as_deref() == Some("1")).await;
-        assert_eq!(value(&metrics, HASH).unwrap(), of_source, "what was in force stays so");
+        assert_eq!(value(&metrics, HASH).unwrap(), of_source, "the former one stays in force");
 
         requests.files();
         wait(&metrics, "a reload", |it| value(it, APPLIED).as_deref() == Some("2")).await;

@@ -482,7 +482,6 @@ impl Outbox {
     }
 }
 
-/// A leased row.
 struct Row {
     job: Job,
     scheduled_at: Timestamp,

@@ -1,4 +1,4 @@
-//! The settings of every Kafka client, and the requests that need no more than one client.
+//! The settings of every Kafka client, and the requests that need only one client.
 
 use super::report::Reports;
 use super::rights::{self, Operation, Right};
@@ -352,8 +352,8 @@ impl Cluster {
         for name in topics {
             match all.topics().iter().find(|topic| topic.name() == name) {
                 Some(topic) => drop(counts.insert(name.to_owned(), partitions(topic))),
-                // The response omits topics that the client may not see. Only a request by name tells a hidden topic
-                // from a missing one.
+                // The response omits topics that the client may not see. Only a request by name distinguishes a hidden
+                // topic from a missing one.
                 None if is_hidden(&ask(Some(name))?, name) => {
                     hidden.push(Right::on_topic(operation, name));
                 }

@@ -274,7 +274,7 @@ impl Landmarks {
         *self.sights() = Sights::default();
     }
 
-    /// Returns a snapshot.
+    /// Returns a copy of the landmarks and changelog offsets at this moment.
     #[must_use]
     pub fn look(&self) -> Sights {
         self.sights().clone()

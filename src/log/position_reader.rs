@@ -16,7 +16,7 @@ const PINNED_INTERVAL: Duration = Duration::from_millis(50);
 /// A transaction that is open for longer than this belongs to no running producer.
 const OPEN_MAX: Duration = Duration::from_secs(90);
 
-/// Reads positions.
+/// Reads positions without joining the group.
 pub struct PositionReader {
     /// A client of the group, which it does not join.
     group: client::Observer,

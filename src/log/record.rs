@@ -151,7 +151,7 @@ pub(crate) enum Reading {
 }
 
 impl Topics {
-    /// Decodes `message`.
+    /// Decodes a message of an input topic or of the inbox.
     pub(crate) fn read(&self, decoder: &mut Decoder, message: &impl MessageView) -> Reading {
         let (topic, role) = self.role(message.topic_name());
         let place = TopicPartition { topic: topic.clone(), partition: message.partition_number() };

@@ -45,7 +45,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// All operations.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 7] = [
         Self::Read,
         Self::Write,

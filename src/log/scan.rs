@@ -79,13 +79,13 @@ pub type Watch<'a> = &'a mut dyn FnMut(Progress<'_>) -> ControlFlow<()>;
 pub struct ScanRecord<'a>(BorrowedMessage<'a>);
 
 impl ScanRecord<'_> {
-    /// Returns its partition.
+    /// Returns the partition of the record.
     #[must_use]
     pub fn partition(&self) -> i32 {
         self.0.partition()
     }
 
-    /// Returns its offset.
+    /// Returns the offset of the record.
     #[must_use]
     pub fn offset(&self) -> i64 {
         self.0.offset()
@@ -97,7 +97,7 @@ impl ScanRecord<'_> {
         Timestamp::from_ms(self.0.timestamp().to_millis().unwrap_or(0))
     }
 
-    /// Returns its key.
+    /// Returns the key of the record, if it has one.
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
         self.0.key()

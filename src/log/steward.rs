@@ -146,7 +146,7 @@ impl Steward {
         self.producer.commit(&group, &offsets)
     }
 
-    /// Aborts the transaction.
+    /// Aborts the open transaction. Errors are not reported.
     pub fn abort(&self) {
         self.producer.abort();
     }

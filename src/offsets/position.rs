@@ -28,7 +28,7 @@ impl Unusable {
     pub fn explain(&self, group: &str) -> String {
         match self {
             Self::OtherGroup(other) => format!(
-                "its rows belong to the consumer group {other}, and [kafka] group_id is {group}: correct one of them"
+                "its rows belong to the consumer group {other}, but [kafka] group_id is {group}: correct one of them"
             ),
             Self::InterruptedRebuild => {
                 "a rebuild of the changelog was interrupted. Run `ringback changelog rebuild` \

@@ -111,8 +111,8 @@ impl Rebuild {
         let has = counts.get(changelog).copied().filter(|_| exists);
         if let Some(has) = has.filter(|has| *has != partitions) {
             return Err(RebuildError::Refused(format!(
-                "topic {changelog} has {has} partitions, and the store's rows are spread over {partitions}. Delete topic \
-                 {changelog} and run this command again: it creates the topic with {partitions} partitions"
+                "topic {changelog} has {has} partitions, but the store's rows are spread over {partitions}. Delete \
+                 topic {changelog} and run this command again: it creates the topic with {partitions} partitions"
             )));
         }
         let newest = match exists {
@@ -185,8 +185,9 @@ impl Rebuild {
         if matches!(action, Action::Write { .. }) && !request.older {
             if let Some((theirs, ours)) = is_elsewhere {
                 action = Action::Refuse(format!(
-                    "it belongs to the Kafka cluster {theirs}, and [kafka] bootstrap_servers leads to the cluster {ours}: \
-                     correct bootstrap_servers or [store] directory. If this cluster has replaced the other one, add --older"
+                    "it belongs to the Kafka cluster {theirs}, but [kafka] bootstrap_servers leads to the cluster \
+                     {ours}: correct bootstrap_servers or [store] directory. If this cluster has replaced the other \
+                     one, add --older"
                 ));
             } else if let Some(behind) = behind.first() {
                 action = Action::Refuse(refusal(behind));
@@ -215,8 +216,8 @@ impl Rebuild {
             )),
             None if is_ours && former.is_some() => Action::Done,
             None => Action::Refuse(format!(
-                "topic {topic} has rows of this partition, and they are complete: nothing is written over them. \
-                 `ringback run` goes on with them"
+                "topic {topic} has all rows of this partition, which a rebuild does not overwrite. `ringback run` \
+                 continues with them"
             )),
         }
     }
@@ -291,8 +292,8 @@ fn count(
     let owners: Vec<&Owner> = metas.iter().filter_map(|(_, meta)| meta.owner.as_ref()).collect();
     if let Some(other) = owners.iter().find(|owner| *owner.group != *group) {
         return Err(RebuildError::Refused(format!(
-            "the store ([store] directory) belongs to the consumer group {}, and [kafka] group_id is {group}: correct one of \
-             them",
+            "the store ([store] directory) belongs to the consumer group {}, but [kafka] group_id is {group}: correct \
+             one of them",
             other.group
         )));
     }
@@ -305,8 +306,8 @@ fn count(
                 largest.saturating_sub(1)
             ))),
             None => Err(RebuildError::Refused(format!(
-                "an earlier version wrote the store, and it does not say how many partitions the changelog had. Give the \
-                 number that the changelog had with --partitions, at least {largest}; the inbox has the same number"
+                "an earlier version wrote the store, and did not record how many partitions the changelog had. Give \
+                 this number with --partitions, at least {largest}; the inbox has the same number"
             ))),
         };
     };
@@ -317,7 +318,7 @@ fn count(
     }
     match request.count.filter(|count| *count != first.partitions) {
         Some(count) => Err(RebuildError::Refused(format!(
-            "the store's rows are spread over {} partitions, and --partitions is {count}: leave it out",
+            "the store's rows are spread over {} partitions, but --partitions is {count}: leave it out",
             first.partitions
         ))),
         None => Ok(first.partitions),

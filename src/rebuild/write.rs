@@ -84,7 +84,7 @@ impl Rebuild {
                 });
             }
             if began.elapsed() > CREATION_TIMEOUT {
-                let what = format!("it was not created in time with {partitions} partitions");
+                let what = format!("Kafka did not create it with {partitions} partitions in time");
                 return Err(LogError::Topic { topic: topic.to_owned(), what }.into());
             }
             std::thread::sleep(CREATION_PAUSE);
@@ -211,9 +211,9 @@ impl Writer<'_> {
             return Ok(());
         }
         Err(RebuildError::Refused(format!(
-            "partition {}: topic {topic} does not hold what the store holds ({} rows, and {} in the store). Another program \
-             has written to it, or an earlier rebuild was made from another copy of the store. Delete topic {topic} and run this \
-             command again",
+            "partition {}: topic {topic} and the store do not have the same rows ({} rows in the topic, {} in the \
+             store). Another program has written to it, or an earlier rebuild was made from another copy of the \
+             store. Delete topic {topic} and run this command again",
             self.plan.number, written.count, stored.count
         )))
     }

@@ -118,7 +118,6 @@ enum Ended {
     Interrupted,
 }
 
-/// An open transaction.
 struct Open {
     since: Instant,
     records: u64,

@@ -81,7 +81,6 @@ impl Maker<'_> {
         Family::resolve(&vec, &[])
     }
 
-    /// Registers `collector`.
     pub(super) fn register<C: Collector + Clone + 'static>(&self, collector: C) -> C {
         sound(self.0.register(Box::new(collector.clone())));
         collector

@@ -11,7 +11,7 @@ use super::{
 const DUPLICATE: &str = "duplicate";
 
 impl Evidence {
-    /// Takes an event.
+    /// Takes an event. A value that can't be read becomes a violation.
     pub fn event(&mut self, partition: i32, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
         self.counts.events += 1;
         let topic = self.layout.events.name.clone();
@@ -67,8 +67,8 @@ impl Evidence {
         let saying = Saying { word, uuid, again, doubtful };
         if self.ledgers.word((which, offset), saying) > 1 {
             let says = match word {
-                Word::First => "a second event tells what became of the record",
-                Word::Second => "a second event tells what became of the accepted report",
+                Word::First => "a second event reports the record's result",
+                Word::Second => "a second event reports the end of the accepted report",
             };
             let at = self.ledgers.spot(which, offset);
             let violation = Violation::new(What::Twice, says.to_owned()).at(at);
@@ -215,7 +215,7 @@ impl Evidence {
                 self.letters.letter(given, key, head.reason, 0, timestamp);
             }
             (LetterKind::Delivery | LetterKind::Record, ..) => {
-                self.unreadable(spot, "the dead letter does not say of what it is");
+                self.unreadable(spot, "the dead letter does not name its delivery or its record");
             }
         }
     }
@@ -233,7 +233,7 @@ impl Evidence {
         let spot = Spot { topic: &topic, partition, offset: Some(offset) };
         let key = key.unwrap_or_default();
         let Some(row_key) = RowKey::parse(key) else {
-            self.unreadable(spot, "the record's key is no row's");
+            self.unreadable(spot, "the record's key is not the key of a row");
             return;
         };
         let hash = value.map(stored::hash);
@@ -295,7 +295,7 @@ impl Evidence {
             Ok(Some(state)) => {
                 known.row = Some(Box::new(Row::of(&state)));
                 if state.is_empty() {
-                    self.unreadable(spot, "the row holds nothing; it should be gone");
+                    self.unreadable(spot, "the row is empty; it should have been deleted");
                 }
                 self.encoded.clear();
                 row::encode_state(&state, &mut self.encoded);
@@ -314,7 +314,7 @@ impl Evidence {
         const HEAD_BYTES: usize = 10;
         let Some(value) = value.filter(|value| *value != self.encoded) else { return };
         if value.get(..HEAD_BYTES) == self.encoded.get(..HEAD_BYTES) {
-            let says = "the row, read and written again, is another one".to_owned();
+            let says = "the row changes when it is decoded and encoded again".to_owned();
             let violation = Violation::new(What::Unreadable, says).at(spot);
             self.book.note(match uuid {
                 Some(uuid) => violation.of(uuid.as_str()),

@@ -132,7 +132,7 @@ impl History {
             Fact::ReportTimedOut => {
                 self.expect(&[Stage::Open], "report_timed_out", telling);
                 if self.timed_out && self.stage == Stage::Open {
-                    let says = "report_timed_out is told again of one flow".to_owned();
+                    let says = "report_timed_out is reported twice for one flow".to_owned();
                     telling.say(What::Twice, None, says);
                 }
                 (self.stage, self.timed_out) = (Stage::Open, true);
@@ -144,7 +144,7 @@ impl History {
                 self.expect(&[Stage::Open], "correlation_ended", telling);
                 if let Some(life) = self.lives.iter().find(|life| life.live) {
                     let says =
-                        "correlation_ended is told while the delivery is on its way".to_owned();
+                        "correlation_ended is reported before the delivery has ended".to_owned();
                     telling.say(What::Order, Some(life.id), says);
                 }
                 // Earlier versions closed collections without a word about the reports that were left.
@@ -168,7 +168,8 @@ impl History {
         let left = self.reports.left();
         if !self.cut && left > 0 {
             let says = format!(
-                "correlation_ended is told; of {left} accepted reports no webhook and no event tells what became of them"
+                "correlation_ended is reported, but {left} accepted reports are in no webhook and no event reports \
+                 their end"
             );
             telling.say(What::Lost, None, says);
         }
@@ -176,7 +177,7 @@ impl History {
 
     fn expect(&self, stages: &[Stage], event: &str, telling: &mut Telling<'_>) {
         if self.stage != Stage::Unsure && !stages.contains(&self.stage) {
-            let says = format!("{event} is told while {}", self.stage.shown());
+            let says = format!("{event} is reported while {}", self.stage.shown());
             telling.say(What::Order, None, says);
         }
     }
@@ -184,8 +185,7 @@ impl History {
     /// Applies the flow complete record of the uuid.
     fn flow(&mut self, stage: Stage, telling: &mut Telling<'_>) {
         if self.stage == Stage::Open {
-            let says =
-                "a flow complete record is accepted while another one's webhooks are on their way";
+            let says = "a flow complete record is accepted before the webhooks of an earlier one have ended";
             telling.say(What::Twice, None, says.to_owned());
         }
         self.remembered(telling);
@@ -206,9 +206,8 @@ impl History {
             && telling.at.ms_since(self.ended_at) < window
         {
             let ended = shown(self.ended_at);
-            let says = format!(
-                "it ended at {ended} and is forgotten before dedup_window_s: it begins again"
-            );
+            let says =
+                format!("it ended at {ended} and begins again before dedup_window_s has passed");
             telling.say(What::Twice, None, says);
         }
     }
@@ -217,17 +216,17 @@ impl History {
         match reason {
             // Only the uuid's own flow complete record is ignored for these reasons.
             "webhook_disabled" | "no_default_webhook" => self.flow(Stage::Silent, telling),
-            "late" => self.expect(&[Stage::Ended], "a flow complete record that is late", telling),
+            "late" => self.expect(&[Stage::Ended], "a late flow complete record", telling),
             _ => {
                 let expected = [Stage::Open, Stage::Silent];
-                self.expect(&expected, "a second flow complete record that is ignored", telling);
+                self.expect(&expected, "an ignored second flow complete record", telling);
             }
         }
     }
 
     fn report(&mut self, report: Accepted, waits: bool, telling: &mut Telling<'_>) {
         if !waits {
-            self.expect(&[Stage::Open], "a report that belongs to its flow", telling);
+            self.expect(&[Stage::Open], "a report of an accepted flow", telling);
             if self.stage == Stage::Unsure {
                 self.stage = Stage::Open;
             }
@@ -238,7 +237,7 @@ impl History {
             telling.say(
                 What::Order,
                 None,
-                "a report waits for its flow, which is there".to_owned(),
+                "a report waits for its flow, which was accepted already".to_owned(),
             );
             return;
         }
@@ -255,7 +254,9 @@ impl History {
         let known = self.reports.end(telling.source) || telling.source.is_none();
         if !self.cut && (self.stage != Stage::Awaiting || !known) {
             let says =
-                "a report is given up as flow_missing that does not wait for its flow".to_owned();
+                "a report that does not wait for its flow becomes a dead letter with the reason \
+                 flow_missing"
+                    .to_owned();
             telling.say(What::Order, None, says);
         }
         if self.stage == Stage::Awaiting && self.reports.len() == 0 {
@@ -279,7 +280,8 @@ impl History {
         }
         let waited_for = |life: &Life| life.live && (life.phase == 1 || pending);
         if due_at.is_none() && !self.lives.iter().any(waited_for) && !self.cut {
-            let says = "the delivery waits for one that is not on its way".to_owned();
+            let says =
+                "the delivery waits for another one, but no such delivery is unfinished".to_owned();
             telling.say(What::Stuck, Some(about.id), says);
         }
         let mut life = Life {
@@ -290,7 +292,7 @@ impl History {
         };
         if let Some(known) = self.lives.iter_mut().find(|known| known.id == about.id) {
             if known.live || !known.former && !known.unsure {
-                let says = "delivery_scheduled is told again of one delivery".to_owned();
+                let says = "delivery_scheduled is reported twice for one delivery".to_owned();
                 telling.say(What::Twice, Some(about.id), says);
             }
             life.scheduled = known.scheduled.saturating_add(1);
@@ -312,7 +314,7 @@ impl History {
         match self.lives.iter_mut().find(|known| known.id == about.id) {
             Some(known) => {
                 if known.live && !known.unsure {
-                    let says = "replayed is told of a delivery that is on its way".to_owned();
+                    let says = "replayed is reported for a delivery that has not ended".to_owned();
                     telling.say(What::Twice, Some(about.id), says);
                 }
                 life.replays_max = known.replays_max.max(replays);
@@ -322,7 +324,8 @@ impl History {
             }
             None => {
                 if !self.cut {
-                    let says = "replayed is told of a delivery that was never scheduled".to_owned();
+                    let says =
+                        "replayed is reported for a delivery that was never scheduled".to_owned();
                     telling.say(What::Order, Some(about.id), says);
                 }
                 self.add(life);
@@ -357,13 +360,13 @@ impl History {
                 self.add(unsure);
                 return self.lives.last_mut();
             }
-            let says = format!("{event} is told of a delivery that was never scheduled");
+            let says = format!("{event} is reported for a delivery that was never scheduled");
             telling.say(What::Order, Some(about.id), says);
             return None;
         };
         let life = self.lives.get_mut(index)?;
         if !life.live {
-            let says = format!("{event} is told of a delivery that has ended");
+            let says = format!("{event} is reported for a delivery that has ended");
             telling.say(What::Twice, Some(about.id), says);
         }
         Some(life)
@@ -378,18 +381,18 @@ impl History {
             return;
         }
         if attempts != u32::MAX && attempt != attempts.saturating_add(1) {
-            let says = format!("attempt {attempt} is told after attempt {attempts}");
+            let says = format!("attempt {attempt} is reported after attempt {attempts}");
             let what = if attempt <= attempts { What::Twice } else { What::Order };
             telling.say(what, Some(about.id), says);
         }
         if last {
-            let says = "an attempt is told after the last one".to_owned();
+            let says = "an attempt is reported after the last one".to_owned();
             telling.say(What::Order, Some(about.id), says);
         }
         match due {
             When::Waiting => {
                 let says = format!(
-                    "it was attempted by {}, and what it waits for is still on its way",
+                    "it was attempted by {}, but the delivery that it waits for has not ended",
                     shown(at)
                 );
                 telling.say(What::Early, Some(about.id), says);
@@ -418,7 +421,8 @@ impl History {
         let differ = |known: u32, told: u32| known != u32::MAX && known != told;
         if life.live && (differ(known.0, attempts) || differ(known.1, replays)) {
             let says = format!(
-                "dead_lettered tells of {attempts} attempts and {replays} replays; the events before it of {} and {}",
+                "dead_lettered reports {attempts} attempts and {replays} replays, but the events before it report {} \
+                 and {}",
                 known.0, known.1
             );
             telling.say(What::Order, Some(about.id), says);
@@ -461,11 +465,11 @@ impl History {
 impl Stage {
     pub(super) const fn shown(self) -> &'static str {
         match self {
-            Self::Unsure => "not much is known of it",
-            Self::Unknown => "nothing is known of it",
+            Self::Unsure => "its state is not fully known",
+            Self::Unknown => "it is unknown",
             Self::Awaiting => "its reports wait for their flow",
-            Self::Open => "its webhooks are on their way",
-            Self::Silent => "its flow sends nothing",
+            Self::Open => "its webhooks have not ended",
+            Self::Silent => "its flow sends no webhook",
             Self::Ended => "it has ended",
         }
     }

@@ -120,8 +120,8 @@ impl Changes {
             }
             for at in &story.recreated {
                 notes.push(format!(
-                    "topic {topic}, partition {partition}, was deleted and created again; that was noticed at {}. What was told \
-                     before it is about records that are gone, and was not compared with any",
+                    "topic {topic}, partition {partition}, was deleted and created again; this was noticed at {}. \
+                     The earlier events are about deleted records, and were not compared with records",
                     shown(*at)
                 ));
             }
@@ -134,14 +134,14 @@ impl Changes {
                 };
                 notes.push(if to < from {
                     format!(
-                        "topic {topic}, partition {partition}: {by} moved the offset from {from} back to {to} at {}; a second \
-                         event about these records was not judged",
+                        "topic {topic}, partition {partition}: {by} moved the offset from {from} back to {to} at {}; \
+                         a second event about one of these records was not counted as a violation",
                         shown(*at)
                     )
                 } else {
                     format!(
-                        "topic {topic}, partition {partition}: {by} moved the offset from {from} to {to} at {}; records \
-                         between them were not to be read",
+                        "topic {topic}, partition {partition}: {by} moved the offset from {from} to {to} at {}; the \
+                         records between them were skipped on purpose",
                         shown(*at)
                     )
                 });

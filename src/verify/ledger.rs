@@ -408,22 +408,21 @@ impl Ledgers {
         let (what, says) = match (cell & RECORD != 0, ledger.committed) {
             (_, Some((_, after))) if told && offset >= after => (
                 What::UnexplainedEvent,
-                "an event tells of a record that the group has not committed; both belong to one transaction",
+                "an event is about a record that the group has not committed; one transaction should contain both",
             ),
             (true, None) if options.at_rest => (
                 What::Unread,
-                "the group has committed nothing of this partition, and a record waits",
+                "the record was not read: the group has committed no offset of this partition",
             ),
-            (true, Some((_, after))) if options.at_rest && offset >= after => (
-                What::Unread,
-                "the record waits to be read; at rest every input is read to its end",
-            ),
+            (true, Some((_, after))) if options.at_rest && offset >= after => {
+                (What::Unread, "the record was not read; at rest, every input is read to its end")
+            }
             (true, Some((before, _)))
                 if offset < before
                     && cell & (FIRST_MASK | WORDLESS | FORWARDED) == 0
                     && self.is_judged(entry, ledger) =>
             {
-                (What::Lost, "the record was read, and no event tells what became of it; one must")
+                (What::Lost, "the record was read, but no event reports its result")
             }
             (true, Some((before, _)))
                 if offset < before
@@ -433,7 +432,7 @@ impl Ledgers {
             {
                 (
                     What::Lost,
-                    "the event at this offset is about another uuid, and none tells what became of the record that stands \
+                    "the event about this offset has another uuid, and no event reports the result of the record \
                      there: the log was replaced",
                 )
             }
@@ -442,7 +441,7 @@ impl Ledgers {
             {
                 (
                     What::UnexplainedEvent,
-                    "an event tells of a record that is not there; it may never have been committed",
+                    "an event is about a record that does not exist; its producer may never have committed it",
                 )
             }
             _ => return None,

@@ -135,13 +135,13 @@ impl Letters {
                 _ if !whole => continue,
                 (false, true) => {
                     format!(
-                        "{} events tell that it was given up, and there are {} dead letters of it",
+                        "{} events report that it became a dead letter, but the topic has {} dead letters of it",
                         pair.events, pair.letters
                     )
                 }
                 (false, false) => {
                     format!(
-                        "there are {} dead letters of it, and {} events tell that it was given up",
+                        "the topic has {} dead letters of it, but {} events report that it became one",
                         pair.letters, pair.events
                     )
                 }

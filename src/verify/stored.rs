@@ -92,7 +92,9 @@ impl Store {
         };
         let uuid_of = |value: &[u8]| std::str::from_utf8(value).ok().and_then(PhononUuid::new);
         match StoreKey::parse(key) {
-            None => odd(format!("the key {} is none of a store's", key.escape_ascii())),
+            None => {
+                odd(format!("the key {} is not the key of a store's entry", key.escape_ascii()))
+            }
             Some(StoreKey::Checkpoint) => {
                 stored.checkpoint = Checkpoint::from_bytes(value);
                 Says::Nothing
@@ -100,7 +102,7 @@ impl Store {
             Some(StoreKey::Timer(timer)) => Says::Index(timer.uuid, timer_hash(timer.due)),
             Some(StoreKey::Due(webhook, due)) => match uuid_of(value) {
                 Some(uuid) => Says::Index(uuid, due_hash(webhook.as_str(), &due)),
-                None => odd("an entry of a lane names no uuid".to_owned()),
+                None => odd("an entry of the outbox names no uuid".to_owned()),
             },
             Some(StoreKey::Row(RowKey::Meta)) => {
                 stored.others.insert(key.into(), hash(value));
@@ -185,12 +187,12 @@ impl Store {
             .map(ToString::to_string)
             .collect();
         if self.partitions.is_empty() {
-            return Some("there is no store here: none was compared".to_owned());
+            return Some("this machine has no store, so no store was compared".to_owned());
         }
         (!left.is_empty()).then(|| {
             format!(
-                "partitions {} of the store were not compared: they hold nothing of this changelog, or are so old that the \
-                 daemon restores them from it",
+                "partitions {} of the store were not compared: they have no rows of this changelog, or are too old, \
+                 so that the daemon restores them from it",
                 left.join(", ")
             )
         })
@@ -213,7 +215,7 @@ impl Store {
                 stored.checkpoint.filter(|checkpoint| checkpoint.tally != stored.tally)
             {
                 say(format!(
-                    "the tally is {:?}, and the rows make {:?}",
+                    "the tally is {:?}, but the rows add up to {:?}",
                     checkpoint.tally, stored.tally
                 ));
             }
@@ -222,7 +224,7 @@ impl Store {
                 if *offset < next && stored.others.get(key) != row.as_ref() {
                     let key = key.escape_ascii();
                     say(format!(
-                        "the row {key} is not that of the changelog's offset {offset}, below the checkpoint {next}"
+                        "the row {key} differs from the changelog's record {offset}, below the checkpoint {next}"
                     ));
                 }
             }
@@ -246,7 +248,7 @@ pub(super) fn compare(
     let row = stored.and_then(|stored| stored.row);
     let says = match changelog {
         _ if stored.is_some_and(|stored| stored.index != 0) => {
-            "the indexes are not those of its row".to_owned()
+            "the indexes do not match its row".to_owned()
         }
         Some((offset, _)) if offset >= checkpoint => return,
         Some((_, is)) if is == row => return,
@@ -254,17 +256,17 @@ pub(super) fn compare(
         None => "the store has a row that the changelog does not have".to_owned(),
         Some((offset, Some(_))) if row.is_none() => {
             format!(
-                "the store lacks the row of the changelog's offset {offset}, below the checkpoint {checkpoint}"
+                "the store lacks the row of the changelog's record {offset}, below the checkpoint {checkpoint}"
             )
         }
         Some((offset, None)) => {
             format!(
-                "the store has a row that the changelog's offset {offset} deletes, below the checkpoint {checkpoint}"
+                "the store has a row that the changelog's record {offset} deletes, below the checkpoint {checkpoint}"
             )
         }
         Some((offset, Some(_))) => {
             format!(
-                "the store's row is not that of the changelog's offset {offset}, below the checkpoint {checkpoint}"
+                "the store's row differs from the changelog's record {offset}, below the checkpoint {checkpoint}"
             )
         }
     };

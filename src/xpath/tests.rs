@@ -184,7 +184,7 @@ fn numbers_and_booleans_follow_the_recommendation() {
         ("not(//a)", "false"),
         ("true() and not(false())", "true"),
         ("false() or 1", "true"),
-        // The words are operators where an operator may stand, and names elsewhere.
+        // The words are operators where an operator is allowed, and names elsewhere.
         ("count(//and | //or | //div | //mod)", "0"),
         ("2*//b", "5"),
         ("//b*2", "5"),
@@ -244,7 +244,7 @@ fn faults_of_xpaths_say_where_and_how_to_correct_them() {
         ("/a]", 3, "not opened", "leave it out"),
         ("/a /b c", 7, "operator or the end", "leave this out"),
         ("/a[0]", 4, "`[0]` never finds anything", "`[1]`"),
-        ("data.a.b[0]", 10, "positions count 1", "`[1]`"),
+        ("data.a.b[0]", 10, "positions are 1", "`[1]`"),
         ("/a[1.5]", 4, "never", "`[1]`"),
         ("/a['x", 4, "quotes", "close"),
         ("/a[$x]", 4, "variable", "value itself"),

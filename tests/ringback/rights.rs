@@ -339,7 +339,7 @@ fn an_offset_that_can_not_be_read_is_an_error_and_not_a_missing_offset() {
     assert_eq!(error.to_string(), "the group's offsets can't be read");
 }
 
-/// Kafka's own tool runs the commands that stand below "Granting them" in the guide.
+/// Kafka's own tool runs the commands below "Granting them" in the guide.
 #[test]
 fn the_grants_of_the_guide_are_enough() {
     let mut stage = stage("rights-guide");

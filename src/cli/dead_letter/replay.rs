@@ -108,7 +108,8 @@ fn warn(summary: &Summary, accounts: &Accounts) {
     }
     if let Some(since) = &summary.events_gone_before {
         err_line!(
-            "warning: events before {since} are deleted: it is unknown what was replayed and delivered before then; --since {since} leaves these letters out"
+            "warning: events before {since} are deleted: it is unknown which letters were replayed and delivered \
+             before that time; --since {since} leaves these letters out"
         );
     }
 }
@@ -129,8 +130,11 @@ fn text_of(summary: &Summary) -> String {
         (summary.skipped_delivered, "skipped: delivered since"),
         (summary.skipped_older, "skipped: their deliveries have a newer letter"),
         (summary.skipped_sent, "skipped: replayed before, and in progress"),
-        (summary.not_replayable, "can't be replayed: truncated, or of a topic that is no input"),
-        (summary.left, "left for another call"),
+        (
+            summary.not_replayable,
+            "can't be replayed: truncated, or from a topic that is not an input",
+        ),
+        (summary.left, "left for another run"),
     ] {
         if count > 0 {
             lines.push(format!("{count:>10}  {what}"));

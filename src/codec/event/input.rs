@@ -33,7 +33,7 @@ impl InputEvent {
 pub enum InputChange {
     /// The topic was deleted and created again, so that its offsets start again.
     Recreated {
-        /// The id of the former topic; `None` if it had none. The change was then noticed because its records are gone.
+        /// The id of the former topic; `None` if it had none. Then its missing records showed the change.
         former: Option<TopicId>,
         /// The id of the new topic.
         id: Option<TopicId>,
@@ -62,16 +62,16 @@ pub enum InputChange {
 /// How a position was moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MovedBy {
-    /// `ringback offsets skip`
+    /// An operator moved the position with `ringback offsets skip`.
     Skip,
-    /// `ringback offsets reset`
+    /// An operator moved the position with `ringback offsets reset`.
     Reset,
     /// Kafka's own tool, or another program, moved the group's offset back.
     Group,
 }
 
 impl MovedBy {
-    /// Every way.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 3] = [Self::Skip, Self::Reset, Self::Group];
 
     /// Returns the word that events use.

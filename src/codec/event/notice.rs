@@ -7,7 +7,7 @@ use crate::codec::command::read_place;
 use crate::domain::{DeliveryId, RecordKind, Timestamp};
 use std::borrow::Cow;
 
-/// A published event.
+/// A published event, without the members that no check or trace evaluates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice<'a> {
     /// The phonon-uuid; `None` if the event belongs to no correlation.

@@ -80,7 +80,7 @@ fn array<'c>(
 ) -> Result<Option<&'c [u8]>, Bad> {
     match member {
         Some(member) if member.kind == ValueKind::Array => Ok(Some(fields.text_of(member))),
-        Some(_) => Err(Bad::undecodable(format!("the field {name} is no array"))),
+        Some(_) => Err(Bad::undecodable(format!("the field {name} is not an array"))),
         None => Ok(None),
     }
 }
@@ -90,7 +90,9 @@ fn sms_list(array: Option<&[u8]>) -> Result<Option<Vec<SmsId>>, Bad> {
     let Some(array) = array else { return Ok(None) };
     let fault = || {
         let max = SmsId::BYTES_MAX;
-        Bad::undecodable(format!("the field sms holds something else than ids of 1 to {max} bytes"))
+        Bad::undecodable(format!(
+            "the field sms contains something other than ids of 1 to {max} bytes"
+        ))
     };
     let items = scan::scalars(array).ok_or_else(fault)?;
     let mut seen = HashSet::with_capacity(items.len());

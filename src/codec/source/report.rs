@@ -35,7 +35,7 @@ pub(super) fn decode(
 fn sms(fields: &Fields<'_>, member: Option<&MemberValue>) -> Result<SmsId, Bad> {
     member.and_then(|member| sms_id(member.kind, fields.text_of(member))).ok_or_else(|| {
         let max = SmsId::BYTES_MAX;
-        Bad::undecodable(format!("the field id is missing or is no id of 1 to {max} bytes"))
+        Bad::undecodable(format!("the field id is missing or is not an id of 1 to {max} bytes"))
     })
 }
 
@@ -44,6 +44,6 @@ fn delivery_status(fields: &Fields<'_>, member: Option<&MemberValue>) -> Result<
         .filter(|member| member.kind == ValueKind::Text)
         .and_then(|member| json::read_string(fields.text_of(member)));
     text.filter(|text| !text.is_empty()).map(|text| text.into_owned().into_boxed_str()).ok_or_else(
-        || Bad::undecodable("the field deliveryStatus is missing or is no string with content"),
+        || Bad::undecodable("the field deliveryStatus is missing or is not a non-empty string"),
     )
 }

@@ -15,7 +15,7 @@ const NAME_MAX: usize = 64;
 /// The most names of the path to join before a number is used.
 const NAMES_MAX: usize = 4;
 
-/// Creates unique names.
+/// Creates names that are unique within one example.
 #[derive(Default)]
 pub(super) struct Namer {
     taken: BTreeSet<String>,

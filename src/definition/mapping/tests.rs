@@ -73,7 +73,7 @@ fn every_faulty_path_is_reported() {
     assert_eq!(found, [(1, 3), (2, 3)]);
     assert_eq!(
         faults[0].fault.to_string(),
-        "column 3: the brackets hold nothing; write an index, such as `[0]`"
+        "column 3: the brackets are empty; write an index, such as `[0]`"
     );
 }
 

@@ -6,7 +6,7 @@ use super::{Tokens, VARIABLES_MAX};
 use crate::definition::nearest;
 use std::ops::Range;
 
-/// A part of a text that is not rendered as it stands.
+/// A part of a text that is not rendered unchanged.
 pub(super) struct Piece<'t> {
     /// The bytes of the piece. It contains only letters, digits, `_`, `.`, `$` and `%`, so that it never spans a
     /// bracket, a quote, or another character that structures a text.
@@ -95,7 +95,7 @@ impl Lexer<'_, '_> {
                 Found::Piece(length, PieceKind::Variable(variable))
             }
             Reading::Misspelt(length, meant) => {
-                let problem = format!("`{}` is no variable", short(text, length));
+                let problem = format!("`{}` is not a variable", short(text, length));
                 let meant = short(&meant, meant.len());
                 let fix = format!("did you mean `{meant}`? `$$` stands for a plain `$`");
                 self.faults.add(at, problem, fix);
@@ -122,7 +122,7 @@ impl Lexer<'_, '_> {
             return Found::Piece(length, PieceKind::Bad);
         }
         let shown = short(text, length);
-        let problem = format!("there is no token `{shown}`");
+        let problem = format!("the token `{shown}` does not exist");
         let meant = nearest(word, self.tokens.keys().map(String::as_str));
         let fix = match meant {
             Some(meant) => {

@@ -201,7 +201,7 @@ fn name_fault(name: &str) -> Fault {
         None if name.is_empty() => "the header has no name".to_owned(),
         None => "the header's name is too long".to_owned(),
     };
-    let fix = format!("use letters, digits and {SIGNS}; variables stand in the value only");
+    let fix = format!("use letters, digits and {SIGNS}; variables are allowed in the value only");
     Fault { line: 1, column: at.unwrap_or(0) + 1, problem, fix }
 }
 

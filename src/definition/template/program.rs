@@ -46,7 +46,7 @@ impl<A: Copy> Program<A> {
     }
 }
 
-/// Builds a program.
+/// Builds a program by appending texts and actions.
 pub(super) struct Builder<A> {
     text: String,
     run: usize,

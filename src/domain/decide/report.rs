@@ -154,7 +154,8 @@ fn no_room(state: &State, report: &Collected) -> Option<String> {
     let reports = state.report_bytes_with(report);
     (reports > REPORTS_BYTES_MAX).then(|| {
         format!(
-            "with this record, the reports kept of its phonon-uuid would be {reports} bytes long, more than the {REPORTS_BYTES_MAX} that fit into one webhook: replay it when they were sent"
+            "with this record, the reports of its phonon-uuid would have {reports} bytes, but only \
+             {REPORTS_BYTES_MAX} fit into one webhook: replay it when they have been sent"
         )
     })
 }

@@ -44,7 +44,7 @@ impl Met {
         assert!(!events.is_empty() && !events.iter().any(given_up), "the record is not accepted");
     }
 
-    /// Asserts that the record becomes a dead letter whose detail tells the operator what to do.
+    /// Asserts that the record becomes a dead letter whose detail says what the operator should do.
     fn is_not_taken(&mut self, command: &Command, policy: &Policy, limit: usize) {
         let before = self.0.clone();
         let events = self.meet(command, policy, 0);

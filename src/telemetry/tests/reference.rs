@@ -1,4 +1,5 @@
-//! The metrics reference of the guide, generated from the definitions: `UPDATE_GUIDE=1 cargo test --release --lib telemetry::`
+//! The metrics reference of the guide, generated from the definitions: `UPDATE_GUIDE=1 cargo test --release --lib
+//! telemetry::`
 //! writes it again.
 
 use super::now;

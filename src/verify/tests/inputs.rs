@@ -195,7 +195,7 @@ fn a_record_forwarded_from_a_former_log_is_no_violation() {
     world.read_copy(own, &said, &source);
     let report = verified(&world);
     assert_eq!(report.violations, []);
-    noted(&report, "which of both logs they mean is unknown");
+    noted(&report, "it is unknown which of both logs they mean");
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn positions_are_named(has_ids: bool) {
     assert!(report.violations.iter().all(|it| it.what == What::Identity), "{report:?}");
     assert_eq!(report.violations.len(), OWNERS as usize);
     let says = &report.violations[0].says;
-    let named: &[&str] = if has_ids { &["former", "new"] } else { &["is not there any more"] };
+    let named: &[&str] = if has_ids { &["former", "new"] } else { &["no longer has a record"] };
     for word in named.iter().copied().chain(["next start"]) {
         assert!(says.contains(word), "{says}");
     }
@@ -399,12 +399,12 @@ fn records_that_were_deleted_unread_are_noted() {
     world.inputs.get_mut(FLOWS).unwrap()[partition].clear();
     let report = verified(&world);
     assert_eq!(report.violations, []);
-    noted(&report, "the daemon reports them when it reads on");
+    noted(&report, "the daemon reports the missing ones when it continues");
     // The daemon read on, and no event reports the gap.
     let place = TopicPartition { topic: FLOWS.into(), partition: 0 };
     world.commits.push((world.txn, place, end + 10));
     world.changelog[partition].clear();
-    noted(&verified(&world), "whether they were read is unknown");
+    noted(&verified(&world), "it is unknown whether they were read");
     world.tell(FLOWS, 0, InputChange::Missed { from: end, to: end + 10 });
     let is_unknown = |world: &World, compacted: bool| {
         let mut layout = world.layout();

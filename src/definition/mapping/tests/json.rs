@@ -103,17 +103,17 @@ fn faults_of_paths_say_where_and_how_to_correct_them() {
         ("a[?(@.b)]", 3, "filters", "index"),
         ("a[1:2]", 4, "slices", "one index"),
         ("a[0,1]", 4, "slices", "one index"),
-        ("a[]", 3, "hold nothing", "[0]"),
+        ("a[]", 3, "are empty", "[0]"),
         ("a[b]", 3, "in quotes", "[\"name\"]"),
         ("a[0", 4, "not closed", "`]`"),
-        ("a[0]b", 5, "`b` cannot stand here", ".name"),
+        ("a[0]b", 5, "`b` is not allowed here", ".name"),
         ("a[\"b", 3, "not closed", "\""),
-        ("a[\"\\x\"]", 5, "no escape", "backslash"),
-        ("a[\"\\ud800\"]", 9, "no escape", "backslash"),
+        ("a[\"\\x\"]", 5, "not an escape", "backslash"),
+        ("a[\"\\ud800\"]", 9, "not an escape", "backslash"),
         ("a b", 2, "needs quotes", "[\"the name\"]"),
-        ("a]", 2, "`]` cannot stand here", "[0]"),
+        ("a]", 2, "`]` is not allowed here", "[0]"),
         ("é.count()", 8, "needs quotes", "brackets"),
-        ("a[99999999999999999999]", 3, "so many items", "smaller"),
+        ("a[99999999999999999999]", 3, "too large", "smaller"),
     ] {
         let fault = path_fault(AnswerFormat::Json, path);
         assert_eq!(fault.column, column, "{path}: {fault}");

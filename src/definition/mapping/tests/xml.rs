@@ -56,12 +56,12 @@ fn text_that_is_not_xml_is_unreadable_and_the_fault_has_a_position() {
         ("<a>\n  <b>", "not XML: it ends before its elements do (line 2, column 6)"),
         ("<a>\n</b>", "not XML: the wrong element is closed (line 2, column 1)"),
         ("<a/><b/>", "not XML (line 1, column 5)"),
-        ("<a>&nbsp;</a>", "not XML: an entity that XML does not know (line 1, column 4)"),
+        ("<a>&nbsp;</a>", "not XML: an unknown entity (line 1, column 4)"),
         ("<s:a/>", "not XML: a prefix that is not declared (line 1, column 2)"),
-        ("<a b='' b=''/>", "not XML: an attribute stands twice (line 1, column 9)"),
+        ("<a b='' b=''/>", "not XML: an element has the same attribute twice (line 1, column 9)"),
         ("<a>\u{1}</a>", "not XML (line 1, column 4)"),
         ("<!-- a -->", "not XML: no element (line 1, column 11)"),
-        ("\n<!DOCTYPE html><html/>", "a DOCTYPE, which is never read (line 2, column 1)"),
+        ("\n<!DOCTYPE html><html/>", "a DOCTYPE, which is not allowed (line 2, column 1)"),
     ] {
         assert_eq!(unreadable(AnswerFormat::Xml, answer), detail, "{answer}");
     }

@@ -25,7 +25,7 @@ pub(super) fn compile(input: &Input<'_>, faults: &mut Faults<'_>) -> (Box<dyn Co
     let end = text.trim_end_matches(['\r', '\n']).len();
     for (at, _) in text.match_indices(['\r', '\n']).take_while(|(at, _)| *at < end) {
         let fix = "write %0A for one in a value, and `&` between pairs";
-        faults.add(at, "a line break stands in the form", fix);
+        faults.add(at, "the form contains a line break", fix);
     }
     let pieces = lex(text, tokens, Percent::Encoding, faults);
     let mut uses = UsesFound::default();

@@ -32,7 +32,7 @@ enum Action {
     Inside(u32),
     /// Writes the value as a whole string, or `null`.
     Quoted(u32),
-    /// Writes a comma if an item stands before it.
+    /// Writes a comma if an item was written before.
     Comma,
     /// Continues with the step `to` if there is no value.
     Skip {

@@ -49,7 +49,11 @@ pub(super) fn compile(
         if let [Element::Literal(literal)] = elements.as_ref()
             && is_step(literal.as_bytes())
         {
-            faults.add(start, "`.` and `..` are steps, no segments", "write the path without them");
+            faults.add(
+                start,
+                "`.` and `..` are not segments of a path",
+                "write the path without them",
+            );
         }
         segments.push(Segment { elements, line: position.line, column: position.column });
         position.advance(segment);
@@ -92,13 +96,17 @@ fn characters(text: &str, parts: &Parts, faults: &mut Faults<'_>) {
         if found.is_control() {
             faults.add(
                 at,
-                "a line break or another control character stands in the URL",
+                "the URL contains a line break or another control character",
                 "remove it",
             );
         } else if found.is_whitespace() && (edge || at < parts.authority) {
-            faults.add(at, "a space stands here", "remove it");
+            faults.add(at, "a URL can't contain a space", "remove it");
         } else if found == '\\' && at < parts.path {
-            faults.add(at, "a backslash stands here", "write `/`, or %5C for the character itself");
+            faults.add(
+                at,
+                "a URL can't contain a backslash",
+                "write `/`, or %5C for the character itself",
+            );
         }
     }
 }
@@ -114,8 +122,8 @@ fn fixed(text: &str, parts: &Parts, pieces: &[Piece<'_>], faults: &mut Faults<'_
         let at = piece.range.start;
         let place = match at {
             _ if at >= parts.query => {
-                let fix = "move it to the query; a fragment never leaves the client";
-                faults.add(at, "a variable cannot stand in the fragment", fix);
+                let fix = "move it to the query; a fragment is never sent";
+                faults.add(at, "a variable is not allowed in the fragment", fix);
                 continue;
             }
             _ if at >= parts.authority => continue,
@@ -124,8 +132,8 @@ fn fixed(text: &str, parts: &Parts, pieces: &[Piece<'_>], faults: &mut Faults<'_
             _ if at >= host => "the host",
             _ => "the user or password",
         };
-        let fix = "write it out: no value may decide whom a delivery goes to; a variable may follow a `/` or `?`";
-        faults.add(at, format!("a variable cannot stand in {place}"), fix);
+        let fix = "write it out: no value may change the receiver of a delivery; a variable may follow a `/` or `?`";
+        faults.add(at, format!("a variable is not allowed in {place}"), fix);
     }
 }
 

@@ -147,8 +147,8 @@ impl Compiler<'_, '_, '_> {
             Stretch::Attribute => Action::Attribute(slot),
             Stretch::Cdata => Action::Cdata(slot),
             Stretch::Fixed(place) => {
-                let fix = "variables may stand in text, attribute values and CDATA sections";
-                self.faults.add(at, format!("a variable cannot stand in {place}"), fix);
+                let fix = "use variables in text, attribute values and CDATA sections";
+                self.faults.add(at, format!("a variable is not allowed in {place}"), fix);
                 Action::Nothing
             }
         });

@@ -103,7 +103,7 @@ impl<'t> Compiler<'_, 't, '_> {
             && !before.trim_start_matches(BYTE_ORDER_MARK).is_empty()
         {
             let fix = "move it to the very beginning, or remove it";
-            self.faults.add(self.at, "an XML declaration stands only at the beginning", fix);
+            self.faults.add(self.at, "an XML declaration is allowed only at the beginning", fix);
         }
         if !after.starts_with([' ', '\t', '\r', '\n']) && !after.starts_with("?>") {
             let fix = "put a space after its name";
