@@ -44,19 +44,19 @@ impl Evidence {
                     continue;
                 }
                 let committed = self.ledgers.committed(which).map(|(before, _)| before);
-                let told = self.ledgers.told_below(which, *first);
+                let last = self.ledgers.last_word_below(which, *first);
                 // The markers of producers' transactions take offsets too.
-                let gap = told.filter(|told| !is_cut && !input.compacted && first - told > 2);
+                let gap = last.filter(|last| !is_cut && !input.compacted && first - last > 2);
                 if let Some(committed) = committed.filter(|committed| committed < first) {
                     notes.push(format!(
                         "topic {topic}, partition {partition}: the group stands at offset {committed}, and the first offset \
                          that is left is {first}: records between them are gone, and the daemon reports them when it reads on"
                     ));
-                } else if let Some(told) = gap {
+                } else if let Some(last) = gap {
                     notes.push(format!(
                         "topic {topic}, partition {partition}: no event tells of offsets {} to {}, and Kafka has deleted them: \
                          whether they were read is unknown",
-                        told + 1,
+                        last + 1,
                         first - 1
                     ));
                 }
