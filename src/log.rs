@@ -70,7 +70,7 @@ pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
 pub use steward::Steward;
 pub use topics::{
     INBOX_KEPT_MS, TopicFault, TopicState, compacted, could_create_missing, create_missing,
-    create_with_partitions, mend, survey,
+    create_with_partitions, repair, survey,
 };
 pub use transaction::{Committed, Outgoing, Producer, TransactionError, TransactionFault};
 pub use trial::{ClientRefusal, try_clients};

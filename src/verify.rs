@@ -61,7 +61,7 @@ use crate::log::{TopicPartition, origin};
 use crate::store::RowKey;
 use bytes::Bytes;
 use commands::Commands;
-use history::{History, Telling};
+use history::{FactContext, History};
 use ledger::{Entry, Ledgers, Saying, Word};
 use letters::{Given, Letters};
 use requests::Requests;

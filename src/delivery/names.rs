@@ -254,7 +254,7 @@ impl Question {
         loop {
             tokio::select! {
                 answer = &mut finding => return self.keep(answer, started),
-                () = self.sender.closed() => if self.is_given_up(started) { return },
+                () = self.sender.closed() => if self.is_abandoned(started) { return },
             }
         }
     }
@@ -275,7 +275,7 @@ impl Question {
     }
 
     /// Returns whether no attempt waits for the answer. A later attempt starts a new question.
-    fn is_given_up(&self, started: Instant) -> bool {
+    fn is_abandoned(&self, started: Instant) -> bool {
         let mut table = self.shared.lock();
         if self.sender.receiver_count() > 0 {
             return false;

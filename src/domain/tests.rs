@@ -271,6 +271,6 @@ fn failed(delivery: DeliveryId, attempt: u32) -> Command {
     Command::RecordOutcome { delivery, attempt, outcome }
 }
 
-fn given_up(delivery: DeliveryId, attempt: u32, reason: ErrorReason) -> Command {
+fn final_failure(delivery: DeliveryId, attempt: u32, reason: ErrorReason) -> Command {
     Command::RecordOutcome { delivery, attempt, outcome: outcome(Verdict::GiveUp, Some(reason)) }
 }

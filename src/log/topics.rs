@@ -51,12 +51,12 @@ impl TopicState {
     pub fn faults(&self) -> Vec<TopicFault> {
         let fault = |text, fatal| TopicFault { topic: self.name.clone(), text, fatal };
         let Some(partitions) = self.partitions else {
-            let mend = if self.own {
+            let advice = if self.own {
                 "create it with `ringback topics --create`"
             } else {
                 "its producer creates it"
             };
-            return vec![fault(format!("it does not exist: {mend}"), false)];
+            return vec![fault(format!("it does not exist: {advice}"), false)];
         };
         let mut faults = Vec::new();
         if let Some(wanted) = self.partitions_wanted.filter(|wanted| *wanted != partitions) {
@@ -381,15 +381,15 @@ async fn create(
 ///
 /// # Errors
 /// Kafka does not answer or refuses.
-pub async fn mend(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<String>, LogError> {
+pub async fn repair(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<String>, LogError> {
     let states = survey(settings, names).await?;
-    let mut mended = Vec::new();
+    let mut repaired = Vec::new();
     for state in &states {
         if let (Some(has), Some(wanted)) = (state.partitions, state.partitions_wanted)
             && has < wanted
         {
             grow(settings, &state.name, wanted).await?;
-            mended.push(state.name.clone());
+            repaired.push(state.name.clone());
         }
     }
     let wrong = |state: &&TopicState| {
@@ -402,11 +402,11 @@ pub async fn mend(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<St
     };
     for state in states.iter().filter(wrong) {
         alter(settings, state).await?;
-        if !mended.contains(&state.name) {
-            mended.push(state.name.clone());
+        if !repaired.contains(&state.name) {
+            repaired.push(state.name.clone());
         }
     }
-    Ok(mended)
+    Ok(repaired)
 }
 
 async fn grow(settings: &KafkaSettings, topic: &str, partitions: u32) -> Result<(), LogError> {

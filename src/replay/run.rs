@@ -68,7 +68,7 @@ impl Letters {
             let _ = self.scanner.read(&self.topics.dead_letter, &ranges, &mut |scanned| {
                 let taken = match scanned {
                     Scanned::Record(record) => run.record(record, watch),
-                    Scanned::Progress { .. } => Ok(run.told(watch)),
+                    Scanned::Progress { .. } => Ok(run.report_progress(watch)),
                 };
                 match taken {
                     Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
@@ -150,7 +150,7 @@ impl Run<'_> {
     }
 
     /// Reports the progress to the watch.
-    fn told(&mut self, watch: Watch<'_>) -> ControlFlow<Ended> {
+    fn report_progress(&mut self, watch: Watch<'_>) -> ControlFlow<Ended> {
         self.watched = Instant::now();
         let progress = Progress { stage: Stage::Sending, done: self.done(), all: self.all };
         if watch(progress).is_break() {
@@ -209,9 +209,9 @@ impl Run<'_> {
     fn pace(&mut self, watch: Watch<'_>) -> Result<ControlFlow<Ended>, ReplayError> {
         loop {
             if self.watched.elapsed() >= WATCH_INTERVAL {
-                let told = self.told(&mut *watch);
-                if told.is_break() {
-                    return Ok(told);
+                let flow = self.report_progress(&mut *watch);
+                if flow.is_break() {
+                    return Ok(flow);
                 }
             }
             let wait = self.pace.wait();

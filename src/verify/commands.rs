@@ -74,7 +74,7 @@ impl Commands {
                 // The life that it replays must have ended. Then only another replay can make it superfluous: a later
                 // one, or a second one of an older letter, which retention may have removed.
                 let older = replays.sent.iter().filter(|other| other.replays < sent.replays);
-                let needed = letters.is_told(*id, sent.replays)
+                let needed = letters.is_reported(*id, sent.replays)
                     && older.count() as u64 == u64::from(sent.replays)
                     && (sent.replays == 0 || !inbox.is_cut(sent.partition));
                 if read && needed && life.is_some_and(|life| life.replays_max <= sent.replays) {

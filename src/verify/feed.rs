@@ -2,9 +2,9 @@
 
 use super::violation::{Violation, What};
 use super::{
-    Bytes, Entry, Evidence, Fact, Given, HashMap, History, Known, LetterHead, LetterKind, Notice,
-    PhononUuid, RecordKind, RecordPosition, Row, RowKey, Saying, Says, Spot, Stored, Telling,
-    Timestamp, Word, owner, read_life, read_notice, row, stored,
+    Bytes, Entry, Evidence, Fact, FactContext, Given, HashMap, History, Known, LetterHead,
+    LetterKind, Notice, PhononUuid, RecordKind, RecordPosition, Row, RowKey, Saying, Says, Spot,
+    Stored, Timestamp, Word, owner, read_life, read_notice, row, stored,
 };
 
 /// The reason for ignoring a record that was read before.
@@ -115,7 +115,7 @@ impl Evidence {
         let Some(known) = known(&mut self.uuids, uuid) else { return };
         known.scattered |= scattered;
         let history = known.history.get_or_insert_with(|| History::new(cut));
-        let telling = Telling {
+        let context = FactContext {
             uuid,
             at: notice.at,
             source: entry,
@@ -124,7 +124,7 @@ impl Evidence {
         };
         // A waiting report that is read again is its own duplicate.
         if !(ignored && waits && duplicate) {
-            history.tell(&notice.fact, telling);
+            history.apply(&notice.fact, context);
         }
     }
 
@@ -137,7 +137,7 @@ impl Evidence {
             | Fact::ReportAccepted { .. }
             | Fact::RecordIgnored { record: RecordKind::Flow | RecordKind::Start, .. } => {
                 if let Some(entry) = entry {
-                    self.ledgers.told_directly(entry, uuid, partition);
+                    self.ledgers.direct_word(entry, uuid, partition);
                 }
             }
             Fact::RecordDeadLettered { reason, source } => {

@@ -82,7 +82,7 @@ struct Cell {
 
 impl Cell {
     /// Takes a word about the uuid with this mark. `None`: a word without uuid.
-    fn told(&mut self, mark: Option<u8>) {
+    fn add_word(&mut self, mark: Option<u8>) {
         let is_there = self.flags & RECORD != 0;
         self.mark = match (mark, self.mark) {
             (Some(_), SETTLED) | (None, _) => SETTLED,
@@ -103,7 +103,7 @@ struct Ledger {
     first: Option<i64>,
     /// For each partition of the events whose beginning is deleted, the smallest offset with a word in it. Records that
     /// were read later have a later word.
-    told_from: BTreeMap<i32, i64>,
+    words_from: BTreeMap<i32, i64>,
 }
 
 impl Ledger {
@@ -119,14 +119,14 @@ impl Ledger {
     }
 
     /// Returns the last offset below `end` with a word.
-    fn told_below(&self, end: i64) -> Option<i64> {
+    fn last_word_below(&self, end: i64) -> Option<i64> {
         let (last, _) = place_of(end)?;
         self.pieces.range(..=last).rev().find_map(|(piece, cells)| {
             let start = piece.saturating_mul(PIECE as i64);
-            let told = |(offset, cell): &(i64, &Cell)| {
+            let has_word = |(offset, cell): &(i64, &Cell)| {
                 *offset < end && cell.flags & (FIRST_MASK | SECOND_MASK) != 0
             };
-            (start..).zip(cells).filter(told).map(|(offset, _)| offset).last()
+            (start..).zip(cells).filter(has_word).map(|(offset, _)| offset).last()
         })
     }
 
@@ -225,8 +225,8 @@ impl Ledgers {
     }
 
     /// Returns the last offset below `end` with a word.
-    pub(super) fn told_below(&self, which: Which, end: i64) -> Option<i64> {
-        self.ledger(which).and_then(|ledger| ledger.told_below(end))
+    pub(super) fn last_word_below(&self, which: Which, end: i64) -> Option<i64> {
+        self.ledger(which).and_then(|ledger| ledger.last_word_below(end))
     }
 
     /// Returns whether the input has as many partitions as the inbox, so that the same owner reads a number in both.
@@ -274,12 +274,12 @@ impl Ledgers {
             SETTLED => SETTLED,
             _ if wordless => SETTLED,
             UNMARKED => uuid().unwrap_or(SETTLED),
-            told if key.is_some_and(|key| mark_of(key) == told) => SETTLED,
-            told => uuid().filter(|mark| *mark != told).map_or(SETTLED, |_| FOREIGN),
+            known if key.is_some_and(|key| mark_of(key) == known) => SETTLED,
+            known => uuid().filter(|mark| *mark != known).map_or(SETTLED, |_| FOREIGN),
         };
         cell.flags |= RECORD | if wordless { WORDLESS } else { 0 };
-        let told = cell.flags & FIRST_MASK != 0;
-        if !told && !wordless {
+        let has_word = cell.flags & FIRST_MASK != 0;
+        if !has_word && !wordless {
             self.remember(entry, key.unwrap_or_default());
         }
     }
@@ -310,7 +310,7 @@ impl Ledgers {
             cell.flags += one;
         }
         cell.flags |= if doubtful { DOUBTFUL } else { 0 };
-        cell.told((!uuid.is_empty()).then(|| mark_of(uuid.as_bytes())));
+        cell.add_word((!uuid.is_empty()).then(|| mark_of(uuid.as_bytes())));
         let is_judged = cell.flags & DOUBTFUL == 0;
         let count = if is_judged { (cell.flags & mask) / one } else { 1 };
         if ahead {
@@ -322,12 +322,12 @@ impl Ledgers {
     }
 
     /// Takes a first word, in partition `events`, about a record that was read from its own place.
-    pub(super) fn told_directly(&mut self, entry: Entry, uuid: &str, events: i32) {
+    pub(super) fn direct_word(&mut self, entry: Entry, uuid: &str, events: i32) {
         let own = owner(uuid.as_bytes(), self.partitions);
         let is_cut = self.is_cut(events);
         if is_cut && own == entry.0.1 && entry.0.0 != self.inbox {
             let Some(ledger) = self.ledger_mut(entry.0) else { return };
-            let from = ledger.told_from.entry(events).or_insert(entry.1);
+            let from = ledger.words_from.entry(events).or_insert(entry.1);
             *from = (*from).min(entry.1);
         }
     }
@@ -404,9 +404,9 @@ impl Ledgers {
         options: &Options,
     ) -> Option<Violation> {
         let (which, offset) = entry;
-        let told = cell & (FIRST_MASK | SECOND_MASK) != 0 && cell & DOUBTFUL == 0;
+        let has_word = cell & (FIRST_MASK | SECOND_MASK) != 0 && cell & DOUBTFUL == 0;
         let (what, says) = match (cell & RECORD != 0, ledger.committed) {
-            (_, Some((_, after))) if told && offset >= after => (
+            (_, Some((_, after))) if has_word && offset >= after => (
                 What::UnexplainedEvent,
                 "an event is about a record that the group has not committed; one transaction should contain both",
             ),
@@ -437,7 +437,7 @@ impl Ledgers {
                 )
             }
             (false, Some((before, _)))
-                if told && offset < before && self.would_be_seen(entry, ledger) =>
+                if has_word && offset < before && self.would_be_seen(entry, ledger) =>
             {
                 (
                     What::UnexplainedEvent,
@@ -461,10 +461,10 @@ impl Ledgers {
         if cut.peek().is_none() {
             return true;
         }
-        if ledger.told_from.values().any(|from| entry.1 <= *from) {
+        if ledger.words_from.values().any(|from| entry.1 <= *from) {
             return false;
         }
-        let known = |partition: &i32| ledger.told_from.contains_key(partition);
+        let known = |partition: &i32| ledger.words_from.contains_key(partition);
         match (self.keys.get(&entry), u32::try_from(self.events.len())) {
             (Some(key), Ok(count)) => {
                 let own = owner(key, count);

@@ -101,7 +101,7 @@ impl Letters {
     }
 
     /// Returns whether an event reports that the delivery became a dead letter in that life.
-    pub(super) fn is_told(&self, id: DeliveryId, replays: u32) -> bool {
+    pub(super) fn is_reported(&self, id: DeliveryId, replays: u32) -> bool {
         self.0.get(&hash(Given::Delivery(id, replays))).is_some_and(|pair| pair.events > 0)
     }
 

@@ -45,19 +45,19 @@ impl Evidence {
                     continue;
                 }
                 let committed = self.ledgers.committed(which).map(|(before, _)| before);
-                let told = self.ledgers.told_below(which, *first);
+                let last = self.ledgers.last_word_below(which, *first);
                 // The markers of producers' transactions take offsets too.
-                let gap = told.filter(|told| !is_cut && !input.compacted && first - told > 2);
+                let gap = last.filter(|last| !is_cut && !input.compacted && first - last > 2);
                 if let Some(committed) = committed.filter(|committed| committed < first) {
                     notes.push(format!(
                         "topic {topic}, partition {partition}: the group's offset is {committed}, but Kafka has \
                          deleted the records below {first}; the daemon reports the missing ones when it continues"
                     ));
-                } else if let Some(told) = gap {
+                } else if let Some(last) = gap {
                     notes.push(format!(
                         "topic {topic}, partition {partition}: no event is about offsets {} to {}, and Kafka has \
                          deleted them: it is unknown whether they were read",
-                        told + 1,
+                        last + 1,
                         first - 1
                     ));
                 }

@@ -107,7 +107,7 @@ impl Requests {
                 say(What::Early, says);
             }
             if !life.unsure {
-                repeats += u64::from(seen.count.saturating_sub(life.told));
+                repeats += u64::from(seen.count.saturating_sub(life.attempts_total));
             }
         }
         for life in &history.lives {

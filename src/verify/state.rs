@@ -245,7 +245,7 @@ fn difference(life: &Life, delivery: &RowDelivery) -> Option<String> {
             shown_due(delivery.due)
         ));
     }
-    let differ = |told: u32, is: u32| told != u32::MAX && told != is;
+    let differ = |reported: u32, is: u32| reported != u32::MAX && reported != is;
     if differ(life.attempts, delivery.attempts) || differ(life.replays, delivery.replays) {
         return Some(format!(
             "the events report {} attempts and {} replays; the changelog has {} and {}",

@@ -106,7 +106,7 @@ fn collect(
         collected.expires_at = Some(now.plus_ms(policy.correlation.correlation_ttl_ms));
     }
     if let Some(detail) = no_room(state, &collected) {
-        return vec![given_up(report, source, DeadLetterReason::Undecodable, detail)];
+        return vec![rejected(report, source, DeadLetterReason::Undecodable, detail)];
     }
     let mut events = Vec::with_capacity(2);
     let mut accepted = |collected: Collected| {
@@ -128,7 +128,7 @@ fn collect(
                 let (uuid, status) = (&report.uuid, &report.status);
                 rule::fire_of_report(&scheduler, uuid, &flow, own, status, &mut events);
             }
-            phase2::end_rest(&flow, phase2::why_left(&flow), &mut events);
+            phase2::end_rest(&flow, phase2::reason_for_rest(&flow), &mut events);
         }
         Correlation::AwaitingFlow(known) => {
             let replaced = known.iter().find(|it| it.is_about_the_same(&collected));
@@ -162,10 +162,10 @@ fn no_room(state: &State, report: &Collected) -> Option<String> {
 
 fn unknown_account(report: &DeliveryReport, source: &Source) -> Event {
     let detail = format!("account {} is not in the accounts file", report.account);
-    given_up(report, source, DeadLetterReason::UnknownAccount, detail)
+    rejected(report, source, DeadLetterReason::UnknownAccount, detail)
 }
 
-fn given_up(
+fn rejected(
     report: &DeliveryReport,
     source: &Source,
     reason: DeadLetterReason,

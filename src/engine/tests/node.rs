@@ -152,36 +152,36 @@ impl Node {
     }
 
     /// Passes each step that is possible now to `tell`.
-    pub(super) fn ready(&self, passed_ms: u64, changes: u64, mut tell: impl FnMut(NodeStep)) {
+    pub(super) fn ready(&self, passed_ms: u64, changes: u64, mut add: impl FnMut(NodeStep)) {
         let process = self.process.borrow();
         let Some(process) = process.as_ref() else {
             if self.start_at_ms.get().is_some_and(|at| at <= passed_ms) {
-                tell(NodeStep::Start);
+                add(NodeStep::Start);
             }
             return;
         };
         if !process.is_booted {
             if process.wake_ms <= passed_ms {
-                tell(NodeStep::Boot);
+                add(NodeStep::Boot);
             }
             return;
         }
         if process.rested_at != Some(changes) || process.reader.borrow_mut().is_called() {
-            tell(NodeStep::Reader);
+            add(NodeStep::Reader);
         }
         if process.alarm_ms.is_some_and(|at| at <= passed_ms) {
-            tell(NodeStep::Alarm);
+            add(NodeStep::Alarm);
         }
         for (index, flight) in process.flights.iter().enumerate() {
             if !flight.has_arrived && flight.arrives_ms <= passed_ms {
-                tell(NodeStep::Arrive(index));
+                add(NodeStep::Arrive(index));
             } else if flight.has_arrived && flight.ends_ms <= passed_ms {
-                tell(NodeStep::End(index));
+                add(NodeStep::End(index));
             }
         }
         for (index, (_, at, _)) in process.restores.iter().enumerate() {
             if *at <= passed_ms {
-                tell(NodeStep::Restore(index));
+                add(NodeStep::Restore(index));
             }
         }
         if let Some(shell) = &process.shell
@@ -189,7 +189,7 @@ impl Node {
                 || shell.mailbox.is_ready(if shell.committer.is_busy() { 64 } else { 1 })
                 || shell.log.reader.borrow().closed)
         {
-            tell(NodeStep::Round);
+            add(NodeStep::Round);
         }
     }
 
@@ -341,7 +341,7 @@ impl Node {
         process.rested_at = (!is_active).then(|| world.changes());
         if reader.membership() != process.membership {
             process.membership = reader.membership();
-            world.tell(|| format!("member {:?}: {reader:?}", process.membership));
+            world.trace(|| format!("member {:?}: {reader:?}", process.membership));
         }
         if reader.returns > process.returns {
             process.returns = reader.returns;
@@ -434,7 +434,7 @@ impl Node {
     /// Removes a process that has ended by itself.
     fn ended(&self, world: &World, node: usize, end: Option<Result<(), EngineError>>) {
         let failed = matches!(end, Some(Err(_)));
-        world.tell(|| format!("node {node}: ended {end:?}"));
+        world.trace(|| format!("node {node}: ended {end:?}"));
         // A clean end closes the store, which writes everything it holds.
         let is_clean = !failed;
         world.bury(node, is_clean);
@@ -454,7 +454,7 @@ impl Process {
     }
 
     /// Sends an input to its engine.
-    pub(super) fn tell(&self, input: Input) {
+    pub(super) fn send(&self, input: Input) {
         self.channels.mailbox.put_urgent(input);
     }
 
@@ -467,7 +467,7 @@ impl Process {
         // An attempt that can't be made does not reach its endpoint.
         let is_short = dice.one_in(SHORTAGE_IN);
         let made = if is_short { Err(dice.pick(&Shortage::ALL)) } else { Ok(outcome) };
-        world.tell(|| {
+        world.trace(|| {
             let job = attempt.job();
             format!(
                 "node {node}: {} phase {} attempt {}: {:?}",

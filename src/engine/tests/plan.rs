@@ -329,7 +329,7 @@ fn fault(dice: &mut Dice) -> Fault {
 impl Action {
     /// Carries out the action.
     pub(super) fn happen(self, world: &World) {
-        world.tell(|| format!("{self:?}"));
+        world.trace(|| format!("{self:?}"));
         match self {
             Self::Produce { topic, partition, key, value } => {
                 let key = key.as_deref().map(str::as_bytes);

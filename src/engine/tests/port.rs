@@ -81,14 +81,14 @@ impl Log for SimLog {
     }
 
     fn start(&self, epoch: u64, starts: Vec<Start>) {
-        self.reader.borrow_mut().tell(Control::Start { epoch, starts });
+        self.reader.borrow_mut().send(Control::Start { epoch, starts });
     }
 
     fn hold(&self) -> u64 {
         let mut reader = self.reader.borrow_mut();
         reader.counter += 1;
         let epoch = reader.counter;
-        reader.tell(Control::Hold(epoch));
+        reader.send(Control::Hold(epoch));
         epoch
     }
 
@@ -105,7 +105,7 @@ impl Log for SimLog {
     }
 
     fn close(&self) {
-        self.reader.borrow_mut().tell(Control::Close);
+        self.reader.borrow_mut().send(Control::Close);
     }
 
     fn closed(&self) -> bool {
@@ -348,7 +348,7 @@ impl Transactions for SimTransactions {
                     format!("{} {} {}", place.topic, place.partition, offset.offset)
                 })
             };
-            world.tell(|| {
+            world.trace(|| {
                 format!(
                     "node {}: offsets {:?} accepted {accepted}",
                     self.caller.node,
@@ -383,7 +383,7 @@ impl Transactions for SimTransactions {
                     self.is_committed.set(false);
                     return Err(fenced);
                 }
-                self.world().tell(|| {
+                self.world().trace(|| {
                     let decided = self.witness.borrow().len();
                     let rows = self.rows.borrow().len();
                     format!(

@@ -58,7 +58,7 @@ pub(super) struct World {
     /// The number of faults of each kind.
     pub(super) struck: RefCell<BTreeMap<&'static str, u64>>,
     pub(super) story: RefCell<Vec<String>>,
-    is_told: bool,
+    is_traced: bool,
 }
 
 impl Time for World {
@@ -90,7 +90,7 @@ impl Time for World {
 }
 
 impl World {
-    pub(super) fn new(setting: Setting, seed: u64, is_told: bool) -> Rc<Self> {
+    pub(super) fn new(setting: Setting, seed: u64, is_traced: bool) -> Rc<Self> {
         let names = setting.names();
         let mut broker = Broker::with_ids(setting.has_ids);
         let mut group = Group::default();
@@ -134,7 +134,7 @@ impl World {
             is_timely: Cell::new(true),
             struck: RefCell::default(),
             story: RefCell::default(),
-            is_told,
+            is_traced,
         })
     }
 
@@ -164,8 +164,8 @@ impl World {
         EPOCH_MS + self.passed_ms.get().cast_signed()
     }
 
-    pub(super) fn tell(&self, line: impl FnOnce() -> String) {
-        if self.is_told {
+    pub(super) fn trace(&self, line: impl FnOnce() -> String) {
+        if self.is_traced {
             let line = format!("{:>8} {}", self.passed_ms.get(), line());
             self.story.borrow_mut().push(line);
         }
@@ -239,7 +239,7 @@ impl World {
             }
         };
         if let Some(fault) = armed {
-            self.tell(|| format!("node {node}: {fault:?} at {call:?}"));
+            self.trace(|| format!("node {node}: {fault:?} at {call:?}"));
             self.count(call.as_str());
         }
         match armed {
