@@ -163,6 +163,10 @@
 //!   `tests/ringback/offsets/beside.rs`.
 //! - No position is moved to a place without records:
 //!   `tests/ringback/offsets/places.rs::positions_are_moved_to_a_time_an_offset_and_the_end_and_nowhere_else`.
+//! - No committed offset that can't be read counts as a missing one:
+//!   `tests/ringback/rights.rs::an_offset_that_can_not_be_read_is_an_error_and_not_a_missing_offset`.
+//! - No changelog of another group hides the group's own positions from operators:
+//!   `tests/ringback/offsets/places.rs::the_groups_positions_are_shown_if_the_rows_belong_to_another_group_or_to_an_interrupted_rebuild`.
 //! - An input that is no longer configured leaves no offset behind:
 //!   `tests/ringback/routing.rs::an_input_that_is_no_longer_configured_leaves_no_offset_behind`.
 //! - No client library sends a record to another partition than the daemon expects, if it is used as the guide says:

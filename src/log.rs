@@ -37,7 +37,9 @@ pub use away::{
     say as say_away,
 };
 pub use broadcast::{BroadcastError, broadcast};
-pub use client::{CLIENT_DEFAULTS, Cluster, LogError, MESSAGE_BYTES_MAX, start_thread};
+pub use client::{
+    CLIENT_DEFAULTS, Cluster, HasMembers, LogError, MESSAGE_BYTES_MAX, blocking, start_thread,
+};
 pub use describe::Identity;
 pub use landmark::{Found, LandmarkReader, Landmarks, Sights, generated_id};
 #[cfg(test)]

@@ -14,9 +14,9 @@ use crate::codec::event::{self, InputChange, InputEvent, MovedBy};
 use crate::codec::row::{self, InputOffset, Meta};
 use crate::failpoint::{self, Failpoint};
 use crate::log::{
-    self, Begin, Cluster, GroupOffset, Identity, KafkaSettings, LandmarkReader, LogError, NeededBy,
-    Operation, Outgoing, PositionReader, Progress, ScanFrom, ScanRange, Scanner, Steward,
-    TopicNames, TopicPartition, TransactionError, TransactionFault, Unavailable,
+    self, Begin, Cluster, GroupOffset, HasMembers, Identity, KafkaSettings, LandmarkReader,
+    LogError, NeededBy, Operation, Outgoing, PositionReader, Progress, ScanFrom, ScanRange,
+    Scanner, Steward, TopicNames, TopicPartition, TransactionError, TransactionFault, Unavailable,
 };
 use crate::store::RowKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,16 +36,9 @@ pub enum OffsetsError {
         "another `ringback offsets` or `ringback changelog rebuild` has begun; nothing was changed"
     )]
     TakenOver,
-    /// The consumer group has members, so daemons run.
-    #[error(
-        "the consumer group {group} has {members} members: stop all instances and run this command again (Kafka removes an \
-         instance that was killed once its session has timed out)"
-    )]
-    Members {
-        group: String,
-        /// The number of its members.
-        members: usize,
-    },
+    /// Daemons run.
+    #[error(transparent)]
+    Members(#[from] HasMembers),
     /// The request does not fit the topics, the configuration or the state.
     #[error("{0}")]
     Refused(String),
@@ -283,11 +276,7 @@ impl Offsets {
     }
 
     fn check_alone(&self) -> Result<(), OffsetsError> {
-        let group = &self.kafka.group_id;
-        match self.cluster.members(group, REQUEST_TIMEOUT)? {
-            0 => Ok(()),
-            members => Err(OffsetsError::Members { group: group.clone(), members }),
-        }
+        Ok(self.cluster.check_alone(&self.kafka.group_id, REQUEST_TIMEOUT)??)
     }
 
     fn look(&self, by: NeededBy) -> Result<Seen, OffsetsError> {

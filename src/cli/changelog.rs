@@ -212,7 +212,7 @@ fn refused(settings: &Settings, error: &RebuildError) -> ExitCode {
         RebuildError::Store(_)
         | RebuildError::NoStore(_)
         | RebuildError::TakenOver
-        | RebuildError::Members { .. }
+        | RebuildError::Members(_)
         | RebuildError::Refused(_)
         | RebuildError::Interrupted => {
             err_line!("ringback: {}", with_causes(error));

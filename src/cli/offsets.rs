@@ -245,7 +245,7 @@ fn json_of(position: &Position) -> String {
 fn refused(settings: &Settings, command: NeededBy, error: &OffsetsError) -> ExitCode {
     match error {
         OffsetsError::Kafka(error) => kafka_failed(settings, command, error),
-        OffsetsError::TakenOver | OffsetsError::Members { .. } | OffsetsError::Refused(_) => {
+        OffsetsError::TakenOver | OffsetsError::Members(_) | OffsetsError::Refused(_) => {
             err_line!("ringback: {}", with_causes(error));
             ExitCode::from(FAILED)
         }

@@ -197,7 +197,6 @@ impl Endpoint {
     /// Then its connections and its token can be kept. `kept_max`: as in [`keeping`](Self::keeping).
     #[must_use]
     pub fn serves(&self, webhook: &Webhook, addresses: &AddressPolicy, kept_max: usize) -> bool {
-        let kept_max = webhook.limits.in_flight_max().min(kept_max);
         // An endpoint may keep fewer connections than allowed, but not none.
         let keeps_enough = self.kept_max == kept_max || (1..kept_max).contains(&self.kept_max);
         keeps_enough && self.policy == *addresses && self.webhook.is_same(webhook)

@@ -210,14 +210,11 @@ async fn counts(
     names: &TopicNames,
 ) -> Result<BTreeMap<String, u32>, LogError> {
     let (settings, names) = (settings.clone(), names.clone());
-    let look = move || {
+    client::blocking(move || {
         let cluster = Cluster::new(&settings)?;
         cluster.partition_counts(names.all(), Operation::Describe, REQUEST_TIMEOUT)
-    };
-    let looked = tokio::task::spawn_blocking(look).await;
-    looked.unwrap_or_else(|error| {
-        Err(LogError::Topic { topic: "metadata".to_owned(), what: error.to_string() })
     })
+    .await
 }
 
 /// Returns those of `topics` that are compacted.
@@ -267,8 +264,8 @@ async fn describe_raw(
         .map_err(LogError::request("the topics' settings can't be read"))?;
     let (mut described, mut silent) = (Vec::new(), Vec::new());
     for resource in results {
-        let resource =
-            resource.map_err(|code| refused(Operation::DescribeConfigs, String::new(), code))?;
+        let resource = resource
+            .map_err(|code| refused(Operation::DescribeConfigs, topics.join(", "), code))?;
         let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { continue };
         // rust-rdkafka drops the reason: for a topic with an error it returns an answer without settings.
         if resource.entries.is_empty() {
@@ -281,8 +278,7 @@ async fn describe_raw(
         return Ok(described);
     };
     let asked = settings.clone();
-    let asking = tokio::task::spawn_blocking(move || rights::missing(&asked, &silent)).await;
-    let missing = asking.unwrap_or_else(|_| Ok(Vec::new()))?;
+    let missing = client::blocking(move || rights::missing(&asked, &silent)).await?;
     if missing.is_empty() {
         return Err(LogError::Topic { topic, what: "Kafka does not show its settings".to_owned() });
     }
