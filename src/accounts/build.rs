@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Defaults of webhooks.
+/// The values of keys that a webhook does not set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Defaults {
     /// The limit from the first byte sent to the last byte read.
@@ -238,11 +238,11 @@ impl Builder<'_> {
             let fix = match accounts.as_slice() {
                 [] => format!("add an [[account]] with id = {account}"),
                 some => format!(
-                    "add an [[account]] with id = {account}, or name one that is there: {}",
+                    "add an [[account]] with id = {account}, or name an existing one: {}",
                     some.join(", ")
                 ),
             };
-            self.context.fault(place, format!("there is no account {account}"), fix);
+            self.context.fault(place, format!("account {account} is not configured"), fix);
         }
         known
     }
@@ -254,8 +254,8 @@ impl Builder<'_> {
             return true;
         };
         let problem = match first {
-            Some(line) => format!("{what} is already at line {line}"),
-            None => format!("{what} is already there"),
+            Some(line) => format!("{what} is already defined in line {line}"),
+            None => format!("{what} is already defined"),
         };
         self.context.fault(place, problem, fix);
         false

@@ -5,7 +5,7 @@ use crate::telemetry::escape::one_line;
 use std::fmt;
 use std::path::Path;
 
-/// One fault.
+/// A fault of the configuration: its origin, the problem and the fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The origin of the value.

@@ -41,12 +41,12 @@ impl Builder<'_> {
             self.built.accounts.get(&id).is_some_and(|account| account.notify_on_delivery);
         if on.iter().any(about_reports) && !notified {
             let problem =
-                format!("account {id} ignores delivery reports, so that this never comes");
+                format!("account {id} ignores delivery reports, so that this never happens");
             let fix = "set \"account.sms.notifyOnDelivery\" = true at the [[account]]";
             self.context.fault(&place.key("on"), problem, fix);
         }
         if on.contains(&Trigger::FlowStarted) && !self.basis.has_flow_started {
-            let problem = "no topic is named that call begin records come from";
+            let problem = "no input topic for call begin records is configured";
             let fix = format!(
                 "set topics.flow_started in {}; a daemon needs a restart for it",
                 self.basis.file.display()

@@ -110,7 +110,7 @@ fn a_rule_names_webhooks_of_its_own_account() {
         "",
         &text.concat(),
         &[
-            "accounts.toml:11: rule[#1].on[#2]: is nothing that a rule can be upon; write flow_started, flow_complete, \
+            "accounts.toml:11: rule[#1].on[#2]: is not an event that can trigger a rule; write flow_started, flow_complete, \
              sms:STATUS, sms:final, report_timed_out, webhook:NAME:delivered or webhook:NAME:failed",
             "accounts.toml:11: rule[#1].on[#1]: account 1 has no webhook `cal`; write `call`",
             "accounts.toml:12: rule[#1].after: account 1 has no webhook `crm`; add a [[webhook]] of account 1, and name \

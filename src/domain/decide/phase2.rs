@@ -39,12 +39,12 @@ pub(super) fn end_rest(state: &State, flow: &Flow, reason: IgnoreReason, events:
 /// Like `end_rest`, but for a collection that was completed before.
 pub(super) fn end_rest_of_closed(state: &State, flow: &Flow, events: &mut Vec<Event>) {
     if flow.collection == Collection::Complete {
-        ignore_rest(state, flow, why_left(flow), events);
+        ignore_rest(state, flow, reason_for_rest(flow), events);
     }
 }
 
 /// Returns why a report is left when the collection is complete.
-pub(super) fn why_left(flow: &Flow) -> IgnoreReason {
+pub(super) fn reason_for_rest(flow: &Flow) -> IgnoreReason {
     if flow.webhook.is_some() { IgnoreReason::Late } else { flow.no_webhook() }
 }
 
