@@ -28,7 +28,7 @@ fn body(play: &Play, to: &str) -> String {
 }
 
 fn refused(delivery: DeliveryId) -> Command {
-    given_up(delivery, 1, ErrorReason::Refused)
+    final_failure(delivery, 1, ErrorReason::Refused)
 }
 
 #[test]
