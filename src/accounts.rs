@@ -10,6 +10,7 @@
 //! variant.
 
 mod auth;
+mod body;
 mod build;
 mod definition;
 pub(crate) mod entry;
@@ -18,7 +19,9 @@ pub(crate) mod rate;
 mod response;
 pub(crate) mod retry;
 mod rule;
+mod template;
 mod tls;
+mod tokens;
 mod url;
 mod webhook;
 

@@ -27,7 +27,7 @@ mod tests;
 pub use crate::xpath::nearest;
 pub use definitions::Defined;
 pub use internal::{Group, Internal};
-pub use request::{Request, RequestParts};
+pub use request::{Credentials, Request, RequestParts};
 
 use crate::domain::{Facts, Rendered};
 use bytes::Bytes;
@@ -57,10 +57,11 @@ pub enum Body {
 impl Body {
     /// Returns the variables in the body's text.
     #[must_use]
-    pub const fn variables(&self) -> &[Use] {
+    pub fn variables(&self) -> &[Use] {
         match self {
             Self::Template(template) => template.variables(),
-            Self::Predefined | Self::None | Self::Internal(_) => &[],
+            Self::Internal(internal) => internal.variables(),
+            Self::Predefined | Self::None => &[],
         }
     }
 
@@ -93,9 +94,11 @@ impl Definition {
             .iter()
             .flat_map(|request| request.variables())
             .map(|found| found.variable.clone())
+            .filter(|variable| variable.constant().is_none())
             .collect();
         let in_body = body.variables().iter().map(|found| &found.variable);
-        let uses = in_body.chain(&kept).map(ToString::to_string).collect();
+        let in_body = in_body.filter(|variable| variable.constant().is_none());
+        let uses = in_body.chain(&kept).map(Variable::key).collect();
         Self { body, request, uses, kept }
     }
 
@@ -150,10 +153,7 @@ impl Definition {
         let rendered = match &self.body {
             Body::Predefined | Body::None => Ok(()),
             Body::Template(template) => template.render(values, &mut out),
-            Body::Internal(internal) => {
-                internal.render(values, &mut out);
-                Ok(())
-            }
+            Body::Internal(internal) => internal.render(values, &mut out),
         };
         let mut problems: Vec<String> = rendered.err().iter().map(ToString::to_string).collect();
         if let Some(request) = &self.request {

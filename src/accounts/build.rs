@@ -1,16 +1,18 @@
 //! Checks the entries of any source, and builds accounts from them.
 
-use super::entry::{AccountEntry, AccountsFile, FlowEntry, RuleEntry, WebhookEntry};
-use super::{Accounts, Bounds, Entries, Retry, rate, rule, webhook};
+use super::entry::{AccountEntry, AccountsFile, FlowEntry, RuleEntry, TemplateEntry, WebhookEntry};
+use super::template::{self, Templates};
+use super::webhook::{self, Owner};
+use super::{Accounts, Bounds, Entries, Retry, definition, rate, rule, tokens};
 use crate::delivery::{BreakerPolicy, Proxy};
 use crate::document::{
-    self, Context, Fault, Node, Place, Referred, Value, Variables, nearest, schema_of,
+    self, Context, Fault, Node, Place, Referred, Value, Variables, Warning, nearest, schema_of,
 };
 use crate::domain::{
     AccountId, AccountPolicy, Definitions as _, FlowId, Rule, Trigger, WebhookName,
 };
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +53,8 @@ pub struct Built {
     /// The accounts, without entries that have faults.
     pub accounts: Accounts,
     pub faults: Vec<Fault>,
+    /// Warnings about entries that work but should be changed.
+    pub warnings: Vec<Warning>,
     /// The entries, without values that the check removed.
     pub(crate) entries: Node,
     /// Digests of the files and variables that entries refer to.
@@ -73,14 +77,15 @@ pub(super) fn build(entries: Entries, basis: &Basis<'_>, variables: &Variables) 
         basis,
         context,
         built: Accounts::default(),
-        http_enabled: BTreeMap::new(),
+        owners: BTreeMap::new(),
+        templates: Templates::new(),
         seen: BTreeMap::new(),
     };
     builder.all(&written, &Place::root(&entries));
     let Builder { context, built, .. } = builder;
-    let Context { faults, secret_files, referred, .. } = context;
+    let Context { faults, warnings, secret_files, referred, .. } = context;
     let accounts = Accounts { secret_files, ..built };
-    Built { accounts, faults, entries, referred, schema }
+    Built { accounts, faults, warnings, entries, referred, schema }
 }
 
 /// Joins dotted keys. TOML reads an unquoted `account.sms.notifyOnDelivery` as nested tables; in the platform it is one
@@ -101,7 +106,8 @@ struct Builder<'a> {
     basis: &'a Basis<'a>,
     context: Context<'a>,
     built: Accounts,
-    http_enabled: BTreeMap<AccountId, bool>,
+    owners: BTreeMap<AccountId, Owner>,
+    templates: Templates,
     /// The line, if any, of the first occurrence of each thing that must be unique.
     seen: BTreeMap<String, Option<usize>>,
 }
@@ -111,9 +117,13 @@ impl Builder<'_> {
         for (index, entry) in written.account.iter().enumerate() {
             self.account(entry, &place.key("account").item(index));
         }
+        for (index, entry) in written.template.iter().enumerate() {
+            self.template(entry, &place.key("template").item(index));
+        }
         for (index, entry) in written.webhook.iter().enumerate() {
             self.webhook(entry, &place.key("webhook").item(index));
         }
+        self.unused_templates(written, place);
         for (index, entry) in written.flow.iter().enumerate() {
             self.flow(entry, &place.key("flow").item(index));
         }
@@ -139,7 +149,9 @@ impl Builder<'_> {
             uses_variables: false,
         };
         self.built.accounts.insert(id, policy);
-        self.http_enabled.insert(id, entry.http_enabled);
+        let constants = tokens::constants(&entry.values, &place.key("values"), &mut self.context);
+        let (http_enabled, group) = (entry.http_enabled, entry.group.clone());
+        self.owners.insert(id, Owner { http_enabled, group, constants });
         let rate = rate::read(
             Some(entry.rate_per_second),
             entry.rate.as_deref(),
@@ -149,21 +161,42 @@ impl Builder<'_> {
         self.built.account_rates.extend(rate.map(|rate| (id, rate)));
     }
 
+    fn template(&mut self, entry: &TemplateEntry, place: &Place<'_>) {
+        // The check reports a missing name.
+        let Some(name) = entry.name.as_deref() else { return };
+        let what = format!("template {name}");
+        let template = template::read(entry, place, &mut self.context);
+        if self.is_first(&what, &place.key("name"), "give it another name") {
+            self.templates.extend(template.map(|template| (name.to_owned(), template)));
+        }
+    }
+
+    fn unused_templates(&mut self, written: &AccountsFile, place: &Place<'_>) {
+        let used: BTreeSet<&str> = written.webhook.iter().filter_map(definition::named).collect();
+        for (index, entry) in written.template.iter().enumerate() {
+            let name = entry.name.as_deref().filter(|name| !used.contains(name));
+            if let Some(template) = name.and_then(|name| self.templates.get(name)) {
+                let place = place.key("template").item(index);
+                template::check_unused(template, &place, &mut self.context);
+            }
+        }
+    }
+
     fn webhook(&mut self, entry: &WebhookEntry, place: &Place<'_>) {
         let account = entry.account.map(AccountId);
         let known = account.is_some_and(|id| self.is_known(id, &place.key("account")));
         let name = entry.name.as_deref().and_then(|name| self.webhook_name(name, place));
         // Without its account, a webhook's scheme can't be checked.
-        let http = account.filter(|_| known).and_then(|id| self.http_enabled.get(&id)).copied();
+        let owner = account.filter(|_| known).and_then(|id| self.owners.get(&id));
+        let (templates, defaults) = (&self.templates, self.basis.defaults);
         let before = self.context.referred.len();
-        let parts = webhook::read(entry, http, self.basis.defaults, place, &mut self.context);
+        let parts = webhook::read(entry, owner, templates, defaults, place, &mut self.context);
         let (Some(account), Some(name), Some(parts)) = (account, name, parts) else { return };
         if entry.default && known {
             self.default_webhook(account, &name, place);
         }
         let referred = self.context.referred.get(before..).unwrap_or_default();
-        let written = webhook::fingerprint(place, referred);
-        let (webhook, policy, definition) = parts.build(name.clone(), account, written);
+        let (webhook, policy, definition) = parts.build(name.clone(), account, place, referred);
         if definition.uses_variables()
             && let Some(account) = self.built.accounts.get_mut(&account)
         {

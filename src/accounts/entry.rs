@@ -1,5 +1,9 @@
 //! The entries that a source has: every key with its type. The comments are the descriptions of the JSON Schema.
 
+mod template;
+
+pub(crate) use template::{TemplateEntry, TemplateText, TokenEntry};
+
 use crate::definition::template::Language;
 use crate::document::SecretText;
 use schemars::JsonSchema;
@@ -12,6 +16,8 @@ use std::collections::BTreeMap;
 pub(crate) struct AccountsFile {
     /// Customer accounts.
     pub(super) account: Vec<AccountEntry>,
+    /// Texts of bodies that several webhooks can use.
+    pub(super) template: Vec<TemplateEntry>,
     /// HTTP endpoints of customers.
     pub(super) webhook: Vec<WebhookEntry>,
     /// Flows whose records lack `webhookEnabled` or have it wrong.
@@ -44,6 +50,12 @@ pub(crate) struct AccountEntry {
     pub(super) rate_per_second: f64,
     /// Replaces rate_per_second: attempts per s, min, h or d, as in "30/min".
     pub(super) rate: Option<String>,
+    /// The group whose templates its webhooks can use.
+    #[schemars(length(min = 1, max = 64))]
+    pub(super) group: Option<String>,
+    /// Constant values of tokens for all webhooks of the account, as in location_name = "Main Street".
+    #[serde(default)]
+    pub(super) values: BTreeMap<String, Scalar>,
 }
 
 /// An HTTP endpoint of a customer.
@@ -85,8 +97,8 @@ pub(crate) struct WebhookEntry {
     #[serde(default)]
     pub(super) body: BodyName,
     /// For the bodies json, xml and form: the text with its variables $flow.key.NAME, $flow.syskey.NAME, $user.key.NAME,
-    /// $call.PATH, $sms.PATH and %token%.
-    pub(super) template: Option<String>,
+    /// $call.PATH, $sms.PATH and %token%. { name = "NAME" } uses the text of a [[template]] and sets the body to its type.
+    pub(super) template: Option<TemplateText>,
     /// Replaces template: the file that contains it.
     pub(super) template_file: Option<String>,
     /// Variables of URL and body that must have a value. Without it the delivery becomes a dead letter.
@@ -95,15 +107,16 @@ pub(crate) struct WebhookEntry {
     /// Variables of the URL's path that may be empty. All others of the path are mandatory.
     #[serde(default)]
     pub(super) optional: Vec<String>,
-    /// Variables of tokens that differ from the catalogue, as in ani = "$call.calleeNumber".
+    /// Tokens that differ from the catalogue: a variable as in ani = "$call.calleeNumber", another token as in lead =
+    /// "%ani%", or a constant as in location_name = { value = "Main Street" }.
     #[serde(default)]
-    pub(super) tokens: BTreeMap<String, String>,
+    pub(super) tokens: BTreeMap<String, TokenEntry>,
     /// For the body internal: the function of the platform that is called.
     pub(super) method_name: Option<String>,
     /// For the body internal: groups of variables that are sent in addition to the function's parameters.
     #[serde(default)]
     pub(super) parameters: Vec<GroupName>,
-    /// For the body internal: variables with a fixed value.
+    /// For the body internal: values of the function's variables, which may contain variables of the flow.
     #[serde(default)]
     pub(super) values: BTreeMap<String, String>,
     /// `whsec_` and `whsk_` secrets. Each makes one signature, so that a receiver can change from one to the next.
@@ -244,9 +257,9 @@ pub(crate) struct AuthEntry {
     #[serde(rename = "type")]
     #[schemars(required)]
     pub(super) kind: Option<AuthKind>,
-    /// The user of basic authentication.
+    /// The user of basic authentication. It may contain variables.
     pub(super) username: Option<String>,
-    /// The user's password.
+    /// The user's password. If it is no reference, it may contain variables.
     pub(super) password: Option<SecretText>,
     /// The token of bearer authentication, without the word Bearer.
     pub(super) token: Option<SecretText>,
@@ -434,7 +447,7 @@ pub(crate) struct ConditionEntry {
     pub(super) present: Option<bool>,
 }
 
-/// A value that is compared with a variable's, as text.
+/// A value: a constant, or one that is compared with a variable's as text.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Scalar {
@@ -453,6 +466,15 @@ impl Scalar {
             Self::Text(text) => text.as_str().into(),
             Self::Integer(number) => number.to_string().into(),
             Self::Boolean(value) => value.to_string().into(),
+        }
+    }
+
+    /// Returns the JSON text of the value.
+    pub(super) fn json(&self) -> String {
+        match self {
+            Self::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
+            Self::Integer(number) => number.to_string(),
+            Self::Boolean(value) => value.to_string(),
         }
     }
 }

@@ -29,17 +29,20 @@ pub(super) fn read(
         let place = place.key("map").item(index).key("save_in");
         // The check reports missing keys.
         let Some(name) = item.save_in.as_deref() else { continue };
-        if !is_variable(name) {
+        let Some(key) = saved(name) else {
             context.fault(
                 &place,
                 "is no variable that an answer can give a value",
-                "write it as $flow.key.NAME, with letters, digits and underscores",
+                "write it as $flow.key.NAME, with letters, digits and underscores, or as ${flow.key.NAME}",
             );
-        } else if !seen.insert(name) {
+            save_in.push(Box::from(name));
+            continue;
+        };
+        if !seen.insert(key.clone()) {
             let problem = format!("{name} is there twice");
             context.fault(&place, problem, "give one of them another name");
         }
-        save_in.push(Box::from(name));
+        save_in.push(key.into());
     }
     // The check reports a missing or unknown type.
     let kind = match entry.kind? {
@@ -76,8 +79,12 @@ pub(super) fn read(
     }
 }
 
-/// Returns whether an answer can set the variable `name`. Variables of calls and SMS come from the gateways alone.
-fn is_variable(name: &str) -> bool {
-    let family = name.parse::<Variable>().map(|variable| variable.family());
-    matches!(family, Ok(Family::FlowKey | Family::FlowSyskey | Family::UserKey))
+/// Returns the key of the variable `name`, if an answer can set it. Variables of calls and SMS come from the gateways
+/// alone.
+fn saved(name: &str) -> Option<String> {
+    let variable = name.parse::<Variable>().ok()?;
+    match variable.family() {
+        Family::FlowKey | Family::FlowSyskey | Family::UserKey => Some(variable.key()),
+        Family::Call | Family::Sms => None,
+    }
 }

@@ -1,7 +1,9 @@
 //! One `[[webhook]]`.
 
 use super::entry::{BreakerEntry, HttpVersion, MethodName, RetryEntry, WebhookEntry};
-use super::{Bounds, Defaults, Retry, auth, definition, rate, response, retry, tls};
+use super::template::{self, Template, Templates};
+use super::{Bounds, Defaults, Retry, auth, definition, rate, response, retry, tls, tokens};
+use crate::definition::template::Tokens;
 use crate::definition::{Definition, Request};
 use crate::delivery::{
     Auth, BreakerPolicy, Fingerprint, Limits, PerSecond, Proxy, Response, Secret, SigningSecret,
@@ -34,16 +36,31 @@ pub(super) struct Parts {
     secrets: Vec<Secret>,
     definition: Definition,
     policy: WebhookPolicy,
+    /// What was written outside of the entry.
+    shared: String,
+}
+
+/// The parts of an account that its webhooks use.
+#[derive(Default)]
+pub(super) struct Owner {
+    pub(super) http_enabled: bool,
+    /// The group whose templates its webhooks can use.
+    pub(super) group: Option<String>,
+    /// The tokens that are constants.
+    pub(super) constants: Tokens,
 }
 
 impl Parts {
-    /// Creates the webhook `name` of `account`.
+    /// Creates the webhook `name` of `account`. `place` is that of its entry, and `referred` has the digests of the
+    /// contents that the entry refers to.
     pub(super) fn build(
         self,
         name: WebhookName,
         account: AccountId,
-        written: Fingerprint,
+        place: &Place<'_>,
+        referred: &[Referred],
     ) -> (Webhook, WebhookPolicy, Definition) {
+        let written = fingerprint(place, referred, &self.shared);
         let webhook = Webhook {
             name,
             account,
@@ -72,17 +89,28 @@ impl Parts {
     }
 }
 
-/// Reads every part of `entry`, even if other parts have faults. `http_enabled` is the account's setting, or `None` if
-/// there is no such account.
+/// Reads every part of `entry`, even if other parts have faults. `owner` is `None` if there is no such account.
 pub(super) fn read(
     entry: &WebhookEntry,
-    http_enabled: Option<bool>,
+    owner: Option<&Owner>,
+    templates: &Templates,
     defaults: &Defaults,
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> Option<Parts> {
-    let said = definition::read(entry, http_enabled, place, context);
-    let auth = auth::read(&entry.auth, http_enabled, &place.key("auth"), context);
+    let http_enabled = owner.map(|owner| owner.http_enabled);
+    let template = named_template(entry, owner, templates, place, context);
+    let own = tokens::read(&entry.tokens, &place.key("tokens"), context);
+    let shared: Vec<&Tokens> = [template.map(|it| &it.tokens), owner.map(|it| &it.constants)]
+        .into_iter()
+        .flatten()
+        .collect();
+    let known = tokens::with_catalogue(shared.iter().copied().chain([&own]));
+    let auth = auth::read(&entry.auth, http_enabled, &known, &place.key("auth"), context);
+    let (auth, credentials) =
+        auth.map_or((None, None), |auth::Read { auth, credentials }| (Some(auth), credentials));
+    let given = definition::Given { http_enabled, tokens: known, template, credentials };
+    let said = definition::read(entry, given, place, context);
     let signing_secrets = signing_secrets(entry, &place.key("signing_secrets"), context);
     let request_timeout = request_timeout(entry, defaults, place, context);
     let limits = limits(entry, defaults, place, context);
@@ -116,11 +144,26 @@ pub(super) fn read(
         proxy: defaults.proxy.clone(),
         response,
         policy,
+        shared: format!("{shared:?}"),
     })
 }
 
-/// Returns the fingerprint of the entry at `place` without its notes, and of the contents that it refers to.
-pub(super) fn fingerprint(place: &Place<'_>, referred: &[Referred]) -> Fingerprint {
+/// Returns the template that `entry` names, if it can use that.
+fn named_template<'t>(
+    entry: &WebhookEntry,
+    owner: Option<&Owner>,
+    templates: &'t Templates,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<&'t Template> {
+    let name = definition::named(entry)?;
+    let group = owner.and_then(|owner| owner.group.as_deref());
+    template::find(templates, name, group, &place.key("template").key("name"), context)
+}
+
+/// Returns the fingerprint of the entry at `place` without its notes, of the contents that it refers to, and of what was
+/// written elsewhere.
+fn fingerprint(place: &Place<'_>, referred: &[Referred], shared: &str) -> Fingerprint {
     let mut written = place.node().map(Node::to_toml);
     if let Some(toml::Value::Table(table)) = &mut written {
         table.remove("notes");
@@ -131,6 +174,7 @@ pub(super) fn fingerprint(place: &Place<'_>, referred: &[Referred]) -> Fingerpri
         content.extend_from_slice(&sha256(key.as_bytes()));
         content.extend_from_slice(digest);
     }
+    content.extend_from_slice(&sha256(shared.as_bytes()));
     Fingerprint::new(sha256(&content))
 }
 

@@ -16,7 +16,7 @@ pub struct Loaded {
     pub accounts: Accounts,
     /// Each key in force.
     pub effective: Effective,
-    /// Warnings about keys that work but should be changed.
+    /// Warnings about values that work but should be changed.
     pub warnings: Vec<Warning>,
 }
 
@@ -87,7 +87,7 @@ impl Loaded {
     ) -> Result<Self, Faults> {
         let built = entries.build(&settings.basis(), variables);
         let effective = effective.with_accounts(listed(&built, settings));
-        let (settings, warnings) = (settings.clone(), Vec::new());
+        let (settings, warnings) = (settings.clone(), built.warnings);
         let loaded = Self { settings, accounts: built.accounts, effective, warnings };
         Faults::or(built.faults, loaded)
     }
@@ -98,12 +98,13 @@ impl Loaded {
         variables: &Variables,
         in_force: impl FnOnce(Settings) -> Settings,
     ) -> Result<Self, Faults> {
-        let Read { settings, entries, mut faults, warnings } = read;
+        let Read { settings, entries, mut faults, mut warnings } = read;
         let settings = in_force(settings);
         let (accounts, of_accounts) = match read_accounts(&settings) {
             Ok(read) => {
                 let mut built = read.build(&settings.basis(), variables);
                 faults.append(&mut built.faults);
+                warnings.append(&mut built.warnings);
                 let listed = listed(&built, &settings);
                 (built.accounts, listed)
             }

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::template::{Tokens, Variable};
+use super::template::{Derived, Tokens, Variable};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -22,7 +22,14 @@ static TOKEN_ROWS: LazyLock<BTreeMap<String, TokenRow>> =
 
 static VARIABLES: LazyLock<Tokens> = LazyLock::new(|| {
     let rows = TOKEN_ROWS.iter();
-    rows.filter_map(|(name, row)| Some((name.clone(), row.variable.parse().ok()?))).collect()
+    let variable = |row: &TokenRow| {
+        let variable: Variable = row.variable.parse().ok()?;
+        Some(match row.derived {
+            Some(derived) => variable.derived_by(derived),
+            None => variable,
+        })
+    };
+    rows.filter_map(|(name, row)| Some((name.clone(), variable(row)?))).collect()
 });
 
 static NESTED: LazyLock<BTreeSet<Variable>> = LazyLock::new(|| {
@@ -39,6 +46,12 @@ static METHODS: LazyLock<BTreeMap<String, Method>> = LazyLock::new(|| {
 #[must_use]
 pub fn tokens() -> &'static Tokens {
     &VARIABLES
+}
+
+/// Returns the descriptions of the tokens by name.
+#[must_use]
+pub fn token_rows() -> &'static BTreeMap<String, TokenRow> {
+    &TOKEN_ROWS
 }
 
 /// Returns the tokens' variables whose value is an object. A flow key can only contain it as a string.
@@ -81,7 +94,7 @@ impl Method {
     #[must_use]
     pub fn answers(&self, variable: &str) -> bool {
         // A name that is no variable belongs to no family, whatever its beginning.
-        variable.parse::<Variable>().is_ok() && names(&self.response, variable)
+        variable.parse::<Variable>().is_ok_and(|it| names(&self.response, &it.key()))
     }
 }
 
@@ -109,12 +122,45 @@ struct TokenFile {
     token: BTreeMap<String, TokenRow>,
 }
 
-/// A token. The file's other fields are for readers of the file.
-#[derive(Deserialize)]
-struct TokenRow {
-    variable: String,
+/// A token as the catalogue describes it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRow {
+    /// The subject of the token, such as `call_begin`.
+    pub group: String,
+    /// A description for people.
+    pub meaning: String,
+    /// A value as call-tracking platforms show it. Empty if they show none.
+    pub example: String,
+    /// The variable that gives the value.
+    pub variable: String,
+    /// Whether the value is an object.
     #[serde(default)]
     nested: bool,
+    /// How the value is derived, if it is not the variable's own.
+    pub derived: Option<Derived>,
+}
+
+impl TokenRow {
+    /// Describes where the value comes from.
+    #[must_use]
+    pub fn source(&self) -> String {
+        let variable = &self.variable;
+        match self.derived {
+            None | Some(Derived::Tags | Derived::Prompts) => variable.clone(),
+            Some(Derived::Utc) => format!("{variable}, in UTC"),
+            Some(Derived::DialedTime) => {
+                format!("{variable}, else $call.endTime - $call.startTime")
+            }
+            Some(Derived::AnsweredTime) => {
+                format!("{variable}, else $call.endTime - $call.connectTime")
+            }
+            Some(Derived::Dialstatus) => format!("{variable}, else from $call.hangupCause"),
+            Some(Derived::Mp3) => format!("{variable}, else the first .mp3 of recordingUrls"),
+            Some(Derived::Wav) => format!("{variable}, else the first .wav of recordingUrls"),
+            Some(Derived::Prompt) => format!("the prompts of %prompt_responses%, or {variable}"),
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -8,6 +8,8 @@
 //! | `$call.a.b` | the customer's leg, then the first leg, then the record itself |
 //! | `$sms.a.b` | the first report |
 //!
+//! A token of the catalogue may have a value that is derived from other fields: see `derived`.
+//!
 //! A value is passed on as it was spelt, without the white space between its tokens. A `null` counts as missing, so the
 //! search continues with the next source. Of members with the same name the last one counts; names are compared after
 //! decoding their escapes. Text gives no value if it is not JSON, is nested deeper than 128 levels, or has an
@@ -16,6 +18,7 @@
 //! [`write_values`] stores the values that a rendering used, and [`Kept`] reads them back. So the same delivery can be
 //! rendered again after the facts are deleted.
 
+mod derived;
 mod kept;
 mod node;
 mod parameters;
@@ -104,7 +107,7 @@ impl<'a> Facts<'a> {
     }
 
     fn key(&self, variable: &Variable) -> Option<&'a str> {
-        let spelling = variable.to_string();
+        let spelling = variable.key();
         self.mapped(&spelling).or_else(|| self.keys().get(spelling.as_str()).copied())
     }
 
@@ -161,11 +164,21 @@ impl<'a> Facts<'a> {
     }
 }
 
-impl Values for Facts<'_> {
-    fn get(&self, variable: &Variable) -> Option<Cow<'_, str>> {
+impl Facts<'_> {
+    /// Returns the value of the variable's source.
+    fn plain(&self, variable: &Variable) -> Option<Cow<'_, str>> {
         let json = self.find(variable)?;
         let structure = self.nested.contains(variable).then(|| structure(json)).flatten();
         Some(structure.map_or_else(|| compact(json), Cow::Owned))
+    }
+}
+
+impl Values for Facts<'_> {
+    fn get(&self, variable: &Variable) -> Option<Cow<'_, str>> {
+        match variable.derived() {
+            None => self.plain(variable),
+            Some(derived) => self.derive(variable, derived),
+        }
     }
 }
 

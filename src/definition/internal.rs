@@ -2,7 +2,8 @@
 
 use crate::definition::catalogue::Method;
 use crate::definition::facts::Facts;
-use crate::json::{self, Object};
+use crate::definition::template::{Missing, TextTemplate, Use, Values};
+use crate::json::Object;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A family of variables that a call carries.
@@ -23,29 +24,64 @@ pub struct Internal {
     pub method: &'static Method,
     /// The families that the call carries beside the variables that the function expects.
     pub groups: Vec<Group>,
-    /// Variables with a fixed value, by name.
-    pub values: BTreeMap<String, String>,
+    /// The values that the definition gives to variables, by name.
+    values: BTreeMap<String, TextTemplate>,
+    /// The variables in the values.
+    uses: Vec<Use>,
 }
 
 impl Internal {
-    /// Appends the body: the fixed values, the variables that the function expects, then the families. Each name is
-    /// written once, and only if it has a value.
-    pub(super) fn render(&self, facts: &Facts<'_>, out: &mut Vec<u8>) {
+    /// Creates a call. `values` are those that the definition gives to variables, by name.
+    #[must_use]
+    pub fn new(
+        method: &'static Method,
+        groups: Vec<Group>,
+        values: BTreeMap<String, TextTemplate>,
+    ) -> Self {
+        let uses = values.values().flat_map(TextTemplate::variables).cloned().collect();
+        Self { method, groups, values, uses }
+    }
+
+    /// Returns the variables in the values.
+    pub(super) fn variables(&self) -> &[Use] {
+        &self.uses
+    }
+
+    /// Appends the body: the values of the definition, the variables that the function expects, then the families. Each name is
+    /// written once, and only if it has a value. A value of the definition that has none is not replaced by a key.
+    ///
+    /// # Errors
+    /// A mandatory variable in a value of the definition has no value.
+    pub(super) fn render(&self, facts: &Facts<'_>, out: &mut Vec<u8>) -> Result<(), Missing> {
+        let mut uses = Vec::new();
+        let mut given = Vec::with_capacity(self.values.len());
+        for (name, value) in &self.values {
+            let mut json = Vec::new();
+            match value.render_json(facts, &mut json) {
+                Ok(true) => given.push((name, json)),
+                Ok(false) => {}
+                Err(missing) => uses.extend(missing.uses),
+            }
+        }
+        if !uses.is_empty() {
+            return Err(Missing { uses });
+        }
         let mut object = Object::open(out);
         object.text("method", &self.method.name);
         let out = object.name("keys");
         out.push(b'[');
-        let mut keys = Keys { out, names: BTreeSet::new() };
-        for (name, value) in &self.values {
-            keys.text(name, value);
+        let mut keys = Keys { out, count: 0, names: BTreeSet::new() };
+        for (name, json) in given {
+            keys.json(name, &String::from_utf8_lossy(&json));
         }
+        keys.names.extend(self.values.keys().cloned());
         for name in &self.method.request {
             match name.strip_suffix('*') {
                 Some(prefix) => keys.family(facts, prefix),
                 None => {
                     let field = || {
                         let variable = name.parse().ok()?;
-                        crate::definition::template::Values::get(facts, &variable)
+                        facts.get(&variable)
                     };
                     if let Some(value) = facts.named(name).or_else(field) {
                         keys.json(name, &value);
@@ -66,6 +102,7 @@ impl Internal {
         }
         keys.out.push(b']');
         object.close();
+        Ok(())
     }
 
     /// Returns whether the call may carry `variable`.
@@ -82,6 +119,8 @@ impl Internal {
 /// The list `keys` of the body.
 struct Keys<'a> {
     out: &'a mut Vec<u8>,
+    count: usize,
+    /// The names that are written or must not be.
     names: BTreeSet<String>,
 }
 
@@ -92,19 +131,14 @@ impl Keys<'_> {
         }
     }
 
-    fn text(&mut self, name: &str, value: &str) {
-        let mut quoted = Vec::with_capacity(value.len() + 2);
-        json::write_string(&mut quoted, value);
-        self.json(name, &String::from_utf8_lossy(&quoted));
-    }
-
     fn json(&mut self, name: &str, value: &str) {
         if !self.names.insert(name.to_owned()) {
             return;
         }
-        if self.names.len() > 1 {
+        if self.count > 0 {
             self.out.push(b',');
         }
+        self.count += 1;
         let mut key = Object::open(self.out);
         key.text("name", name);
         key.name("value").extend_from_slice(value.as_bytes());

@@ -11,6 +11,7 @@ use crate::domain::{DeliveryId, Mapped, Outcome, Rendered};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -101,6 +102,9 @@ impl Trial {
                 EndpointError::Unrenderable(outcome.error.unwrap_or_default().into())
             })?;
         let mut hidden = Hidden::of(webhook);
+        if let Some(header) = request.headers().get(AUTHORIZATION) {
+            hidden.add_credentials(header);
+        }
         let headers = hidden.headers(request.headers());
         let mut head = None;
         let started = Instant::now();
@@ -171,6 +175,17 @@ impl Hidden {
         let token = token.strip_prefix("Bearer ").unwrap_or(&token).to_owned();
         let mut secrets = std::mem::take(&mut self.0);
         secrets.push(token);
+        *self = Self::sorted(secrets);
+    }
+
+    /// Credentials may have been rendered.
+    fn add_credentials(&mut self, header: &HeaderValue) {
+        let header = String::from_utf8_lossy(header.as_bytes());
+        let Some(pair) = header.strip_prefix("Basic ") else { return };
+        let decoded = STANDARD.decode(pair).ok().and_then(|it| String::from_utf8(it).ok());
+        let password = decoded.and_then(|it| Some(it.split_once(':')?.1.to_owned()));
+        let mut secrets = std::mem::take(&mut self.0);
+        secrets.extend(password.into_iter().chain([pair.to_owned()]));
         *self = Self::sorted(secrets);
     }
 

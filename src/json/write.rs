@@ -74,7 +74,7 @@ pub(crate) fn write_integer(out: &mut Vec<u8>, number: i64) {
     write_unsigned(out, number.unsigned_abs());
 }
 
-/// Writes a JSON object. Names are written without escapes, except by [`Self::text_named`].
+/// Writes a JSON object. Names are written without escapes, except by [`Self::escaped_name`] and [`Self::text_named`].
 pub(crate) struct Object<'a> {
     out: &'a mut Vec<u8>,
     empty: bool,
@@ -103,13 +103,18 @@ impl<'a> Object<'a> {
         write_string(self.name(name), value);
     }
 
-    /// Writes a text member whose name needs escapes.
-    pub(crate) fn text_named(&mut self, name: &str, value: &str) {
+    /// Writes a member's name, which needs escapes. The caller writes the value to the returned buffer.
+    pub(crate) fn escaped_name(&mut self, name: &str) -> &mut Vec<u8> {
         self.out.extend_from_slice(if self.empty { b"" } else { b"," });
         self.empty = false;
         write_string(self.out, name);
         self.out.push(b':');
-        write_string(self.out, value);
+        self.out
+    }
+
+    /// Writes a text member whose name needs escapes.
+    pub(crate) fn text_named(&mut self, name: &str, value: &str) {
+        write_string(self.escaped_name(name), value);
     }
 
     /// Writes a text member whose value needs no escapes.

@@ -120,6 +120,13 @@ pub(in crate::config) const TEXTS: &[(&str, Show)] = &[
     ("delivery.name_servers", Plain),
     ("delivery.allow_addresses", Plain),
     ("account.rate", Plain),
+    ("account.group", Plain),
+    ("account.values", Hidden),
+    ("template.name", Plain),
+    ("template.group", Plain),
+    ("template.format", Hidden),
+    ("template.format_file", Plain),
+    ("template.tokens", Plain),
     ("webhook.name", Plain),
     // A note, a template and a constant may contain anything.
     ("webhook.notes", Hidden),

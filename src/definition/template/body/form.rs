@@ -11,7 +11,7 @@
 
 use super::Compiled;
 use crate::definition::template::fault::Faults;
-use crate::definition::template::lex::{Percent, lex};
+use crate::definition::template::lex::{Percent, lex, masked};
 use crate::definition::template::pairs::{Compiler, Literals, Pair, write};
 use crate::definition::template::uses::{Filled, Part, Uses, UsesFound};
 use crate::definition::template::{Tokens, Variable};
@@ -33,6 +33,7 @@ pub(super) fn compile(
         faults.add(at, "a line break stands in the form", fix);
     }
     let pieces = lex(text, tokens, Percent::Encoding, faults);
+    let text = &*masked(text, &pieces);
     let mut uses = UsesFound::default();
     let mut compiler = Compiler { text, pieces: &pieces, uses: &mut uses, mandatory };
     let pairs = compiler.pairs(0, end, Literals::Form);

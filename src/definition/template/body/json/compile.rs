@@ -6,8 +6,10 @@ use crate::definition::template::lex::{Percent, Piece, lex};
 use crate::definition::template::program::{Builder, Program};
 use crate::definition::template::uses::{Part, Uses, UsesFound};
 use crate::definition::template::{DEPTH_MAX, Tokens, Variable};
+use repeat::Repeats;
 use std::collections::BTreeSet;
 
+mod repeat;
 mod token;
 
 /// Compiles `text`. Adds its faults to `faults`; after a fault the program is unusable.
@@ -22,6 +24,7 @@ pub(super) fn compile(
         text,
         at: 0,
         pieces: &pieces,
+        repeats: Repeats::of(&pieces, tokens),
         builder: Builder::new(Action::Nothing),
         uses: UsesFound::default(),
         mandatory,
@@ -37,6 +40,7 @@ struct Compiler<'c, 't, 'f> {
     at: usize,
     /// The pieces from `at` on.
     pieces: &'c [Piece<'t>],
+    repeats: Repeats,
     builder: Builder<Action>,
     uses: UsesFound,
     mandatory: &'c dyn Fn(&Variable) -> bool,
@@ -175,11 +179,15 @@ impl<'t> Compiler<'_, 't, '_> {
 
     fn array(&mut self, depth: usize) -> Result<(), Stop> {
         let mut items = Items::default();
+        let mut run = None;
         self.open("[");
         while !self.close(b']', items.any)? {
+            let begun = self.begin_item(&items);
             let head = self.head()?;
             self.item(&mut items, &head, None, depth)?;
+            self.end_item(begun, &mut items, &mut run);
         }
+        self.end_run(run);
         self.builder.literal("]");
         Ok(())
     }
@@ -224,7 +232,7 @@ impl<'t> Compiler<'_, 't, '_> {
         let skip = optional.map(|slot| (slot, self.builder.step(Action::Nothing)));
         if items.certain {
             self.builder.literal(",");
-        } else if items.any {
+        } else if items.any || (name.is_none() && self.repeats.any()) {
             self.builder.step(Action::Comma);
         }
         if let Some(name) = name {

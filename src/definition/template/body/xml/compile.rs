@@ -1,13 +1,13 @@
 //! Compiles the text of an XML template to its program.
 //!
 //! One walk over the text finds the places of its variables. An XML parser checks whether the text is well-formed. It
-//! gets the text with a letter in place of each byte of a variable, so that it sees a harmless value.
+//! gets the text with a letter in place of each character of a variable, so that it sees a harmless value.
 
 use crate::definition::template::fault::Faults;
-use crate::definition::template::lex::{Kind, Percent, Piece, lex};
+use crate::definition::template::lex::{Kind, Percent, Piece, lex, masked};
 use crate::definition::template::program::{Builder, Program};
 use crate::definition::template::uses::{Part, Uses, UsesFound};
-use crate::definition::template::{Tokens, Variable};
+use crate::definition::template::{Derived, Tokens, Variable};
 
 mod check;
 mod walk;
@@ -17,6 +17,10 @@ mod walk;
 pub(super) enum Action {
     Nothing,
     Text(u32),
+    /// Writes an object as elements in text.
+    Tags(u32),
+    /// Writes a list of prompts as elements in text.
+    Prompts(u32),
     Attribute(u32),
     Cdata(u32),
     /// Writes fixed text of a CDATA section behind a variable.
@@ -39,6 +43,7 @@ pub(super) fn compile(
     faults: &mut Faults<'_>,
 ) -> (Program<Action>, Uses) {
     let pieces = lex(text, tokens, Percent::Text, faults);
+    let text = &*masked(text, &pieces);
     let mut compiler = Compiler {
         text,
         at: 0,
@@ -54,7 +59,7 @@ pub(super) fn compile(
     let end = compiler.document();
     let (program, uses) = (compiler.builder.finish(), compiler.uses.finish(text, &Part::Body));
     if !matches!(end, walk::End::Limit) {
-        check::check(&masked(text, &pieces), faults);
+        check::check(&harmless(text, &pieces), faults);
     }
     if let walk::End::IllFormed(at) = end
         && faults.is_empty()
@@ -64,18 +69,17 @@ pub(super) fn compile(
     (program, uses)
 }
 
-/// Returns the text with a letter in place of each byte of a variable.
-fn masked(text: &str, pieces: &[Piece<'_>]) -> String {
+/// Returns the text with a letter in place of each character of a variable.
+fn harmless(text: &str, pieces: &[Piece<'_>]) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut at = 0;
     for piece in pieces {
         masked.push_str(text.get(at..piece.range.start).unwrap_or_default());
         at = piece.range.end;
+        let spelt = text.get(piece.range.clone()).unwrap_or_default();
         match piece.kind {
-            Kind::Variable(_) | Kind::Bad => masked.extend(piece.range.clone().map(|_| 'v')),
-            Kind::Plain(_) => {
-                masked.push_str(text.get(piece.range.clone()).unwrap_or_default());
-            }
+            Kind::Variable(_) | Kind::Bad => masked.extend(spelt.chars().map(|_| 'v')),
+            Kind::Plain(_) => masked.push_str(spelt),
         }
     }
     masked.push_str(text.get(at..).unwrap_or_default());
@@ -157,7 +161,11 @@ impl Compiler<'_, '_, '_> {
         let mandatory = (self.mandatory)(variable);
         let slot = self.uses.add(variable, at, mandatory);
         self.builder.step(match stretch {
-            Stretch::Text => Action::Text(slot),
+            Stretch::Text => match variable.derived() {
+                Some(Derived::Tags) => Action::Tags(slot),
+                Some(Derived::Prompts) => Action::Prompts(slot),
+                _ => Action::Text(slot),
+            },
             Stretch::Attribute => Action::Attribute(slot),
             Stretch::Cdata => Action::Cdata(slot),
             Stretch::Fixed(place) => {

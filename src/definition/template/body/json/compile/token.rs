@@ -51,6 +51,7 @@ impl<'t> Compiler<'_, 't, '_> {
         self.at = piece.range.end;
         Some(match &piece.kind {
             Kind::Variable(variable) => {
+                self.repeats.see(variable);
                 let mandatory = (self.mandatory)(variable);
                 let slot = self.uses.add(variable, piece.range.start, mandatory);
                 Content::Variable(Place { slot, optional: !mandatory })
