@@ -18,6 +18,7 @@ pub mod facts;
 pub mod mapping;
 pub mod template;
 
+mod body_secrets;
 mod definitions;
 mod internal;
 mod request;
@@ -25,8 +26,9 @@ mod request;
 mod tests;
 
 pub use crate::xpath::nearest;
+pub use body_secrets::BodySecrets;
 pub use definitions::Defined;
-pub use internal::{Group, Internal};
+pub use internal::{Given, Group, Internal};
 pub use request::{Credentials, Request, RequestParts};
 
 use crate::domain::{Facts, Rendered};
@@ -152,10 +154,12 @@ impl Definition {
         let mut out = Vec::new();
         let rendered = match &self.body {
             Body::Predefined | Body::None => Ok(()),
-            Body::Template(template) => template.render(values, &mut out),
+            Body::Template(template) => {
+                template.render(values, &mut out).map_err(|missing| missing.to_string())
+            }
             Body::Internal(internal) => internal.render(values, &mut out),
         };
-        let mut problems: Vec<String> = rendered.err().iter().map(ToString::to_string).collect();
+        let mut problems: Vec<String> = rendered.err().into_iter().collect();
         if let Some(request) = &self.request {
             problems.extend(request.render(values).err());
         }
@@ -172,13 +176,22 @@ impl Definition {
         if kept.len() > VALUES_BYTES_MAX {
             return Err(too_long(VALUES_BYTES_MAX, "URL, query or headers").into());
         }
-        let content_type = self.body.content_type().map(Cow::Borrowed);
+        let content_type = match &self.body {
+            Body::Template(template) => Some(template.content_type_of(&body)),
+            Body::Predefined | Body::Internal(_) | Body::None => {
+                self.body.content_type().map(Cow::Borrowed)
+            }
+        };
         Ok((body, Rendered { content_type, values: kept.into() }))
     }
 
-    /// Returns whether the definition uses `variable`, spelt as in `$flow.key.reqID`.
+    /// Returns whether the definition uses `variable`, spelt as in `$flow.key.reqID`, or a variable of the family
+    /// `$flow.key.*`.
     fn uses(&self, variable: &str) -> bool {
-        self.uses.contains(variable)
-            || matches!(&self.body, Body::Internal(internal) if internal.uses(variable))
+        let is_used = match variable.strip_suffix('*') {
+            Some(family) => self.uses.iter().any(|used| used.starts_with(family)),
+            None => self.uses.contains(variable),
+        };
+        is_used || matches!(&self.body, Body::Internal(internal) if internal.uses(variable))
     }
 }

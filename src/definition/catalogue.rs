@@ -1,10 +1,13 @@
 //! The tokens of call-tracking templates and the platform's internal webhooks, which its customers know by name.
 //!
 //! Both are data, embedded from `config/catalogue/`. A row that can't be parsed would be missing; a test checks that
-//! all can.
+//! all can. Operators extend the internal webhooks by a file of their own.
 
+mod method;
 #[cfg(test)]
 mod tests;
+
+pub use method::{CatalogueError, Method, Methods, Parameter, extended, is_known};
 
 use super::template::{Derived, Tokens, Variable};
 use serde::Deserialize;
@@ -13,9 +16,6 @@ use std::sync::LazyLock;
 
 const TOKENS: &str = include_str!("../../config/catalogue/tokens.toml");
 const INTERNAL: &str = include_str!("../../config/catalogue/internal.toml");
-
-/// The end of a name that stands for a whole family of variables.
-const WILDCARD: char = '*';
 
 static TOKEN_ROWS: LazyLock<BTreeMap<String, TokenRow>> =
     LazyLock::new(|| toml::from_str(TOKENS).map(|file: TokenFile| file.token).unwrap_or_default());
@@ -37,10 +37,7 @@ static NESTED: LazyLock<BTreeSet<Variable>> = LazyLock::new(|| {
     rows.filter_map(|row| row.variable.parse().ok()).collect()
 });
 
-static METHODS: LazyLock<BTreeMap<String, Method>> = LazyLock::new(|| {
-    let methods = toml::from_str(INTERNAL).map(|file: MethodFile| file.method).unwrap_or_default();
-    methods.into_iter().map(|method| (method.name.clone(), method)).collect()
-});
+static METHODS: LazyLock<Methods> = LazyLock::new(|| method::read(INTERNAL).unwrap_or_default());
 
 /// Returns the tokens of call-tracking templates with their variables. A definition may map them to others.
 #[must_use]
@@ -60,61 +57,10 @@ pub fn nested() -> &'static BTreeSet<Variable> {
     &NESTED
 }
 
-/// Returns the platform's internal webhooks by name.
+/// Returns the platform's internal webhooks that are built in, by name.
 #[must_use]
-pub fn methods() -> &'static BTreeMap<String, Method> {
+pub fn methods() -> &'static Methods {
     &METHODS
-}
-
-/// One of the platform's internal webhooks.
-///
-/// The names of variables are the platform's. Templates do not know some of them, such as `$user.syskey.accountID`
-/// ([`is_known`]). A name that ends with `.*` stands for every variable of its family.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Method {
-    /// The method's name in requests.
-    pub name: String,
-    /// A description for operators.
-    pub purpose: String,
-    /// The variables that it expects. Empty if it expects none, or if the platform does not document them.
-    pub request: Vec<String>,
-    /// The variables that its answer may contain. Empty if there are none, or if the platform does not document them.
-    pub response: Vec<String>,
-}
-
-impl Method {
-    /// Returns whether a request may contain `variable`.
-    #[must_use]
-    pub fn wants(&self, variable: &str) -> bool {
-        names(&self.request, variable)
-    }
-
-    /// Returns whether an answer can give `variable` a value.
-    #[must_use]
-    pub fn answers(&self, variable: &str) -> bool {
-        // A name that is no variable belongs to no family, whatever its beginning.
-        variable.parse::<Variable>().is_ok_and(|it| names(&self.response, &it.key()))
-    }
-}
-
-/// Returns whether `list` contains `variable` or its family.
-fn names(list: &[String], variable: &str) -> bool {
-    list.iter().any(|name| match name.strip_suffix(WILDCARD) {
-        Some(family) => variable.starts_with(family),
-        None => variable == name,
-    })
-}
-
-/// Returns whether `name`, of a method's request or response, is a variable that templates know, or a family of such
-/// variables.
-#[must_use]
-pub fn is_known(name: &str) -> bool {
-    match name.strip_suffix(WILDCARD) {
-        // Templates know a family if they know any name in it.
-        Some(family) => format!("{family}x").parse::<Variable>().is_ok() && family.ends_with('.'),
-        None => name.parse::<Variable>().is_ok(),
-    }
 }
 
 #[derive(Deserialize)]
@@ -161,9 +107,4 @@ impl TokenRow {
             Some(Derived::Prompt) => format!("the prompts of %prompt_responses%, or {variable}"),
         }
     }
-}
-
-#[derive(Deserialize)]
-struct MethodFile {
-    method: Vec<Method>,
 }

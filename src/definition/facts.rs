@@ -8,6 +8,8 @@
 //! | `$call.a.b` | the customer's leg, then the first leg, then the record itself |
 //! | `$sms.a.b` | the first report |
 //!
+//! The platform's own names of fields of a call, such as `$call.cli`, are read as in `aliases` if no field has that name.
+//!
 //! A token of the catalogue may have a value that is derived from other fields: see `derived`.
 //!
 //! A value is passed on as it was spelt, without the white space between its tokens. A `null` counts as missing, so the
@@ -18,6 +20,8 @@
 //! [`write_values`] stores the values that a rendering used, and [`Kept`] reads them back. So the same delivery can be
 //! rendered again after the facts are deleted.
 
+mod aliases;
+mod answered;
 mod derived;
 mod kept;
 mod node;
@@ -25,6 +29,7 @@ mod parameters;
 #[cfg(test)]
 mod tests;
 
+pub use answered::named;
 pub use kept::{Kept, write_values};
 
 use super::template::{Family, Values, Variable};
@@ -167,7 +172,7 @@ impl<'a> Facts<'a> {
 impl Facts<'_> {
     /// Returns the value of the variable's source.
     fn plain(&self, variable: &Variable) -> Option<Cow<'_, str>> {
-        let json = self.find(variable)?;
+        let Some(json) = self.find(variable) else { return self.aliased(variable) };
         let structure = self.nested.contains(variable).then(|| structure(json)).flatten();
         Some(structure.map_or_else(|| compact(json), Cow::Owned))
     }

@@ -6,6 +6,7 @@
 //! | [`BodyTemplate`] | a JSON body | inside a string, or bare as a whole value |
 //! | | an XML body | in text, attribute values and CDATA sections |
 //! | | an `application/x-www-form-urlencoded` body | in names and values |
+//! | | a `multipart/form-data` body | in names and values |
 //! | [`UrlTemplate`] | the URL | in path segments, and in names and values of the query |
 //! | [`QueryTemplate`] | one entry of the query list | anywhere |
 //! | [`HeaderTemplate`] | one entry of the header list | in the value |

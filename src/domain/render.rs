@@ -93,10 +93,10 @@ pub trait Definitions: fmt::Debug + Send + Sync {
     /// varies.
     fn is_rendered(&self, webhook: &WebhookName) -> bool;
 
-    /// Returns whether `webhook` uses `variable`, spelt like `$flow.key.reqID`.
+    /// Returns whether `webhook` uses `variable`, spelt like `$flow.key.reqID`. `$flow.key.*` means any of the family.
     fn uses(&self, webhook: &WebhookName, variable: &str) -> bool;
 
-    /// Returns the variables to which answers of `webhook` may give a value.
+    /// Returns the variables to which answers of `webhook` may give a value. `$flow.key.*` means a whole family.
     fn saves(&self, webhook: &WebhookName) -> &[Box<str>];
 
     /// Reads `facts` for all questions of one occasion. Each part is read once, when it is first needed.

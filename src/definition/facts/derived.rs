@@ -47,7 +47,7 @@ impl Facts<'_> {
     }
 
     /// Returns the word of call-tracking platforms for the result of the call.
-    fn dialstatus(&self) -> Option<Cow<'_, str>> {
+    pub(super) fn dialstatus(&self) -> Option<Cow<'_, str>> {
         let mut places = self.legs().iter().chain(self.record());
         let word = places.find_map(|place| {
             let is_connected =

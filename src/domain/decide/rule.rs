@@ -116,7 +116,11 @@ fn is_awaited(
     let definitions = &scheduler.policy.definitions;
     let gives = |other: &&Delivery| {
         let saves = definitions.saves(&other.webhook);
-        other.account == account && saves.iter().any(|it| **it == *variable)
+        let names = |saved: &str| match saved.strip_suffix('*') {
+            Some(family) => variable.starts_with(family),
+            None => saved == variable,
+        };
+        other.account == account && saves.iter().any(|saved| names(saved))
     };
     unfinished(scheduler.state, events).iter().any(gives)
 }
