@@ -55,7 +55,7 @@ fn condition_of(
     let variable = entry.variable.as_deref()?;
     let parsed: Result<Variable, NotAVariable> = variable.parse();
     let variable = match parsed {
-        Ok(variable) => variable.to_string(),
+        Ok(variable) => variable.key(),
         Err(error) => {
             not_a_variable(&error, &place.key("variable"), context);
             return None;

@@ -160,7 +160,7 @@ impl fmt::Display for Trigger {
 /// A condition of a rule. Values are compared as text: the number 5 equals the text 5, and 5.0 does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// The variable's name, such as `$flow.key.department`.
+    /// The variable's key, such as `$flow.key.department`.
     pub variable: Box<str>,
     pub test: Test,
 }

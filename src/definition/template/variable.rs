@@ -100,6 +100,14 @@ impl Variable {
         is_allowed.then(|| Self { family, name: name.into(), way: Way::Plain })
     }
 
+    /// Returns the variable that records and answers name `key`, such as `$flow.key.customer-name`.
+    #[must_use]
+    pub fn of_key(key: &str) -> Option<Self> {
+        Family::ALL
+            .into_iter()
+            .find_map(|family| Self::of_any_name(family, key.strip_prefix(family.prefix())?))
+    }
+
     /// Returns the variable whose value is derived by `derived`.
     #[must_use]
     pub fn derived_by(self, derived: Derived) -> Self {
