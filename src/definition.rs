@@ -110,6 +110,15 @@ impl Definition {
         matches!(self.body, Body::Predefined) && self.kept.is_empty()
     }
 
+    /// Returns the variables to which the answer of a function of the platform gives values by their names.
+    pub fn answers(&self) -> impl Iterator<Item = &str> {
+        let method = match &self.body {
+            Body::Internal(internal) => Some(&internal.method),
+            Body::Predefined | Body::Template(_) | Body::None => None,
+        };
+        method.into_iter().flat_map(|method| &method.response).map(String::as_str)
+    }
+
     /// Returns whether rendering needs more of a flow than the predefined bodies contain.
     #[must_use]
     pub fn uses_variables(&self) -> bool {

@@ -66,7 +66,7 @@ pub(super) fn read(
     let Some(kind) = entry.kind else { return Some(Auth::None.into()) };
     let parts = match kind {
         AuthKind::None => NONE,
-        AuthKind::Basic => BASIC,
+        AuthKind::Basic | AuthKind::PlatformBasic => BASIC,
         AuthKind::Bearer => BEARER,
         AuthKind::Oauth2 => OAUTH2,
     };
@@ -75,7 +75,7 @@ pub(super) fn read(
     }
     match kind {
         AuthKind::None => Some(Auth::None.into()),
-        AuthKind::Basic => {
+        AuthKind::Basic | AuthKind::PlatformBasic => {
             let username = entry.username.clone()?;
             if let Some(read) = rendered(entry, password.as_ref(), tokens, place, context) {
                 return read;

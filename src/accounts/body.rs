@@ -1,12 +1,15 @@
 //! The body of a webhook's requests.
 
 use super::definition::{doubtful, named, say};
-use super::entry::{BodyName, GroupName, TemplateText, WebhookEntry};
+use super::entry::{BodyName, TemplateText, WebhookEntry};
+use super::internal;
 use super::template::Template;
-use crate::definition::template::{BodyTemplate, Language, Part, TextTemplate, Tokens, Variable};
-use crate::definition::{Body, Group, Internal, catalogue};
-use crate::document::{Context, Place, nearest};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::definition::Body;
+use crate::definition::catalogue::Methods;
+use crate::definition::template::{BodyTemplate, Language, Tokens, Variable};
+use crate::delivery::Secret;
+use crate::document::{Context, Place};
+use std::collections::BTreeSet;
 
 /// What the texts of a body may use.
 pub(super) struct Texts<'a> {
@@ -15,11 +18,27 @@ pub(super) struct Texts<'a> {
     pub(super) template: Option<&'a Template>,
     /// The variables that must have a value.
     pub(super) mandatory: &'a BTreeSet<Variable>,
+    /// The variables that may lack a value.
+    pub(super) optional: &'a BTreeSet<Variable>,
+    /// The functions of the platform.
+    pub(super) methods: &'a Methods,
 }
 
 impl Texts<'_> {
-    fn needs(&self, variable: &Variable) -> bool {
+    pub(super) fn needs(&self, variable: &Variable) -> bool {
         self.mandatory.contains(&variable.plain())
+    }
+}
+
+/// A body with the secrets that its stored form has placeholders for.
+pub(super) struct Read {
+    pub(super) body: Body,
+    pub(super) secrets: Vec<(String, Secret)>,
+}
+
+impl From<Body> for Read {
+    fn from(body: Body) -> Self {
+        Self { body, secrets: Vec::new() }
     }
 }
 
@@ -29,7 +48,7 @@ pub(super) fn read(
     texts: &Texts<'_>,
     place: &Place<'_>,
     context: &mut Context<'_>,
-) -> Option<Body> {
+) -> Option<Read> {
     if entry.body != BodyName::Internal {
         let there = [
             ("method_name", entry.method_name.is_some()),
@@ -42,7 +61,7 @@ pub(super) fn read(
         }
     }
     if let Some(name) = named(entry) {
-        return of_template(entry, name, texts, place, context);
+        return of_template(entry, name, texts, place, context).map(Read::from);
     }
     let language = entry.body.language();
     let text = template_text(entry, language.is_some(), place, context);
@@ -50,18 +69,23 @@ pub(super) fn read(
     let place_of_text = place.key(key);
     let Some(language) = language else {
         return match entry.body {
-            BodyName::Internal => internal(entry, texts, place, context).map(Body::Internal),
-            BodyName::None => Some(Body::None),
-            BodyName::Predefined | BodyName::Json | BodyName::Xml | BodyName::Form => {
-                Some(Body::Predefined)
-            }
+            BodyName::Internal => internal::read(entry, texts, place, context).map(|internal| {
+                Read { secrets: internal.secrets, ..Read::from(Body::Internal(internal.call)) }
+            }),
+            BodyName::None => Some(Body::None.into()),
+            BodyName::Predefined
+            | BodyName::Json
+            | BodyName::Xml
+            | BodyName::Form
+            | BodyName::FormData
+            | BodyName::Multipart => Some(Body::Predefined.into()),
         };
     };
     let text = text?;
     doubtful(&text, &place_of_text, context);
     let needs = |variable: &Variable| texts.needs(variable);
     let parsed = BodyTemplate::parse(language, &text, texts.tokens, &needs).map(Body::Template);
-    parsed.map_err(|faults| say("", &faults, &place_of_text, context)).ok()
+    parsed.map(Read::from).map_err(|faults| say("", &faults, &place_of_text, context)).ok()
 }
 
 /// Reads the body of a webhook that names a template.
@@ -84,6 +108,7 @@ fn of_template(
             Language::Json => "json",
             Language::Xml => "xml",
             Language::Form => "form",
+            Language::Multipart => "multipart",
         };
         let problem = format!("is not the type of the template `{name}`, which is {kind}");
         context.fault(&of_body, problem, "remove it: the template says what the body is");
@@ -131,75 +156,4 @@ fn template_text(
         // The check reports a reference without a name.
         (None, Some(TemplateText::Named { .. }) | None) => None,
     }
-}
-
-fn internal(
-    entry: &WebhookEntry,
-    texts: &Texts<'_>,
-    place: &Place<'_>,
-    context: &mut Context<'_>,
-) -> Option<Internal> {
-    let Some(name) = entry.method_name.as_deref() else {
-        let fix = "write method_name = \"createOutbound\", or another of the platform's functions";
-        context.fault(&place.key("body"), "is internal, and names no function", fix);
-        return None;
-    };
-    let Some(method) = catalogue::methods().get(name) else {
-        let nearest = nearest(name, catalogue::methods().keys().map(String::as_str));
-        let known: Vec<&str> = catalogue::methods().keys().map(String::as_str).collect();
-        let fix = match nearest {
-            Some(nearest) => format!("write `{nearest}`"),
-            None => format!("write one of {}", known.join(", ")),
-        };
-        context.fault(&place.key("method_name"), "is none of the platform's functions", fix);
-        return None;
-    };
-    for (index, item) in entry.response.iter().flat_map(|it| &it.map).enumerate() {
-        if let Some(variable) = item.save_in.as_deref()
-            && !method.response.is_empty()
-            && !method.answers(variable)
-        {
-            let place = place.key("response").key("map").item(index).key("save_in");
-            let problem = format!("{name} does not answer with {variable}");
-            context.fault(&place, problem, format!("write one of {}", method.response.join(", ")));
-        }
-    }
-    for variable in entry.values.keys() {
-        if !method.wants(variable) {
-            let problem = format!("{name} wants no {variable}");
-            let fix = match method.request.as_slice() {
-                [] => "remove it".to_owned(),
-                some => format!("write one of {}", some.join(", ")),
-            };
-            context.fault(&place.key("values").key(variable), problem, fix);
-        }
-    }
-    let groups = entry.parameters.iter().map(|group| match group {
-        GroupName::Call => Group::Call,
-        GroupName::FlowKey => Group::FlowKey,
-        GroupName::UserKey => Group::UserKey,
-    });
-    let values = values(&entry.values, texts, &place.key("values"), context);
-    Some(Internal::new(method, groups.collect(), values?))
-}
-
-/// Reads the values that a definition gives to variables of a function.
-fn values(
-    entries: &BTreeMap<String, String>,
-    texts: &Texts<'_>,
-    place: &Place<'_>,
-    context: &mut Context<'_>,
-) -> Option<BTreeMap<String, TextTemplate>> {
-    let mut values = BTreeMap::new();
-    let needs = |variable: &Variable| texts.needs(variable);
-    for (name, text) in entries {
-        let place = place.key(name);
-        doubtful(text, &place, context);
-        let part = Part::Value(name.as_str().into());
-        match TextTemplate::parse(text, &part, &needs, texts.tokens) {
-            Ok(value) => drop(values.insert(name.clone(), value)),
-            Err(faults) => say("", &faults, &place, context),
-        }
-    }
-    (values.len() == entries.len()).then_some(values)
 }

@@ -4,6 +4,7 @@ use super::entry::{AccountEntry, AccountsFile, FlowEntry, RuleEntry, TemplateEnt
 use super::template::{self, Templates};
 use super::webhook::{self, Owner};
 use super::{Accounts, Bounds, Entries, Retry, definition, rate, rule, tokens};
+use crate::definition::catalogue::Methods;
 use crate::delivery::{BreakerPolicy, Proxy};
 use crate::document::{
     self, Context, Fault, Node, Place, Referred, Value, Variables, Warning, nearest, schema_of,
@@ -46,6 +47,8 @@ pub struct Basis<'a> {
     pub defaults: &'a Defaults,
     /// Whether a topic of call begin records is configured.
     pub has_flow_started: bool,
+    /// The functions of the platform.
+    pub methods: &'a Methods,
 }
 
 /// The result of the builder.
@@ -188,9 +191,9 @@ impl Builder<'_> {
         let name = entry.name.as_deref().and_then(|name| self.webhook_name(name, place));
         // Without its account, a webhook's scheme can't be checked.
         let owner = account.filter(|_| known).and_then(|id| self.owners.get(&id));
-        let (templates, defaults) = (&self.templates, self.basis.defaults);
+        let (templates, basis) = (&self.templates, self.basis);
         let before = self.context.referred.len();
-        let parts = webhook::read(entry, owner, templates, defaults, place, &mut self.context);
+        let parts = webhook::read(entry, owner, templates, basis, place, &mut self.context);
         let (Some(account), Some(name), Some(parts)) = (account, name, parts) else { return };
         if entry.default && known {
             self.default_webhook(account, &name, place);
@@ -202,7 +205,9 @@ impl Builder<'_> {
         {
             account.uses_variables = true;
         }
-        let saves = webhook.response.iter().flat_map(|response| response.save_in.clone()).collect();
+        let mut saves: Vec<Box<str>> =
+            webhook.response.iter().flat_map(|response| response.save_in.clone()).collect();
+        saves.extend(definition.answers().map(Box::from));
         self.built.definitions.insert(name.clone(), definition, saves);
         self.built.webhooks.insert(name, (Arc::new(webhook), policy));
     }

@@ -2,17 +2,18 @@
 
 use super::entry::{PartEntry, TemplateText, WebhookEntry};
 use super::{body, url};
+use crate::definition::catalogue::Methods;
 use crate::definition::template::{
     self, HeaderTemplate, Need, QueryTemplate, Tokens, Variable, doubtful_names,
 };
-use crate::definition::{Credentials, Definition, Request};
+use crate::definition::{Body, BodySecrets, Credentials, Definition, Request};
 use crate::delivery::Secret;
 use crate::document::{Context, Place, SecretText};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Headers that the daemon or HTTP itself sets.
-const RESERVED: [&str; 12] = [
+pub(super) const RESERVED: [&str; 12] = [
     "authorization",
     "connection",
     "content-length",
@@ -36,6 +37,7 @@ pub(super) struct Read {
     /// Like `request`, without secrets.
     pub(super) shown: Option<Arc<Request>>,
     pub(super) secrets: Vec<Secret>,
+    pub(super) body_secrets: Option<Arc<BodySecrets>>,
     pub(super) definition: Definition,
 }
 
@@ -48,6 +50,8 @@ pub(super) struct Given<'a> {
     pub(super) template: Option<&'a super::template::Template>,
     /// The credentials that are rendered, if there are any.
     pub(super) credentials: Option<Credentials>,
+    /// The functions of the platform.
+    pub(super) methods: &'a Methods,
 }
 
 /// Reads every part of `entry`.
@@ -58,7 +62,7 @@ pub(super) fn read(
     context: &mut Context<'_>,
 ) -> Option<Read> {
     let faults = context.faults.len();
-    let Given { http_enabled, tokens, template, credentials } = given;
+    let Given { http_enabled, tokens, template, credentials, methods } = given;
     let mandatory = variables(&entry.mandatory, &tokens, &place.key("mandatory"), context);
     let optional = variables(&entry.optional, &tokens, &place.key("optional"), context);
     let url = entry.url.as_deref().and_then(|text| {
@@ -81,13 +85,17 @@ pub(super) fn read(
             PartValue::Secret(secret) => HeaderTemplate::with_secret(name, secret, &tokens),
         });
     reserved(&entry.headers, &place.key("headers"), context);
-    let texts = body::Texts { tokens: &tokens, template, mandatory: &mandatory };
-    let body = body::read(entry, &texts, place, context);
+    let (mandatory, optional) = (&mandatory, &optional);
+    let texts = body::Texts { tokens: &tokens, template, mandatory, optional, methods };
+    let read = body::read(entry, &texts, place, context);
+    let (body, body_secrets) =
+        read.map_or((None, Vec::new()), |body::Read { body, secrets }| (Some(body), secrets));
     if let (Some((_, template)), Some(body)) = (&url, &body) {
         let in_url = template.variables().iter().chain(body.variables());
         let used: BTreeSet<Variable> = in_url.map(|found| found.variable.plain()).collect();
-        for (key, list) in [("mandatory", &mandatory), ("optional", &optional)] {
-            for variable in list.iter().filter(|it| !used.contains(it)) {
+        let is_carried = |variable: &Variable| matches!(body, Body::Internal(internal) if internal.carries(&variable.key()));
+        for (key, list) in [("mandatory", mandatory), ("optional", optional)] {
+            for variable in list.iter().filter(|it| !used.contains(it) && !is_carried(it)) {
                 let problem = format!("{variable} stands neither in the URL nor in the body");
                 context.fault(&place.key(key), problem, "remove it, or use it");
             }
@@ -99,7 +107,13 @@ pub(super) fn read(
         || !query.sent.is_empty()
         || !headers.sent.is_empty()
         || credentials.is_some();
-    let secrets = [query.secrets, headers.secrets].concat();
+    let of_body = body_secrets.iter().map(|(_, secret)| secret.clone());
+    let secrets = query.secrets.into_iter().chain(headers.secrets).chain(of_body).collect();
+    let mut in_body = BodySecrets::default();
+    for (name, secret) in &body_secrets {
+        in_body.add(name, secret.reveal());
+    }
+    let body_secrets = (!in_body.is_empty()).then(|| Arc::new(in_body));
     let hidden = HeaderTemplate::parse("authorization", "***", false, &Tokens::new()).ok();
     let hidden = hidden.filter(|_| credentials.is_some());
     let shown = Request {
@@ -112,7 +126,14 @@ pub(super) fn read(
     let request = varies.then(|| Arc::new(request));
     let definition = Definition::new(body, request.clone());
     let shown = request.is_some().then(|| Arc::new(shown));
-    (context.faults.len() == faults).then_some(Read { url, request, shown, secrets, definition })
+    (context.faults.len() == faults).then_some(Read {
+        url,
+        request,
+        shown,
+        secrets,
+        body_secrets,
+        definition,
+    })
 }
 
 pub(super) fn not_a_variable(

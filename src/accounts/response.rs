@@ -1,6 +1,6 @@
 //! The `response` of a webhook: which values of its answers are saved.
 
-use super::entry::{AnswerKind, MapEntry, MethodName, ResponseEntry};
+use super::entry::{AnswerKind, BodyName, MapEntry, MethodName, ResponseEntry, WebhookEntry};
 use crate::definition::mapping::{EntryText, Kind, ResponseMap};
 use crate::definition::template::{Family, Variable};
 use crate::delivery::Response;
@@ -8,13 +8,30 @@ use crate::document::{Context, Place};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// Reads the `response` of a webhook. The answers of the platform's functions need none.
+pub(super) fn of_webhook(
+    entry: &WebhookEntry,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<Arc<Response>> {
+    let by_name = entry.body == BodyName::Internal && !matches!(entry.method, MethodName::Head);
+    match &entry.response {
+        None if by_name => Response::by_name().map(Arc::new),
+        None => None,
+        Some(response) => {
+            let response = read(response, entry.method, place, context)?;
+            Some(Arc::new(Response { by_name, ..response }))
+        }
+    }
+}
+
 /// Reads the `entry` of a webhook with this method.
-pub(super) fn read(
+fn read(
     entry: &ResponseEntry,
     method: MethodName,
     place: &Place<'_>,
     context: &mut Context<'_>,
-) -> Option<Arc<Response>> {
+) -> Option<Response> {
     if matches!(method, MethodName::Head) {
         context.fault(
             place,
@@ -63,7 +80,7 @@ pub(super) fn read(
     let namespaces: Vec<(&str, &str)> =
         entry.namespaces.iter().map(|(prefix, name)| (prefix.as_str(), name.as_str())).collect();
     match ResponseMap::parse(kind, &texts, &namespaces) {
-        Ok(map) => Some(Arc::new(Response { map, save_in, retry: entry.retry })),
+        Ok(map) => Some(Response { map, save_in, retry: entry.retry, by_name: false }),
         Err(faults) => {
             for fault in faults {
                 // The check reports an empty path.

@@ -2,15 +2,18 @@
 
 use super::entry::{BreakerEntry, HttpVersion, MethodName, RetryEntry, WebhookEntry};
 use super::template::{self, Template, Templates};
-use super::{Bounds, Defaults, Retry, auth, definition, rate, response, retry, tls, tokens};
+use super::{
+    Basis, Bounds, Defaults, Retry, auth, definition, rate, response, retry, signature, tls, tokens,
+};
 use crate::definition::template::Tokens;
-use crate::definition::{Definition, Request};
+use crate::definition::{BodySecrets, Definition, Request};
 use crate::delivery::{
-    Auth, BreakerPolicy, Fingerprint, Limits, PerSecond, Proxy, Response, Secret, SigningSecret,
-    SuccessCodes, Tls, Webhook,
+    Auth, BreakerPolicy, Fingerprint, HeaderSignature, Limits, PerSecond, Proxy, Response, Secret,
+    SigningSecret, SuccessCodes, Tls, Webhook,
 };
 use crate::document::{Context, Node, Place, Referred, sha256};
 use crate::domain::{AccountId, WebhookName, WebhookPolicy};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +24,10 @@ pub(super) struct Parts {
     method: http::Method,
     auth: Auth,
     signing_secrets: Vec<SigningSecret>,
+    signatures: Vec<HeaderSignature>,
+    retried: BTreeSet<u16>,
+    body_secrets: Option<Arc<BodySecrets>>,
+    notes: Option<Box<str>>,
     success: SuccessCodes,
     limits: Limits,
     request_timeout: Duration,
@@ -68,6 +75,10 @@ impl Parts {
             method: self.method,
             auth: self.auth,
             signing_secrets: self.signing_secrets,
+            signatures: self.signatures,
+            retried: self.retried,
+            body_secrets: self.body_secrets,
+            notes: self.notes,
             success: self.success,
             limits: self.limits,
             request_timeout: self.request_timeout,
@@ -94,10 +105,11 @@ pub(super) fn read(
     entry: &WebhookEntry,
     owner: Option<&Owner>,
     templates: &Templates,
-    defaults: &Defaults,
+    known_to: &Basis<'_>,
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> Option<Parts> {
+    let defaults = known_to.defaults;
     let http_enabled = owner.map(|owner| owner.http_enabled);
     let template = named_template(entry, owner, templates, place, context);
     let own = tokens::read(&entry.tokens, &place.key("tokens"), context);
@@ -109,15 +121,16 @@ pub(super) fn read(
     let auth = auth::read(&entry.auth, http_enabled, &known, &place.key("auth"), context);
     let (auth, credentials) =
         auth.map_or((None, None), |auth::Read { auth, credentials }| (Some(auth), credentials));
-    let given = definition::Given { http_enabled, tokens: known, template, credentials };
+    let methods = known_to.methods;
+    let given = definition::Given { http_enabled, tokens: known, template, credentials, methods };
     let said = definition::read(entry, given, place, context);
     let signing_secrets = signing_secrets(entry, &place.key("signing_secrets"), context);
     let request_timeout = request_timeout(entry, defaults, place, context);
     let limits = limits(entry, defaults, place, context);
     let tls = tls::read(entry, place, context);
-    let response = entry.response.as_ref();
-    let response =
-        response.and_then(|it| response::read(it, entry.method, &place.key("response"), context));
+    let signatures = signature::read(entry, &place.key("signatures"), context);
+    let retried = retried(entry, &place.key("retry").key("statuses"), context);
+    let response = response::of_webhook(entry, &place.key("response"), context);
     let policy = policy(&entry.retry, defaults, &place.key("retry"), context);
     let said = said?;
     Some(Parts {
@@ -129,6 +142,10 @@ pub(super) fn read(
         method: method(entry.method),
         auth: auth?,
         signing_secrets,
+        signatures,
+        retried,
+        body_secrets: said.body_secrets,
+        notes: entry.notes.as_deref().map(Box::from),
         success: entry.success_codes.as_deref().map_or_else(SuccessCodes::default, success),
         limits,
         request_timeout,
@@ -185,7 +202,7 @@ fn method(name: MethodName) -> http::Method {
         MethodName::Put => http::Method::PUT,
         MethodName::Patch => http::Method::PATCH,
         MethodName::Delete => http::Method::DELETE,
-        MethodName::Options => http::Method::OPTIONS,
+        MethodName::Options | MethodName::Option => http::Method::OPTIONS,
         MethodName::Head => http::Method::HEAD,
     }
 }
@@ -269,6 +286,21 @@ fn success(codes: &[u16]) -> SuccessCodes {
         }
     }
     SuccessCodes(ranges)
+}
+
+/// Returns the statuses that are retried beside those that always are.
+fn retried(entry: &WebhookEntry, place: &Place<'_>, context: &mut Context<'_>) -> BTreeSet<u16> {
+    let success = entry.success_codes.as_deref().map_or_else(SuccessCodes::default, success);
+    for (index, status) in entry.retry.statuses.iter().enumerate() {
+        let place = place.item(index);
+        if success.contains(*status) {
+            let problem = format!("{status} counts as delivered");
+            context.fault(&place, problem, "remove it here or from `success_codes`");
+        } else if matches!(status, 408 | 425 | 429 | 500..) {
+            context.warn(&place, format!("{status} is always retried"), "remove it");
+        }
+    }
+    entry.retry.statuses.iter().copied().collect()
 }
 
 fn policy(

@@ -55,9 +55,8 @@ impl BodySecrets {
         let (head, mut rest) = body.split_at(start);
         let mut out = head.to_vec();
         loop {
-            let known = self.0.iter().find_map(|entry| {
-                Some((entry, rest.strip_prefix(&*entry.stored)?))
-            });
+            let known =
+                self.0.iter().find_map(|entry| Some((entry, rest.strip_prefix(&*entry.stored)?)));
             let Some((entry, after)) = known else { break };
             out.extend_from_slice(&entry.sent);
             rest = after;
@@ -67,7 +66,9 @@ impl BodySecrets {
             }
         }
         if let Some(name) = unfilled(rest) {
-            return Err(format!("the webhook no longer has the secret {name}, which the body needs"));
+            return Err(format!(
+                "the webhook no longer has the secret {name}, which the body needs"
+            ));
         }
         if out.len() == start {
             return Ok(body.clone());

@@ -74,7 +74,8 @@ impl Internal {
     }
 
     /// Returns the variables in the values.
-    pub(super) fn variables(&self) -> &[Use] {
+    #[must_use]
+    pub fn variables(&self) -> &[Use] {
         &self.uses
     }
 
@@ -170,8 +171,11 @@ impl Internal {
             return self.groups.iter().filter_map(|group| group.prefix()).any(is_asked)
                 || self.method.names().any(is_asked);
         }
-        let in_groups =
-            self.groups.iter().filter_map(|group| group.prefix()).any(|it| variable.starts_with(it));
+        let in_groups = self
+            .groups
+            .iter()
+            .filter_map(|group| group.prefix())
+            .any(|it| variable.starts_with(it));
         !self.values.contains_key(variable) && (self.method.uses(variable) || in_groups)
     }
 

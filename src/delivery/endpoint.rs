@@ -376,8 +376,11 @@ impl Endpoint {
         }
         self.sign(headers, &Signed { id: &id_text, timestamp: &timestamp, body: &body });
         // Ids and numbers are always valid header values.
-        let own =
-            [(TRACEPARENT, traceparent(id, attempt, unix_seconds)), (WEBHOOK_ID, id_text), (WEBHOOK_TIMESTAMP, timestamp)];
+        let own = [
+            (TRACEPARENT, traceparent(id, attempt, unix_seconds)),
+            (WEBHOOK_ID, id_text),
+            (WEBHOOK_TIMESTAMP, timestamp),
+        ];
         for (name, value) in own {
             headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
         }

@@ -197,9 +197,27 @@ mod tests {
     #[test]
     fn schemes_encodings_and_contents_agree_with_openssl() {
         for (scheme, encoding, prefix, content, wanted) in [
-            (Scheme::HmacSha256, Encoding::Base64, "", "{body}", "dXEH6g6yUJ/CESIczphLijdXC211hsIsRvQ3nIsEPhc="),
-            (Scheme::HmacSha1, Encoding::Hex, "sha1=", "{body}", "sha1=01dc10d0c83e72ed246219cdd91669667fe2ca59"),
-            (Scheme::HmacSha512, Encoding::Hex, "", "{id}.{timestamp}.{body}", "85dca0565e87a2b71f2246a7aa6e2a5422fc8916aacc1d329e815a700afb23555b137ea9d30290fcb78598ed947519734ce1226e451aff1a78b1848aa2e101ee"),
+            (
+                Scheme::HmacSha256,
+                Encoding::Base64,
+                "",
+                "{body}",
+                "dXEH6g6yUJ/CESIczphLijdXC211hsIsRvQ3nIsEPhc=",
+            ),
+            (
+                Scheme::HmacSha1,
+                Encoding::Hex,
+                "sha1=",
+                "{body}",
+                "sha1=01dc10d0c83e72ed246219cdd91669667fe2ca59",
+            ),
+            (
+                Scheme::HmacSha512,
+                Encoding::Hex,
+                "",
+                "{id}.{timestamp}.{body}",
+                "85dca0565e87a2b71f2246a7aa6e2a5422fc8916aacc1d329e815a700afb23555b137ea9d30290fcb78598ed947519734ce1226e451aff1a78b1848aa2e101ee",
+            ),
             (
                 Scheme::HmacSha256,
                 Encoding::Hex,
@@ -214,12 +232,9 @@ mod tests {
 
     #[test]
     fn braces_of_no_placeholder_are_refused() {
-        for (text, inner) in [
-            ("{bodi}", "bodi"),
-            ("{timestamp}.{}", ""),
-            ("{body", "{body"),
-            ("body}", "}"),
-        ] {
+        for (text, inner) in
+            [("{bodi}", "bodi"), ("{timestamp}.{}", ""), ("{body", "{body"), ("body}", "}")]
+        {
             assert_eq!(SignedText::parse(text), Err(ContentError(inner.to_owned())), "{text}");
         }
         assert!(SignedText::parse("v0:{timestamp}:{body}").unwrap().has_body());

@@ -1,8 +1,8 @@
 //! A configured webhook, parsed once: everything that an attempt needs and that is the same for all deliveries.
 
+use super::header_signature::HeaderSignature;
 use super::proxy::Proxy;
 use super::rate::PerSecond;
-use super::header_signature::HeaderSignature;
 use super::response::Response;
 use super::secret::SigningSecret;
 use super::token::ClientCredentials;

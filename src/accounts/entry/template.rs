@@ -39,6 +39,8 @@ pub(crate) enum TemplateKind {
     Xml,
     /// A form.
     Form,
+    /// A form as multipart/form-data.
+    Multipart,
 }
 
 impl TemplateKind {
@@ -47,6 +49,7 @@ impl TemplateKind {
             Self::Json => Language::Json,
             Self::Xml => Language::Xml,
             Self::Form => Language::Form,
+            Self::Multipart => Language::Multipart,
         }
     }
 }

@@ -104,7 +104,9 @@ fn read(arguments: &Arguments, attach_keys: bool) -> Result<Sample, ExitCode> {
 }
 
 fn lines(preview: &Preview) -> Vec<String> {
-    let mut lines = vec![format!("{} {}", preview.method, one_line(&preview.url))];
+    let notes = preview.notes.iter().flat_map(|notes| notes.lines());
+    let mut lines: Vec<String> = notes.map(|line| format!("# {}", one_line(line))).collect();
+    lines.extend([format!("{} {}", preview.method, one_line(&preview.url))]);
     let headers = preview.headers.iter();
     lines.extend(headers.map(|header| format!("{}: {}", header.name, one_line(&header.value))));
     if let Some(body) = &preview.body {

@@ -78,6 +78,7 @@ impl Made {
             Language::Json => "json",
             Language::Xml => "xml",
             Language::Form => "form",
+            Language::Multipart => "multipart",
         };
         let mut out = String::from("[[template]]\nname = ");
         push_string(&mut out, name);

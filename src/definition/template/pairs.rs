@@ -61,7 +61,8 @@ impl Literals {
             Self::Kept => return out.push_str(text),
             Self::Decoded => {
                 let spaced = text.replace('+', " ");
-                return out.push_str(&percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy());
+                return out
+                    .push_str(&percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy());
             }
             Self::Form | Self::Query | Self::Path => {}
         }

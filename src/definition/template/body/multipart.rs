@@ -70,13 +70,17 @@ pub(super) fn compile(
 
 impl Compiled for Multipart {
     fn write(&self, filled: &Filled<'_>, out: &mut Vec<u8>) {
-        let is_there = |field: &&Field| field.optional.is_none_or(|slot| filled.get(slot).is_some());
+        let is_there =
+            |field: &&Field| field.optional.is_none_or(|slot| filled.get(slot).is_some());
         let fields = self.0.iter().filter(is_there);
         let fields = fields.map(|field| (text(&field.name, filled), text(&field.value, filled)));
         let fields: Vec<(String, String)> = fields.collect();
         let boundary = boundary(&fields);
         for (name, value) in &fields {
-            let head = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{}\"\r\n\r\n", escaped(name));
+            let head = format!(
+                "--{boundary}\r\nContent-Disposition: form-data; name=\"{}\"\r\n\r\n",
+                escaped(name)
+            );
             out.extend_from_slice(head.as_bytes());
             out.extend_from_slice(value.as_bytes());
             out.extend_from_slice(b"\r\n");
