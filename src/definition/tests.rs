@@ -3,7 +3,8 @@
 use super::*;
 use crate::definition::facts::Kept;
 use crate::definition::template::{
-    BodyTemplate, HeaderTemplate, Language, Need, QueryTemplate, Tokens, UrlTemplate,
+    BodyTemplate, HeaderTemplate, Language, Need, Part, QueryTemplate, TextTemplate, Tokens,
+    UrlTemplate,
 };
 use crate::domain::{Definitions as _, Mapped};
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ fn request(url: &str, query: &[(&str, &str, bool)], headers: &[(&str, &str, bool
             .iter()
             .map(|(name, value, must)| HeaderTemplate::parse(name, value, *must, &tokens).unwrap())
             .collect(),
+        credentials: None,
     }
 }
 
@@ -110,12 +112,91 @@ fn a_definition_without_variables_is_rendered_unless_its_body_is_predefined() {
     assert_eq!((&*body, kept.content_type, &*kept.values), ("", None, &b"{}"[..]));
 }
 
+fn values(texts: &[(&str, &str)], mandatory: bool) -> BTreeMap<String, TextTemplate> {
+    let value = |(name, text): &(&str, &str)| {
+        let part = Part::Value((*name).into());
+        let value = TextTemplate::parse(text, &part, &|_| mandatory, &Tokens::new()).unwrap();
+        ((*name).to_owned(), value)
+    };
+    texts.iter().map(value).collect()
+}
+
+#[test]
+fn values_of_a_call_are_templates() {
+    let method = &catalogue::methods()["createOutbound"];
+    let call = |texts: &[(&str, &str)], mandatory| {
+        let internal = Internal::new(method, vec![Group::FlowKey], values(texts, mandatory));
+        Definition::new(Body::Internal(internal), None)
+    };
+    let texts = [
+        ("$flow.syskey.clientID", "$flow.key.none"),
+        ("$flow.syskey.contactNumbers", "$call.calleeNumber"),
+        ("$flow.syskey.delayMinutes", "$flow.key.a"),
+        ("$flow.syskey.flowID", "a \"$user.key.b\" $$1"),
+        ("$flow.syskey.securityID", "$flow.key.none"),
+    ];
+    let definition = call(&texts, false);
+    assert_eq!(
+        rendered(&definition).unwrap().0,
+        concat!(
+            r#"{"method":"createOutbound","keys":[{"name":"$flow.syskey.contactNumbers","value":"1"},"#,
+            r#"{"name":"$flow.syskey.delayMinutes","value":0.10},"#,
+            r#"{"name":"$flow.syskey.flowID","value":"a \"\u00e9 &\" $1"},"#,
+            r#"{"name":"$flow.key.a","value":0.10},{"name":"$flow.key.m","value":[1]}]}"#
+        )
+    );
+    assert!(definition.uses("$call.calleeNumber") && definition.uses("$flow.key.none"));
+    let problem = rendered(&call(&texts, true)).unwrap_err();
+    let wanted = "no value for `$flow.key.none` in the value of `$flow.syskey.clientID` (line 1, column 1), \
+                  `$flow.key.none` in the value of `$flow.syskey.securityID`";
+    assert!(problem.starts_with(wanted), "{problem}");
+    // A secret is sent as it is.
+    let part = Part::Value("$flow.syskey.securityID".into());
+    let secret = TextTemplate::with_secret("$flow.key.a", &part);
+    assert!(secret.is_secret() && !format!("{secret:?}").contains("key"));
+    let secret = BTreeMap::from([("$flow.syskey.securityID".to_owned(), secret)]);
+    let internal = Body::Internal(Internal::new(method, Vec::new(), secret));
+    let (body, _) = rendered(&Definition::new(internal, None)).unwrap();
+    assert!(body.contains(r#""value":"$flow.key.a""#), "{body}");
+}
+
+#[test]
+fn credentials_are_rendered_from_the_values_that_are_kept() {
+    let text = |text, part| TextTemplate::parse(text, &part, &|_| true, &Tokens::new()).unwrap();
+    let with = |username, password| {
+        let credentials = Credentials {
+            username: text(username, Part::Username),
+            password: text(password, Part::Password),
+        };
+        let request = request("https://a.example/", &[], &[]);
+        Arc::new(Request { credentials: Some(credentials), ..request })
+    };
+    let good = with("u-$call.calleeNumber", "$user.key.b");
+    let definition = Definition::new(Body::Predefined, Some(good.clone()));
+    assert!(!definition.is_fixed());
+    let (_, kept) = rendered(&definition).unwrap();
+    let parts = good.render(&Kept::read(&kept.values)).unwrap();
+    let [(name, value)] = parts.headers.as_slice() else { panic!("one header") };
+    // `u-1:é &`
+    assert_eq!((name.as_str(), value.to_str().unwrap()), ("authorization", "Basic dS0xOsOpICY="));
+    assert!(value.is_sensitive());
+    for (username, password, problem) in [
+        ("$flow.key.none", "$flow.key.b", "`$flow.key.none` in the user name (line 1, column 1)"),
+        ("$flow.key.none", "$flow.key.b", "`$flow.key.b` in the password (line 1, column 1)"),
+        ("$flow.key.a:", "x", "a user name with a colon"),
+    ] {
+        let definition = Definition::new(Body::None, Some(with(username, password)));
+        let found = rendered(&definition).unwrap_err();
+        assert!(found.contains(problem), "{found}");
+    }
+}
+
 #[test]
 fn a_call_of_the_platform_carries_each_name_once() {
     let method = &catalogue::methods()["updateUserPreferences"];
-    let values = BTreeMap::from([("$user.syskey.accountID".to_owned(), "28".to_owned())]);
+    let values = values(&[("$user.syskey.accountID", "28")], false);
     let groups = vec![Group::UserKey, Group::FlowKey, Group::Call];
-    let definition = Definition::new(Body::Internal(Internal { method, groups, values }), None);
+    let definition = Definition::new(Body::Internal(Internal::new(method, groups, values)), None);
     assert_eq!(
         rendered(&definition).unwrap().0,
         concat!(
@@ -131,7 +212,9 @@ fn a_call_of_the_platform_carries_each_name_once() {
 
 #[test]
 fn conditions_read_values_as_text() {
-    let (facts, defined) = (facts(), Defined::default());
+    let (mut facts, defined) = (facts(), Defined::default());
+    let (save_in, value) = ("$flow.key.first-name é".into(), "\"Ada\"".into());
+    facts.mapped.push(Mapped { save_in, value });
     let reading = defined.read(&facts);
     for (variable, text) in [
         ("$flow.key.a", Some("0.10")),
@@ -140,6 +223,7 @@ fn conditions_read_values_as_text() {
         ("$flow.syskey.phononUuid", Some("u-1")),
         ("$flow.key.none", None),
         ("no variable", None),
+        ("$flow.key.first-name é", Some("Ada")),
     ] {
         assert_eq!(reading.text(variable).as_deref(), text, "{variable}");
     }

@@ -2,6 +2,8 @@
 
 mod commands;
 mod hostile;
+mod manual;
+mod templates;
 
 use crate::harness::check::Scene;
 use crate::harness::kafka::{Message, Record};

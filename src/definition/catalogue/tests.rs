@@ -4,7 +4,7 @@ mod shown;
 
 use super::{INTERNAL, Method, MethodFile, TOKENS, is_known, methods, nested, tokens};
 use crate::definition::facts::Facts;
-use crate::definition::template::{BodyTemplate, Family, Language, Values, Variable};
+use crate::definition::template::{BodyTemplate, Derived, Family, Language, Values, Variable};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -49,9 +49,11 @@ struct Strict {
 struct StrictRow {
     group: String,
     meaning: String,
+    example: String,
     variable: String,
     #[serde(default)]
     nested: bool,
+    derived: Option<String>,
 }
 
 fn sorted(names: &str) -> Vec<&str> {
@@ -83,7 +85,10 @@ fn the_file_of_tokens_has_all_fields_of_each_token() {
         let groups = ["call_begin", "call_end", "dni", "location_info"];
         assert!(groups.contains(&row.group.as_str()) && !row.meaning.is_empty(), "{name}");
         let variable: Variable = row.variable.parse().unwrap();
-        assert_eq!(tokens()[name], variable);
+        let token = &tokens()[name];
+        assert_eq!(token.plain(), variable);
+        assert_eq!(token.derived().map(Derived::word), row.derived.as_deref(), "{name}");
+        assert_eq!(row.example.is_empty(), name == "utm_source", "{name}");
         assert_eq!(nested().contains(&variable), row.nested, "{name}");
     }
     assert_eq!(file.token.len(), tokens().len());
@@ -179,7 +184,7 @@ fn each_token_is_rendered_as_the_platforms_show_it() {
         let variable = &tokens()[token];
         let record = record_with(variable, value).to_string();
         let facts = Facts::new(Some(record.as_bytes()), &[], &[], nested());
-        let (text, wanted) = if nested().contains(variable) {
+        let (text, wanted) = if nested().contains(&variable.plain()) {
             (format!("{{\"x\": %{token}%}}"), format!("{{\"x\":{value}}}"))
         } else {
             (format!("{{\"x\": \"%{token}%\"}}"), serde_json::json!({"x": value}).to_string())

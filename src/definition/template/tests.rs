@@ -5,6 +5,8 @@ mod generated;
 mod hostile;
 mod json;
 mod list;
+mod names;
+mod prompts;
 mod properties;
 mod url;
 mod variable;
