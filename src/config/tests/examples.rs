@@ -14,7 +14,12 @@ fn example(name: &str) -> String {
 
 fn loaded(name: &str) -> Accounts {
     let folder = super::Folder::new("", &example(name));
-    let secrets = [("CRM_TOKEN", "t"), ("CRM_KEY", "hush"), ("CRM_SIGNING_SECRET", super::WHSEC)];
+    let secrets = [
+        ("CRM_TOKEN", "t"),
+        ("CRM_KEY", "hush"),
+        ("CRM_SIGNING_SECRET", super::WHSEC),
+        ("PLATFORM_SECURITY_ID", "hush"),
+    ];
     let variables: Variables =
         secrets.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let loaded = load_with(&folder.path("ringback.toml"), &variables);
@@ -142,7 +147,7 @@ fn internal() {
     let (body, ..) = rendered(&accounts, "call-back", &[("$flow.key.lang", "\"en\"")]);
     assert_eq!(
         body,
-        r#"{"method":"createOutbound","keys":[{"name":"$flow.syskey.apiVersion","value":"2"},{"name":"$flow.syskey.contactNumbers","value":"919999999999"},{"name":"$flow.syskey.delayMinutes","value":"5"},{"name":"$flow.syskey.flowID","value":"201"},{"name":"$flow.key.isTTSUsed","value":true},{"name":"$flow.key.lang","value":"en"},{"name":"$flow.key.type","value":"template"}]}"#
+        r#"{"method":"createOutbound","keys":[{"name":"$flow.syskey.securityID","value":"***secret***"},{"name":"$flow.syskey.apiVersion","value":"2"},{"name":"$flow.syskey.clientID","value":"123123123"},{"name":"$flow.syskey.contactNumbers","value":"919999999999"},{"name":"$flow.syskey.delayMinutes","value":"5"},{"name":"$flow.syskey.flowID","value":"201"},{"name":"$flow.key.isTTSUsed","value":true},{"name":"$flow.key.lang","value":"en"},{"name":"$flow.key.type","value":"template"}]}"#
     );
     let (body, ..) = rendered(&accounts, "tell", &[("$flow.key.obdReqID", "17")]);
     assert_eq!(

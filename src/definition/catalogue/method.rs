@@ -165,8 +165,7 @@ pub enum CatalogueError {
 
 /// Reads a catalogue.
 pub(super) fn read(text: &str) -> Result<Methods, CatalogueError> {
-    let file: MethodFile = toml::from_str(text)
-        .map_err(|error| CatalogueError::Unreadable(error.to_string().trim_end().to_owned()))?;
+    let file: MethodFile = toml::from_str(text).map_err(|error| unreadable(text, &error))?;
     let mut methods = Methods::new();
     for method in file.method {
         let names = method.names().chain(method.response.iter().map(String::as_str));
@@ -179,6 +178,13 @@ pub(super) fn read(text: &str) -> Result<Methods, CatalogueError> {
         methods.insert(method.name.clone(), Arc::new(method));
     }
     Ok(methods)
+}
+
+fn unreadable(text: &str, error: &toml::de::Error) -> CatalogueError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let message = error.message().replace('\n', " ");
+    CatalogueError::Unreadable(format!("line {line}: {message}"))
 }
 
 /// Returns the built-in methods with those of the catalogue `text`, which replace built-in ones of the same name.

@@ -5,6 +5,7 @@ mod generated;
 mod hostile;
 mod json;
 mod list;
+mod multipart;
 mod names;
 mod prompts;
 mod properties;

@@ -187,6 +187,7 @@ account = 28
 url = "https://a.example/"
 body = "internal"
 method_name = "createOutbond"
+values = { "$flow.key.x" = { env = "NOT_SET_ANYWHERE" } }
 
 [[webhook]]
 name = "headers"
@@ -248,8 +249,8 @@ const FAULTS: [(&str, &str); 15] = [
     ),
     ("template = '<a>", "webhook[xml].template: expected 'a' tag, not 'b' (line 1, column "),
     (
-        "method_name",
-        "webhook[internal].method_name: is none of the platform's functions; write `createOutbound`",
+        "values",
+        "webhook[internal].values.$flow.key.x: the environment variable `NOT_SET_ANYWHERE` is not set",
     ),
     (
         "headers",

@@ -159,3 +159,38 @@ fn derived_values_are_kept_beside_those_of_their_sources() {
     assert_eq!(get(&utc).as_deref(), Some("\"2023-10-19T06:24:21.952Z\""));
     assert_eq!(get(&dialed).as_deref(), Some("5"));
 }
+
+#[test]
+fn the_platforms_names_of_fields_are_understood_if_no_field_has_them() {
+    let record = br#"{"callDetails":[
+        {"calleeType":"AGENT","calleeNumber":"a-1","startTime":"t0"},
+        {"calleeType":"VISITOR","calleeNumber":"v-1","didNumber":"d-1","startTime":"t1","connectTime":"t2","endTime":"t3","hangupCause":"16"}]}"#;
+    let own = br#"{"callDetails":[{"calleeType":"VISITOR","cli":"own","state":{"a":1},"agent":{"dnis":{"number":7}},"calleeNumber":"v"}]}"#;
+    let nested = std::collections::BTreeSet::new();
+    let value = |record: &[u8], name: &str| {
+        let facts = Facts::new(Some(record), &[], &[], &nested);
+        let variable: Variable = name.parse().unwrap();
+        facts.get(&variable).map(std::borrow::Cow::into_owned)
+    };
+    for (name, wanted) in [
+        ("$call.cli", "\"v-1\""),
+        ("$call.cli.number", "\"v-1\""),
+        ("$call.agent.dnis.number", "\"a-1\""),
+        ("$call.agent.cli", "\"a-1\""),
+        ("$call.dnis", "\"d-1\""),
+        ("$call.start", "\"t1\""),
+        ("$call.answer", "\"t2\""),
+        ("$call.end", "\"t3\""),
+        ("$call.state", "\"ANSWER\""),
+    ] {
+        assert_eq!(value(record, name).as_deref(), Some(wanted), "{name}");
+    }
+    for (name, wanted) in
+        [("$call.cli", "\"own\""), ("$call.state", "{\"a\":1}"), ("$call.agent.dnis.number", "7")]
+    {
+        assert_eq!(value(own, name).as_deref(), Some(wanted), "{name}");
+    }
+    for name in ["$call.other", "$call.cli.name", "$flow.key.cli", "$call.agent.dnis"] {
+        assert_eq!(value(b"{}", name), None, "{name}");
+    }
+}
