@@ -217,6 +217,7 @@ impl Stages {
             mapped: Vec::new(),
             reason: None,
             error: None,
+            disables: false,
         };
         let outcome = Command::RecordOutcome { delivery: first.id, attempt: 1, outcome };
         Self { uuid, empty, flow, after_flow, report, after_report, outcome }

@@ -158,6 +158,15 @@
 //!   `src/config/tests/warnings.rs::webhooks_that_come_after_each_other_are_a_fault`.
 //! - No XML answer makes the daemon read a file, and none expands when it is parsed:
 //!   `src/definition/mapping/tests/hostile.rs::entities_are_neither_expanded_nor_fetched`.
+//! - No name in braces changes the structure of the text around it, whatever characters it has:
+//!   `src/definition/template/tests/names.rs::names_in_braces_do_not_change_the_structure_around_them`,
+//!   `tests/fuzz/main.rs::every_target_withstands_mutations`.
+//! - No value of a call of the platform is sent with a variable as text:
+//!   `tests/ringback/definitions/manual.rs::values_of_the_platforms_functions_and_credentials_contain_variables`.
+//! - No account uses the template of another group:
+//!   `src/config/tests/templates.rs::a_template_is_only_for_its_group_and_exists_once`.
+//! - No list of prompts makes a body grow without a limit:
+//!   `src/definition/template/tests/prompts.rs::repeated_items_end_at_a_limit`.
 //! - No record is processed twice because librdkafka returns it twice, and none is skipped because another record had
 //!   its offset before: `src/log/reader/position.rs::records_that_were_read_are_skipped_until_a_new_one_comes`,
 //!   `src/log/reader/position.rs::another_record_at_an_earlier_offset_counts_as_not_read`.

@@ -3,8 +3,11 @@
 mod rules;
 mod warnings;
 
-use super::entry::{AccountEntry, AccountsFile, FlowEntry, WebhookEntry};
-use super::{Accounts, Bounds, Entries, Retry, rate, webhook};
+use super::entry::{AccountEntry, AccountsFile, FlowEntry, TemplateEntry, WebhookEntry};
+use super::template::{self, Templates};
+use super::webhook::{self, Owner};
+use super::{Accounts, Bounds, Entries, Retry, definition, rate, tokens};
+use crate::definition::catalogue::Methods;
 use crate::delivery::{BreakerPolicy, Proxy};
 use crate::document::{
     self, Context, Fault, Node, Note, Place, Referred, Value, Variables, Warning, schema_of,
@@ -47,6 +50,8 @@ pub struct Basis<'a> {
     pub has_flow_started: bool,
     /// The known statuses of reports.
     pub statuses: &'a StatusTable,
+    /// The functions of the platform.
+    pub methods: &'a Methods,
 }
 
 /// The result of the builder.
@@ -80,7 +85,8 @@ pub(super) fn build(entries: Entries, basis: &Basis<'_>, variables: &Variables) 
         basis,
         context,
         built: Accounts::default(),
-        http_enabled: BTreeMap::new(),
+        owners: BTreeMap::new(),
+        templates: Templates::new(),
         seen: BTreeMap::new(),
         named: BTreeMap::new(),
     };
@@ -109,7 +115,8 @@ struct Builder<'a> {
     basis: &'a Basis<'a>,
     context: Context<'a>,
     built: Accounts,
-    http_enabled: BTreeMap<AccountId, bool>,
+    owners: BTreeMap<AccountId, Owner>,
+    templates: Templates,
     /// The line, if any, of the first occurrence of each thing that must be unique.
     seen: BTreeMap<String, Option<usize>>,
     /// The variables that URL, query, headers and body of each webhook name.
@@ -121,9 +128,13 @@ impl Builder<'_> {
         for (index, entry) in written.account.iter().enumerate() {
             self.account(entry, &place.key("account").item(index));
         }
+        for (index, entry) in written.template.iter().enumerate() {
+            self.template(entry, &place.key("template").item(index));
+        }
         for (index, entry) in written.webhook.iter().enumerate() {
             self.webhook(entry, &place.key("webhook").item(index));
         }
+        self.unused_templates(written, place);
         for (index, entry) in written.flow.iter().enumerate() {
             self.flow(entry, &place.key("flow").item(index));
         }
@@ -151,7 +162,9 @@ impl Builder<'_> {
             uses_variables: false,
         };
         self.built.accounts.insert(id, policy);
-        self.http_enabled.insert(id, entry.http_enabled);
+        let constants = tokens::constants(&entry.values, &place.key("values"), &mut self.context);
+        let (http_enabled, group) = (entry.http_enabled, entry.group.clone());
+        self.owners.insert(id, Owner { http_enabled, group, constants });
         let rate = rate::read(
             Some(entry.rate_per_second),
             entry.rate.as_deref(),
@@ -161,28 +174,51 @@ impl Builder<'_> {
         self.built.account_rates.extend(rate.map(|rate| (id, rate)));
     }
 
+    fn template(&mut self, entry: &TemplateEntry, place: &Place<'_>) {
+        // The check reports a missing name.
+        let Some(name) = entry.name.as_deref() else { return };
+        let what = format!("template {name}");
+        let template = template::read(entry, place, &mut self.context);
+        if self.is_first(&what, &place.key("name"), "give it another name") {
+            self.templates.extend(template.map(|template| (name.to_owned(), template)));
+        }
+    }
+
+    fn unused_templates(&mut self, written: &AccountsFile, place: &Place<'_>) {
+        let used: BTreeSet<&str> = written.webhook.iter().filter_map(definition::named).collect();
+        for (index, entry) in written.template.iter().enumerate() {
+            let name = entry.name.as_deref().filter(|name| !used.contains(name));
+            if let Some(template) = name.and_then(|name| self.templates.get(name)) {
+                let place = place.key("template").item(index);
+                template::check_unused(template, &place, &mut self.context);
+            }
+        }
+    }
+
     fn webhook(&mut self, entry: &WebhookEntry, place: &Place<'_>) {
         let account = entry.account.map(AccountId);
         let known = account.is_some_and(|id| self.is_known(id, &place.key("account")));
         let name = entry.name.as_deref().and_then(|name| self.webhook_name(name, place));
         // Without its account, a webhook's scheme can't be checked.
-        let http = account.filter(|_| known).and_then(|id| self.http_enabled.get(&id)).copied();
+        let owner = account.filter(|_| known).and_then(|id| self.owners.get(&id));
+        let (templates, basis) = (&self.templates, self.basis);
         let before = self.context.referred.len();
-        let parts = webhook::read(entry, http, self.basis.defaults, place, &mut self.context);
+        let parts = webhook::read(entry, owner, templates, basis, place, &mut self.context);
         let (Some(account), Some(name), Some(parts)) = (account, name, parts) else { return };
         if entry.default && known {
             self.default_webhook(account, &name, place);
         }
         let referred = self.context.referred.get(before..).unwrap_or_default();
-        let written = webhook::fingerprint(place, referred);
-        let (webhook, policy, definition) = parts.build(name.clone(), account, written);
+        let (webhook, policy, definition) = parts.build(name.clone(), account, place, referred);
         if definition.uses_variables()
             && let Some(account) = self.built.accounts.get_mut(&account)
         {
             account.uses_variables = true;
         }
         self.named.insert(name.clone(), definition.variables().clone());
-        let saves = webhook.response.iter().flat_map(|response| response.save_in.clone()).collect();
+        let mut saves: Vec<Box<str>> =
+            webhook.response.iter().flat_map(|response| response.save_in.clone()).collect();
+        saves.extend(definition.answers().map(Box::from));
         self.built.definitions.insert(name.clone(), definition, saves);
         self.built.webhooks.insert(name, (Arc::new(webhook), policy));
     }

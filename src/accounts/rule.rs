@@ -66,10 +66,13 @@ fn condition_of(
 ) -> Option<Condition> {
     let variable = entry.variable.as_deref()?;
     let parsed: Result<Variable, NotAVariable> = variable.parse();
-    if let Err(error) = parsed {
-        not_a_variable(&error, &place.key("variable"), context);
-        return None;
-    }
+    let variable = match parsed {
+        Ok(variable) => variable.key(),
+        Err(error) => {
+            not_a_variable(&error, &place.key("variable"), context);
+            return None;
+        }
+    };
     let test = match (&entry.equals, &entry.one_of, entry.present) {
         (Some(value), None, None) => Test::OneOf(vec![value.text()]),
         (None, Some(values), None) => Test::OneOf(values.iter().map(|it| it.text()).collect()),

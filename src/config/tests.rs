@@ -12,6 +12,7 @@ mod published;
 mod rates;
 mod retired;
 mod settings;
+mod templates;
 mod warnings;
 
 use super::{Accounts, Faults, Settings, Variables, load_with};

@@ -89,7 +89,7 @@ struct Read<'f> {
 impl Reading for Read<'_> {
     /// Returns the content of a string, and the JSON text of any other value.
     fn text(&self, variable: &str) -> Option<String> {
-        let variable: Variable = variable.parse().ok()?;
+        let variable = Variable::of_key(variable)?;
         let json = self.values.get(&variable)?;
         if json.starts_with('"') {
             return serde_json::from_str(&json).ok();

@@ -159,6 +159,15 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Reads the text file at `path`. Reports a fault if that fails.
+    pub(crate) fn text_of_file(&mut self, place: &Place<'_>, path: &str) -> Option<String> {
+        let text = String::from_utf8(self.bytes(place, path)?).ok();
+        if text.is_none() {
+            self.fault(place, "is not UTF-8", "name a text file");
+        }
+        text
+    }
+
     /// Reads a file that contains a secret, and records its path.
     pub(crate) fn secret_bytes(&mut self, place: &Place<'_>, path: &str) -> Option<Vec<u8>> {
         let bytes = self.bytes(place, path)?;

@@ -146,6 +146,8 @@ pub struct Outcome {
     pub response_truncated: bool,
     /// The pause that the endpoint asks for, before the limit of `retry_after_max_ms`. Not stored.
     pub retry_after_ms: Option<u64>,
+    /// Whether the endpoint asks to be disabled. Not stored.
+    pub disables: bool,
     /// The values that the webhook's response map found in the answer of a success. Not stored.
     pub mapped: Vec<Mapped>,
     /// Why the attempt failed; `None` if it succeeded.
@@ -165,6 +167,7 @@ impl Outcome {
             response: Bytes::new(),
             response_truncated: false,
             retry_after_ms: None,
+            disables: false,
             mapped: Vec::new(),
             reason: Some(reason),
             error: Some(error.into()),

@@ -124,10 +124,10 @@ pub trait Definitions: fmt::Debug + Send + Sync {
     /// varies.
     fn is_rendered(&self, webhook: &WebhookName) -> bool;
 
-    /// Returns whether `webhook` uses `variable`, spelt like `$flow.key.reqID`.
+    /// Returns whether `webhook` uses `variable`, spelt like `$flow.key.reqID`. `$flow.key.*` means any of the family.
     fn uses(&self, webhook: &WebhookName, variable: &str) -> bool;
 
-    /// Returns the variables to which answers of `webhook` may give a value.
+    /// Returns the variables to which answers of `webhook` may give a value. `$flow.key.*` means a whole family.
     fn saves(&self, webhook: &WebhookName) -> &[Box<str>];
 
     /// Returns whether `webhook` names one of [`OUTCOME_VARIABLES`].
@@ -240,7 +240,7 @@ impl fmt::Display for Trigger {
 /// A condition of a rule. Values are compared as text: the number 5 equals the text 5, and 5.0 does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// The variable's name, such as `$flow.key.department`.
+    /// The variable's key, such as `$flow.key.department`.
     pub variable: Box<str>,
     pub test: Test,
 }

@@ -252,6 +252,7 @@ fn outcome(verdict: Verdict, reason: Option<ErrorReason>) -> Outcome {
         response: Bytes::new(),
         response_truncated: false,
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         reason,
         error: None,

@@ -96,7 +96,7 @@ pub(crate) fn whole_letters(text: &[u8], max: usize) -> &[u8] {
     cut.get(..end.unwrap_or(max)).unwrap_or(cut)
 }
 
-/// Writes a JSON object. Names are written without escapes, except by [`Self::text_named`].
+/// Writes a JSON object. Names are written without escapes, except by [`Self::escaped_name`] and [`Self::text_named`].
 pub(crate) struct Object<'a> {
     out: &'a mut Vec<u8>,
     empty: bool,
@@ -125,13 +125,18 @@ impl<'a> Object<'a> {
         write_string(self.name(name), value);
     }
 
-    /// Writes a text member whose name needs escapes.
-    pub(crate) fn text_named(&mut self, name: &str, value: &str) {
+    /// Writes a member's name, which needs escapes. The caller writes the value to the returned buffer.
+    pub(crate) fn escaped_name(&mut self, name: &str) -> &mut Vec<u8> {
         self.out.extend_from_slice(if self.empty { b"" } else { b"," });
         self.empty = false;
         write_string(self.out, name);
         self.out.push(b':');
-        write_string(self.out, value);
+        self.out
+    }
+
+    /// Writes a text member whose name needs escapes.
+    pub(crate) fn text_named(&mut self, name: &str, value: &str) {
+        write_string(self.escaped_name(name), value);
     }
 
     /// Writes a text member whose value needs no escapes.

@@ -1,7 +1,12 @@
 //! Webhooks that customers define themselves: URL, query, headers and body, checked at a real receiver.
 
 mod commands;
+mod functions;
 mod hostile;
+mod manual;
+mod platform;
+mod signatures;
+mod templates;
 
 use crate::harness::check::Scene;
 use crate::harness::kafka::{Message, Record};

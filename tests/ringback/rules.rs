@@ -33,6 +33,7 @@ const CHAIN: &str = r#"
     method_name = "createOutbound"
     parameters = ["flow.key"]
     values = { "$flow.syskey.flowID" = "201", "$flow.syskey.contactNumbers" = "919879072567" }
+    optional = ["$flow.syskey.apiVersion", "$flow.syskey.clientID", "$flow.syskey.delayMinutes", "$flow.syskey.securityID"]
     response = { type = "json", map = [{ save_in = "$flow.key.obdReqID", path = "data.reqID", mandatory = true }] }
 
     [[webhook]]

@@ -53,6 +53,7 @@ fn flow() -> Flow {
 fn outcome() -> Outcome {
     Outcome {
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         verdict: Verdict::Retry,
         status: Some(503),
@@ -198,6 +199,7 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
     );
     let success = Outcome {
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         verdict: Verdict::Delivered,
         status: Some(204),
@@ -220,6 +222,7 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
 fn unreachable() -> Delivery {
     let error = Outcome {
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         verdict: Verdict::Retry,
         status: None,

@@ -404,6 +404,7 @@ fn outcome(datum: &mut Datum<'_>) -> Result<Outcome> {
         response: datum.bytes()?,
         response_truncated: datum.boolean()?,
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         reason: datum.optional(error_reason)?,
         error: datum.optional(|datum| datum.text().map(Into::into))?,

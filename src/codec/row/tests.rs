@@ -111,6 +111,7 @@ fn sample_delivery() -> Delivery {
             response: Bytes::from_static(b"busy"),
             response_truncated: true,
             retry_after_ms: None,
+            disables: false,
             mapped: Vec::new(),
             reason: Some(ErrorReason::Refused),
             error: Some("the endpoint answered 503".into()),
@@ -344,7 +345,7 @@ prop_compose! {
         reason in of(select(ErrorReason::ALL.to_vec())), error in of("\\PC{0,40}"),
     ) -> Outcome {
         let error = error.map(String::into_boxed_str);
-        Outcome { verdict, status, duration_ms, response, response_truncated, retry_after_ms: None, mapped: Vec::new(), reason, error }
+        Outcome { verdict, status, duration_ms, response, response_truncated, retry_after_ms: None, disables: false, mapped: Vec::new(), reason, error }
     }
 }
 

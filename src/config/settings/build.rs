@@ -13,6 +13,7 @@ use super::{
 use crate::accounts::{Bounds, Defaults, Retry, rate};
 use crate::config::effective::{self, Listed};
 use crate::config::environment;
+use crate::definition::catalogue::{self, Methods};
 use crate::delivery::{AddressPolicy, BreakerPolicy};
 use crate::document::{
     self, Context, Fault, Node, Place, Value, Variables, prune, read_toml, schema_of,
@@ -23,6 +24,7 @@ use crate::domain::{
 use crate::log::{KafkaSettings, TopicNames};
 use crate::store::OnCorruption;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Returns the settings with all their faults. The error is that of a file that is not TOML.
@@ -83,10 +85,31 @@ fn settings(
         store: store(&written.store, &at("store"), context),
         http: http(&written.http, &at("http"), context),
         accounts_file: context.path(&at("accounts").key("file"), &written.accounts.file),
+        methods: methods(&written.catalogue, &at("catalogue").key("internal"), context),
         correlation: correlation(&written.correlation),
         statuses: statuses(written.statuses, &at("statuses"), context),
         delivery: delivery(written.delivery, &at("delivery"), context),
         secret_files: BTreeSet::new(),
+    }
+}
+
+/// Returns the functions of the platform.
+fn methods(
+    written: &file::Catalogue,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Arc<Methods> {
+    let built_in = || Arc::new(catalogue::methods().clone());
+    let Some(name) = &written.internal else { return built_in() };
+    let Some(text) = context.text_of_file(place, name) else { return built_in() };
+    match catalogue::extended(&text) {
+        Ok(methods) => Arc::new(methods),
+        Err(error) => {
+            let fix =
+                "write it like config/catalogue/internal.toml: a [[method]] for each function";
+            context.fault(place, format!("{name}: {error}"), fix);
+            built_in()
+        }
     }
 }
 

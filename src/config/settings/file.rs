@@ -22,6 +22,8 @@ pub(in crate::config) struct SettingsFile {
     pub(super) http: Http,
     /// Accounts, webhooks and flows.
     pub(super) accounts: AccountsSection,
+    /// Names that the platform's customers know.
+    pub(super) catalogue: Catalogue,
     /// How delivery reports are matched with flows.
     pub(super) correlation: Correlation,
     /// Delivery statuses in addition to the known ones, or known ones with another meaning.
@@ -205,6 +207,15 @@ impl Default for AccountsSection {
     fn default() -> Self {
         Self { file: "accounts.toml".to_owned() }
     }
+}
+
+/// Names that the platform's customers know.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Catalogue {
+    /// A file with functions of the platform, in addition to the built-in ones or in place of those of the same name.
+    #[schemars(length(min = 1))]
+    pub(super) internal: Option<String>,
 }
 
 /// How delivery reports are matched with flows.

@@ -1,5 +1,7 @@
 //! The path of every leaf finds the leaf, and every definition is valid TOML.
 
+mod template;
+
 use super::super::mapping::{AnswerFormat, EntryText, ResponseMap};
 use super::{Leaf, definition, leaves, sample};
 use proptest::prelude::*;

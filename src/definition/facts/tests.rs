@@ -1,5 +1,6 @@
 //! The value that each variable finds. No input causes a panic.
 
+mod derived;
 mod properties;
 
 use super::{Facts, Kept, write_values};

@@ -175,8 +175,12 @@ fn givers_of(
     let is_outcome = OUTCOME_VARIABLES.contains(&variable);
     let gives = |other: &&&Delivery| {
         let saves = definitions.saves(&other.webhook);
+        let names = |saved: &str| match saved.strip_suffix('*') {
+            Some(family) => variable.starts_with(family),
+            None => saved == variable,
+        };
         let is_before = is_outcome && after.outcome_of.contains(&other.webhook);
-        is_before || saves.iter().any(|it| **it == *variable)
+        is_before || saves.iter().any(|saved| names(saved))
     };
     others.iter().filter(gives).map(|it| it.id).collect()
 }

@@ -75,6 +75,10 @@ fn endpoints() -> Vec<Arc<Endpoint>> {
         method: http::Method::POST,
         auth: Auth::None,
         signing_secrets: Vec::new(),
+        signatures: Vec::new(),
+        retried: Default::default(),
+        body_secrets: None,
+        notes: None,
         success: SuccessCodes::default(),
         limits: Limits {
             rate_per_second: None,

@@ -2,7 +2,7 @@
 
 use super::{seen, split};
 use crate::target::{Seen, Target};
-use ringback::definition::example::{definition, leaves};
+use ringback::definition::example::{definition, leaves, template};
 use ringback::definition::mapping::{AnswerFormat, EntryText, ResponseMap, VALUE_MAX};
 use serde_json::value::RawValue;
 
@@ -107,8 +107,12 @@ fn map(kind: AnswerFormat, input: &[u8]) -> Seen {
     seen(found.map_err(|fault| fault.to_string()))
 }
 
-/// Checks that a definition made from an example finds each listed value again.
+/// Checks that a definition made from an example finds each listed value again, and that a template is valid TOML.
 fn example(input: &[u8]) -> Seen {
+    if let Ok(made) = template(input) {
+        let table: toml::Table = made.definition("x").parse().expect("the template is TOML");
+        assert_eq!(table["template"][0]["format"].as_str(), Some(made.text.as_str()));
+    }
     let (kind, leaves) = match leaves(input) {
         Ok(found) => found,
         Err(fault) => return seen((fault.line, fault.column, fault.problem)),

@@ -167,6 +167,7 @@ impl World {
                     response: blob(error.min(RESPONSE_BYTES_KEPT)),
                     response_truncated: true,
                     retry_after_ms: Some(1),
+                    disables: false,
                     mapped: Vec::new(),
                     reason: None,
                     error: Some("é".repeat(error.min(RESPONSE_BYTES_KEPT)).into()),

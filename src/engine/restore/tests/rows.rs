@@ -85,6 +85,7 @@ fn outcome(reason: ErrorReason) -> Outcome {
         response: Bytes::from_static(b"busy \xff"),
         response_truncated: true,
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         reason: Some(reason),
         error: Some("the endpoint answered 503".into()),

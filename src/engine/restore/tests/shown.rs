@@ -295,6 +295,7 @@ fn outcome(outcome: &Outcome) -> Value {
         response,
         response_truncated,
         retry_after_ms,
+        disables: _,
         mapped: _,
         reason,
         error,
