@@ -134,7 +134,10 @@ fn credentials_without_variables_are_sent_as_they_are_written() {
     // `u$1:p`
     assert_eq!(parts.headers[0].1, "Basic dSQxOnA=");
     let shown = webhook.shown.as_ref().unwrap().render(&kept).unwrap();
-    assert_eq!((shown.headers[0].0.as_str(), &shown.headers[0].1), ("authorization", &"***".parse().unwrap()));
+    assert_eq!(
+        (shown.headers[0].0.as_str(), &shown.headers[0].1),
+        ("authorization", &"***".parse().unwrap())
+    );
 }
 
 #[test]
@@ -143,7 +146,8 @@ fn names_that_seem_to_end_too_early_are_warnings() {
         values = { \"$flow.syskey.flowID\" = \"$flow.key.a-b\" }\nquery = [{ name = \"q\", value = \"$flow.key.é\" }]";
     let template = "[[template]]\nname = \"t\"\ntype = \"json\"\nformat = '{\"a\": \"$flow.key.first-name\"}'\n";
     let text = format!("[[account]]\nid = 1\n{template}{}", webhook("w", 1, lines));
-    let text = text.replace("$flow.key.é", "$flow.key.né").replace("https://a.b/", "https://a.b/$sms.a-");
+    let text =
+        text.replace("$flow.key.é", "$flow.key.né").replace("https://a.b/", "https://a.b/$sms.a-");
     let folder = Folder::new("", &text);
     let said = |line: usize, key: &str, next: &str, name: &str, word: &str, column: usize| {
         let bare = name.trim_start_matches('$');
@@ -158,7 +162,14 @@ fn names_that_seem_to_end_too_early_are_warnings() {
             said(6, "template[t].format", "-", "$flow.key.first", "flow.key.first-name", 8),
             said(10, "webhook[w].url", "-", "$sms.a", "sms.a-", 13),
             said(14, "webhook[w].query[q].value", "é", "$flow.key.n", "flow.key.né", 1),
-            said(13, "webhook[w].values.$flow.syskey.flowID", "-", "$flow.key.a", "flow.key.a-b", 1),
+            said(
+                13,
+                "webhook[w].values.$flow.syskey.flowID",
+                "-",
+                "$flow.key.a",
+                "flow.key.a-b",
+                1
+            ),
         ]
     );
 }

@@ -72,10 +72,11 @@ fn values_of_the_platforms_functions_and_credentials_contain_variables() {
     let keys = [("type", r#""template""#), ("pass-word", r#""x""#), ("delay", "5")];
     let flow = record(&stage, "u-1", 28, &keys);
     let sent = String::from_utf8(flow.value.clone().expect("a record")).expect("text");
-    let flow = Record { value: Some(sent.replace(r#""sms":[]"#, r#""sms":["s-1"]"#).into()), ..flow };
+    let flow =
+        Record { value: Some(sent.replace(r#""sms":[]"#, r#""sms":["s-1"]"#).into()), ..flow };
     stage.kafka.produce(&[flow]);
     scene.reports(&[report("u-1", "s-1", "FAILED")]);
-    scene.wait_for("delivered:3", 1);
+    scene.wait_for("delivered", 3);
     scene.daemon.stop();
     let requests = stage.receiver.requests();
     let request = to(&requests, "/call");
@@ -103,7 +104,8 @@ fn tokens_that_the_record_can_fill_have_values() {
     let text = default_webhook(28, json) + &default_webhook(29, xml);
     let stage = stage("manual-tokens", &text);
     let mut scene = Scene::open(&stage);
-    let records = [28, 29].map(|account| whole(&stage, &format!("u-{account}"), account, &prompts()));
+    let records =
+        [28, 29].map(|account| whole(&stage, &format!("u-{account}"), account, &prompts()));
     stage.kafka.produce(&records);
     scene.wait_for("correlation_ended", 2);
     scene.daemon.stop();
@@ -130,7 +132,10 @@ fn webhooks_of_a_group_share_a_template_and_each_account_has_its_constants() {
     let account = |id: i64, place: &str| {
         format!(
             "[[account]]\nid = {id}\nhttp_enabled = true\ngroup = \"dealers\"\nvalues = {{ location_name = \"{place}\" }}\n{}",
-            default_webhook(id, &format!("url = \"{{url}}/{id}\"\ntemplate = {{ name = \"lead\" }}"))
+            default_webhook(
+                id,
+                &format!("url = \"{{url}}/{id}\"\ntemplate = {{ name = \"lead\" }}")
+            )
         )
     };
     let template = "[[template]]\nname = \"lead\"\ngroup = \"dealers\"\ntype = \"xml\"\n\

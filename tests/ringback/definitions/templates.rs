@@ -30,7 +30,11 @@ fn a_template_is_made_from_an_example_and_used() {
     assert!(done.out.ends_with(&format!("\n\n{body}\n")), "{done:?}");
     for (name, example, wanted) in [
         ("bad.json", "{\"a\": }", "bad.json:1:7: not JSON"),
-        ("twice.json", "{\"a\":1,\"a\":2}", "no template can contain this example: line 1, column "),
+        (
+            "twice.json",
+            "{\"a\":1,\"a\":2}",
+            "no template can contain this example: line 1, column ",
+        ),
     ] {
         let example = file(&stage, name, example.as_bytes());
         let done = stage.command(&["webhook", "extract", "--template", &example]);
@@ -51,23 +55,31 @@ fn the_tokens_are_listed_with_group_meaning_example_and_source() {
         group.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert!(rows.len() > 20 && rows.iter().all(|row| row["group"] == "dni"), "{group:?}");
     let lat = rows.iter().find(|row| row["token"] == "%visitor_lat%").expect("it is of this group");
-    assert_eq!((&lat["example"], &lat["source"]), (&"34.153500".into(), &"$flow.key.visitor_lat".into()));
+    assert_eq!(
+        (&lat["example"], &lat["source"]),
+        (&"34.153500".into(), &"$flow.key.visitor_lat".into())
+    );
     let ends = stage.command(&["webhook", "tokens", "--group", "call_end"]);
     let status = ends.out.lines().find(|line| line.starts_with("%dialstatus%")).expect("it");
-    assert!(status.contains("ANSWER") && status.ends_with("else from $call.hangupCause"), "{status}");
+    assert!(
+        status.contains("ANSWER") && status.ends_with("else from $call.hangupCause"),
+        "{status}"
+    );
     assert_eq!(stage.command(&["webhook", "tokens", "--group", "dnis"]).code, Some(2));
 }
 
 #[test]
 fn check_warns_of_names_that_seem_to_end_too_early_and_refuses_templates_of_other_groups() {
-    let doubtful = "url = \"{url}/28\"\nbody = \"json\"\ntemplate = '{\"a\": \"$flow.key.customer-name\"}'";
+    let doubtful =
+        "url = \"{url}/28\"\nbody = \"json\"\ntemplate = '{\"a\": \"$flow.key.customer-name\"}'";
     let stage = stage("templates-check", &default_webhook(28, doubtful));
     let done = stage.command(&["check"]);
     assert_eq!(done.code, Some(0), "{done:?}");
     let wanted = "warning: webhook[of-28].template: `-` follows `$flow.key.customer`, and is not a part of the name (line 1, \
                   column 8); write `${flow.key.customer-name}` if it is meant to be, else `${flow.key.customer}`";
     assert!(done.err.contains(wanted), "{done:?}");
-    let template = "[[template]]\nname = \"lead\"\ngroup = \"dealers\"\ntype = \"json\"\nformat = \"{}\"\n";
+    let template =
+        "[[template]]\nname = \"lead\"\ngroup = \"dealers\"\ntype = \"json\"\nformat = \"{}\"\n";
     let definition = "url = \"{url}/28\"\ntemplate = { name = \"lead\" }\nheaders = [{ name = \"$flow.key.type\", value = \"x\" }]";
     super::define(&stage, &(template.to_owned() + &default_webhook(28, definition)));
     let done = stage.command(&["check"]);
