@@ -41,8 +41,9 @@ pub(super) fn read(
             context.fault(&place.key(key), problem, "remove it, or write body = \"internal\"");
         }
     }
-    if let Some(name) = named(entry) {
-        return of_template(entry, name, texts, place, context);
+    if matches!(entry.template, Some(TemplateText::Named { .. })) {
+        // The check reports a reference without a name.
+        return of_template(entry, named(entry)?, texts, place, context);
     }
     let language = entry.body.language();
     let text = template_text(entry, language.is_some(), place, context);
@@ -128,7 +129,6 @@ fn template_text(
     match (name, &entry.template) {
         (Some(name), _) => context.text_of_file(&place.key(key), name),
         (None, Some(TemplateText::Text(text))) => Some(text.clone()),
-        // The check reports a reference without a name.
         (None, Some(TemplateText::Named { .. }) | None) => None,
     }
 }
