@@ -109,7 +109,13 @@ fn judging(criterion: &mut Criterion) {
         "x".repeat(4 << 20)
     );
     let flow = FlowComplete { record: record.into(), ..*decoded_flow() };
-    let source = Source { topic: "flow-complete".into(), partition: 1, offset: 0, timestamp: NOW };
+    let source = Source {
+        topic: "flow-complete".into(),
+        partition: 1,
+        offset: 0,
+        timestamp: NOW,
+        index: None,
+    };
     let command = Command::AcceptFlow(Box::new(flow), source);
     let state = State::default();
     let events = decide(&state, &command, &policy, NOW);
@@ -193,6 +199,7 @@ impl Stages {
             partition: 1,
             offset: 123_456,
             timestamp: NOW,
+            index: None,
         };
         let flow = Command::AcceptFlow(flow, source("flow-complete"));
         let report = Command::AcceptReport(report, source("sms-delivery-report"));

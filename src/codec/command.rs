@@ -1,7 +1,7 @@
 //! Commands in the inbox: complete JSON, so that another partition can receive it unchanged.
 //!
 //! `replay`: `webhook_id`, `phonon_uuid`, `account_id`, `webhook`, `phase`, `replays` (before this command), `body`,
-//! `source` {`topic`, `partition`, `offset`, `timestamp`}, and the members of [`super::rendering`].
+//! `source` {`topic`, `partition`, `offset`, `timestamp`, `index`}, and the members of [`super::rendering`].
 
 mod endpoint;
 
@@ -45,6 +45,9 @@ pub fn write_replay(out: &mut Vec<u8>, uuid: &PhononUuid, delivery: &Delivery) {
     source.integer("partition", i64::from(delivery.source.partition));
     source.integer("offset", delivery.source.offset);
     source.time("timestamp", delivery.source.timestamp);
+    if let Some(index) = delivery.source.index {
+        source.integer("index", i64::from(index));
+    }
     source.close();
     json::write_lossy(object.name("body"), &delivery.body);
     rendering::write(&mut object, &delivery.rendering, delivery.body.len());
@@ -76,6 +79,8 @@ struct Place<'a> {
     offset: i64,
     #[serde(borrow)]
     timestamp: Cow<'a, str>,
+    #[serde(default)]
+    index: Option<u32>,
 }
 
 /// A command in the inbox.
@@ -122,6 +127,7 @@ fn read_replay(replay: &Replay<'_>, value: &[u8]) -> Option<InboxCommand> {
         partition: replay.source.partition,
         offset: replay.source.offset,
         timestamp: parse_rfc3339(&replay.source.timestamp)?,
+        index: replay.source.index,
     };
     let at = source.timestamp;
     let delivery = Delivery {
@@ -149,8 +155,13 @@ mod tests {
     fn delivery() -> (PhononUuid, Delivery) {
         let uuid = PhononUuid::new("u-1").unwrap();
         let at = Timestamp::from_ms(1_697_696_721_042);
-        let source =
-            Source { topic: "flow-complete".into(), partition: 3, offset: 42, timestamp: at };
+        let source = Source {
+            topic: "flow-complete".into(),
+            partition: 3,
+            offset: 42,
+            timestamp: at,
+            index: Some(2),
+        };
         let delivery = Delivery {
             replays: 1,
             ..Delivery::new(

@@ -114,6 +114,9 @@ impl Report {
                 Notice::Forwarded(place) => {
                     self.metrics.source_record(&place.topic, SourceResult::Forwarded)
                 }
+                Notice::Skipped(place) => {
+                    self.metrics.source_record(&place.topic, SourceResult::Skipped)
+                }
                 Notice::Bad { place, offset, reason, detail } => {
                     self.metrics.source_record(&place.topic, SourceResult::DeadLettered);
                     self.metrics.dead_letter(*reason);

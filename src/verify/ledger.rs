@@ -5,7 +5,7 @@
 use super::inputs::Changes;
 use super::violation::{Book, Violation, What};
 use super::{Layout, Options, Spot};
-use crate::domain::owner;
+use crate::domain::{canonical_uuid, owner};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -34,8 +34,10 @@ const FOREIGN: u8 = 254;
 /// Record and word are about the same uuid, or it can't be known.
 const SETTLED: u8 = 255;
 
-/// Returns the mark of a uuid.
+/// Returns the mark of a uuid, which is the same for each of its spellings.
 pub(super) fn mark_of(uuid: &[u8]) -> u8 {
+    let canonical = std::str::from_utf8(uuid).ok().and_then(canonical_uuid);
+    let uuid = canonical.as_deref().map_or(uuid, str::as_bytes);
     let hash = xxh3_64(uuid) % u64::from(MARK_MAX);
     u8::try_from(hash).unwrap_or(0) + 1
 }
@@ -47,8 +49,23 @@ const PARTITIONS_MAX: i32 = 1 << 16;
 /// The maximum number of keys to remember. They name the uuids of lost records.
 const KEYS_MAX: usize = 10_000;
 
-/// A ledger, and an offset in it.
+/// A ledger, and an offset in it. Each item of an array has an offset of its own: see [`item`].
 pub(super) type Entry = (Which, i64);
+
+/// The bits of an offset in Kafka. Those above are the place in an array, counted from 1.
+const OFFSET_BITS: u32 = 48;
+
+/// Returns the entry of an item of the array at `entry`, or `entry` itself without an index.
+pub(super) fn item((which, offset): Entry, index: Option<u32>) -> Entry {
+    let place = index.map_or(0, |index| (i64::from(index) + 1) << OFFSET_BITS);
+    (which, offset | place)
+}
+
+/// Returns the offset in Kafka of an entry's offset.
+pub(super) fn in_kafka(offset: i64) -> i64 {
+    offset & ((1 << OFFSET_BITS) - 1)
+}
+
 /// A partition of an input: the topic's index, and the partition's number.
 pub(super) type Which = (usize, i32);
 
@@ -203,7 +220,7 @@ impl Ledgers {
 
     pub(super) fn spot(&self, which: Which, offset: i64) -> Spot<'_> {
         let topic = self.topics.get(which.0).map_or("", |topic| &*topic.name);
-        Spot { topic, partition: which.1, offset: Some(offset) }
+        Spot { topic, partition: which.1, offset: Some(in_kafka(offset)) }
     }
 
     fn ledger(&self, which: Which) -> Option<&Ledger> {
@@ -268,7 +285,8 @@ impl Ledgers {
     ) {
         let (which, offset) = entry;
         let Some(ledger) = self.ledger_mut(which) else { return };
-        ledger.first = Some(ledger.first.map_or(offset, |first| first.min(offset)));
+        let first = in_kafka(offset);
+        ledger.first = Some(ledger.first.map_or(first, |known| known.min(first)));
         let Some(cell) = ledger.cell(offset) else { return };
         cell.mark = match cell.mark {
             SETTLED => SETTLED,
@@ -297,7 +315,14 @@ impl Ledgers {
         let (which, offset) = entry;
         let Saying { word, uuid, again, doubtful } = saying;
         let Some(ledger) = self.ledger_mut(which) else { return 0 };
-        let ahead = ledger.committed.is_some_and(|(_, after)| offset >= after);
+        let real = in_kafka(offset);
+        let ahead = ledger.committed.is_some_and(|(_, after)| real >= after);
+        if real != offset
+            && let Some(array) = ledger.cell(real)
+        {
+            array.flags |= WORDLESS;
+            array.mark = SETTLED;
+        }
         let Some(cell) = ledger.cell(offset) else { return 0 };
         let (one, mask) = match word {
             Word::First => (FIRST, FIRST_MASK),
@@ -328,8 +353,9 @@ impl Ledgers {
         let is_cut = self.is_cut(events);
         if is_cut && i64::from(own) == i64::from(entry.0.1) && entry.0.0 != self.inbox {
             let Some(ledger) = self.ledger_mut(entry.0) else { return };
-            let from = ledger.told_from.entry(events).or_insert(entry.1);
-            *from = (*from).min(entry.1);
+            let offset = in_kafka(entry.1);
+            let from = ledger.told_from.entry(events).or_insert(offset);
+            *from = (*from).min(offset);
         }
     }
 
@@ -354,6 +380,7 @@ impl Ledgers {
     /// Returns whether all words about the record are there: it was read, and no copy of it waits.
     pub(super) fn is_settled(&self, (which, offset): Entry) -> bool {
         let Some(ledger) = self.ledger(which) else { return true };
+        let offset = in_kafka(offset);
         let read = ledger.committed.is_none_or(|(before, _)| offset < before);
         read && ledger.get(offset) & FORWARDED == 0
     }
@@ -379,15 +406,19 @@ impl Ledgers {
         for (index, topic) in self.topics.iter().enumerate() {
             for (partition, ledger) in (0_i32..).zip(&topic.partitions) {
                 let which = (index, partition);
-                for (offset, cell) in ledger.cells() {
-                    let read = ledger.committed.is_some_and(|(_, after)| offset < after);
-                    if cell.flags & RECORD != 0 {
+                for (offset, mut cell) in ledger.cells() {
+                    let real = in_kafka(offset);
+                    let read = ledger.committed.is_some_and(|(_, after)| real < after);
+                    if real != offset {
+                        // An array that needs the registry was not taken apart.
+                        cell.flags |= ledger.get(real) & (RECORD | FORWARDED);
+                    } else if cell.flags & RECORD != 0 {
                         *records += 1;
                         *unread += u64::from(!read);
                     }
                     let fault = self.fault((which, offset), cell, ledger, options);
                     let is_skipped = |violation: &Violation| {
-                        violation.what == What::Lost && changes.is_skipped((which, offset))
+                        violation.what == What::Lost && changes.is_skipped((which, real))
                     };
                     if let Some(violation) = fault.filter(|violation| !is_skipped(violation)) {
                         book.note(violation);
@@ -404,7 +435,7 @@ impl Ledgers {
         ledger: &Ledger,
         options: &Options,
     ) -> Option<Violation> {
-        let (which, offset) = entry;
+        let (which, offset) = (entry.0, in_kafka(entry.1));
         let told = cell & (FIRST_MASK | SECOND_MASK) != 0 && cell & DOUBTFUL == 0;
         let (what, says) = match (cell & RECORD != 0, ledger.committed) {
             (_, Some((_, after))) if told && offset >= after => (
@@ -463,7 +494,7 @@ impl Ledgers {
         if cut.peek().is_none() {
             return true;
         }
-        if ledger.told_from.values().any(|from| entry.1 <= *from) {
+        if ledger.told_from.values().any(|from| in_kafka(entry.1) <= *from) {
             return false;
         }
         let known = |partition: &u32| ledger.told_from.contains_key(partition);

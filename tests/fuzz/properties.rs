@@ -101,7 +101,7 @@ prop_compose! {
         webhook in "[a-z._-]{1,20}", body in "(\\PC|[\\x00-\\x20\"\\\\]){0,60}", topic in "[a-z.]{1,9}",
         place: (i32, i64), at in time(), attempts: u32, replays: u32, first in of(time()), tried: bool,
     ) -> (PhononUuid, Delivery) {
-        let source = Source { topic: topic.into(), partition: place.0, offset: place.1, timestamp: at };
+        let source = Source { topic: topic.into(), partition: place.0, offset: place.1, timestamp: at, index: None };
         let delivery = Delivery { rendering: ringback::domain::Rendering::Fixed,
             id: DeliveryId::from_bytes(id), phase, account: AccountId(account),
             webhook: WebhookName::new(&webhook).expect("a name"), body: Bytes::from(body),

@@ -27,7 +27,13 @@ fn sms(id: &str) -> SmsId {
 }
 
 fn source() -> Source {
-    Source { topic: "sms-delivery-report".into(), partition: 3, offset: 42, timestamp: AT }
+    Source {
+        topic: "sms-delivery-report".into(),
+        partition: 3,
+        offset: 42,
+        timestamp: AT,
+        index: None,
+    }
 }
 
 fn identity() -> FlowIdentity {

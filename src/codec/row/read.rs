@@ -251,6 +251,7 @@ fn source(datum: &mut Datum<'_>) -> Result<Source> {
         partition: datum.int("partition")?,
         offset: datum.long()?,
         timestamp: datum.time()?,
+        index: None,
     })
 }
 

@@ -101,6 +101,7 @@ fn sample_delivery() -> Delivery {
             partition: 3,
             offset: 1 << 40,
             timestamp: Timestamp::from_ms(1_697_700_000_000),
+            index: None,
         },
         scheduled_at: Timestamp::from_ms(1),
         due: Due::Waiting,
@@ -236,7 +237,7 @@ prop_compose! {
 
 prop_compose! {
     fn source()(topic in "[a-z.-]{0,20}", partition: i32, offset: i64, ts: i64) -> Source {
-        Source { topic: topic.into(), partition, offset, timestamp: Timestamp::from_ms(ts) }
+        Source { topic: topic.into(), partition, offset, timestamp: Timestamp::from_ms(ts), index: None }
     }
 }
 

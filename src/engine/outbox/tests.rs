@@ -85,8 +85,13 @@ impl Scene {
         let backlogs = Backlogs::new();
         let mut rows = WriteBack::new(partition, Checkpoint::default(), &backlogs, BTreeMap::new());
         let mut outbox = Outbox::new(LeaseLimits { bytes, ahead: AHEAD });
-        let source =
-            Source { topic: "t".into(), partition: 0, offset: 0, timestamp: Timestamp::default() };
+        let source = Source {
+            topic: "t".into(),
+            partition: 0,
+            offset: 0,
+            timestamp: Timestamp::default(),
+            index: None,
+        };
         let delivery = |n: u32| Delivery {
             rendering: crate::domain::Rendering::Fixed,
             id: DeliveryId::from_bytes(u128::from(n).to_be_bytes()),

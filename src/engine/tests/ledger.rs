@@ -163,7 +163,7 @@ impl Ledger {
             Command::AcceptStart(_, source)
             | Command::AcceptFlow(_, source)
             | Command::AcceptReport(_, source) => {
-                let Source { topic, partition, offset, timestamp } = source;
+                let Source { topic, partition, offset, timestamp, index: _ } = source;
                 let key = (topic.to_string(), *partition, *offset, timestamp.as_ms());
                 *self.decided.entry(key).or_default() += 1;
             }

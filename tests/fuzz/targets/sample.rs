@@ -24,7 +24,7 @@ pub(crate) fn webhook() -> WebhookName {
 }
 
 pub(crate) fn source() -> Source {
-    Source { topic: "flow-complete".into(), partition: 3, offset: 42, timestamp: AT }
+    Source { topic: "flow-complete".into(), partition: 3, offset: 42, timestamp: AT, index: None }
 }
 
 pub(crate) fn outcome() -> Outcome {

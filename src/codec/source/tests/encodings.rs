@@ -2,7 +2,7 @@
 
 use super::{FLOW, PHASE_1, PHASE_2, REPORT, datum, flow, flow_avro, report, report_avro};
 use crate::codec::schema::{self, Known};
-use crate::codec::source::{Decoded, Decoder};
+use crate::codec::source::{Decoded, Decoder, SchemaId};
 use crate::definition::body::render_phase2;
 use crate::domain::{AccountId, DeadLetterReason, FlowId, RecordKind, SmsId};
 use apache_avro::Schema;
@@ -52,8 +52,8 @@ fn a_report_that_is_compact_already_is_kept_once() {
 fn a_record_with_confluent_framing_is_decoded_once_its_schema_was_requested() {
     let framed = [&[0, 0, 0, 1, 2][..], &flow_avro(FLOW)[10..]].concat();
     let mut decoder = Decoder::new(true);
-    assert_eq!(decoder.decode(RecordKind::Flow, &framed), Decoded::NeedsSchema(258));
-    decoder.reject_schema(258);
+    assert_eq!(decoder.decode(RecordKind::Flow, &framed), Decoded::NeedsSchema(SchemaId::Id(258)));
+    decoder.reject_schema(SchemaId::Id(258));
     let Decoded::Bad(bad) = decoder.decode(RecordKind::Flow, &framed) else { panic!() };
     assert_eq!(bad.reason, DeadLetterReason::UnknownSchema);
     decoder.add_schema(258, schema::FLOW_COMPLETE).unwrap();
@@ -73,12 +73,12 @@ fn a_schema_id_above_the_registrys_range_is_not_requested() {
         let framed = [&[0][..], &id.to_be_bytes(), b"whatever"].concat();
         let decoded = Decoder::new(true).decode(RecordKind::Flow, &framed);
         if is_asked {
-            assert_eq!(decoded, Decoded::NeedsSchema(id));
+            assert_eq!(decoded, Decoded::NeedsSchema(SchemaId::Id(id)));
         } else {
             let Decoded::Bad(bad) = decoded else { panic!("{id}: {decoded:?}") };
             assert_eq!(bad.reason, DeadLetterReason::UnknownSchema);
         }
-        assert_eq!(decoder.unknown_schema(&framed), is_asked.then_some(id));
+        assert_eq!(decoder.unknown_schema(&framed, &[]), is_asked.then_some(SchemaId::Id(id)));
     }
 }
 
@@ -86,12 +86,12 @@ fn a_schema_id_above_the_registrys_range_is_not_requested() {
 fn a_schema_id_that_was_forgotten_is_requested_again() {
     let framed = [0, 0, 0, 1, 2, 7];
     let mut decoder = Decoder::new(true);
-    decoder.reject_schema(258);
-    assert_eq!(decoder.unknown_schema(&framed), None);
-    decoder.forget_schema(258);
-    assert_eq!(decoder.unknown_schema(&framed), Some(258));
-    assert_eq!(decoder.decode(RecordKind::Flow, &framed), Decoded::NeedsSchema(258));
-    assert_eq!(Decoder::new(false).unknown_schema(&framed), None, "no registry is configured");
+    decoder.reject_schema(SchemaId::Id(258));
+    assert_eq!(decoder.unknown_schema(&framed, &[]), None);
+    decoder.forget_schema(SchemaId::Id(258));
+    assert_eq!(decoder.unknown_schema(&framed, &[]), Some(SchemaId::Id(258)));
+    assert_eq!(decoder.decode(RecordKind::Flow, &framed), Decoded::NeedsSchema(SchemaId::Id(258)));
+    assert_eq!(Decoder::new(false).unknown_schema(&framed, &[]), None, "no registry is configured");
 }
 
 fn framed(writer: &str, json: &str) -> (Decoder, Vec<u8>) {

@@ -24,7 +24,7 @@ const ACCOUNT: AccountId = AccountId(28);
 const TOPIC: &str = "fixture.flow-complete";
 
 fn source(offset: i64) -> Source {
-    Source { topic: TOPIC.into(), partition: 0, offset, timestamp: THEN }
+    Source { topic: TOPIC.into(), partition: 0, offset, timestamp: THEN, index: None }
 }
 
 fn sms(id: &str) -> SmsId {

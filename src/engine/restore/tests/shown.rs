@@ -104,7 +104,7 @@ fn bytes(bytes: &Bytes) -> Value {
 }
 
 fn source(source: &Source) -> Value {
-    let Source { topic, partition, offset, timestamp } = source;
+    let Source { topic, partition, offset, timestamp, index: _ } = source;
     json!([**topic, partition, offset, timestamp.as_ms()])
 }
 
