@@ -5,6 +5,7 @@ use super::{
     StatusClass, Timestamp, WebhookName,
 };
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// The state of one phonon-uuid. The default state is that of an unknown uuid.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -121,6 +122,8 @@ pub struct Flow {
     pub collection: Collection,
     /// The whole flow complete record as compact JSON, if the account uses variables.
     pub record: Option<Bytes>,
+    /// The record's spelling of the uuid, if it differs from the id.
+    pub spelling: Option<Arc<str>>,
 }
 
 /// Whether a flow still waits for reports.
@@ -248,6 +251,8 @@ pub struct Delivery {
     pub body: Bytes,
     /// The other parts of the request.
     pub rendering: Rendering,
+    /// The SMS that the delivery is about. Rows of earlier versions have none.
+    pub sms: Vec<SmsId>,
     /// The position of the record that triggered the delivery.
     pub source: Source,
     pub scheduled_at: Timestamp,
@@ -283,6 +288,7 @@ impl Delivery {
             webhook,
             body,
             rendering: Rendering::Fixed,
+            sms: Vec::new(),
             source,
             scheduled_at: now,
             due: Due::At(now),

@@ -91,6 +91,7 @@ fn a_body_stays_a_slice_of_the_row() {
 fn sample_delivery() -> Delivery {
     Delivery {
         rendering: crate::domain::Rendering::Fixed,
+        sms: vec![SmsId::new("a").unwrap()],
         id: DeliveryId::from_bytes([7; 16]),
         phase: Phase::Two,
         account: AccountId(28),
@@ -139,6 +140,7 @@ fn sample() -> State {
     };
     let flow = Flow {
         record: None,
+        spelling: None,
         identity: FlowIdentity { account: AccountId(28), flow: Some(FlowId(200)), content: 5 },
         accepted_at: Timestamp::from_ms(3),
         source: sample_delivery().source,
@@ -236,8 +238,8 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn source()(topic in "[a-z.-]{0,20}", partition: i32, offset: i64, ts: i64) -> Source {
-        Source { topic: topic.into(), partition, offset, timestamp: Timestamp::from_ms(ts), index: None }
+    fn source()(topic in "[a-z.-]{0,20}", partition: i32, offset: i64, ts: i64, index in of(0..10_000_u32)) -> Source {
+        Source { topic: topic.into(), partition, offset, timestamp: Timestamp::from_ms(ts), index }
     }
 }
 
@@ -291,9 +293,10 @@ prop_compose! {
     fn flow()(
         identity in identity(), accepted_at in time(), source in source(), webhook in of(webhook()),
         keys in of(body()), sms in of(vec(sms(), 0..5)), reports in vec(collected(), 0..4),
-        collection in collection(), record in of(body()),
+        collection in collection(), record in of(body()), spelling in of("[A-F{}-]{1,38}"),
     ) -> Flow {
-        Flow { record, identity, accepted_at, source, webhook, keys, sms, reports, collection }
+        let spelling = spelling.map(Into::into);
+        Flow { record, spelling, identity, accepted_at, source, webhook, keys, sms, reports, collection }
     }
 }
 
@@ -351,9 +354,9 @@ prop_compose! {
         id: [u8; 16], phase in select(Phase::ALL.to_vec()), account: i64, webhook in webhook(),
         body in body(), source in source(), scheduled_at in time(), due in of(time()), lives: (u32, u32),
         first_attempt_at in of(time()), last_attempt_at in of(time()), last_outcome in of(outcome()),
-        rendering in rendering(),
+        rendering in rendering(), sms in vec(sms(), 0..3),
     ) -> Delivery {
-        Delivery { rendering,
+        Delivery { rendering, sms,
             id: DeliveryId::from_bytes(id), phase, account: AccountId(account), webhook, body, source,
             scheduled_at, due: due.map_or(Due::Waiting, Due::At), attempts: lives.0,
             replays: lives.1, first_attempt_at, last_attempt_at, last_outcome,

@@ -5,7 +5,7 @@ use super::{InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
     Collected, Collection, Correlation, Delivery, DisableCause, Disabled, Due, EndpointState,
     ErrorReason, Facts, Flow, FlowIdentity, Header, IgnoreReason, Mapped, Outcome, Phase,
-    Rendering, Source, Started, State, StatusClass, Timestamp, Verdict,
+    Rendering, SmsId, Source, Started, State, StatusClass, Timestamp, Verdict,
 };
 
 pub(super) fn state(state: &State, out: &mut Vec<u8>) {
@@ -85,7 +85,7 @@ pub(super) fn endpoint(endpoint: &EndpointState, out: &mut Vec<u8>) {
 
 fn collected(report: &Collected, out: &mut Vec<u8>) {
     long(report.account.0, out);
-    bytes(report.sms.as_str().as_bytes(), out);
+    sms(&report.sms, out);
     long(status_class(report.class), out);
     array(&report.seen, |hash, out| out.extend_from_slice(&hash.to_be_bytes()), out);
     optional(report.body.as_ref(), |body, out| bytes(body, out), out);
@@ -107,6 +107,7 @@ fn source(source: &Source, out: &mut Vec<u8>) {
     long(i64::from(source.partition), out);
     long(source.offset, out);
     time(source.timestamp, out);
+    optional(source.index, |index, out| long(i64::from(index), out), out);
 }
 
 fn flow(flow: &Flow, out: &mut Vec<u8>) {
@@ -115,11 +116,7 @@ fn flow(flow: &Flow, out: &mut Vec<u8>) {
     source(&flow.source, out);
     optional(flow.webhook.as_ref(), |name, out| bytes(name.as_str().as_bytes(), out), out);
     optional(flow.keys.as_ref(), |keys, out| bytes(keys, out), out);
-    optional(
-        flow.sms.as_ref(),
-        |list, out| array(list, |sms, out| bytes(sms.as_str().as_bytes(), out), out),
-        out,
-    );
+    optional(flow.sms.as_ref(), |list, out| array(list, sms, out), out);
     array(&flow.reports, collected, out);
     match flow.collection {
         Collection::Open { until } => {
@@ -131,6 +128,7 @@ fn flow(flow: &Flow, out: &mut Vec<u8>) {
         Collection::NotWanted => out.extend([2, 4]),
     }
     optional(flow.record.as_ref(), |record, out| bytes(record, out), out);
+    optional(flow.spelling.as_ref(), |text, out| bytes(text.as_bytes(), out), out);
 }
 
 fn mapped(mapped: &Mapped, out: &mut Vec<u8>) {
@@ -183,6 +181,11 @@ fn delivery(delivery: &Delivery, out: &mut Vec<u8>) {
     optional(delivery.last_attempt_at, time, out);
     optional(delivery.last_outcome.as_ref(), outcome, out);
     rendering(&delivery.rendering, out);
+    array(&delivery.sms, sms, out);
+}
+
+fn sms(sms: &SmsId, out: &mut Vec<u8>) {
+    bytes(sms.as_str().as_bytes(), out);
 }
 
 fn outcome(outcome: &Outcome, out: &mut Vec<u8>) {

@@ -96,6 +96,7 @@ fn open(
         reports: Vec::new(),
         collection,
         record: account.uses_variables.then(|| record.record.clone()),
+        spelling: record.uuid.other_spelling().cloned(),
     };
     let phase_one = webhook.map(|webhook| {
         Delivery::new(
@@ -162,6 +163,7 @@ fn fire_rules(
         parts: ["", ""],
         source: &flow.source,
         sms: Vec::new(),
+        about: Vec::new(),
     };
     rule::fire(scheduler, &occasion, known, &|| record.body.clone(), events);
 }

@@ -163,10 +163,16 @@ impl Writer<'_> {
             Phase::Two,
             self.flow.identity.account,
             webhook.clone(),
-            policy.definitions.phase2(self.uuid.as_str(), &details, keys),
+            // Both phases spell the uuid in the same way.
+            policy.definitions.phase2(
+                self.flow.spelling.as_deref().unwrap_or(self.uuid.as_str()),
+                &details,
+                keys,
+            ),
             trigger.map_or(&self.flow.source, |report| &report.source).clone(),
             *now,
         );
+        let delivery = Delivery { sms: sms.clone(), ..delivery };
         let make = || rule::facts(self.flow, self.scheduler.state, details.clone());
         let kept = OnceCell::new();
         self.scheduler.schedule(delivery, &Known::new(&make, policy, &kept), sms, events);

@@ -3,6 +3,7 @@
 use super::port::Row;
 use super::world::World;
 use crate::codec::row;
+use crate::codec::source::Unwrap;
 use crate::domain::{PhononUuid, State, Timestamp};
 use crate::log::TopicPartition;
 use crate::store::RowKey;
@@ -205,6 +206,7 @@ fn layout(world: &World) -> Layout {
             .collect(),
         replaced: BTreeSet::new(),
         owner: None,
+        unwrap: Unwrap::default(),
         // If a process began with a wrong clock, the length of its window is unknown.
         dedup_window_ms: (world.is_timely.get())
             .then_some(world.setting.policy.correlation.dedup_window_ms),

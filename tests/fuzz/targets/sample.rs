@@ -44,6 +44,7 @@ pub(crate) fn outcome() -> Outcome {
 pub(crate) fn delivery(phase: Phase) -> Delivery {
     Delivery {
         rendering: ringback::domain::Rendering::Fixed,
+        sms: if phase == Phase::Two { vec![SmsId::new("a").expect("an id")] } else { Vec::new() },
         id: DeliveryId::derive(&uuid(), phase.number(), []),
         phase,
         account: AccountId(28),
@@ -79,6 +80,7 @@ fn report(id: &str, class: StatusClass) -> Collected {
 fn flow(collection: Collection) -> Flow {
     Flow {
         record: None,
+        spelling: None,
         identity: FlowIdentity { account: AccountId(28), flow: Some(FlowId(200)), content: 5 },
         accepted_at: AT,
         source: source(),

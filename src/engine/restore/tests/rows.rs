@@ -65,6 +65,7 @@ fn waiting(id: &str, class: StatusClass, until: Timestamp) -> Collected {
 fn flow(collection: Collection) -> Flow {
     Flow {
         record: None,
+        spelling: None,
         identity: FlowIdentity { account: ACCOUNT, flow: Some(FlowId(200)), content: 7 },
         accepted_at: THEN,
         source: source(0),
@@ -95,6 +96,7 @@ fn delivery(uuid: &str, phase: Phase, to: &str) -> Delivery {
     let about = if phase == Phase::One { &[][..] } else { &ids[..] };
     Delivery {
         rendering: crate::domain::Rendering::Fixed,
+        sms: about.to_vec(),
         id: DeliveryId::derive(&PhononUuid::new(uuid).unwrap(), phase.number(), about),
         phase,
         account: ACCOUNT,
@@ -166,8 +168,11 @@ fn without_flow() -> Named {
 fn with_flow() -> Named {
     let one = |uuid| delivery(uuid, Phase::One, "crm");
     let waits = Collection::Open { until: FAR };
-    let reports = vec![report("a", StatusClass::Final), report("b", StatusClass::Intermediate)];
-    let collecting = Correlation::Open(Flow { reports, ..flow(waits) });
+    let item = Source { index: Some(3), ..source(1) };
+    let item = Collected { source: item, ..report("b", StatusClass::Intermediate) };
+    let reports = vec![report("a", StatusClass::Final), item];
+    let collecting = Flow { reports, spelling: Some("{OPEN}".into()), ..flow(waits) };
+    let collecting = Correlation::Open(collecting);
     let held = Delivery { due: Due::Waiting, ..delivery("open-held", Phase::Two, "crm") };
     let held = vec![tried(one("open-held"), 3, outcome(ErrorReason::Refused)), held];
     let bare = Flow { sms: None, keys: None, reports: Vec::new(), ..flow(Collection::NotWanted) };
@@ -177,6 +182,7 @@ fn with_flow() -> Named {
     let too_old = tried(one("too-old"), 1, outcome(ErrorReason::Timeout));
     let too_old = Delivery { scheduled_at: THEN, ..too_old };
     let late = delivery("open-timed-out", Phase::Two, "crm");
+    let late = Delivery { sms: vec![sms("a"), sms("b-फोनन")], ..late };
     let mut states = vec![
         ("open-waiting", open(waits, vec![one("open-waiting")])),
         ("open-collecting", State { correlation: collecting, ..State::default() }),

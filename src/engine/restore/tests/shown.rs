@@ -104,8 +104,10 @@ fn bytes(bytes: &Bytes) -> Value {
 }
 
 fn source(source: &Source) -> Value {
-    let Source { topic, partition, offset, timestamp, index: _ } = source;
-    json!([**topic, partition, offset, timestamp.as_ms()])
+    let Source { topic, partition, offset, timestamp, index } = source;
+    let mut place = vec![json!(**topic), json!(partition), json!(offset), json!(timestamp.as_ms())];
+    place.extend(index.map(Value::from));
+    Value::Array(place)
 }
 
 fn identity(identity: &FlowIdentity) -> Value {
@@ -124,8 +126,9 @@ fn flow(flow: &Flow) -> Value {
         reports,
         collection,
         record,
+        spelling,
     } = flow;
-    json!({
+    let mut shown = json!({
         "identity": identity(own),
         "accepted_at": accepted_at.as_ms(),
         "source": source(from),
@@ -140,7 +143,11 @@ fn flow(flow: &Flow) -> Value {
             Collection::TimedOut => json!("timed_out"),
             Collection::NotWanted => json!("not_wanted"),
         },
-    })
+    });
+    if let Some(spelling) = spelling {
+        shown["spelling"] = json!(**spelling);
+    }
+    shown
 }
 
 fn collected(report: &Collected) -> Value {
@@ -193,6 +200,7 @@ fn delivery(delivery: &Delivery) -> Value {
         last_attempt_at,
         last_outcome,
         rendering,
+        sms,
     } = delivery;
     let rendering = match rendering {
         Rendering::Fixed => json!(null),
@@ -218,7 +226,7 @@ fn delivery(delivery: &Delivery) -> Value {
             }})
         }
     };
-    json!({
+    let mut shown = json!({
         "rendering": rendering,
         "id": id.to_string(),
         "phase": phase.number(),
@@ -236,7 +244,12 @@ fn delivery(delivery: &Delivery) -> Value {
         "first_attempt_at": time(*first_attempt_at),
         "last_attempt_at": time(*last_attempt_at),
         "last_outcome": last_outcome.as_ref().map(outcome),
-    })
+    });
+    // Fixtures of versions without the SMS of deliveries lack the line.
+    if !sms.is_empty() {
+        shown["sms"] = list(sms, |id| json!(id.as_str()));
+    }
+    shown
 }
 
 fn mapped(mapped: &Mapped) -> Value {
