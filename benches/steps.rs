@@ -233,6 +233,8 @@ fn decoded_flow() -> Box<FlowComplete> {
         Decoded::Flow(flow) => flow,
         other @ (Decoded::Start(_)
         | Decoded::Report(_)
+        | Decoded::Items(_)
+        | Decoded::Skipped
         | Decoded::NeedsSchema(_)
         | Decoded::Bad(_)) => {
             panic!("the sample is {other:?}")
@@ -245,6 +247,8 @@ fn decoded_report() -> Box<DeliveryReport> {
         Decoded::Report(report) => report,
         other @ (Decoded::Start(_)
         | Decoded::Flow(_)
+        | Decoded::Items(_)
+        | Decoded::Skipped
         | Decoded::NeedsSchema(_)
         | Decoded::Bad(_)) => {
             panic!("the sample is {other:?}")

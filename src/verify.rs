@@ -34,6 +34,7 @@
 //! first remaining event.
 
 mod commands;
+mod entry;
 mod history;
 mod identity;
 mod inputs;

@@ -1,10 +1,10 @@
 //! Decodes records of the input topics into source events.
 //!
 //! A record is JSON, Avro in single-object encoding (`0xC3 0x01`, fingerprint), or Avro or JSON that a schema of the
-//! registry describes ([`framing`]). Avro becomes JSON of the same shape first. So one scan checks any record, hashes
+//! registry describes (`framing`). Avro becomes JSON of the same shape first. So one scan checks any record, hashes
 //! its content and copies the parts that are passed on.
 //!
-//! A record that is no source event may be an envelope with one inside ([`envelope`]), or something else ([`look`]). Only
+//! A record that is no source event may be an envelope with one inside (`envelope`), or something else (`look`). Only
 //! a record whose scan failed is looked at again, so that this costs nothing for all others.
 
 mod envelope;

@@ -249,10 +249,8 @@ impl Topics {
                 ItemContent::Skipped => RecordBody::Skipped,
                 ItemContent::Bad(bad) => RecordBody::Bad(bad),
             };
-            let letter = match body {
-                RecordBody::Skipped => None,
-                _ => letter.take(),
-            };
+            let is_skipped = matches!(body, RecordBody::Skipped);
+            let letter = if is_skipped { None } else { letter.take() };
             Record {
                 place: array.place.clone(),
                 offset: array.offset,
@@ -305,7 +303,7 @@ fn letter(text: &str) -> Option<Box<str>> {
 /// Reads the kind and the original position of a forwarded record from its headers.
 #[must_use]
 pub fn origin<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<(RecordKind, Source)> {
-    let [kind, topic, partition, offset, timestamp] = FORWARDED_HEADERS.map(header);
+    let [kind, topic, partition, offset, timestamp] = FORWARDED_HEADERS.map(&header);
     let kind = RecordKind::ALL.into_iter().find(|k| Some(k.as_str()) == kind)?;
     let source = Source {
         topic: topic?.into(),

@@ -2,13 +2,13 @@
 //!
 //! Each offset takes two bytes, so that topics of hundreds of millions of records fit into memory.
 
+pub(super) use super::entry::{Entry, Which, in_kafka, item, mark_of};
 use super::inputs::Changes;
 use super::violation::{Book, Violation, What};
 use super::{Layout, Options, Spot};
-use crate::domain::{canonical_uuid, owner};
+use crate::domain::owner;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// There is a record at the offset.
 const RECORD: u8 = 1;
@@ -28,19 +28,11 @@ const DOUBTFUL: u8 = 128;
 
 /// The uuid of the record and of its words is unknown. Marks from 1 to `MARK_MAX` are a uuid's hash.
 const UNMARKED: u8 = 0;
-const MARK_MAX: u8 = 253;
+pub(super) const MARK_MAX: u8 = 253;
 /// The only word is about another uuid than the record's.
 const FOREIGN: u8 = 254;
 /// Record and word are about the same uuid, or it can't be known.
 const SETTLED: u8 = 255;
-
-/// Returns the mark of a uuid, which is the same for each of its spellings.
-pub(super) fn mark_of(uuid: &[u8]) -> u8 {
-    let canonical = std::str::from_utf8(uuid).ok().and_then(canonical_uuid);
-    let uuid = canonical.as_deref().map_or(uuid, str::as_bytes);
-    let hash = xxh3_64(uuid) % u64::from(MARK_MAX);
-    u8::try_from(hash).unwrap_or(0) + 1
-}
 
 /// The number of offsets in a piece.
 const PIECE: usize = 1024;
@@ -48,26 +40,6 @@ const PIECE: usize = 1024;
 const PARTITIONS_MAX: i32 = 1 << 16;
 /// The maximum number of keys to remember. They name the uuids of lost records.
 const KEYS_MAX: usize = 10_000;
-
-/// A ledger, and an offset in it. Each item of an array has an offset of its own: see [`item`].
-pub(super) type Entry = (Which, i64);
-
-/// The bits of an offset in Kafka. Those above are the place in an array, counted from 1.
-const OFFSET_BITS: u32 = 48;
-
-/// Returns the entry of an item of the array at `entry`, or `entry` itself without an index.
-pub(super) fn item((which, offset): Entry, index: Option<u32>) -> Entry {
-    let place = index.map_or(0, |index| (i64::from(index) + 1) << OFFSET_BITS);
-    (which, offset | place)
-}
-
-/// Returns the offset in Kafka of an entry's offset.
-pub(super) fn in_kafka(offset: i64) -> i64 {
-    offset & ((1 << OFFSET_BITS) - 1)
-}
-
-/// A partition of an input: the topic's index, and the partition's number.
-pub(super) type Which = (usize, i32);
 
 /// The kind of a word.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -53,7 +53,7 @@ prop_compose! {
         ]);
         let key = |(name, value)| object(vec![("name", Some(name)), ("value", value)]);
         object(vec![
-            ("phononUuid", Some(uuid.into())), ("accountID", Some(account.into())),
+            ("phononUuid", Some(uuid.into())), ("accountID", Some(account.into())), ("completedAt", Some("".into())),
             ("flowId", flow_id.map(Value::from)), ("webhookEnabled", enabled.map(Value::from)),
             ("callDetails", legs.map(|legs| legs.into_iter().map(leg).collect())),
             ("keys", keys.map(|keys| keys.into_iter().map(key).collect())),

@@ -41,6 +41,15 @@ impl Envelope {
         }
     }
 
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Connect => 1,
+            Self::Debezium => 2,
+            Self::MongoDb => 4,
+            Self::CloudEvents => 8,
+        }
+    }
+
     const fn called(self) -> &'static str {
         match self {
             Self::Connect => "Kafka Connect's envelope of schema and payload",
@@ -59,13 +68,13 @@ impl Unwrap {
     /// Adds an envelope.
     #[must_use]
     pub const fn with(self, envelope: Envelope) -> Self {
-        Self(self.0 | 1 << envelope as u8)
+        Self(self.0 | envelope.bit())
     }
 
     /// Returns whether records are taken from `envelope`.
     #[must_use]
     pub const fn holds(self, envelope: Envelope) -> bool {
-        self.0 & 1 << envelope as u8 != 0
+        self.0 & envelope.bit() != 0
     }
 
     /// Returns whether records are taken from any envelope.
