@@ -78,6 +78,10 @@ impl fmt::Display for Fault {
 impl fmt::Display for Unresolvable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Field { path, written, wanted } if path.is_empty() => write!(
+                f,
+                "the record can't be read: its schema has the type {written}, and {wanted} is expected"
+            ),
             Self::Field { path, written, wanted } => write!(
                 f,
                 "the field {path} can't be read: the record's schema has the type {written}, and {wanted} is expected"

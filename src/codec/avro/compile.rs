@@ -140,7 +140,6 @@ impl<'s> Compiler<'s> {
         } else if wanted.accepts(Class::of(schema)) {
             plan_of_scalar(schema)
         } else {
-            let path = if path.is_empty() { "of the whole record" } else { path };
             Plan::Unresolvable(Arc::new(Unresolvable::Field {
                 path: path.to_owned(),
                 written: type_name(schema),

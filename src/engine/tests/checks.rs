@@ -122,7 +122,7 @@ fn stores(world: &World, faults: &mut Vec<String>) {
 /// Checks that each record was decided once, and at rest that all records were decided.
 fn inputs(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
     let (broker, ledger) = (world.broker.borrow(), world.ledger.borrow());
-    for ((topic, partition, offset, _), count) in &ledger.decided {
+    for ((topic, partition, offset, ..), count) in &ledger.decided {
         if *count != 1 && !ledger.recreated.contains(topic) {
             faults.push(format!("{topic} {partition} {offset} was decided {count} times"));
         }
@@ -135,8 +135,11 @@ fn inputs(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
             if is_at_rest && !is_done {
                 faults.push(format!("{place:?} {} was not read", entry.offset));
             }
-            let key = (place.topic.to_string(), place.partition, entry.offset, entry.at_ms);
-            let is_json = entry.value.as_ref().is_some_and(|value| value.ends_with(b"}"));
+            let value = entry.value.as_deref().unwrap_or_default();
+            let is_json = value.ends_with(b"}") || value.ends_with(b"]");
+            // Of an array, each item is decided, and the last one shows it.
+            let index = super::gateway::items(value).map(|items| items - 1);
+            let key = (place.topic.to_string(), place.partition, entry.offset, entry.at_ms, index);
             let is_source = *place.topic != *world.names.inbox;
             if is_at_rest && is_done && is_json && is_source && !ledger.decided.contains_key(&key) {
                 faults.push(format!("{place:?} {} was passed over", entry.offset));

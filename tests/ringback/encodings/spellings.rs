@@ -29,6 +29,9 @@ fn records_of_one_uuid_in_several_spellings_belong_together_and_bodies_keep_the_
         scene.reports(&reports);
     };
     let outcome = check(&stage, play, then);
+    let traced = stage.command(&["trace", &upper, "--json"]);
+    assert_eq!(traced.code, Some(0), "{traced:?}");
+    assert!(traced.out.contains("delivered"), "{traced:?}");
     for event in outcome.events.iter().filter(|event| event["phonon_uuid"] != Value::Null) {
         assert_eq!(event["phonon_uuid"], UUID, "events have one form: {event}");
     }

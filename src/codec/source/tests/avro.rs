@@ -147,7 +147,7 @@ fn a_type_that_cannot_be_resolved_is_named_with_its_field() {
     assert!(body.contains(r#""to":"91""#), "{body}");
     let Decoded::Bad(_) = report_with(union, &[4, 0]) else { panic!() };
     let whole = Decoder::new(true).decode_by("\"string\"", RecordKind::Flow, &text("u")).unwrap();
-    assert!(detail(whole).contains("of the whole record"));
+    assert!(detail(whole).contains("the record can't be read: its schema has the type string"));
 }
 
 #[test]
