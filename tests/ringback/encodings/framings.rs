@@ -26,7 +26,11 @@ fn json_schema_and_ids_in_headers_are_read_and_protobuf_is_named() {
         let body = json!({"schema": schema, "schemaType": kind});
         registry::shared().register_as(&format!("framings-{subject}"), &body)
     };
-    let of_json = register("json", "JSON", r#"{"type": "object", "title": "framings"}"#);
+    let of_json = register(
+        "json",
+        "JSON",
+        r#"{"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "title": "framings"}"#,
+    );
     let proto = "syntax = \"proto3\"; message Framings { string phononUuid = 1; }";
     let of_proto = register("proto", "PROTOBUF", proto);
     let of_avro = registry::shared().register("framings-avro", &avro::schema_text(KIND));

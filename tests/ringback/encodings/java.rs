@@ -122,7 +122,8 @@ fn resolved_by_java() -> Vec<Case> {
     ]
 }
 
-fn refused_by_java() -> Vec<Case> {
+/// Returns records that Java refuses, or reads as bytes. The decoder reads them as JSON would have them.
+fn lenient_ones() -> Vec<Case> {
     let status = json!({"type": "enum", "name": "Status", "symbols": ["SENT", "DELIVERED"]});
     let cost = |amount: Value| json!([{"name": "cost", "type": {"type": "record", "name": "SmsCost", "fields": [{"name": "amount", "type": amount}]}}]);
     let decimal = |kind: Value| {
@@ -232,7 +233,7 @@ fn read(case: &Case, datum: &[u8]) -> Value {
 #[test]
 fn records_that_javas_library_writes_are_read_as_it_reads_them_or_as_json_has_them() {
     let expected = resolved_by_java().len();
-    let cases: Vec<Case> = resolved_by_java().into_iter().chain(refused_by_java()).collect();
+    let cases: Vec<Case> = resolved_by_java().into_iter().chain(lenient_ones()).collect();
     let answers = java(&cases);
     assert_eq!(answers.len(), cases.len());
     for (index, (case, answer)) in cases.iter().zip(&answers).enumerate() {
@@ -240,20 +241,16 @@ fn records_that_javas_library_writes_are_read_as_it_reads_them_or_as_json_has_th
             |name: &str| STANDARD.decode(answer[name].as_str().expect("text")).expect("base64");
         let own = read(case, &bytes("datum"));
         assert_eq!(read(case, &bytes("blocks")), own, "{}: blocks with their sizes", case.name);
-        match answer["read"].as_str() {
-            Some(text) => {
-                assert!(index < expected, "{}: Java reads it", case.name);
-                let by_java = serde_json::from_str(text).expect("JSON");
-                assert_eq!(own, without_nulls(by_java), "{}", case.name);
-            }
-            None => {
-                assert!(index >= expected, "{}: Java can't resolve it", case.name);
-                for (name, value) in
-                    case.lenient.as_ref().and_then(Value::as_object).expect("members")
-                {
-                    assert_eq!(own[name], *value, "{}", case.name);
-                }
-            }
+        if index < expected {
+            let text =
+                answer["read"].as_str().unwrap_or_else(|| panic!("{}: not resolved", case.name));
+            let by_java = serde_json::from_str(text).expect("JSON");
+            assert_eq!(own, without_nulls(by_java), "{}", case.name);
+            continue;
+        }
+        let members = case.lenient.as_ref().and_then(Value::as_object).expect("members");
+        for (name, value) in members {
+            assert_eq!(own[name], *value, "{}", case.name);
         }
     }
 }
