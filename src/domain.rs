@@ -38,7 +38,9 @@ pub use event::{
     SkippedRule,
 };
 pub use evolve::evolve;
-pub use id::{AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, owner};
+pub use id::{
+    AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, canonical_uuid, owner,
+};
 pub use outcome::{ErrorReason, Mapped, Outcome, RESPONSE_BYTES_KEPT, StatusType, Verdict};
 pub use policy::{
     AccountPolicy, CorrelationPolicy, OnReportTimeout, Phase2Order, Phase2Wait, Policy, Scope,

@@ -12,7 +12,7 @@
 //! | 0 | [`json`] | JSON text without a tree: writing, walking, scanning with a hash, reading strings |
 //! | 0 | [`xpath`] | XPath 1.0 over parsed XML, with a limit on the work of each evaluation |
 //! | 1 | [`definition`] | webhook definitions: templates, variables and their facts, answer mappings, the catalogue |
-//! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro), stored rows, events, dead letters, commands |
+//! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro, in envelopes), stored rows, events, dead letters, commands |
 //! | 1 | [`telemetry`] | metrics with their names and labels, health, logs, the masking of secrets |
 //! | 1 | [`clock`] | the time, and waiting |
 //! | 1 | [`exit`] | the end of the process, and its exit code |
@@ -193,6 +193,17 @@
 //! - A negative answer of the schema registry about an id affects only the records that waited for it. An answer that
 //!   says nothing about the id is not taken for a negative one: `tests/ringback/schemas.rs`, a test for each kind of
 //!   answer.
+//! - No record of another kind is taken for one of its topic:
+//!   `tests/ringback/encodings/kinds.rs::a_record_of_another_kind_is_a_dead_letter_and_the_true_flow_is_delivered`,
+//!   `src/codec/source/tests/kinds.rs`, a test for each kind.
+//! - No Avro record is read with other values than Java's own library reads:
+//!   `tests/ringback/encodings/java.rs::records_that_javas_library_writes_are_read_as_it_reads_them_or_as_json_has_them`.
+//! - No field of a flow started record is lost in Avro:
+//!   `src/codec/source/tests/avro.rs::a_call_begin_record_loses_no_member`.
+//! - No report of an array is decided twice or lost, and none is decided before those in front of it:
+//!   `tests/ringback/encodings/arrays.rs`, a test for each case.
+//! - No spelling of a UUID separates the records of one run:
+//!   `tests/ringback/encodings/spellings.rs::records_of_one_uuid_in_several_spellings_belong_together_and_bodies_keep_the_first`.
 //! - No input shows a lag when all of its records are processed, and none shows no lag when some are not:
 //!   `tests/ringback/lag.rs::an_idle_daemon_has_no_lag_although_markers_follow_the_last_records`,
 //!   `tests/ringback/lag.rs::records_behind_an_open_transaction_count_as_lag`.

@@ -5,6 +5,7 @@ use super::{
     Source, StatusClass, Timestamp, WebhookName,
 };
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// The state of one phonon-uuid. The default state is that of an unknown uuid.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -162,6 +163,8 @@ pub struct Flow {
     pub collection: Collection,
     /// The whole flow complete record as compact JSON, if the account uses variables.
     pub record: Option<Bytes>,
+    /// The record's spelling of the uuid, if it differs from the id.
+    pub spelling: Option<Arc<str>>,
 }
 
 impl Flow {

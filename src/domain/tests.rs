@@ -188,7 +188,7 @@ fn sms(text: &str) -> SmsId {
 }
 
 fn source(offset: i64) -> Source {
-    Source { topic: "t".into(), partition: 0, offset, timestamp: Timestamp::default() }
+    Source { topic: "t".into(), partition: 0, offset, timestamp: Timestamp::default(), index: None }
 }
 
 /// Returns the record of a flow that sent the SMS of `list`, separated by blanks.

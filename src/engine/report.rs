@@ -114,6 +114,9 @@ impl Report {
                 DeferredReport::Forwarded(place) => {
                     self.metrics.source_record(&place.topic, SourceResult::Forwarded)
                 }
+                DeferredReport::Skipped(place) => {
+                    self.metrics.source_record(&place.topic, SourceResult::Skipped)
+                }
                 DeferredReport::Bad { place, offset, reason, detail } => {
                     self.metrics.source_record(&place.topic, SourceResult::DeadLettered);
                     self.metrics.dead_letter(*reason);

@@ -71,6 +71,8 @@ pub(super) enum DeferredReport {
     Event(PhononUuid, Event),
     /// A record was forwarded.
     Forwarded(TopicPartition),
+    /// A record says nothing that concerns the daemon.
+    Skipped(TopicPartition),
     /// A record could not be read.
     Bad {
         place: TopicPartition,
@@ -314,6 +316,11 @@ impl Work {
         self.leave(Target::Inbox(owner), Some(key), Some(value), headers);
         self.pass_on(record.headers.clone());
         self.reports.push(DeferredReport::Forwarded(record.place.clone()));
+    }
+
+    /// Notes that a record says nothing that concerns the daemon.
+    pub(super) fn skipped(&mut self, record: &Record) {
+        self.reports.push(DeferredReport::Skipped(record.place.clone()));
     }
 
     /// Adds the changed rows and the partitions' meta rows. No decision may follow.

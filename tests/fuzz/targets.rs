@@ -21,6 +21,7 @@ use std::fmt::Debug;
 pub(crate) static TARGETS: &[Target] = &[
     record::FLOW,
     record::REPORT,
+    record::ENVELOPE,
     row::STATE,
     row::ENDPOINT,
     row::META,

@@ -28,7 +28,13 @@ fn sms(id: &str) -> SmsId {
 }
 
 fn source() -> Source {
-    Source { topic: "sms-delivery-report".into(), partition: 3, offset: 42, timestamp: AT }
+    Source {
+        topic: "sms-delivery-report".into(),
+        partition: 3,
+        offset: 42,
+        timestamp: AT,
+        index: None,
+    }
 }
 
 fn identity() -> FlowIdentity {
@@ -39,6 +45,7 @@ fn flow() -> Flow {
     Flow {
         enabled: true,
         record: None,
+        spelling: None,
         identity: identity(),
         accepted_at: AT,
         source: source(),

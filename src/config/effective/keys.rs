@@ -29,6 +29,7 @@ pub(in crate::config) const RELOADS: &[(&str, Reload)] = &[
     ("topics.dead_letter", Restart),
     ("topics.changelog", Restart),
     ("topics.inbox", Restart),
+    ("topics.unwrap", Restart),
     ("schema_registry.url", Restart),
     ("schema_registry.username", Restart),
     ("schema_registry.password", Restart),

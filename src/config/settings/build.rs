@@ -11,6 +11,7 @@ use super::{
     DeliverySettings, HttpSettings, Path, Read, RegistrySettings, Settings, StoreSettings,
 };
 use crate::accounts::{Bounds, Defaults, Retry, rate};
+use crate::codec::source::{Envelope, Unwrap};
 use crate::config::effective::{self, Listed};
 use crate::config::environment;
 use crate::definition::catalogue::{self, Methods};
@@ -153,6 +154,14 @@ fn topics(written: file::Topics, place: &Place<'_>, context: &mut Context<'_>) -
         dead_letter: written.dead_letter,
         changelog: written.changelog,
         inbox: written.inbox,
+        unwrap: written.unwrap.into_iter().fold(Unwrap::default(), |unwrap, envelope| {
+            unwrap.with(match envelope {
+                file::Envelope::Connect => Envelope::Connect,
+                file::Envelope::Debezium => Envelope::Debezium,
+                file::Envelope::Mongodb => Envelope::MongoDb,
+                file::Envelope::Cloudevents => Envelope::CloudEvents,
+            })
+        }),
     };
     checks::topics(&names, place, context);
     names

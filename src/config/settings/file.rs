@@ -109,6 +109,8 @@ pub(in crate::config) struct Topics {
     pub(super) changelog: String,
     /// The topic of forwarded records and operators' commands.
     pub(super) inbox: String,
+    /// The envelopes of other programs from which records are taken. Default: none.
+    pub(super) unwrap: Vec<Envelope>,
 }
 
 impl Default for Topics {
@@ -121,8 +123,23 @@ impl Default for Topics {
             dead_letter: "ringback.dead-letter".to_owned(),
             changelog: "ringback.changelog".to_owned(),
             inbox: "ringback.inbox".to_owned(),
+            unwrap: Vec::new(),
         }
     }
+}
+
+/// An envelope with a record in it.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Envelope {
+    /// Kafka Connect's `schema` and `payload`.
+    Connect,
+    /// Debezium's change events.
+    Debezium,
+    /// MongoDB's change events.
+    Mongodb,
+    /// CloudEvents in structured mode.
+    Cloudevents,
 }
 
 /// A name or a list.

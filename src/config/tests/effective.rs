@@ -86,6 +86,7 @@ fn another(key: &str, schema: &Json) -> Option<toml::Value> {
         "http.listen" => "127.0.0.1:1234".into(),
         "accounts.file" => "other.toml".into(),
         "statuses.final" | "statuses.intermediate" => list("ANOTHER"),
+        "topics.unwrap" => list("connect"),
         "delivery.allow_addresses" => list("10.0.0.0/8"),
         "delivery.name_servers" => list("10.0.0.2"),
         "delivery.rate" => "7/min".into(),

@@ -110,6 +110,7 @@ fn open(
         reports: Vec::new(),
         collection,
         record: account.uses_variables.then(|| record.record.clone()),
+        spelling: record.uuid.other_spelling().cloned(),
     };
     let phase_one = webhook.map(|webhook| {
         Delivery::new(

@@ -175,7 +175,12 @@ impl Writer<'_> {
             Phase::Two,
             self.flow.identity.account,
             webhook.clone(),
-            policy.definitions.phase2(self.uuid.as_str(), &details, keys),
+            // Both phases spell the uuid in the same way.
+            policy.definitions.phase2(
+                self.flow.spelling.as_deref().unwrap_or(self.uuid.as_str()),
+                &details,
+                keys,
+            ),
             trigger.map_or(&self.flow.source, |report| &report.source).clone(),
             *now,
         );

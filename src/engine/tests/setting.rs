@@ -1,6 +1,7 @@
 //! The configuration of a simulated world.
 
 use super::dice::Dice;
+use crate::codec::source::Unwrap;
 use crate::definition::template::{BodyTemplate, Language, Tokens};
 use crate::definition::{Body, Defined, Definition};
 use crate::delivery::{
@@ -212,6 +213,7 @@ impl Setting {
             dead_letter: "dead-letter".to_owned(),
             changelog: "changelog".to_owned(),
             inbox: "inbox".to_owned(),
+            unwrap: Unwrap::default(),
         };
         let input_partitions = dice.pick(&[partitions, partitions, partitions, partitions + 1, 1]);
         let inbox_partitions = if dice.one_in(6) { partitions + 1 } else { partitions };
@@ -258,7 +260,7 @@ impl Setting {
                 uncommitted_max: 16,
                 rate_per_second: None,
             },
-            topics: Topics { roles, partitions, other_partition_counts },
+            topics: Topics { roles, partitions, other_partition_counts, unwrap: Unwrap::default() },
             has_ids: !dice.one_in(3),
             metrics,
             health,

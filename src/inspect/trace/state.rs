@@ -125,6 +125,9 @@ pub struct Source {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
+    /// The place in the array that the record is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
 }
 
 /// A rule that is judged when other deliveries have ended.
@@ -256,7 +259,7 @@ impl Report {
 impl Source {
     fn of(source: &domain::Source) -> Self {
         let (partition, offset) = (source.partition, source.offset);
-        Self { topic: source.topic.to_string(), partition, offset }
+        Self { topic: source.topic.to_string(), partition, offset, index: source.index }
     }
 }
 

@@ -118,6 +118,7 @@ impl World {
             partition: i32::MIN,
             offset: i64::MIN,
             timestamp: Timestamp::from_ms(START),
+            index: None,
         }
     }
 

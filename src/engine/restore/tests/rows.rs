@@ -24,7 +24,7 @@ const ACCOUNT: AccountId = AccountId(28);
 const TOPIC: &str = "fixture.flow-complete";
 
 fn source(offset: i64) -> Source {
-    Source { topic: TOPIC.into(), partition: 0, offset, timestamp: THEN }
+    Source { topic: TOPIC.into(), partition: 0, offset, timestamp: THEN, index: None }
 }
 
 fn sms(id: &str) -> SmsId {
@@ -66,6 +66,7 @@ fn flow(collection: Collection) -> Flow {
     Flow {
         enabled: true,
         record: None,
+        spelling: None,
         identity: FlowIdentity { account: ACCOUNT, flow: Some(FlowId(200)), content: 7 },
         accepted_at: THEN,
         source: source(0),
@@ -163,8 +164,11 @@ fn without_flow() -> Named {
 fn with_flow() -> Named {
     let one = |uuid| delivery(uuid, Phase::One, "crm");
     let waits = Collection::Open { until: FAR };
-    let reports = vec![report("a", StatusClass::Final), report("b", StatusClass::Intermediate)];
-    let collecting = Correlation::Open(Flow { reports, ..flow(waits) });
+    let item = Source { index: Some(3), ..source(1) };
+    let item = Collected { source: item, ..report("b", StatusClass::Intermediate) };
+    let reports = vec![report("a", StatusClass::Final), item];
+    let collecting = Flow { reports, spelling: Some("{OPEN}".into()), ..flow(waits) };
+    let collecting = Correlation::Open(collecting);
     let held = Delivery { due: Due::Waiting, ..delivery("open-held", Phase::Two, "crm") };
     let held = vec![tried(one("open-held"), 3, outcome(ErrorReason::Refused)), held];
     let bare = Flow { sms: None, keys: None, reports: Vec::new(), ..flow(Collection::NotWanted) };

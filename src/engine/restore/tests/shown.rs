@@ -130,8 +130,10 @@ fn bytes(bytes: &Bytes) -> Value {
 }
 
 fn source(source: &Source) -> Value {
-    let Source { topic, partition, offset, timestamp } = source;
-    json!([**topic, partition, offset, timestamp.as_ms()])
+    let Source { topic, partition, offset, timestamp, index } = source;
+    let mut place = vec![json!(**topic), json!(partition), json!(offset), json!(timestamp.as_ms())];
+    place.extend(index.map(Value::from));
+    Value::Array(place)
 }
 
 fn identity(identity: &FlowIdentity) -> Value {
@@ -151,6 +153,7 @@ fn flow(flow: &Flow) -> Value {
         collection,
         record,
         enabled,
+        spelling,
     } = flow;
     let mut shown = json!({
         "identity": identity(own),
@@ -171,6 +174,9 @@ fn flow(flow: &Flow) -> Value {
     // The fixtures of earlier versions have no such flows.
     if !enabled {
         shown["enabled"] = json!(false);
+    }
+    if let Some(spelling) = spelling {
+        shown["spelling"] = json!(**spelling);
     }
     shown
 }
