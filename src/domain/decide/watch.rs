@@ -95,7 +95,8 @@ pub(super) fn begin_again(
             let needs = !scheduler.policy.definitions.is_rendered(&rule.webhook);
             let reason = match &facts {
                 Some(facts) if has_predefined || !needs => {
-                    let deferred = deferred(scheduler, &predefined, rule, trigger, facts, &[]);
+                    let deferred =
+                        deferred(scheduler, &predefined, rule, trigger, facts, &delivery.sms);
                     (!scheduler.defer(deferred, events)).then_some(SkipReason::NoRoom)
                 }
                 Some(_) | None => Some(SkipReason::RunEnded),
