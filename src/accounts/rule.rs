@@ -18,8 +18,8 @@ pub(super) fn triggers(
             "flow_started" => Trigger::FlowStarted,
             "flow_complete" => Trigger::FlowComplete,
             "report_timed_out" => Trigger::ReportTimedOut,
-            "sms:final" => Trigger::SmsFinal,
-            other => match other.strip_prefix("sms:").filter(|status| !status.is_empty()) {
+            other => match other.strip_prefix("sms:").map(str::trim).filter(|it| !it.is_empty()) {
+                Some("final") => Trigger::SmsFinal,
                 Some(status) => Trigger::Sms(status.to_ascii_uppercase().into()),
                 None => {
                     context.fault(

@@ -159,6 +159,7 @@ pub fn write_event(
         Event::ReportAdopted { .. }
         | Event::CollectionClosed(_)
         | Event::MarkerKept { .. }
+        | Event::Gathering(_)
         | Event::MarkerExpired
         | Event::StartExpired => return false,
     }

@@ -1,10 +1,15 @@
-//! The tokens of call-tracking templates and the platform's internal webhooks, which its customers know by name.
+//! The tokens of call-tracking templates, the platform's internal webhooks, which its customers know by name, and the
+//! delivery statuses of the gateways.
 //!
-//! Both are data, embedded from `config/catalogue/`. A row that can't be parsed would be missing; a test checks that
+//! All are data, embedded from `config/catalogue/`. A row that can't be parsed would be missing; a test checks that
 //! all can.
+
+mod status;
 
 #[cfg(test)]
 mod tests;
+
+pub use status::statuses;
 
 use super::template::{Tokens, Variable};
 use serde::Deserialize;

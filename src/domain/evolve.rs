@@ -40,10 +40,16 @@ pub fn evolve(mut state: State, event: &Event) -> State {
         Event::CollectionClosed(collection) => {
             if let Correlation::Open(flow) = &mut state.correlation {
                 flow.collection = *collection;
+                flow.gathers_until = None;
                 for report in &mut flow.reports {
                     report.body = None;
                 }
                 flow.keys = None;
+            }
+        }
+        Event::Gathering(until) => {
+            if let Correlation::Open(flow) = &mut state.correlation {
+                flow.gathers_until = *until;
             }
         }
         Event::AttemptFailed { delivery, attempt, outcome, at, retry_at } => {

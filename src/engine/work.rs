@@ -294,6 +294,7 @@ impl Work {
             | Event::RuleSkipped(_)
             | Event::CorrelationEnded
             | Event::MarkerKept { .. }
+            | Event::Gathering(_)
             | Event::MarkerExpired => {}
         }
     }

@@ -267,6 +267,7 @@ fn flow(datum: &mut Datum<'_>) -> Result<Flow> {
         sms: datum.optional(|datum| datum.array(sms))?,
         reports: datum.array(collected)?,
         collection: collection(datum)?,
+        gathers_until: None,
         record: datum.since_second(|datum| datum.optional(Datum::bytes))?,
     })
 }

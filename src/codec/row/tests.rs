@@ -146,6 +146,7 @@ fn sample() -> State {
         sms: Some(vec![SmsId::new("s").unwrap()]),
         reports: vec![report],
         collection: Collection::Open { until: Timestamp::from_ms(4) },
+        gathers_until: None,
     };
     State {
         started: None,

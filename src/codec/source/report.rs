@@ -6,6 +6,7 @@ use crate::domain::{DeliveryReport, SmsId};
 use crate::json;
 use crate::json::scan::{self, Kind, Part, Scanned};
 use bytes::Bytes;
+use std::borrow::Cow;
 
 const FIELDS: [&str; 5] = ["id", "phononUuid", "flowId", "accountID", "deliveryStatus"];
 
@@ -39,11 +40,17 @@ fn sms(fields: &Fields<'_>, part: Option<&Part>) -> Result<SmsId, Bad> {
     })
 }
 
+/// Reads the status as the gateway spelt it: a text, or a number.
 fn delivery_status(fields: &Fields<'_>, part: Option<&Part>) -> Result<Box<str>, Bad> {
-    let text = part
-        .filter(|part| part.kind == Kind::Text)
-        .and_then(|part| json::read_string(fields.text_of(part)));
-    text.filter(|text| !text.is_empty()).map(|text| text.into_owned().into_boxed_str()).ok_or_else(
-        || Bad::undecodable("the field deliveryStatus is missing or is no string with content"),
-    )
+    let text = part.and_then(|part| match part.kind {
+        Kind::Text => json::read_string(fields.text_of(part)),
+        Kind::Number => std::str::from_utf8(fields.text_of(part)).ok().map(Cow::Borrowed),
+        Kind::Null | Kind::Boolean(_) | Kind::Array | Kind::Object => None,
+    });
+    let text = text.filter(|text| !text.trim().is_empty());
+    text.map(|text| text.into_owned().into_boxed_str()).ok_or_else(|| {
+        Bad::undecodable(
+            "the field deliveryStatus is missing, or is neither a text with content nor a number",
+        )
+    })
 }

@@ -69,7 +69,8 @@ fn every_part_can_be_set() {
         ("EXPIRED", StatusClass::Intermediate),
         ("QUEUED", StatusClass::Intermediate),
     ] {
-        assert_eq!(settings.statuses.class(word), Some(class), "{word}");
+        let status = settings.statuses.read(word);
+        assert_eq!((status.class, status.is_known), (class, true), "{word}");
     }
     assert_eq!(settings.http.endpoint_labels_max, 100);
     assert_eq!(format!("{:?}", settings.delivery.defaults.proxy), "Some(http://proxy:3128)");

@@ -73,6 +73,7 @@ fn flow(collection: Collection) -> Flow {
         sms: Some(vec![sms("a"), sms("b")]),
         reports: vec![Collected { sent: true, body: None, ..report("a", StatusClass::Final) }],
         collection,
+        gathers_until: None,
     }
 }
 

@@ -123,6 +123,7 @@ fn flow(flow: &Flow) -> Value {
         sms,
         reports,
         collection,
+        gathers_until,
         record,
     } = flow;
     json!({
