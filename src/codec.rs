@@ -23,5 +23,6 @@ pub mod source;
 
 mod avro;
 mod schema;
+mod sms;
 mod time;
 mod varint;

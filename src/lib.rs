@@ -125,6 +125,9 @@
 //!   `src/domain/tests/ends.rs::without_a_list_all_waiting_reports_except_the_first_final_one_are_late`,
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`,
 //!   `src/verify/tests/reports.rs::an_accepted_report_without_an_end_is_lost`.
+//! - No delivery ends without naming the SMS that it is about, whatever happens to their reports meanwhile, and no replay
+//!   loses them: `src/domain/tests/about.rs`, a test for each kind of delivery, and
+//!   `src/codec/letter/tests.rs::a_deliverys_dead_letter_contains_all_that_a_replay_needs`.
 //! - Where the order is strict, phase 2 does not leave before phase 1 has ended:
 //!   `src/domain/tests/collection.rs::strict_phase_2_leaves_when_phase_1_was_delivered`.
 //! - No outcome counts twice: `src/domain/tests/attempts.rs::an_outcome_is_stale_if_it_is_known_or_skips_an_attempt_or_has_no_delivery`.

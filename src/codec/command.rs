@@ -1,7 +1,8 @@
 //! Commands in the inbox: complete JSON, so that another partition can receive it unchanged.
 //!
-//! `replay`: `webhook_id`, `phonon_uuid`, `account_id`, `webhook`, `phase`, `replays` (before this command), `body`,
-//! `source` {`topic`, `partition`, `offset`, `timestamp`}, and the members of [`super::rendering`].
+//! `replay`: `webhook_id`, `phonon_uuid`, `account_id`, `webhook`, `phase`, `replays` (before this command),
+//! `sms_id` or `sms`, `body`, `source` {`topic`, `partition`, `offset`, `timestamp`}, and the members of
+//! [`super::rendering`].
 
 mod endpoint;
 
@@ -12,6 +13,7 @@ pub use endpoint::{
 pub use super::header::{COMMAND as COMMAND_HEADER, LETTER as LETTER_HEADER};
 
 use super::rendering::{self, Text};
+use super::sms;
 use super::time::{TimeMembers as _, parse_rfc3339};
 use crate::domain::{
     AccountId, Command, Delivery, DeliveryId, EndpointCommand, Phase, PhononUuid, Source,
@@ -40,6 +42,7 @@ pub fn write_replay(out: &mut Vec<u8>, uuid: &PhononUuid, delivery: &Delivery) {
     object.text("webhook", delivery.webhook.as_str());
     object.integer("phase", i64::from(delivery.phase.number()));
     object.integer("replays", i64::from(delivery.replays));
+    sms::write(&mut object, &delivery.sms);
     let mut source = object.object("source");
     source.text("topic", &delivery.source.topic);
     source.integer("partition", i64::from(delivery.source.partition));
@@ -62,6 +65,10 @@ struct Replay<'a> {
     webhook: Cow<'a, str>,
     phase: u8,
     replays: u32,
+    #[serde(borrow, default)]
+    sms_id: Option<Cow<'a, str>>,
+    #[serde(default)]
+    sms: Vec<String>,
     #[serde(borrow)]
     source: Place<'a>,
     #[serde(borrow)]
@@ -127,6 +134,7 @@ fn read_replay(replay: &Replay<'_>, value: &[u8]) -> Option<InboxCommand> {
     let delivery = Delivery {
         replays: replay.replays,
         rendering: Text::read(value)?,
+        sms: sms::read(replay.sms_id.as_deref(), &replay.sms)?,
         ..Delivery::new(
             DeliveryId::parse(&replay.webhook_id)?,
             Phase::ALL.into_iter().find(|phase| phase.number() == replay.phase)?,
@@ -144,7 +152,7 @@ fn read_replay(replay: &Replay<'_>, value: &[u8]) -> Option<InboxCommand> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Timestamp;
+    use crate::domain::{SmsId, Timestamp};
 
     fn delivery() -> (PhononUuid, Delivery) {
         let uuid = PhononUuid::new("u-1").unwrap();
@@ -153,6 +161,7 @@ mod tests {
             Source { topic: "flow-complete".into(), partition: 3, offset: 42, timestamp: at };
         let delivery = Delivery {
             replays: 1,
+            sms: ["a", "b"].map(|id| SmsId::new(id).unwrap()).to_vec(),
             ..Delivery::new(
                 DeliveryId::derive(&uuid, 1, []),
                 Phase::One,

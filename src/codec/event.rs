@@ -16,8 +16,8 @@
 //! | `delivery_scheduled` | `due_at` (null: waits for phase 1, or for `after`), `after` (webhook ids: they give its variables values), `sms`, `source` |
 //! | `delivery_rendered` | nothing: the deliveries that it waited for have ended, and it may be attempted |
 //! | `attempt_failed` | the outcome, `retry_at` (null after the last attempt) |
-//! | `delivered` | `attempts`, `sms_id` (if the delivery is about one SMS, which is still known), the outcome |
-//! | `dead_lettered`, `kind` = `delivery` | `reason`, `attempts`, `replays`, `sms_id` (likewise), `last_outcome` {the outcome} |
+//! | `delivered` | `attempts`, `sms_id` (if the delivery is about one SMS) or `sms` (if it is about several), the outcome |
+//! | `dead_lettered`, `kind` = `delivery` | `reason`, `attempts`, `replays`, `sms_id` or `sms` (likewise), `last_outcome` {the outcome} |
 //! | `dead_lettered`, `kind` = `record` | `reason`, `record`, `sms_id`, `source`, `detail` |
 //! | `replayed` | `replays` (how often the delivery was replayed, this replay included) |
 //! | `record_replayed` | `letter` (the position of the dead letter that was sent back as this record), `source` (the record), `became` (`accepted`, `ignored`, `dead_lettered`) |
@@ -364,11 +364,13 @@ impl Writer<'_> {
         object.close();
     }
 
-    /// Writes the SMS, if the delivery is about one.
+    /// Writes the SMS that the delivery is about.
     fn sms(&self, object: &mut Object<'_>, delivery: &Delivery) {
-        if let Some(sms) = sms::sms_of(self.context.uuid, self.state_before, delivery) {
-            object.text("sms_id", sms.as_str());
+        if !delivery.sms.is_empty() {
+            return super::sms::write(object, &delivery.sms);
         }
+        let found = sms::sms_of(self.context.uuid, self.state_before, delivery);
+        super::sms::write(object, found.as_slice());
     }
 
     fn dead_lettered(

@@ -2,6 +2,7 @@
 
 use super::header;
 use super::rendering::Text;
+use super::sms;
 use super::time::parse_rfc3339;
 use crate::domain::{
     AccountId, Delivery, DeliveryId, Phase, PhononUuid, Source, Timestamp, WebhookName,
@@ -101,6 +102,10 @@ struct Shown<'a> {
     webhook: Cow<'a, str>,
     phase: u8,
     replays: u32,
+    #[serde(borrow, default)]
+    sms_id: Option<Cow<'a, str>>,
+    #[serde(default)]
+    sms: Vec<String>,
     #[serde(borrow)]
     request: Request<'a>,
 }
@@ -120,6 +125,7 @@ pub fn read_delivery(value: &[u8], source: Source) -> Option<(PhononUuid, Delive
     let delivery = Delivery {
         replays: shown.replays,
         rendering: Text::read(value)?,
+        sms: sms::read(shown.sms_id.as_deref(), &shown.sms)?,
         ..Delivery::new(
             DeliveryId::parse(&shown.webhook_id)?,
             phase,

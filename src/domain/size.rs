@@ -30,7 +30,7 @@ const SOURCE: usize = 4 * LONG;
 /// else.
 const STATE: usize = 160 + MAPPED_BYTES_MAX;
 const OUTCOME: usize = 7 * LONG + RESPONSE_BYTES_STORED + ERROR_BYTES_STORED;
-const DELIVERY: usize = 16 + 13 * LONG + SOURCE + OUTCOME;
+const DELIVERY: usize = 16 + 14 * LONG + SOURCE + OUTCOME;
 const COLLECTED: usize = 10 * LONG + SOURCE + 8 * SEEN_MAX;
 const FLOW: usize = 18 * LONG + SOURCE;
 /// The length of an escaped control character in JSON.
@@ -98,8 +98,13 @@ impl Delivery {
             }
             Rendering::Pending(pending) => facts(&pending.facts) + LONG + 16 * pending.after.len(),
         };
-        DELIVERY + topic(&self.source) + self.webhook.as_str().len() + self.body.len() + rendering
+        let texts = topic(&self.source) + self.webhook.as_str().len() + self.body.len();
+        DELIVERY + texts + list(&self.sms) + rendering
     }
+}
+
+fn list(sms: &[SmsId]) -> usize {
+    sms.iter().map(|sms| LONG + sms.as_str().len()).sum()
 }
 
 fn facts(facts: &Facts) -> usize {
@@ -125,8 +130,7 @@ pub(super) fn bounded_mapped(values: &mut Vec<Mapped>) {
 
 /// Returns the bound of a flow with its reports, and with the deliveries for them and for the SMS that never report.
 fn flow(flow: &Flow) -> usize {
-    let list = flow.sms.as_deref().unwrap_or_default();
-    let listed: usize = list.iter().map(|sms| LONG + sms.as_str().len()).sum();
+    let listed = list(flow.sms.as_deref().unwrap_or_default());
     let reports: usize = flow.reports.iter().map(collected).sum();
     let webhook = flow.webhook.as_ref().map_or(0, |name| name.as_str().len());
     let record = length(flow.record.as_ref());
@@ -164,7 +168,7 @@ fn unlisted(flow: &Flow, report: &Collected) -> usize {
 /// Returns the bound of a delivery about `sms`, without the report, which is counted elsewhere.
 fn phase_two(flow: &Flow, sms: &SmsId) -> usize {
     let texts = topic(&flow.source) + WebhookName::BYTES_MAX + ESCAPE * sms.as_str().len();
-    DELIVERY + BODY + texts + length(flow.keys.as_ref())
+    DELIVERY + BODY + texts + list(std::slice::from_ref(sms)) + length(flow.keys.as_ref())
 }
 
 fn collected(report: &Collected) -> usize {

@@ -252,6 +252,8 @@ pub struct Delivery {
     pub body: Bytes,
     /// The other parts of the request.
     pub rendering: Rendering,
+    /// The SMS that the delivery is about. Rows of earlier versions have none.
+    pub sms: Vec<SmsId>,
     /// The position of the record that triggered the delivery.
     pub source: Source,
     pub scheduled_at: Timestamp,
@@ -287,6 +289,7 @@ impl Delivery {
             webhook,
             body,
             rendering: Rendering::Fixed,
+            sms: Vec::new(),
             source,
             scheduled_at: now,
             due: Due::At(now),

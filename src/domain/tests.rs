@@ -4,6 +4,7 @@
 //! times are small: a report waits 1000 ms for its flow, a flow 2000 ms for its reports, and a marker is kept for 500
 //! ms.
 
+mod about;
 mod attempts;
 mod collection;
 mod endpoint;

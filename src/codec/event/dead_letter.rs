@@ -3,6 +3,7 @@
 use super::outcome::write_outcome;
 use crate::codec::header;
 use crate::codec::rendering;
+use crate::codec::sms;
 use crate::codec::time::{TimeMembers as _, rfc3339};
 use crate::domain::{
     AccountId, DeadLetterReason, Delivery, Due, PhononUuid, RESPONSE_BYTES_KEPT, Source, Timestamp,
@@ -37,6 +38,7 @@ pub fn write_delivery_dead_letter(
     object.text("reason", reason.as_str());
     object.integer("attempts", i64::from(delivery.attempts));
     object.integer("replays", i64::from(delivery.replays));
+    sms::write(&mut object, &delivery.sms);
     object.time("scheduled_at", delivery.scheduled_at);
     object.time_or_null("first_attempt_at", delivery.first_attempt_at);
     object.time_or_null("last_attempt_at", delivery.last_attempt_at);

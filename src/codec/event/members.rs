@@ -52,7 +52,7 @@ pub struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub sms_id: Option<Cow<'a, str>>,
-    /// The ids of the SMS that the flow sent, or whose reports the delivery carries.
+    /// The ids of the SMS that the flow sent, whose reports the delivery carries, or that the delivery is about.
     #[serde(borrow, default, deserialize_with = "texts")]
     #[schemars(with = "Vec<String>")]
     pub sms: Option<Vec<Cow<'a, str>>>,

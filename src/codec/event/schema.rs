@@ -110,7 +110,7 @@ const TYPES: &[Type] = &[
             "response_status",
             "response_duration",
         ],
-        &["sms_id"],
+        &["sms_id", "sms"],
     ),
     Type {
         kind: Some("delivery"),
@@ -128,7 +128,7 @@ const TYPES: &[Type] = &[
                 "attempts",
                 "replays",
             ],
-            &["sms_id", "last_outcome"],
+            &["sms_id", "sms", "last_outcome"],
         )
     },
     Type {

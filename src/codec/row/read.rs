@@ -22,6 +22,8 @@ pub(super) enum Version {
     Second,
     /// The third version, with four kinds of bodies by number.
     Third,
+    /// The fourth version, without the SMS of deliveries.
+    Fourth,
     Newest,
 }
 
@@ -45,7 +47,7 @@ impl<'a> Datum<'a> {
     fn since_second<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         match self.version {
             Version::First => Ok(T::default()),
-            Version::Second | Version::Third | Version::Newest => read(self),
+            Version::Second | Version::Third | Version::Fourth | Version::Newest => read(self),
         }
     }
 
@@ -53,7 +55,15 @@ impl<'a> Datum<'a> {
     fn since_third<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         match self.version {
             Version::First | Version::Second => Ok(T::default()),
-            Version::Third | Version::Newest => read(self),
+            Version::Third | Version::Fourth | Version::Newest => read(self),
+        }
+    }
+
+    /// Reads a part that exists since the fifth version, or returns its default.
+    fn since_fifth<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        match self.version {
+            Version::First | Version::Second | Version::Third | Version::Fourth => Ok(T::default()),
+            Version::Newest => read(self),
         }
     }
 
@@ -261,7 +271,9 @@ fn flow(datum: &mut Datum<'_>) -> Result<Flow> {
         source: source(datum)?,
         webhook: match datum.version {
             Version::First => webhook(datum).map(Some)?,
-            Version::Second | Version::Third | Version::Newest => datum.optional(webhook)?,
+            Version::Second | Version::Third | Version::Fourth | Version::Newest => {
+                datum.optional(webhook)?
+            }
         },
         keys: datum.optional(Datum::bytes)?,
         sms: datum.optional(|datum| datum.array(sms))?,
@@ -302,7 +314,9 @@ fn content_type(datum: &mut Datum<'_>) -> Result<ContentType> {
             let number: usize = datum.int("kind")?;
             content::of_number(number).ok_or(RowError::Invalid("kind"))
         }
-        Version::Newest => datum.optional(|datum| datum.text().map(|text| content::shared(text))),
+        Version::Fourth | Version::Newest => {
+            datum.optional(|datum| datum.text().map(|text| content::shared(text)))
+        }
     }
 }
 
@@ -348,6 +362,7 @@ fn delivery(datum: &mut Datum<'_>) -> Result<Delivery> {
         last_attempt_at: datum.optional(Datum::time)?,
         last_outcome: datum.optional(outcome)?,
         rendering: datum.since_second(rendering)?,
+        sms: datum.since_fifth(|datum| datum.array(sms))?,
     })
 }
 

@@ -91,6 +91,7 @@ fn a_body_stays_a_slice_of_the_row() {
 fn sample_delivery() -> Delivery {
     Delivery {
         rendering: crate::domain::Rendering::Fixed,
+        sms: vec![SmsId::new("a").unwrap()],
         id: DeliveryId::from_bytes([7; 16]),
         phase: Phase::Two,
         account: AccountId(28),
@@ -351,9 +352,9 @@ prop_compose! {
         id: [u8; 16], phase in select(Phase::ALL.to_vec()), account: i64, webhook in webhook(),
         body in body(), source in source(), scheduled_at in time(), due in of(time()), lives: (u32, u32),
         first_attempt_at in of(time()), last_attempt_at in of(time()), last_outcome in of(outcome()),
-        rendering in rendering(),
+        rendering in rendering(), sms in vec(sms(), 0..3),
     ) -> Delivery {
-        Delivery { rendering,
+        Delivery { rendering, sms,
             id: DeliveryId::from_bytes(id), phase, account: AccountId(account), webhook, body, source,
             scheduled_at, due: due.map_or(Due::Waiting, Due::At), attempts: lives.0,
             replays: lives.1, first_attempt_at, last_attempt_at, last_outcome,

@@ -5,7 +5,7 @@ use super::{InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
     Collected, Collection, Correlation, Delivery, DisableCause, Disabled, Due, EndpointState,
     ErrorReason, Facts, Flow, FlowIdentity, Header, IgnoreReason, Mapped, Outcome, Phase,
-    Rendering, Source, Started, State, StatusClass, Timestamp, Verdict,
+    Rendering, SmsId, Source, Started, State, StatusClass, Timestamp, Verdict,
 };
 
 pub(super) fn state(state: &State, out: &mut Vec<u8>) {
@@ -85,7 +85,7 @@ pub(super) fn endpoint(endpoint: &EndpointState, out: &mut Vec<u8>) {
 
 fn collected(report: &Collected, out: &mut Vec<u8>) {
     long(report.account.0, out);
-    bytes(report.sms.as_str().as_bytes(), out);
+    sms(&report.sms, out);
     long(status_class(report.class), out);
     array(&report.seen, |hash, out| out.extend_from_slice(&hash.to_be_bytes()), out);
     optional(report.body.as_ref(), |body, out| bytes(body, out), out);
@@ -115,11 +115,7 @@ fn flow(flow: &Flow, out: &mut Vec<u8>) {
     source(&flow.source, out);
     optional(flow.webhook.as_ref(), |name, out| bytes(name.as_str().as_bytes(), out), out);
     optional(flow.keys.as_ref(), |keys, out| bytes(keys, out), out);
-    optional(
-        flow.sms.as_ref(),
-        |list, out| array(list, |sms, out| bytes(sms.as_str().as_bytes(), out), out),
-        out,
-    );
+    optional(flow.sms.as_ref(), |list, out| array(list, sms, out), out);
     array(&flow.reports, collected, out);
     match flow.collection {
         Collection::Open { until } => {
@@ -183,6 +179,11 @@ fn delivery(delivery: &Delivery, out: &mut Vec<u8>) {
     optional(delivery.last_attempt_at, time, out);
     optional(delivery.last_outcome.as_ref(), outcome, out);
     rendering(&delivery.rendering, out);
+    array(&delivery.sms, sms, out);
+}
+
+fn sms(sms: &SmsId, out: &mut Vec<u8>) {
+    bytes(sms.as_str().as_bytes(), out);
 }
 
 fn outcome(outcome: &Outcome, out: &mut Vec<u8>) {

@@ -163,6 +163,7 @@ fn fire_rules(
         parts: ["", ""],
         source: &flow.source,
         sms: Vec::new(),
+        about: Vec::new(),
     };
     rule::fire(scheduler, &occasion, known, &|| record.body.clone(), events);
 }

@@ -213,6 +213,7 @@ impl Writer<'_> {
             trigger.map_or(&self.flow.source, |report| &report.source).clone(),
             *now,
         );
+        let delivery = Delivery { sms: sms.clone(), ..delivery };
         let make = || rule::facts(self.flow, self.scheduler.state, details.clone());
         let kept = OnceCell::new();
         self.scheduler.schedule(delivery, &Known::new(&make, policy, &kept), sms, events);

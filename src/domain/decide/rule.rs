@@ -19,7 +19,10 @@ pub(super) struct Occasion<'a> {
     /// The parts of a delivery's id that distinguish occurrences with the same trigger.
     pub(super) parts: [&'a str; 2],
     pub(super) source: &'a Source,
+    /// The SMS whose reports the webhooks send.
     pub(super) sms: Vec<SmsId>,
+    /// The SMS that the webhooks are about.
+    pub(super) about: Vec<SmsId>,
 }
 
 /// Schedules the webhooks of the rules that are triggered and whose conditions hold.
@@ -57,6 +60,7 @@ pub(super) fn fire(
             occasion.source.clone(),
             scheduler.now,
         );
+        let delivery = Delivery { sms: occasion.about.clone(), ..delivery };
         scheduler.schedule(delivery, known, occasion.sms.clone(), events);
     }
 }
@@ -188,6 +192,7 @@ pub(super) fn fire_of_report(
         parts: [report.sms.as_str(), &content],
         source: &report.source,
         sms: vec![report.sms.clone()],
+        about: vec![report.sms.clone()],
     };
     let reports: Vec<Bytes> = report.body.iter().cloned().collect();
     let attached = account.is_some_and(|account| account.attach_flow_keys);

@@ -63,6 +63,7 @@ pub(super) fn accept(
         parts: ["", ""],
         source,
         sms: Vec::new(),
+        about: Vec::new(),
     };
     let make = || Facts {
         record: Some(start.record.clone()),

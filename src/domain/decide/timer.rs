@@ -5,8 +5,8 @@ use super::rule::{self, Occasion};
 use super::schedule::{Known, Scheduler};
 use crate::domain::{
     Collected, Collection, Correlation, DeadLetterReason, Event, Flow, IgnoreReason,
-    OnReportTimeout, PhononUuid, Policy, RawRecord, RecordKind, State, StatusClass, Timestamp,
-    Trigger,
+    OnReportTimeout, PhononUuid, Policy, RawRecord, RecordKind, SmsId, State, StatusClass,
+    Timestamp, Trigger,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -101,7 +101,7 @@ fn time_out(
     let notify = wanted && policy.correlation.on_report_timeout == OnReportTimeout::Notify;
     let is_ruled = wanted && account.is_some_and(|account| !account.rules.is_empty());
     let left = if notify || is_ruled { phase2::rest(&scheduler, uuid, flow) } else { Vec::new() };
-    let reports: Vec<Bytes> = left.iter().map(|(_, body)| body.clone()).collect();
+    let (about, reports): (Vec<SmsId>, Vec<Bytes>) = left.iter().cloned().unzip();
     if notify {
         phase2::schedule_what_is_known(&scheduler, uuid, flow, left, &mut events);
     }
@@ -122,6 +122,7 @@ fn time_out(
             parts: ["", ""],
             source: &flow.source,
             sms: Vec::new(),
+            about,
         };
         rule::fire(&scheduler, &occasion, &known, &predefined, &mut events);
     }

@@ -98,6 +98,8 @@ fn random_rules(dice: &mut Dice) -> Policy {
 #[derive(Default)]
 struct Life {
     scheduled: BTreeMap<DeliveryId, Phase>,
+    /// The SMS that each scheduled delivery is about.
+    about: BTreeMap<DeliveryId, Vec<SmsId>>,
     ended: BTreeSet<DeliveryId>,
     /// Replayed deliveries from an earlier life of the uuid.
     revived: BTreeSet<DeliveryId>,
@@ -255,6 +257,7 @@ impl World {
         let row = self.state.delivery(letter.id).expect("the delivery is in the outbox again");
         assert_eq!((row.attempts, row.replays), (0, letter.replays + 1));
         assert_eq!((&row.body, &row.webhook), (&letter.body, &letter.webhook));
+        assert_eq!(row.sms, letter.sms, "a replay is about the same SMS");
     }
 
     fn fire(&mut self) {
@@ -433,6 +436,8 @@ impl Life {
                 delivery.phase == Phase::One,
                 "only phase 1 carries no report"
             );
+            assert_eq!(delivery.sms, *sms, "a delivery is about the SMS whose reports it sends");
+            self.about.insert(delivery.id, sms.clone());
             for sms in sms.iter().filter(|_| delivery.phase == Phase::Two) {
                 assert!(self.reported.insert(sms.clone()), "phase 2 of {sms} is scheduled twice");
             }
@@ -451,6 +456,10 @@ impl Life {
                 "a delivery ended that was never scheduled"
             );
             assert!(self.ended.insert(delivery.id), "a delivery ended twice");
+            assert_eq!(
+                delivery.sms, self.about[&delivery.id],
+                "a delivery that ended names its SMS, whatever happened to the reports"
+            );
         } else if let Event::MarkerKept { .. } = event {
             assert_eq!(
                 self.ended.len(),

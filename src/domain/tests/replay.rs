@@ -14,6 +14,7 @@ use bytes::Bytes;
 fn letter(id: DeliveryId, phase: Phase, replays: u32) -> Delivery {
     Delivery {
         rendering: crate::domain::Rendering::Fixed,
+        sms: Vec::new(),
         id,
         phase,
         account: super::OURS,

@@ -89,6 +89,7 @@ impl Scene {
             Source { topic: "t".into(), partition: 0, offset: 0, timestamp: Timestamp::default() };
         let delivery = |n: u32| Delivery {
             rendering: crate::domain::Rendering::Fixed,
+            sms: Vec::new(),
             id: DeliveryId::from_bytes(u128::from(n).to_be_bytes()),
             phase: Phase::Two,
             account: AccountId(28),

@@ -44,6 +44,7 @@ pub(crate) fn outcome() -> Outcome {
 pub(crate) fn delivery(phase: Phase) -> Delivery {
     Delivery {
         rendering: ringback::domain::Rendering::Fixed,
+        sms: if phase == Phase::Two { vec![SmsId::new("a").expect("an id")] } else { Vec::new() },
         id: DeliveryId::derive(&uuid(), phase.number(), []),
         phase,
         account: AccountId(28),

@@ -41,6 +41,10 @@ pub(super) const FIXTURES: &[Fixture] = &[
         version: "6",
         sums: "b3333ce036c7c26290092ba8fdb8b9b3dfbe770116b1c358c7841d86619eb72d",
     },
+    Fixture {
+        version: "7",
+        sums: "39a9dfa205bace267bddbd5ff507e830029fc783287d647251e7bed649416c0b",
+    },
 ];
 
 /// A record of the changelog.

@@ -96,6 +96,7 @@ fn delivery(uuid: &str, phase: Phase, to: &str) -> Delivery {
     let about = if phase == Phase::One { &[][..] } else { &ids[..] };
     Delivery {
         rendering: crate::domain::Rendering::Fixed,
+        sms: about.to_vec(),
         id: DeliveryId::derive(&PhononUuid::new(uuid).unwrap(), phase.number(), about),
         phase,
         account: ACCOUNT,
@@ -178,6 +179,7 @@ fn with_flow() -> Named {
     let too_old = tried(one("too-old"), 1, outcome(ErrorReason::Timeout));
     let too_old = Delivery { scheduled_at: THEN, ..too_old };
     let late = delivery("open-timed-out", Phase::Two, "crm");
+    let late = Delivery { sms: vec![sms("a"), sms("b-फोनन")], ..late };
     let mut states = vec![
         ("open-waiting", open(waits, vec![one("open-waiting")])),
         ("open-collecting", State { correlation: collecting, ..State::default() }),
