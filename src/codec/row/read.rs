@@ -22,7 +22,7 @@ pub(super) enum Version {
     Second,
     /// The third version, with four kinds of bodies by number.
     Third,
-    /// The fourth version, without the SMS of deliveries.
+    /// The fourth version, without the SMS of deliveries, and without the time for gathering reports.
     Fourth,
     Newest,
 }
@@ -279,8 +279,8 @@ fn flow(datum: &mut Datum<'_>) -> Result<Flow> {
         sms: datum.optional(|datum| datum.array(sms))?,
         reports: datum.array(collected)?,
         collection: collection(datum)?,
-        gathers_until: None,
         record: datum.since_second(|datum| datum.optional(Datum::bytes))?,
+        gathers_until: datum.since_fifth(|datum| datum.optional(Datum::time))?,
     })
 }
 

@@ -292,9 +292,11 @@ prop_compose! {
     fn flow()(
         identity in identity(), accepted_at in time(), source in source(), webhook in of(webhook()),
         keys in of(body()), sms in of(vec(sms(), 0..5)), reports in vec(collected(), 0..4),
-        collection in collection(), record in of(body()),
+        collection in collection(), record in of(body()), gathers_until in of(time()),
     ) -> Flow {
-        Flow { record, identity, accepted_at, source, webhook, keys, sms, reports, collection }
+        Flow {
+            record, identity, accepted_at, source, webhook, keys, sms, reports, collection, gathers_until,
+        }
     }
 }
 

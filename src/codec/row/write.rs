@@ -127,6 +127,7 @@ fn flow(flow: &Flow, out: &mut Vec<u8>) {
         Collection::NotWanted => out.extend([2, 4]),
     }
     optional(flow.record.as_ref(), |record, out| bytes(record, out), out);
+    optional(flow.gathers_until, time, out);
 }
 
 fn mapped(mapped: &Mapped, out: &mut Vec<u8>) {

@@ -126,7 +126,7 @@ fn flow(flow: &Flow) -> Value {
         gathers_until,
         record,
     } = flow;
-    json!({
+    let mut shown = json!({
         "identity": identity(own),
         "accepted_at": accepted_at.as_ms(),
         "source": source(from),
@@ -141,7 +141,12 @@ fn flow(flow: &Flow) -> Value {
             Collection::TimedOut => json!("timed_out"),
             Collection::NotWanted => json!("not_wanted"),
         },
-    })
+    });
+    // Fixtures of versions that do not gather reports lack the line.
+    if let Some(until) = gathers_until {
+        shown["gathers_until"] = json!(until.as_ms());
+    }
+    shown
 }
 
 fn collected(report: &Collected) -> Value {
