@@ -12,6 +12,7 @@ mod published;
 mod rates;
 mod retired;
 mod settings;
+mod statuses;
 
 use super::{Accounts, Faults, Settings, Variables, load_with};
 use std::path::PathBuf;

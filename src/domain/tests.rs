@@ -9,6 +9,7 @@ mod attempts;
 mod collection;
 mod endpoint;
 mod ends;
+mod gather;
 mod ignored;
 mod model;
 mod phase1;

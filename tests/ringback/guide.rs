@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 type Scene = fn(&Page);
 
 /// Every page with its scenes, which run beside each other; together they run each of its commands.
-const PAGES: [(&str, &[Scene]); 21] = [
+const PAGES: [(&str, &[Scene]); 22] = [
     (README, &[start::quick_start]),
     ("changelog-lost.md", &[changelog::deleted, changelog::older_copy, changelog::without_a_store]),
     ("clock.md", &[surroundings::clock]),
@@ -52,6 +52,7 @@ const PAGES: [(&str, &[Scene]); 21] = [
     ("receiving.md", &[receiving::verified]),
     ("records.md", &[records::producers]),
     ("recovery.md", &[operating::morning_after]),
+    ("statuses.md", &[operating::statuses]),
     ("too-few-files.md", &[surroundings::too_few_files]),
     ("webhooks.md", &[operating::definitions]),
 ];
@@ -126,6 +127,11 @@ fn positions_are_moved() {
 #[test]
 fn numbers_of_partitions_differ() {
     play("partitions.md");
+}
+
+#[test]
+fn a_gateway_writes_statuses_of_its_own() {
+    play("statuses.md");
 }
 
 #[test]

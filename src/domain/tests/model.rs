@@ -90,6 +90,7 @@ fn random_rules(dice: &mut Dice) -> Policy {
         dice.pick(&[Phase2Order::Strict, Phase2Order::Strict, Phase2Order::Independent]);
     policy.correlation.on_report_timeout =
         dice.pick(&[OnReportTimeout::End, OnReportTimeout::Notify]);
+    policy.correlation.phase2_gather_ms = dice.pick(&[0, 0, 10, 300, 5000]);
     policy.webhook_defaults.age_max_ms = dice.pick(&[15, 10_000]);
     policy
 }
@@ -148,6 +149,7 @@ impl World {
                 }
                 self.policy.correlation.phase2_wait =
                     dice.pick(&[Phase2Wait::All, Phase2Wait::Each]);
+                self.policy.correlation.phase2_gather_ms = dice.pick(&[0, 10, 300]);
             }
             _ => self.stale_outcome(dice),
         }
@@ -191,7 +193,7 @@ impl World {
     fn accept_report(&mut self, dice: &mut Dice) {
         let account = dice.pick(&[OURS, OURS, OURS, OURS, OURS, OTHER, STRANGER]);
         let id = dice.pick(&["a", "b", "c", "x"]);
-        let status = dice.pick(&["QUEUED", "SENT", "DELIVERED", "FAILED", "VANISHED"]);
+        let status = dice.pick(&["QUEUED", " sent ", "DELIVRD", "DELIVERED", "FAILED", "VANISHED"]);
         let report = Box::new(report_of(account, id, status));
         let events = self.play(&Command::AcceptReport(report, source(0)));
         let fates = events.iter().filter(|event| {

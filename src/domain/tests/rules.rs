@@ -2,6 +2,7 @@
 
 mod given;
 mod skipped;
+mod spellings;
 
 use super::render::Renderer;
 use super::said::{Said, Says, reads};
