@@ -168,9 +168,12 @@ impl Default for StatusTable {
         Self::documented([
             of("QUEUED", Intermediate, None),
             of("SENT", Intermediate, None),
+            of("ENROUTE", Intermediate, None),
             of("DELIVERED", Final, None),
             of("DELIVRD", Final, Some("DELIVERED")),
             of("FAILED", Final, None),
+            of("EXPIRED", Final, None),
+            of("REJECTED", Final, None),
         ])
     }
 }

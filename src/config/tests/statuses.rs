@@ -67,7 +67,7 @@ fn words_that_can_not_be_meant_are_faults() {
             "ringback.toml:2: statuses.final[#6]: is too long; write at most 64 bytes, or a pattern as in \"PENDING_*\"",
             "ringback.toml:3: statuses.intermediate[#1]: `a` is among the final words too; keep it in one of the two \
              lists",
-            "ringback.toml:4: statuses.unknown: is \"never\"; write one of \"final\", \"intermediate\"",
+            "ringback.toml:4: statuses.unknown: unknown word `never`; write one of final, intermediate",
             "ringback.toml:6: statuses.aliases.a: is among the final or intermediate words too, and the alias decides; \
              keep one of the two",
             "ringback.toml:7: statuses.aliases.b: means `c`, which is an alias itself; write the status that is meant",

@@ -203,6 +203,6 @@ fn an_account_that_stopped_notifying_gets_no_gathered_webhook() {
          1: gathering until 101
          101: complete
          101: ignored a of 28 after waiting: notify_off
-         = complete: P1 at 0",
+         = complete; P1 at 0",
     );
 }

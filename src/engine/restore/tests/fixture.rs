@@ -43,7 +43,7 @@ pub(super) const FIXTURES: &[Fixture] = &[
     },
     Fixture {
         version: "7",
-        sums: "39a9dfa205bace267bddbd5ff507e830029fc783287d647251e7bed649416c0b",
+        sums: "d238cacdd5507a63ddf2ce4092e24ad75c1ad595c597364694798d0c70998c4d",
     },
 ];
 
