@@ -65,10 +65,10 @@ fn words_that_can_not_be_meant_are_faults() {
             "ringback.toml:2: statuses.final[#4]: `A` is listed twice; list it once",
             "ringback.toml:2: statuses.final[#5]: is a delivery receipt, which is read as its `stat`; write \"ODD\"",
             "ringback.toml:2: statuses.final[#6]: is too long; write at most 64 bytes, or a pattern as in \"PENDING_*\"",
-            "ringback.toml:3: statuses.intermediate[#1]: `a` is among the final words too; keep it in one of the two \
+            "ringback.toml:3: statuses.intermediate[#1]: `a` is also in the list of final words; keep it in one of the two \
              lists",
             "ringback.toml:4: statuses.unknown: unknown word `never`; write one of final, intermediate",
-            "ringback.toml:6: statuses.aliases.a: is among the final or intermediate words too, and the alias decides; \
+            "ringback.toml:6: statuses.aliases.a: is also in a list of words, and the alias decides; \
              keep one of the two",
             "ringback.toml:7: statuses.aliases.b: means `c`, which is an alias itself; write the status that is meant",
             "ringback.toml:9: statuses.aliases.d: means `VANISHED`, which is no known status; write a known one, or add \
@@ -94,7 +94,7 @@ fn a_setting_without_effect_is_a_fault() {
             "ringback.toml:3: statuses.intermediate[#3]: has no effect: another pattern makes `AB*` intermediate; \
              remove it",
             "ringback.toml:5: statuses.aliases.DELIVRD: has no effect: `DELIVRD` is final without it; remove it",
-            "ringback.toml:6: statuses.aliases.sent: is among the final or intermediate words too, and the alias \
+            "ringback.toml:6: statuses.aliases.sent: is also in a list of words, and the alias \
              decides; keep one of the two",
         ],
     );

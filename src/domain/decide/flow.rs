@@ -134,7 +134,7 @@ fn open(
     }
     let bytes = state.bytes_max_with_flow(&flow, phase_one_bytes);
     if bytes > STATE_BYTES_MAX {
-        return vec![given_up(record, source, DeadLetterReason::Undecodable, too_large(bytes))];
+        return vec![rejected(record, source, DeadLetterReason::Undecodable, too_large(bytes))];
     }
     // Before phase 2, even if its reports came first: phase 2 may use values that their answers give.
     fire_rules(&scheduler, record, &flow, &known, &mut events);
@@ -143,7 +143,7 @@ fn open(
         let status = policy.statuses.read(report.status.as_deref().unwrap_or_default());
         rule::fire_of_report(&scheduler, &record.uuid, &flow, report, status.name, &mut events);
     }
-    phase2::end_rest(&flow, phase2::why_left(&flow), &mut events);
+    phase2::end_rest(&flow, phase2::reason_for_rest(&flow), &mut events);
     events
 }
 
@@ -217,10 +217,10 @@ fn silence(
 
 fn unknown_account(flow: &FlowComplete, source: &Source) -> Event {
     let detail = format!("account {} is not in the accounts file", flow.account);
-    given_up(flow, source, DeadLetterReason::UnknownAccount, detail)
+    rejected(flow, source, DeadLetterReason::UnknownAccount, detail)
 }
 
-fn given_up(
+fn rejected(
     flow: &FlowComplete,
     source: &Source,
     reason: DeadLetterReason,

@@ -105,7 +105,7 @@ fn collect(
         collected.expires_at = Some(now.plus_ms(policy.correlation.correlation_ttl_ms));
     }
     if let Some(detail) = no_room(state, &collected) {
-        return vec![given_up(report, source, DeadLetterReason::Undecodable, detail)];
+        return vec![rejected(report, source, DeadLetterReason::Undecodable, detail)];
     }
     let mut events = Vec::with_capacity(2);
     let mut accepted = |collected: Collected| {
@@ -133,7 +133,7 @@ fn collect(
                     &mut events,
                 );
             }
-            phase2::end_rest(&flow, phase2::why_left(&flow), &mut events);
+            phase2::end_rest(&flow, phase2::reason_for_rest(&flow), &mut events);
         }
         Correlation::AwaitingFlow(known) => {
             let replaced = known.iter().find(|it| it.is_about_the_same(&collected));
@@ -158,17 +158,18 @@ fn no_room(state: &State, report: &Collected) -> Option<String> {
     let reports = state.report_bytes_with(report);
     (reports > REPORTS_BYTES_MAX).then(|| {
         format!(
-            "with this record, the reports kept of its phonon-uuid would be {reports} bytes long, more than the {REPORTS_BYTES_MAX} that fit into one webhook: replay it when they were sent"
+            "with this record, the reports of its phonon-uuid would have {reports} bytes, but only \
+             {REPORTS_BYTES_MAX} fit into one webhook: replay it when they have been sent"
         )
     })
 }
 
 fn unknown_account(report: &DeliveryReport, source: &Source) -> Event {
     let detail = format!("account {} is not in the accounts file", report.account);
-    given_up(report, source, DeadLetterReason::UnknownAccount, detail)
+    rejected(report, source, DeadLetterReason::UnknownAccount, detail)
 }
 
-fn given_up(
+fn rejected(
     report: &DeliveryReport,
     source: &Source,
     reason: DeadLetterReason,

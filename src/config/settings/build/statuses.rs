@@ -100,7 +100,7 @@ fn listed<'a>(
                     continue;
                 }
                 Some(other) => {
-                    let problem = format!("`{}` is among the {other} words too", word.trim());
+                    let problem = format!("`{}` is also in the list of {other} words", word.trim());
                     context.fault(&place, problem, "keep it in one of the two lists");
                     continue;
                 }
@@ -153,7 +153,7 @@ fn aliases<'a>(
         if names.get(&text).is_some_and(|last| *last != name) {
             context.fault(&place, "is written twice", "write it once");
         } else if listed.iter().any(|word| word.text == text) {
-            let problem = "is among the final or intermediate words too, and the alias decides";
+            let problem = "is also in a list of words, and the alias decides";
             context.fault(&place, problem, "keep one of the two");
         } else if names.contains_key(&status.to_ascii_uppercase()) {
             let problem = format!("means `{status}`, which is an alias itself");
