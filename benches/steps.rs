@@ -15,8 +15,8 @@ use ringback::delivery::{SigningSecret, sign};
 use ringback::domain::{
     AccountId, AccountPolicy, Command, Condition, CorrelationPolicy, DeliveryReport, Due,
     FlowComplete, OnReportTimeout, Outcome, Phase, Phase2Order, Phase2Wait, PhononUuid, Policy,
-    RecordKind, RetrySchedule, Rule, Source, State, StatusTable, Test, Timestamp, Trigger, Verdict,
-    WebhookName, WebhookPolicy, decide, evolve,
+    RecordKind, RetrySchedule, Rule, Source, State, Test, Timestamp, Trigger, Verdict, WebhookName,
+    WebhookPolicy, decide, evolve,
 };
 use ringback::store::{Checkpoint, Derived, Store};
 use std::collections::BTreeMap;
@@ -289,11 +289,12 @@ fn policy() -> Policy {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,
             on_report_timeout: OnReportTimeout::End,
+            phase2_gather_ms: 0,
             correlation_ttl_ms: 259_200_000,
             report_timeout_ms: 259_200_000,
             dedup_window_ms: 86_400_000,
         },
-        statuses: StatusTable::default(),
+        statuses: ringback::definition::catalogue::statuses().clone(),
         accounts: BTreeMap::from([(AccountId(28), account)]),
         webhooks: BTreeMap::from([(webhook, webhook_rules.clone())]),
         webhook_defaults: webhook_rules,

@@ -57,7 +57,9 @@ pub use state::{
     Class, Collected, Collection, Correlation, Deferred, Delivery, Due, EndedWebhook, Flow,
     FlowIdentity, Phase, Started, State,
 };
-pub use status::{StatusClass, StatusTable};
+pub use status::{
+    STATUS_BYTES_MAX, Status, StatusClass, StatusMeaning, StatusPattern, StatusTable, status_word,
+};
 pub use time::Timestamp;
 
 #[cfg(test)]

@@ -147,6 +147,15 @@
 //!   `tests/ringback/poison.rs::a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter`,
 //!   `tests/ringback/poison.rs::reports_that_would_not_fit_into_a_row_together_are_dead_letters`.
 //!
+//! - No spelling of a status, no blanks around it and no receipt text around it hide what it means:
+//!   `src/domain/status/tests.rs`, a test for each,
+//!   `tests/ringback/statuses.rs::statuses_are_read_as_gateways_write_them`.
+//! - No documented intermediate word counts as final, and no word has a class without a source:
+//!   `src/definition/catalogue/status.rs::each_word_has_one_class_for_all_gateways_and_each_gateway_a_source`,
+//!   `src/definition/catalogue/status.rs::words_that_say_that_a_message_is_on_its_way_are_intermediate`.
+//! - No crash shortens or forgets the time in which a webhook gathers reports:
+//!   `tests/ringback/statuses.rs::three_sms_of_a_flow_without_a_list_make_one_webhook_in_spite_of_a_crash`.
+//!
 //! ## Definitions and inputs
 //!
 //! - The facts of an occasion are not read twice, however many conditions and webhooks use them:
@@ -368,6 +377,9 @@
 //!   `src/config/tests/client.rs::properties_that_the_guarantees_need_can_not_be_set`.
 //! - No Kafka client fails to log in with tokens or to renew them:
 //!   `tests/ringback/logins.rs::every_client_logs_in_with_tokens_and_renews_them`.
+//!
+//! - No setting of statuses is without effect and without a fault or a warning that says so:
+//!   `src/config/tests/statuses.rs::a_setting_without_effect_is_a_fault`.
 //!
 //! ## Operators
 //!

@@ -163,6 +163,7 @@ pub fn write_event(
         | Event::RuleJudged(_)
         | Event::CollectionClosed(_)
         | Event::MarkerKept { .. }
+        | Event::Gathering(_)
         | Event::MarkerExpired
         | Event::StartExpired => return false,
     }

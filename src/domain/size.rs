@@ -35,7 +35,7 @@ const STATE: usize = 200 + MAPPED_BYTES_MAX + OUTCOMES_BYTES_MAX;
 const OUTCOME: usize = 7 * LONG + RESPONSE_BYTES_STORED + ERROR_BYTES_STORED;
 const DELIVERY: usize = 16 + 14 * LONG + SOURCE + OUTCOME;
 const COLLECTED: usize = 10 * LONG + SOURCE + 8 * SEEN_MAX;
-const FLOW: usize = 17 * LONG + SOURCE + PhononUuid::BYTES_MAX;
+const FLOW: usize = 18 * LONG + SOURCE + PhononUuid::BYTES_MAX;
 /// The length of an escaped control character in JSON.
 const ESCAPE: usize = 6;
 /// The text around reports and keys in a body of phase 2, and around the id of an SMS without a report.

@@ -299,6 +299,7 @@ impl Work {
             | Event::RuleJudged(_)
             | Event::CorrelationEnded
             | Event::MarkerKept { .. }
+            | Event::Gathering(_)
             | Event::MarkerExpired => {}
         }
     }

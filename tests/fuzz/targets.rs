@@ -11,6 +11,7 @@ mod replay;
 mod row;
 pub(crate) mod sample;
 mod schema;
+mod status;
 mod store;
 mod template;
 
@@ -57,6 +58,7 @@ pub(crate) static TARGETS: &[Target] = &[
     facts::FACTS,
     facts::KEPT,
     record::START,
+    status::STATUS,
 ];
 
 fn seen(what: impl Debug + 'static) -> Seen {

@@ -124,6 +124,7 @@ mod tests {
             sms: Some(vec![sms("a"), sms("b"), sms("c")]),
             reports: [("a", 1), ("b", 2)].map(report).to_vec(),
             collection: Collection::Complete,
+            gathers_until: None,
         };
         State { correlation: Correlation::Open(flow), ..State::default() }
     }

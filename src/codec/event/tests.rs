@@ -54,6 +54,7 @@ fn flow() -> Flow {
         sms: Some(vec![sms("a"), sms("b")]),
         reports: Vec::new(),
         collection: Collection::NotWanted,
+        gathers_until: None,
     }
 }
 
@@ -322,6 +323,7 @@ fn the_end_of_a_correlation_is_published() {
         Event::ReportAdopted { sms: sms("a") },
         Event::CollectionClosed(Collection::Complete),
         Event::MarkerKept { account: ACCOUNT, until: AT },
+        Event::Gathering(None),
         Event::MarkerExpired,
     ] {
         assert_eq!(written(&state, &internal), None);

@@ -22,7 +22,7 @@ pub(super) enum Version {
     Second,
     /// The third version, with four kinds of bodies by number.
     Third,
-    /// The fourth version, without the SMS of deliveries.
+    /// The fourth version, without the SMS of deliveries, and without the time for gathering reports.
     Fourth,
     Newest,
 }
@@ -308,6 +308,7 @@ fn flow(datum: &mut Datum<'_>) -> Result<Flow> {
         enabled: datum.since_fifth(|datum| datum.boolean().map(Some))?.unwrap_or(true),
         spelling: datum
             .since_fifth(|datum| datum.optional(|datum| datum.text().map(Into::into)))?,
+        gathers_until: datum.since_fifth(|datum| datum.optional(Datum::time))?,
     })
 }
 

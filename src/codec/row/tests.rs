@@ -146,6 +146,7 @@ fn sample() -> State {
         sms: Some(vec![SmsId::new("s").unwrap()]),
         reports: vec![report],
         collection: Collection::Open { until: Timestamp::from_ms(4) },
+        gathers_until: None,
     };
     let values = vec![Mapped { save_in: "$flow.key.a".into(), value: "1".into() }];
     let crm = WebhookName::new("crm").unwrap();
@@ -296,11 +297,12 @@ prop_compose! {
         identity in identity(), accepted_at in time(), source in source(), webhook in of(webhook()),
         keys in of(body()), sms in of(vec(sms(), 0..5)), reports in vec(collected(), 0..4),
         collection in collection(), record in of(body()), enabled: bool,
-        spelling in of("[A-F{}-]{1,38}"),
+        spelling in of("[A-F{}-]{1,38}"), gathers_until in of(time()),
     ) -> Flow {
         let spelling = spelling.map(Into::into);
         Flow {
             record, spelling, identity, accepted_at, source, webhook, enabled, keys, sms, reports, collection,
+            gathers_until,
         }
     }
 }

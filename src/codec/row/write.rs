@@ -152,6 +152,7 @@ fn flow(flow: &Flow, out: &mut Vec<u8>) {
     optional(flow.record.as_ref(), |record, out| bytes(record, out), out);
     boolean(flow.enabled, out);
     optional(flow.spelling.as_ref(), |text, out| bytes(text.as_bytes(), out), out);
+    optional(flow.gathers_until, time, out);
 }
 
 fn mapped(mapped: &Mapped, out: &mut Vec<u8>) {

@@ -7,6 +7,7 @@ use crate::domain::{DeliveryReport, RecordKind, SmsId};
 use crate::json;
 use crate::json::scan::{self, MemberValue, Scanned, ValueKind};
 use bytes::Bytes;
+use std::borrow::Cow;
 
 const FIELDS: [&str; 4] = ["id", "phononUuid", "accountID", "deliveryStatus"];
 
@@ -44,11 +45,17 @@ fn sms(fields: &Fields<'_>, member: Option<&MemberValue>) -> Result<SmsId, Bad> 
     })
 }
 
+/// Reads the status as the gateway spelt it: a text, or a number.
 fn delivery_status(fields: &Fields<'_>, member: Option<&MemberValue>) -> Result<Box<str>, Bad> {
-    let text = member
-        .filter(|member| member.kind == ValueKind::Text)
-        .and_then(|member| json::read_string(fields.text_of(member)));
-    text.filter(|text| !text.is_empty()).map(|text| text.into_owned().into_boxed_str()).ok_or_else(
-        || Bad::undecodable("the field deliveryStatus is missing or is not a non-empty string"),
-    )
+    let text = member.and_then(|member| match member.kind {
+        ValueKind::Text => json::read_string(fields.text_of(member)),
+        ValueKind::Number => std::str::from_utf8(fields.text_of(member)).ok().map(Cow::Borrowed),
+        ValueKind::Null | ValueKind::Boolean(_) | ValueKind::Array | ValueKind::Object => None,
+    });
+    let text = text.filter(|text| !text.trim().is_empty());
+    text.map(|text| text.into_owned().into_boxed_str()).ok_or_else(|| {
+        Bad::undecodable(
+            "the field deliveryStatus is missing, or is neither a non-empty string nor a number",
+        )
+    })
 }

@@ -185,6 +185,7 @@ fn policy(dice: &mut Dice, starts: bool) -> Policy {
             phase2_wait: dice.pick(&[Phase2Wait::All, Phase2Wait::Each]),
             phase2_order: dice.pick(&[Phase2Order::Strict, Phase2Order::Independent]),
             on_report_timeout: dice.pick(&[OnReportTimeout::End, OnReportTimeout::Notify]),
+            phase2_gather_ms: dice.pick(&[0, 0, 5_000, 50_000]),
             correlation_ttl_ms: 40_000,
             report_timeout_ms: 60_000,
             dedup_window_ms: dice.pick(&[5_000, 120_000, 120_000]),

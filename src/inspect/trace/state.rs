@@ -83,6 +83,9 @@ pub enum Correlation {
         collection: &'static str,
         /// The end of an open collection (RFC 3339).
         until: Option<String>,
+        /// When phase 2 is due that gathers the reports of a flow without a list (RFC 3339).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        gathers_until: Option<String>,
     },
     /// No webhook is sent for the flow.
     Silent {
@@ -218,6 +221,7 @@ impl Correlation {
                     reports: reports(&flow.reports),
                     collection,
                     until: until.map(rfc3339),
+                    gathers_until: flow.gathers_until.map(rfc3339),
                 }
             }
             domain::Correlation::Silent { flow, reason, until } => Self::Silent {

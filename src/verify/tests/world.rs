@@ -105,6 +105,7 @@ pub(super) fn policy() -> Policy {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,
             on_report_timeout: OnReportTimeout::End,
+            phase2_gather_ms: 0,
             correlation_ttl_ms: 1000 * unit,
             report_timeout_ms: 2000 * unit,
             dedup_window_ms: 500 * unit,

@@ -92,6 +92,7 @@ fn flow(collection: Collection) -> Flow {
         sms: Some(vec![SmsId::new("a").expect("an id"), SmsId::new("b").expect("an id")]),
         reports: vec![report("a", StatusClass::Final), report("b", StatusClass::Intermediate)],
         collection,
+        gathers_until: matches!(collection, Collection::Open { .. }).then_some(AT),
     }
 }
 

@@ -176,6 +176,20 @@ fn rows_name_every_member() {
     }
 }
 
+/// `statuses.md`: its settings are valid together.
+pub(super) fn statuses(page: &Page) {
+    let mut shell = Shell::new("guide-statuses");
+    let mut reader = page.follow();
+    let statuses = reader.program("toml");
+    let correlation = reader.program("toml");
+    shell.save("accounts.toml", "");
+    shell.save("ringback.toml", &format!("{correlation}\n{statuses}"));
+    let config = shell.home().join("ringback.toml");
+    shell.export("RINGBACK_CONFIG", &config.to_string_lossy());
+    let done = reader.types_well(&mut shell, "ringback check");
+    assert!(!done.err.contains("warning"), "{}", done.err);
+}
+
 /// `webhooks.md`: its definitions are valid, and its commands do what the page says.
 pub(super) fn definitions(page: &Page) {
     let mut stage = Stage::new("guide-webhooks");

@@ -75,6 +75,7 @@ fn flow(collection: Collection) -> Flow {
         sms: Some(vec![sms("a"), sms("b")]),
         reports: vec![Collected { sent: true, body: None, ..report("a", StatusClass::Final) }],
         collection,
+        gathers_until: None,
     }
 }
 
@@ -169,6 +170,10 @@ fn with_flow() -> Named {
     let reports = vec![report("a", StatusClass::Final), item];
     let collecting = Flow { reports, spelling: Some("{OPEN}".into()), ..flow(waits) };
     let collecting = Correlation::Open(collecting);
+    let gathers =
+        Collected { body: Some(Bytes::from_static(b"{}")), ..report("a", StatusClass::Final) };
+    let (sms, reports, gathers_until) = (None, vec![gathers], Some(FAR));
+    let gathering = Correlation::Open(Flow { sms, reports, gathers_until, ..flow(waits) });
     let held = Delivery { due: Due::Waiting, ..delivery("open-held", Phase::Two, "crm") };
     let held = vec![tried(one("open-held"), 3, outcome(ErrorReason::Refused)), held];
     let bare = Flow { sms: None, keys: None, reports: Vec::new(), ..flow(Collection::NotWanted) };
@@ -178,10 +183,11 @@ fn with_flow() -> Named {
     let too_old = tried(one("too-old"), 1, outcome(ErrorReason::Timeout));
     let too_old = Delivery { scheduled_at: THEN, ..too_old };
     let late = delivery("open-timed-out", Phase::Two, "crm");
-    let late = Delivery { sms: vec![sms("a"), sms("b-फोनन")], ..late };
+    let late = Delivery { sms: vec![self::sms("a"), self::sms("b-फोनन")], ..late };
     let mut states = vec![
         ("open-waiting", open(waits, vec![one("open-waiting")])),
         ("open-collecting", State { correlation: collecting, ..State::default() }),
+        ("open-gathering", State { correlation: gathering, ..State::default() }),
         ("open-held", open(Collection::Complete, held)),
         ("open-timed-out", open(Collection::TimedOut, vec![late])),
         (

@@ -151,6 +151,7 @@ fn flow(flow: &Flow) -> Value {
         sms,
         reports,
         collection,
+        gathers_until,
         record,
         enabled,
         spelling,
@@ -177,6 +178,10 @@ fn flow(flow: &Flow) -> Value {
     }
     if let Some(spelling) = spelling {
         shown["spelling"] = json!(**spelling);
+    }
+    // Fixtures of versions that do not gather reports lack the line.
+    if let Some(until) = gathers_until {
+        shown["gathers_until"] = json!(until.as_ms());
     }
     shown
 }
