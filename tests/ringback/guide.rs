@@ -49,7 +49,7 @@ const PAGES: [(&str, &[Scene]); 21] = [
         "partitions.md",
         &[changelog::grown, changelog::small_inbox, changelog::large_inbox, changelog::afresh],
     ),
-    ("receiving.md", &[receiving::verified]),
+    ("receiving.md", &[receiving::verified, receiving::verified_in_a_header]),
     ("records.md", &[records::producers]),
     ("recovery.md", &[operating::morning_after]),
     ("too-few-files.md", &[surroundings::too_few_files]),
