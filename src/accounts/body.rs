@@ -60,8 +60,9 @@ pub(super) fn read(
             context.fault(&place.key(key), problem, "remove it, or write body = \"internal\"");
         }
     }
-    if let Some(name) = named(entry) {
-        return of_template(entry, name, texts, place, context).map(Read::from);
+    if matches!(entry.template, Some(TemplateText::Named { .. })) {
+        // The check reports a reference without a name.
+        return of_template(entry, named(entry)?, texts, place, context).map(Read::from);
     }
     let language = entry.body.language();
     let text = template_text(entry, language.is_some(), place, context);
@@ -153,7 +154,6 @@ fn template_text(
     match (name, &entry.template) {
         (Some(name), _) => context.text_of_file(&place.key(key), name),
         (None, Some(TemplateText::Text(text))) => Some(text.clone()),
-        // The check reports a reference without a name.
         (None, Some(TemplateText::Named { .. }) | None) => None,
     }
 }

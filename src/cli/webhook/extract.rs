@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Example:
   ringback webhook extract answer.json
+  ringback webhook extract --template lead.json >> accounts.toml
   curl -s https://api.example.com/leads/1 | ringback webhook extract - >> accounts.toml")]
 pub(in crate::cli) struct Arguments {
     /// The example; `-` reads it from stdin

@@ -77,7 +77,7 @@ fn values_of_the_platforms_functions_and_credentials_contain_variables() {
         Record { value: Some(sent.replace(r#""sms":[]"#, r#""sms":["s-1"]"#).into()), ..flow };
     stage.kafka.produce(&[flow]);
     scene.reports(&[report("u-1", "s-1", "FAILED")]);
-    scene.wait_for("delivered:3", 1);
+    scene.wait_for("delivered", 3);
     scene.daemon.stop();
     let requests = stage.receiver.requests();
     let request = to(&requests, "/call");
