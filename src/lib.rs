@@ -261,6 +261,13 @@
 //!
 //! ## Delivery
 //!
+//! - No secret of a body is stored, and none is kept from an answer that repeats it:
+//!   `tests/ringback/definitions/functions.rs::a_secret_of_a_function_is_sent_with_each_attempt_and_stored_nowhere`,
+//!   `src/definition/body_secrets.rs::a_placeholder_is_never_sent_in_place_of_a_secret_that_is_gone`.
+//! - No call of a platform's function leaves without a variable that the function needs:
+//!   `tests/ringback/definitions/functions.rs::a_call_without_a_variable_that_the_function_needs_is_a_dead_letter`.
+//! - No attempt or replay sends a multipart body with another boundary:
+//!   `tests/ringback/definitions/platform.rs::a_multipart_form_is_the_same_in_every_attempt_and_replay`.
 //! - No endpoint delays another one, whether it hangs or answers slowly:
 //!   `tests/ringback/retries.rs::an_endpoint_that_hangs_times_out_and_does_not_affect_others`,
 //!   `tests/ringback/lanes/neighbours.rs::endpoints_with_endless_answers_delay_no_others_and_get_their_deliveries`,

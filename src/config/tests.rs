@@ -7,6 +7,7 @@ mod contract;
 mod effective;
 mod environment;
 mod examples;
+mod functions;
 mod kept;
 mod published;
 mod rates;

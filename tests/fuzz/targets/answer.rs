@@ -38,6 +38,26 @@ const XML_WORDS: &[&str] = &[
     "<![CDATA[",
 ];
 
+pub(super) const NAMED: Target = Target {
+    name: "named-answer",
+    run: named,
+    seeds: || {
+        let text = r#"{"keys":[{"name":"$flow.key.a","value":"x"},{"name":"b","value":{"c":[1, null]}},{"name":"$user.key.a b","value":0.10}]}"#;
+        vec![text.into()]
+    },
+    words: JSON_WORDS,
+    bytes_per_byte: 1024,
+};
+
+fn named(input: &[u8]) -> Seen {
+    let found = ringback::definition::facts::named(input);
+    for (name, value) in &found {
+        assert!(name.starts_with('$'), "{name}");
+        serde_json::from_str::<&RawValue>(value).expect("a value is JSON");
+    }
+    seen(found)
+}
+
 pub(super) const JSON_MAP: Target = Target {
     name: "json-map",
     run: |input| map(AnswerFormat::Json, input),

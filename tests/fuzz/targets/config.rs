@@ -78,6 +78,27 @@ pub(super) const VARIABLES: Target = Target {
     bytes_per_byte: 4000,
 };
 
+pub(super) const CATALOGUE: Target = Target {
+    name: "catalogue",
+    run: |input| seen(ringback::definition::catalogue::extended(&String::from_utf8_lossy(input))),
+    seeds: || {
+        vec![
+            include_bytes!("../../../config/catalogue/internal.toml").to_vec(),
+            b"[[method]]\nname = \"a\"\nrequest = [{ name = \"b\", from = [\"$flow.key.c\"], optional = true }]\n".to_vec(),
+        ]
+    },
+    words: &[
+        "[[method]]",
+        "name = ",
+        "request = [",
+        "from = [",
+        "optional = true",
+        "$flow.key.*",
+        "response",
+    ],
+    bytes_per_byte: 4000,
+};
+
 pub(super) const URL: Target = Target {
     name: "url",
     run: url,

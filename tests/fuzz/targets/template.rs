@@ -116,6 +116,16 @@ pub(super) const FORM: Target = Target {
     bytes_per_byte: 256,
 };
 
+pub(super) const MULTIPART: Target = Target {
+    name: "multipart-template",
+    run: multipart,
+    seeds: seeds![
+        "a=$flow.key.a&b+%41=x %ani%&c=$flow.key.none&${flow.key.n \\}}=1\n\n\r\n--ringback-\"",
+    ],
+    words: WORDS,
+    bytes_per_byte: 1024,
+};
+
 pub(super) const URL: Target = Target {
     name: "url-template",
     run: url,
@@ -159,6 +169,28 @@ fn form(input: &[u8]) -> Seen {
     template.render(&One(&value), &mut out).expect("nothing is mandatory");
     assert!(out.iter().all(|byte| byte.is_ascii_graphic()), "{}", String::from_utf8_lossy(&out));
     seen(out)
+}
+
+/// No value may end its part, and no name its quotes.
+fn multipart(input: &[u8]) -> Seen {
+    let (text, value) = parts(input);
+    let template = match BodyTemplate::parse(Language::Multipart, &text, &tokens(), &|_| false) {
+        Ok(template) => template,
+        Err(faults) => return seen(faults),
+    };
+    let mut out = Vec::new();
+    template.render(&One(&value), &mut out).expect("nothing is mandatory");
+    let content_type = template.content_type_of(&out).into_owned();
+    let boundary = content_type.split_once("boundary=").expect("a boundary").1;
+    let body = String::from_utf8(out).expect("UTF-8");
+    let parts = body.strip_suffix(&format!("--{boundary}--\r\n")).expect("an end");
+    for part in parts.split(&format!("--{boundary}\r\n")).skip(1) {
+        let (head, _) = part.split_once("\r\n\r\n").expect("a head");
+        let name = head.strip_prefix("Content-Disposition: form-data; name=\"").expect("a name");
+        let name = name.strip_suffix('"').expect("a quote");
+        assert!(!name.contains(['"', '\r', '\n']), "{name}");
+    }
+    seen(body)
 }
 
 /// No value may change the origin of the customer's URL. The text is used as a header and as a query entry too.

@@ -79,7 +79,8 @@ fn fields(request: &Received) -> Vec<(String, String)> {
     let kind = request.header("content-type");
     let boundary = kind.strip_prefix("multipart/form-data; boundary=").expect("a boundary");
     let text = request.text().strip_suffix(&format!("--{boundary}--\r\n")).expect("an end");
-    let parts = text.split(&format!("--{boundary}\r\n")).skip(1);
+    let delimiter = format!("--{boundary}\r\n");
+    let parts = text.split(&delimiter).skip(1);
     let field = |part: &str| {
         let (head, value) = part.split_once("\r\n\r\n").expect("a head");
         let name = head.strip_prefix("Content-Disposition: form-data; name=\"").expect("a name");
