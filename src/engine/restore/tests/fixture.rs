@@ -43,7 +43,7 @@ pub(super) const FIXTURES: &[Fixture] = &[
     },
     Fixture {
         version: "7",
-        sums: "39a9dfa205bace267bddbd5ff507e830029fc783287d647251e7bed649416c0b",
+        sums: "30e28266d2ab46cdd34e0286e6cefe478e5b8247a65c70eacee840ff6d10585a",
     },
 ];
 
