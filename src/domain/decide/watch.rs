@@ -65,8 +65,8 @@ fn deferred(
     }
 }
 
-/// Like `begin`, for a delivery that was replayed. Its facts are known while its run is open, or if it was never
-/// rendered. Otherwise the rules are skipped.
+/// Like `begin`, for a delivery that was replayed. Its facts are known while its run is open. Otherwise the rules are
+/// skipped.
 pub(super) fn begin_again(
     state: &State,
     scheduler: &Scheduler<'_>,
@@ -79,14 +79,18 @@ pub(super) fn begin_again(
         return;
     }
     let (facts, has_predefined) = match (&given_up.rendering, &state.correlation) {
-        (Rendering::Pending(pending), _) => (Some(pending.facts.clone()), true),
+        (Rendering::Pending(pending), correlation)
+            if state.started.is_some() || matches!(correlation, Correlation::Open(_)) =>
+        {
+            (Some(pending.facts.clone()), true)
+        }
         (Rendering::Fixed, Correlation::Open(flow)) => {
             (Some(rule::facts(flow, state, Vec::new())), true)
         }
         (Rendering::Done(_), Correlation::Open(flow)) => {
             (Some(rule::facts(flow, state, Vec::new())), false)
         }
-        (Rendering::Fixed | Rendering::Done(_), _) => (None, false),
+        (Rendering::Pending(_) | Rendering::Fixed | Rendering::Done(_), _) => (None, false),
     };
     let predefined = Delivery { body: given_up.body.clone(), ..delivery.clone() };
     for rule in account.rules_of(scheduler.scope) {
