@@ -22,6 +22,8 @@ pub mod row;
 pub mod source;
 
 mod avro;
+mod delivery;
 mod schema;
+mod sms;
 mod time;
 mod varint;

@@ -3,7 +3,9 @@
 use super::definition::{doubtful, named, say};
 use super::entry::{BodyName, GroupName, TemplateText, WebhookEntry};
 use super::template::Template;
-use crate::definition::template::{BodyTemplate, Language, Part, TextTemplate, Tokens, Variable};
+use crate::definition::template::{
+    BodyTemplate, DefinitionPart, Language, TextTemplate, Tokens, Variable,
+};
 use crate::definition::{Body, Group, Internal, catalogue};
 use crate::document::{Context, Place, nearest};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +39,7 @@ pub(super) fn read(
             ("values", !entry.values.is_empty()),
         ];
         for (key, _) in there.into_iter().filter(|(_, is_there)| *is_there) {
-            let problem = "belongs to internal webhooks alone";
+            let problem = "is allowed for internal webhooks only";
             context.fault(&place.key(key), problem, "remove it, or write body = \"internal\"");
         }
     }
@@ -74,7 +76,7 @@ fn of_template(
     context: &mut Context<'_>,
 ) -> Option<Body> {
     if entry.template_file.is_some() {
-        let problem = "`template` is there too";
+        let problem = "`template` is set too";
         context.fault(&place.key("template_file"), problem, "keep one of them");
     }
     // The template was looked up, and the fault is reported if it can't be used.
@@ -108,7 +110,7 @@ fn template_text(
 ) -> Option<String> {
     let (key, name) = match (&entry.template, &entry.template_file) {
         (Some(_), Some(_)) => {
-            let problem = "`template` is there too";
+            let problem = "`template` is set too";
             context.fault(&place.key("template_file"), problem, "keep one of them");
             return None;
         }
@@ -122,8 +124,12 @@ fn template_text(
         (None, None) => return None,
     };
     if !wanted {
-        let problem = "is of no use: a webhook with this `body` has no template";
-        context.fault(&place.key(key), problem, "remove it, or say what body it is");
+        let problem = "has no effect: a webhook with this `body` has no template";
+        context.fault(
+            &place.key(key),
+            problem,
+            "remove it, or set `body` to the kind of the template",
+        );
         return None;
     }
     match (name, &entry.template) {
@@ -141,7 +147,7 @@ fn internal(
 ) -> Option<Internal> {
     let Some(name) = entry.method_name.as_deref() else {
         let fix = "write method_name = \"createOutbound\", or another of the platform's functions";
-        context.fault(&place.key("body"), "is internal, and names no function", fix);
+        context.fault(&place.key("body"), "is internal, but `method_name` is missing", fix);
         return None;
     };
     let Some(method) = catalogue::methods().get(name) else {
@@ -151,7 +157,7 @@ fn internal(
             Some(nearest) => format!("write `{nearest}`"),
             None => format!("write one of {}", known.join(", ")),
         };
-        context.fault(&place.key("method_name"), "is none of the platform's functions", fix);
+        context.fault(&place.key("method_name"), "is not a function of the platform", fix);
         return None;
     };
     for (index, item) in entry.response.iter().flat_map(|it| &it.map).enumerate() {
@@ -160,13 +166,13 @@ fn internal(
             && !method.answers(variable)
         {
             let place = place.key("response").key("map").item(index).key("save_in");
-            let problem = format!("{name} does not answer with {variable}");
+            let problem = format!("the answer of {name} has no {variable}");
             context.fault(&place, problem, format!("write one of {}", method.response.join(", ")));
         }
     }
     for variable in entry.values.keys() {
         if !method.wants(variable) {
-            let problem = format!("{name} wants no {variable}");
+            let problem = format!("{name} does not take {variable}");
             let fix = match method.request.as_slice() {
                 [] => "remove it".to_owned(),
                 some => format!("write one of {}", some.join(", ")),
@@ -195,7 +201,7 @@ fn values(
     for (name, text) in entries {
         let place = place.key(name);
         doubtful(text, &place, context);
-        let part = Part::Value(name.as_str().into());
+        let part = DefinitionPart::Value(name.as_str().into());
         match TextTemplate::parse(text, &part, &needs, texts.tokens) {
             Ok(value) => drop(values.insert(name.clone(), value)),
             Err(faults) => say("", &faults, &place, context),

@@ -37,6 +37,11 @@ static NESTED: LazyLock<BTreeSet<Variable>> = LazyLock::new(|| {
     rows.filter_map(|row| row.variable.parse().ok()).collect()
 });
 
+static CALL_END: LazyLock<Tokens> = LazyLock::new(|| {
+    let rows = TOKEN_ROWS.iter().filter(|(_, row)| row.group == "call_end");
+    rows.filter_map(|(name, row)| Some((name.clone(), row.variable.parse().ok()?))).collect()
+});
+
 static METHODS: LazyLock<BTreeMap<String, Method>> = LazyLock::new(|| {
     let methods = toml::from_str(INTERNAL).map(|file: MethodFile| file.method).unwrap_or_default();
     methods.into_iter().map(|method| (method.name.clone(), method)).collect()
@@ -58,6 +63,12 @@ pub fn token_rows() -> &'static BTreeMap<String, TokenRow> {
 #[must_use]
 pub fn nested() -> &'static BTreeSet<Variable> {
     &NESTED
+}
+
+/// Returns the tokens whose values are known when the call has ended.
+#[must_use]
+pub fn call_end() -> &'static Tokens {
+    &CALL_END
 }
 
 /// Returns the platform's internal webhooks by name.

@@ -16,7 +16,7 @@ use ringback::codec::letter::{LetterHead, read_delivery};
 use ringback::codec::source::{Decoded, Decoder};
 use ringback::domain::{
     AccountId, Command, DeadLetterReason, Delivery, DeliveryId, Due, Event, Phase, PhononUuid,
-    RecordKind, Source, State, Timestamp, WebhookName,
+    RecordKind, SmsId, Source, State, Timestamp, WebhookName,
 };
 use serde_json::{Map, Value, json};
 
@@ -100,9 +100,11 @@ prop_compose! {
         uuid in "\\PC{1,20}", id: [u8; 16], phase in select(Phase::ALL.to_vec()), account: i64,
         webhook in "[a-z._-]{1,20}", body in "(\\PC|[\\x00-\\x20\"\\\\]){0,60}", topic in "[a-z.]{1,9}",
         place: (i32, i64), at in time(), attempts: u32, replays: u32, first in of(time()), tried: bool,
+        sms in vec("\\PC{1,20}", 0..3),
     ) -> (PhononUuid, Delivery) {
         let source = Source { topic: topic.into(), partition: place.0, offset: place.1, timestamp: at };
-        let delivery = Delivery { rendering: ringback::domain::Rendering::Fixed,
+        let sms = sms.iter().map(|id| SmsId::new(id).expect("an id")).collect();
+        let delivery = Delivery { rendering: ringback::domain::Rendering::Fixed, sms,
             id: DeliveryId::from_bytes(id), phase, account: AccountId(account),
             webhook: WebhookName::new(&webhook).expect("a name"), body: Bytes::from(body),
             source, scheduled_at: at, due: Due::At(at), attempts, replays, first_attempt_at: first,

@@ -1,8 +1,10 @@
 //! The dead letter of a delivery, and the headers of all dead letters.
 
 use super::outcome::write_outcome;
+use crate::codec::delivery::write_identity;
 use crate::codec::header;
 use crate::codec::rendering;
+use crate::codec::sms;
 use crate::codec::time::{TimeMembers as _, rfc3339};
 use crate::domain::{
     AccountId, DeadLetterReason, Delivery, Due, PhononUuid, RESPONSE_BYTES_KEPT, Source, Timestamp,
@@ -29,14 +31,11 @@ pub fn write_delivery_dead_letter(
 ) {
     out.reserve(delivery.body.len() + 1024);
     let mut object = Object::open(out);
-    object.display("webhook_id", &delivery.id);
-    object.text("phonon_uuid", uuid.as_str());
-    object.integer("account_id", delivery.account.0);
-    object.text("webhook", delivery.webhook.as_str());
-    object.integer("phase", i64::from(delivery.phase.number()));
+    write_identity(&mut object, uuid, delivery);
     object.text("reason", reason.as_str());
     object.integer("attempts", i64::from(delivery.attempts));
     object.integer("replays", i64::from(delivery.replays));
+    sms::write(&mut object, &delivery.sms);
     object.time("scheduled_at", delivery.scheduled_at);
     object.time_or_null("first_attempt_at", delivery.first_attempt_at);
     object.time_or_null("last_attempt_at", delivery.last_attempt_at);

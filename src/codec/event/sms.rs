@@ -1,8 +1,7 @@
-//! Finds the SMS that a delivery is about.
+//! Finds the SMS that a delivery is about, if a version scheduled it that did not keep the SMS.
 //!
-//! A delivery's row does not name the SMS. While the correlation is open, its reports and its list show it. Afterwards,
-//! a replayed delivery shows it by the report that it carries. The id of a phase 2 is derived from its SMS, and so
-//! confirms it.
+//! While the correlation is open, its reports and its list show the SMS. Afterwards, a replayed delivery shows it by the
+//! report that it carries. The id of a phase 2 is derived from its SMS, and so confirms it.
 
 use crate::domain::{
     Correlation, Delivery, DeliveryId, Phase, PhononUuid, Rendering, SmsId, State,
@@ -10,8 +9,8 @@ use crate::domain::{
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// Returns the SMS that `delivery` is about. Returns `None` if it is about the flow or several SMS, or if the SMS is no
-/// longer known.
+/// Returns the SMS that `delivery` is about, whose row does not name any. Returns `None` if it is about the flow or
+/// several SMS, or if the SMS is no longer known.
 pub(super) fn sms_of(uuid: &PhononUuid, state: &State, delivery: &Delivery) -> Option<SmsId> {
     let is_about = |sms: &SmsId| match delivery.phase {
         Phase::Two => DeliveryId::derive(uuid, Phase::Two.number(), [sms]) == delivery.id,
@@ -114,6 +113,7 @@ mod tests {
             expires_at: None,
         };
         let flow = Flow {
+            enabled: true,
             record: None,
             identity: FlowIdentity { account: AccountId(1), flow: None, content: 1 },
             accepted_at: AT,

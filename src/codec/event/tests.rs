@@ -1,10 +1,11 @@
 //! Each event and dead letter, byte for byte, because consumers depend on them.
 
+mod letter;
 mod schema;
 
 use super::{
-    EventContext, Fact, Notice, RequestView, delivery_headers, read_notice, read_notice_of,
-    record_headers, rfc3339, write_delivery_dead_letter, write_event, write_record_dead_lettered,
+    EventContext, Fact, Notice, read_notice, read_notice_of, rfc3339, write_event,
+    write_record_dead_lettered,
 };
 use crate::domain::{
     AccountId, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId, Due,
@@ -36,6 +37,7 @@ fn identity() -> FlowIdentity {
 
 fn flow() -> Flow {
     Flow {
+        enabled: true,
         record: None,
         identity: identity(),
         accepted_at: AT,
@@ -65,6 +67,7 @@ fn outcome() -> Outcome {
 fn delivery() -> Delivery {
     Delivery {
         rendering: crate::domain::Rendering::Fixed,
+        sms: vec![SmsId::new("a").unwrap()],
         id: DeliveryId::from_bytes([0xab; 16]),
         phase: Phase::Two,
         account: ACCOUNT,
@@ -172,10 +175,9 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
         "source":{"topic":"sms-delivery-report","partition":3,"offset":42}}"#,
     );
     let state = State {
-        started: None,
-        mapped: Vec::new(),
         correlation: Correlation::Unknown,
         deliveries: vec![delivery()],
+        ..State::default()
     };
     let failed = Event::AttemptFailed {
         delivery: delivery().id,
@@ -191,7 +193,7 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
         \"webhook\":\"crm\",\"webhook_id\":\"msg_abababababababababababababababab\",\"phase\":2,\"attempt\":3,
         \"response_status\":\"FAILED\",\"response_status_code\":503,\"response_status_type\":\"SERVER_ERROR\",
         \"response_duration\":1.042,\"response_raw\":\"busy \\\"now\\\" \u{fffd}\",\"response_truncated\":false,
-        \"response_error\":\"the endpoint answered 503\",\"error_reason\":\"REFUSED\",
+        \"response_error\":true,\"error_detail\":\"the endpoint answered 503\",\"error_reason\":\"REFUSED\",
         \"retry_at\":\"2023-10-19T06:25:21.000Z\"}",
     );
     let success = Outcome {
@@ -209,9 +211,9 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
     check(
         &Event::Delivered { delivery, attempt: 3, outcome: success, at: LATER },
         r#"{"type":"delivered","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:26.250Z",
-        "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,"attempt":3,"attempts":3,
+        "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,"attempt":3,"attempts":3,"sms_id":"a",
         "response_status":"SUCCESS","response_status_code":204,"response_status_type":"SUCCESSFUL",
-        "response_duration":0.007,"response_raw":"","response_truncated":false}"#,
+        "response_duration":0.007,"response_raw":null,"response_truncated":false,"response_error":false}"#,
     );
 }
 
@@ -240,9 +242,9 @@ fn dead_letters_are_published() {
         },
         r#"{"type":"dead_lettered","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:26.250Z",
         "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,
-        "kind":"delivery","reason":"attempts_exhausted","attempts":2,"replays":1,
+        "kind":"delivery","reason":"attempts_exhausted","attempts":2,"replays":1,"sms_id":"a",
         "last_outcome":{"response_status":"FAILED","response_duration":5.000,
-        "response_error":"connection refused","error_reason":"UNREACHABLE"}}"#,
+        "response_raw":null,"response_error":true,"error_detail":"connection refused","error_reason":"UNREACHABLE"}}"#,
     );
     let record = RawRecord {
         kind: Some(RecordKind::Report),
@@ -282,10 +284,9 @@ fn dead_letters_are_published() {
 #[test]
 fn the_end_of_a_correlation_is_published() {
     let state = State {
-        started: None,
-        mapped: Vec::new(),
         correlation: Correlation::Open(flow()),
         deliveries: Vec::new(),
+        ..State::default()
     };
     check_in(
         &state,
@@ -340,80 +341,6 @@ fn an_answer_is_cut_in_a_failed_attempt_and_whole_when_delivered() {
 }
 
 #[test]
-fn a_dead_letter_contains_the_whole_delivery() {
-    let view = RequestView {
-        method: "POST",
-        url: "https://crm.example.com/hooks/phonon",
-        headers: &[("content-type", "application/json"), ("x-a", "1"), ("X-A", "2")],
-    };
-    let mut out = Vec::new();
-    let reason = DeadLetterReason::Refused;
-    write_delivery_dead_letter(&mut out, &uuid(), &unreachable(), reason, Some(&view));
-    assert_eq!(
-        String::from_utf8(out).unwrap(),
-        concat!(
-            r#"{"webhook_id":"msg_abababababababababababababababab","phonon_uuid":"u-1","account_id":28,"#,
-            r#""webhook":"crm","phase":2,"reason":"refused","attempts":2,"replays":1,"#,
-            r#""scheduled_at":"2023-10-19T06:25:21.000Z","first_attempt_at":"2023-10-19T06:25:21.000Z","#,
-            r#""last_attempt_at":"2023-10-19T06:25:26.250Z","request":{"method":"POST","#,
-            r#""url":"https://crm.example.com/hooks/phonon","#,
-            r#""headers":{"content-type":"application/json","x-a":"1, 2"},"#,
-            r#""body":"{\"text\":\"फोनन\"}"},"last_outcome":{"response_status":"FAILED","#,
-            r#""response_duration":5.000,"response_error":"connection refused","error_reason":"UNREACHABLE"}}"#,
-        )
-    );
-    let untried = Delivery { last_outcome: None, first_attempt_at: None, ..delivery() };
-    let mut out = Vec::new();
-    write_delivery_dead_letter(&mut out, &uuid(), &untried, reason, None);
-    let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
-    assert_eq!(json["first_attempt_at"], serde_json::Value::Null);
-    assert_eq!(json["last_outcome"], serde_json::Value::Null);
-    assert_eq!(json["request"], serde_json::json!({ "body": "{\"text\":\"फोनन\"}" }));
-}
-
-#[test]
-fn the_headers_of_a_dead_letter_name_its_source_and_its_reason() {
-    let headers = delivery_headers(&delivery(), DeadLetterReason::AgeExceeded);
-    let shown: Vec<String> =
-        headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    assert_eq!(
-        shown,
-        [
-            "ringback.kind=delivery",
-            "ringback.webhook-id=msg_abababababababababababababababab",
-            "ringback.reason=age_exceeded",
-            "ringback.source.topic=sms-delivery-report",
-            "ringback.source.partition=3",
-            "ringback.source.offset=42",
-            "ringback.source.timestamp=2023-10-19T06:25:21.000Z",
-            "ringback.webhook=crm",
-            "ringback.account=28",
-            "ringback.phase=2",
-            "ringback.attempts=2",
-            "ringback.first-attempt-at=2023-10-19T06:25:21.000Z",
-            "ringback.last-attempt-at=2023-10-19T06:25:26.250Z",
-        ]
-    );
-    let headers = record_headers(&source(), DeadLetterReason::NoUuid, Some(ACCOUNT), "why");
-    let shown: Vec<String> =
-        headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    assert_eq!(
-        shown,
-        [
-            "ringback.kind=record",
-            "ringback.reason=no_uuid",
-            "ringback.source.topic=sms-delivery-report",
-            "ringback.source.partition=3",
-            "ringback.source.offset=42",
-            "ringback.source.timestamp=2023-10-19T06:25:21.000Z",
-            "ringback.account=28",
-            "ringback.detail=why",
-        ]
-    );
-    assert_eq!(record_headers(&source(), DeadLetterReason::Undecodable, None, "why").len(), 7);
-}
-
-#[test]
 fn only_events_of_the_wanted_types_are_read() {
     fn fact(value: &[u8]) -> Option<Notice<'_>> {
         read_notice_of(value, &["delivered", "dead_lettered"])
@@ -425,12 +352,12 @@ fn only_events_of_the_wanted_types_are_read() {
         out
     };
     let (delivery, reason) = (Box::new(delivery()), DeadLetterReason::Refused);
-    let given_up = write(&Event::DeadLettered { delivery: delivery.clone(), reason, at: AT });
+    let dead_lettered = write(&Event::DeadLettered { delivery: delivery.clone(), reason, at: AT });
     let replayed = write(&Event::Replayed { delivery: delivery.clone() });
     let Some(Fact::DeadLettered { about, attempts: 2, replays: 1, .. }) =
-        fact(&given_up).map(|notice| notice.fact)
+        fact(&dead_lettered).map(|notice| notice.fact)
     else {
-        panic!("{:?}", fact(&given_up))
+        panic!("{:?}", fact(&dead_lettered))
     };
     assert_eq!(about.id, delivery.id);
     assert_eq!(fact(&replayed), None);

@@ -4,10 +4,10 @@ use super::{InputOffset, Landmark, Meta, Owner, RowError, TopicId};
 use crate::codec::content;
 use crate::codec::varint::{self, Unread};
 use crate::domain::{
-    AccountId, Collected, Collection, ContentType, Correlation, Delivery, DeliveryId, DisableCause,
-    Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header,
-    IgnoreReason, Mapped, Outcome, Pending, Phase, Rendered, Rendering, SmsId, Source, Started,
-    State, StatusClass, Timestamp, Verdict, WebhookName,
+    AccountId, Collected, Collection, ContentType, Correlation, Deferred, Delivery, DeliveryId,
+    DisableCause, Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId,
+    FlowIdentity, Header, IgnoreReason, Mapped, Outcome, Pending, Phase, Rendered, Rendering,
+    Scope, SmsId, Source, Started, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use bytes::Bytes;
 
@@ -22,6 +22,8 @@ pub(super) enum Version {
     Second,
     /// The third version, with four kinds of bodies by number.
     Third,
+    /// The fourth version, without the SMS of deliveries.
+    Fourth,
     Newest,
 }
 
@@ -45,7 +47,7 @@ impl<'a> Datum<'a> {
     fn since_second<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         match self.version {
             Version::First => Ok(T::default()),
-            Version::Second | Version::Third | Version::Newest => read(self),
+            Version::Second | Version::Third | Version::Fourth | Version::Newest => read(self),
         }
     }
 
@@ -53,7 +55,15 @@ impl<'a> Datum<'a> {
     fn since_third<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         match self.version {
             Version::First | Version::Second => Ok(T::default()),
-            Version::Third | Version::Newest => read(self),
+            Version::Third | Version::Fourth | Version::Newest => read(self),
+        }
+    }
+
+    /// Reads a part that exists since the fifth version, or returns its default.
+    fn since_fifth<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        match self.version {
+            Version::First | Version::Second | Version::Third | Version::Fourth => Ok(T::default()),
+            Version::Newest => read(self),
         }
     }
 
@@ -168,7 +178,30 @@ pub(super) fn state(datum: &mut Datum<'_>) -> Result<State> {
     };
     let started = datum.since_second(|datum| datum.optional(started))?;
     let mapped = datum.since_second(|datum| datum.array(mapped))?;
-    Ok(State { correlation, deliveries, started, mapped })
+    let deferred = datum.since_fifth(|datum| datum.array(deferred))?;
+    let outcomes = datum.since_fifth(|datum| datum.array(ended_webhook))?;
+    Ok(State { correlation, deliveries, started, mapped, deferred, outcomes })
+}
+
+fn deferred(datum: &mut Datum<'_>) -> Result<Deferred> {
+    Ok(Deferred {
+        delivery: delivery(datum)?,
+        trigger: datum.text()?.into(),
+        upon: datum.optional(|datum| datum.fixed().map(DeliveryId::from_bytes))?,
+        sms: datum.array(sms)?,
+        scope: Scope {
+            flow: datum.optional(|datum| datum.long().map(FlowId))?,
+            enabled: datum.boolean()?,
+        },
+    })
+}
+
+fn ended_webhook(datum: &mut Datum<'_>) -> Result<EndedWebhook> {
+    Ok(EndedWebhook {
+        account: account(datum)?,
+        webhook: webhook(datum)?,
+        values: datum.array(mapped)?,
+    })
 }
 
 pub(super) fn meta(datum: &mut Datum<'_>) -> Result<Meta> {
@@ -261,13 +294,17 @@ fn flow(datum: &mut Datum<'_>) -> Result<Flow> {
         source: source(datum)?,
         webhook: match datum.version {
             Version::First => webhook(datum).map(Some)?,
-            Version::Second | Version::Third | Version::Newest => datum.optional(webhook)?,
+            Version::Second | Version::Third | Version::Fourth | Version::Newest => {
+                datum.optional(webhook)?
+            }
         },
         keys: datum.optional(Datum::bytes)?,
         sms: datum.optional(|datum| datum.array(sms))?,
         reports: datum.array(collected)?,
         collection: collection(datum)?,
         record: datum.since_second(|datum| datum.optional(Datum::bytes))?,
+        // Flows that did not enable their webhooks were not kept.
+        enabled: datum.since_fifth(|datum| datum.boolean().map(Some))?.unwrap_or(true),
     })
 }
 
@@ -288,7 +325,8 @@ fn rendering(datum: &mut Datum<'_>) -> Result<Rendering> {
                 mapped: datum.array(mapped)?,
             };
             let after = datum.array(|datum| datum.fixed().map(DeliveryId::from_bytes))?;
-            Rendering::Pending(Box::new(Pending { facts, after }))
+            let outcome_of = datum.since_fifth(|datum| datum.array(webhook))?;
+            Rendering::Pending(Box::new(Pending { facts, after, outcome_of }))
         }
         _ => return Err(RowError::Invalid("rendering")),
     })
@@ -301,7 +339,9 @@ fn content_type(datum: &mut Datum<'_>) -> Result<ContentType> {
             let number: usize = datum.int("kind")?;
             content::of_number(number).ok_or(RowError::Invalid("kind"))
         }
-        Version::Newest => datum.optional(|datum| datum.text().map(|text| content::shared(text))),
+        Version::Fourth | Version::Newest => {
+            datum.optional(|datum| datum.text().map(|text| content::shared(text)))
+        }
     }
 }
 
@@ -347,6 +387,7 @@ fn delivery(datum: &mut Datum<'_>) -> Result<Delivery> {
         last_attempt_at: datum.optional(Datum::time)?,
         last_outcome: datum.optional(outcome)?,
         rendering: datum.since_second(rendering)?,
+        sms: datum.since_fifth(|datum| datum.array(sms))?,
     })
 }
 

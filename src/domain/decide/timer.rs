@@ -5,8 +5,8 @@ use super::rule::{self, Occasion};
 use super::schedule::{Known, Scheduler};
 use crate::domain::{
     Collected, Collection, Correlation, DeadLetterReason, Event, Flow, IgnoreReason,
-    OnReportTimeout, PhononUuid, Policy, RawRecord, RecordKind, State, StatusClass, Timestamp,
-    Trigger,
+    OnReportTimeout, PhononUuid, Policy, RawRecord, RecordKind, SmsId, State, StatusClass,
+    Timestamp, Trigger,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -65,14 +65,14 @@ fn time_out(
     now: Timestamp,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    let scheduler = Scheduler::new(state, policy, now);
+    let scheduler = Scheduler::new(state, policy, now, flow.scope());
     // If the account has stopped notifying in the meantime, the reports are ignored and nothing is sent.
     let account = policy.accounts.get(&flow.identity.account);
     let wanted = account.is_none_or(|account| account.notify_on_delivery);
     let notify = wanted && policy.correlation.on_report_timeout == OnReportTimeout::Notify;
     let is_ruled = wanted && account.is_some_and(|account| !account.rules.is_empty());
     let left = if notify || is_ruled { phase2::rest(&scheduler, uuid, flow) } else { Vec::new() };
-    let reports: Vec<Bytes> = left.iter().map(|(_, body)| body.clone()).collect();
+    let (about, reports): (Vec<SmsId>, Vec<Bytes>) = left.iter().cloned().unzip();
     if notify {
         phase2::schedule_what_is_known(&scheduler, uuid, flow, left, &mut events);
     }
@@ -88,11 +88,11 @@ fn time_out(
         let occasion = Occasion {
             uuid,
             account: flow.identity.account,
-            flow: flow.identity.flow,
             triggers: &[Trigger::ReportTimedOut],
             parts: ["", ""],
             source: &flow.source,
             sms: Vec::new(),
+            about,
         };
         rule::fire(&scheduler, &occasion, &known, &predefined, &mut events);
     }
@@ -102,7 +102,7 @@ fn time_out(
         events.push(Event::ReportTimedOut { missing: phase2::missing(flow) });
     }
     events.push(Event::CollectionClosed(closed));
-    let reason = if wanted { phase2::why_left(flow) } else { IgnoreReason::NotifyOff };
-    phase2::end_rest(flow, reason, &mut events);
+    let reason = if wanted { phase2::reason_for_rest(flow) } else { IgnoreReason::NotifyOff };
+    phase2::end_rest(state, flow, reason, &mut events);
     events
 }

@@ -41,6 +41,10 @@ pub(super) const FIXTURES: &[Fixture] = &[
         version: "6",
         sums: "b3333ce036c7c26290092ba8fdb8b9b3dfbe770116b1c358c7841d86619eb72d",
     },
+    Fixture {
+        version: "7",
+        sums: "61b8b718fbb2e7b85edc67bd832e9ad1fc92317a2cab8f4d5f3885cb483728b0",
+    },
 ];
 
 /// A record of the changelog.
