@@ -185,7 +185,7 @@ fn every_part_of_response_settings_is_checked() {
          { save_in = \"$flow.key.a\", path = \"b\" }] }\n",
         &[
             "accounts.toml:7: webhook[w].response.map[#1].save_in: is not a variable that an answer can set; \
-             write it as $flow.key.NAME, with letters, digits and underscores",
+             write it as $flow.key.NAME, with letters, digits and underscores, or as ${flow.key.NAME}",
             "accounts.toml:7: webhook[w].response.map[#3].save_in: $flow.key.a is set twice; give one of them \
              another name",
             "accounts.toml:7: webhook[w].response.namespaces: JSON has no namespaces; remove it",

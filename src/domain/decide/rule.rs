@@ -3,9 +3,9 @@
 use super::after::{After, kept};
 use super::schedule::{Known, Scheduler, unfinished};
 use crate::domain::{
-    AccountId, Collected, Condition, Deferred, Delivery, DeliveryId, Due, Event,
-    Facts, Flow, Mapped, OUTCOME_VARIABLES, Pending, Phase, PhononUuid, Policy, Rendering, Rule,
-    SkipReason, SkippedRule, SmsId, Source, State, StatusClass, Test, Trigger, WebhookName,
+    AccountId, Collected, Condition, Deferred, Delivery, DeliveryId, Due, Event, Facts, Flow,
+    Mapped, OUTCOME_VARIABLES, Pending, Phase, PhononUuid, Policy, Rendering, Rule, SkipReason,
+    SkippedRule, SmsId, Source, State, StatusClass, Test, Trigger, WebhookName,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;

@@ -20,13 +20,14 @@ mod compile;
 
 pub(super) use compile::compile;
 
-/// The length of repeated items, in bytes, after which no further prompts are written. No longer body is sent.
-const REPEATED_BYTES_MAX: usize = 8 << 20;
-
 use super::Compiled;
 use crate::definition::template::program::Program;
 use crate::definition::template::uses::Filled;
 use crate::definition::template::{prompts, value};
+use std::ops::Range;
+
+/// The length of repeated items, in bytes, after which no further prompts are written. No longer body is sent.
+const REPEATED_BYTES_MAX: usize = 8 << 20;
 
 /// The action after a run of fixed text. The number is the variable's slot.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +58,7 @@ impl Compiled for Program<Action> {
         out.reserve(self.bytes() + filled.bytes());
         self.run_between(0, u32::MAX, out, |at, action, out| match action {
             Action::Each { list, to } => {
-                self.repeat(at, to, list, filled, out);
+                repeat(self, at..to, list, filled, out);
                 Some(to)
             }
             Action::Nothing
@@ -70,26 +71,30 @@ impl Compiled for Program<Action> {
     }
 }
 
-impl Program<Action> {
-    /// Writes the steps from `from` up to `to` for each prompt. Without a list, the record may describe one prompt.
-    fn repeat(&self, from: u32, to: u32, list: u32, filled: &Filled<'_>, out: &mut Vec<u8>) {
-        let start = out.len();
-        let Some(prompts) = filled.get(list).and_then(prompts::read) else {
-            if filled.has_prompt() {
-                self.run_between(from, to, out, |_, action, out| {
-                    perform(action, |slot| filled.get(slot), out)
-                });
-            }
-            return;
-        };
-        for prompt in &prompts {
-            if out.len() - start > REPEATED_BYTES_MAX {
-                return;
-            }
-            self.run_between(from, to, out, |_, action, out| {
-                perform(action, |slot| filled.of_prompt(slot, prompt), out)
+/// Writes the `steps` for each prompt. Without a list, the record may describe one prompt.
+fn repeat(
+    program: &Program<Action>,
+    steps: Range<u32>,
+    list: u32,
+    filled: &Filled<'_>,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    let Some(prompts) = filled.get(list).and_then(prompts::read) else {
+        if filled.has_prompt() {
+            program.run_between(steps.start, steps.end, out, |_, action, out| {
+                perform(action, |slot| filled.get(slot), out)
             });
         }
+        return;
+    };
+    for prompt in &prompts {
+        if out.len() - start > REPEATED_BYTES_MAX {
+            return;
+        }
+        program.run_between(steps.start, steps.end, out, |_, action, out| {
+            perform(action, |slot| filled.of_prompt(slot, prompt), out)
+        });
     }
 }
 

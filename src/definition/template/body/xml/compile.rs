@@ -43,8 +43,7 @@ pub(in crate::definition::template::body) fn compile(
 ) -> (Box<dyn Compiled>, Uses) {
     let pieces = lex(input.text, input.tokens, Percent::Text, faults);
     let text = &*masked(input.text, &pieces);
-    let mut compiler = Compiler::new(input, &pieces, Action::Nothing, faults);
-    compiler.text = text;
+    let mut compiler = Compiler::new(&Input { text, ..*input }, &pieces, Action::Nothing, faults);
     let end = compiler.document();
     let (program, uses) =
         (compiler.builder.finish(), compiler.uses.finish(text, &DefinitionPart::Body));
