@@ -15,8 +15,8 @@ use ringback::delivery::{SigningSecret, sign};
 use ringback::domain::{
     AccountId, AccountPolicy, Command, Condition, CorrelationPolicy, DeliveryReport, Due,
     FlowComplete, OnReportTimeout, Outcome, Phase, Phase2Order, Phase2Wait, PhononUuid, Policy,
-    RecordKind, RetrySchedule, Rule, Source, State, StatusTable, Test, Timestamp, Trigger, Verdict,
-    WebhookName, WebhookPolicy, decide, evolve,
+    RecordKind, RetrySchedule, Rule, Source, State, Test, Timestamp, Trigger, Verdict, WebhookName,
+    WebhookPolicy, decide, evolve,
 };
 use ringback::store::{Checkpoint, Derived, Store};
 use std::collections::BTreeMap;
@@ -100,6 +100,8 @@ fn judging(criterion: &mut Criterion) {
         on: vec![Trigger::FlowComplete],
         when: vec![present; 50],
         webhook: WebhookName::new("crm").expect("a name"),
+        after: None,
+        any_flow: false,
     };
     let account = policy.accounts.get_mut(&AccountId(28)).expect("the account");
     account.rules = vec![(None, rule)];
@@ -222,6 +224,7 @@ impl Stages {
             mapped: Vec::new(),
             reason: None,
             error: None,
+            disables: false,
         };
         let outcome = Command::RecordOutcome { delivery: first.id, attempt: 1, outcome };
         Self { uuid, empty, flow, after_flow, report, after_report, outcome }
@@ -286,11 +289,12 @@ fn policy() -> Policy {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,
             on_report_timeout: OnReportTimeout::End,
+            phase2_gather_ms: 0,
             correlation_ttl_ms: 259_200_000,
             report_timeout_ms: 259_200_000,
             dedup_window_ms: 86_400_000,
         },
-        statuses: StatusTable::default(),
+        statuses: ringback::definition::catalogue::statuses().clone(),
         accounts: BTreeMap::from([(AccountId(28), account)]),
         webhooks: BTreeMap::from([(webhook, webhook_rules.clone())]),
         webhook_defaults: webhook_rules,

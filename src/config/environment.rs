@@ -31,7 +31,7 @@ pub(super) fn apply(root: &mut Node, schema: &Json, variables: &Variables) -> Ve
         let target = match find(rest, schema) {
             Ok(target) => target,
             Err((key, fix)) => {
-                add(&key, "names no key".to_owned(), fix);
+                add(&key, "does not name a key".to_owned(), fix);
                 continue;
             }
         };
@@ -74,9 +74,14 @@ fn find<'a>(rest: &str, root: &'a Json) -> Result<Target<'a>, (String, String)> 
         }
         let table = branch(target.schema, "object").unwrap_or(target.schema);
         if let (None, Some(any)) = (table.get("properties"), table.get("additionalProperties")) {
-            // A property of librdkafka: underscores in the variable's name stand for its dots.
-            let dotted = std::iter::once(part).chain(parts).collect::<Vec<_>>().join(".");
-            target.path.push(dotted.replace('_', "."));
+            let rest: Vec<&str> = std::iter::once(part).chain(parts).collect();
+            // In a property of librdkafka, underscores in the variable's name stand for its dots.
+            let is_property = target.path == ["kafka", "client"];
+            target.path.push(if is_property {
+                rest.join(".").replace('_', ".")
+            } else {
+                rest.join("__")
+            });
             target.schema = any;
             return Ok(target);
         }

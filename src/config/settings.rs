@@ -9,6 +9,7 @@ pub(super) use build::shows_property;
 use super::effective::Entry;
 use super::environment;
 use crate::accounts::{Basis, Defaults};
+use crate::definition::catalogue::Methods;
 use crate::delivery::{AddressPolicy, PerSecond, Secret};
 use crate::document::{Fault, Faults, Variables, Warning};
 use crate::domain::{CorrelationPolicy, StatusTable};
@@ -17,11 +18,12 @@ use crate::store::OnCorruption;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// All settings of `ringback.toml` and the environment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The file itself.
+    /// The path of the settings file.
     pub file: PathBuf,
     /// `[kafka]`
     pub kafka: KafkaSettings,
@@ -35,6 +37,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// `[accounts] file`
     pub accounts_file: PathBuf,
+    /// The functions of the platform: the built-in ones, and those of `[catalogue] internal`.
+    pub methods: Arc<Methods>,
     /// `[correlation]`
     pub correlation: CorrelationPolicy,
     /// `[statuses]`
@@ -52,14 +56,14 @@ pub struct RegistrySettings {
     pub url: reqwest::Url,
     /// The user, if the registry needs one.
     pub username: Option<String>,
-    /// The user's password.
+    /// The password of `username`.
     pub password: Option<Secret>,
 }
 
-/// The local state.
+/// The location of the local state, and the reaction to damage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// Its directory.
+    /// The directory of the store.
     pub directory: PathBuf,
     /// The reaction to a damaged store.
     pub on_corruption: OnCorruption,
@@ -79,7 +83,7 @@ pub struct HttpSettings {
 /// Limits of the instance, and the defaults of every webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeliverySettings {
-    /// Defaults of webhooks.
+    /// The values of keys that a webhook does not set.
     pub defaults: Defaults,
     /// The name servers; if empty, the system's are used.
     pub name_servers: Vec<SocketAddr>,
@@ -96,7 +100,7 @@ pub struct DeliverySettings {
 /// The settings of `ringback.toml`, with their faults and warnings.
 pub(super) struct Read {
     pub(super) settings: Settings,
-    /// Each key.
+    /// All keys with their values and origins.
     pub(super) entries: Vec<Entry>,
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<Warning>,
@@ -126,6 +130,8 @@ impl Settings {
             file: &self.file,
             defaults: &self.delivery.defaults,
             has_flow_started: !self.topics.flow_started.is_empty(),
+            statuses: &self.statuses,
+            methods: &self.methods,
         }
     }
 

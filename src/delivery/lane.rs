@@ -4,9 +4,9 @@ mod ready;
 
 use super::answer::BODY_PATIENCE;
 use super::breaker::{Breaker, BreakerState, Sign};
-use super::concurrency::{Concurrency, Standing};
+use super::concurrency::{Concurrency, Responsiveness};
 use super::endpoint::Endpoint;
-use super::queues::{Pool, Standings};
+use super::queues::{Pool, QueueEntries};
 use super::rate::{Limit, PerSecond, Rate, Time};
 use super::shortage::Shortage;
 use crate::domain::{
@@ -19,7 +19,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long an endpoint that has answered 410 is held, until it is disabled for good.
+/// How long an endpoint that has answered 410, or asked to be disabled, is held until it is disabled for good.
 const GONE: Duration = Duration::from_secs(60);
 /// How long a lane is held if the host has no local port left for its address.
 const PORTS_PAUSE: Duration = Duration::from_secs(1);
@@ -99,7 +99,7 @@ pub(super) struct Lane {
     /// The elapsed part of the time to the next token, from 0 to 1, when the lane last had a share.
     progress: f64,
     /// The lane's entries in the queues of the pools.
-    pub(super) standings: Standings,
+    pub(super) queue_entries: QueueEntries,
     /// Whether the lane waits for a token of its own or of its account.
     pub(super) is_waiting: bool,
     /// Whether it is the first lane that waits for a token of its account.
@@ -125,7 +125,7 @@ impl Lane {
             breaker: Breaker::new(webhook.breaker.clone(), now),
             rate: None,
             progress: 0.0,
-            standings: Standings::default(),
+            queue_entries: QueueEntries::default(),
             is_waiting: false,
             is_called: false,
             jobs: Default::default(),
@@ -230,12 +230,12 @@ impl Lane {
 
     /// Returns the pool of the slots for jobs of this class.
     fn pool(&self, class: Class) -> Pool {
-        match (self.concurrency.standing(), class) {
-            (Standing::Untried, _) => Pool::Trial,
-            (Standing::Hanging, _) => Pool::Hanging,
-            (Standing::Slow, _) => Pool::Slow,
-            (Standing::Sound, Class::First) => Pool::First,
-            (Standing::Sound, Class::Retry) => Pool::Retry,
+        match (self.concurrency.responsiveness(), class) {
+            (Responsiveness::Untried, _) => Pool::Trial,
+            (Responsiveness::Hanging, _) => Pool::Hanging,
+            (Responsiveness::Slow, _) => Pool::Slow,
+            (Responsiveness::Sound, Class::First) => Pool::First,
+            (Responsiveness::Sound, Class::Retry) => Pool::Retry,
         }
     }
 
@@ -301,7 +301,8 @@ impl Lane {
         if outcome.verdict == Verdict::Delivered {
             self.delivered_at = Some(now);
         }
-        if (outcome.verdict, outcome.status) == (Verdict::GiveUp, Some(410)) {
+        let is_gone = (outcome.verdict, outcome.status) == (Verdict::GiveUp, Some(410));
+        if is_gone || outcome.disables {
             self.held_until = Some(now + GONE);
         } else if let Some(ms) = self.asked(attempt, outcome, now) {
             self.hold(Duration::from_millis(ms), now);

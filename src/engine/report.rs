@@ -3,15 +3,16 @@
 mod burst;
 mod lag;
 mod lines;
+mod unknown;
 
 use super::dispatcher::Dispatcher;
 use super::partitions::Partitions;
-use super::work::{Notice, Work, shown};
+use super::work::{DeferredReport, Work, shown};
 use crate::clock;
 use crate::codec::event::{InputChange, InputEvent};
 use crate::codec::row::TopicId;
 use crate::domain::{
-    EndpointEvent, Event, IgnoreReason, IgnoredRecord, RecordKind, Source, WebhookName,
+    EndpointEvent, Event, IgnoreReason, IgnoredRecord, PhononUuid, RecordKind, Source, WebhookName,
 };
 use crate::log::{End, Log};
 use crate::store::Disk;
@@ -25,6 +26,7 @@ use lines::{log_event, log_record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use unknown::UnknownStatuses;
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -33,6 +35,7 @@ pub(super) struct Report {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     bursts: Bursts,
+    unknown_statuses: UnknownStatuses,
     lag: Lag,
     reported_at: Instant,
 }
@@ -43,6 +46,7 @@ impl Report {
             metrics,
             health,
             bursts: Bursts::default(),
+            unknown_statuses: UnknownStatuses::default(),
             lag: Lag::default(),
             reported_at: clock::instant(),
         }
@@ -96,28 +100,28 @@ impl Report {
     }
 
     /// Reports a committed batch in metrics and logs.
-    pub(super) fn notices(&self, work: &Work) {
-        for notice in &work.notices {
-            match notice {
-                Notice::Event(uuid, event) => {
-                    self.event(event);
+    pub(super) fn committed(&self, work: &Work) {
+        for report in &work.reports {
+            match report {
+                DeferredReport::Event(uuid, event) => {
+                    self.event(uuid, event);
                     log_event(uuid, event, &self.bursts);
                 }
-                Notice::Endpoint(webhook, event) => self.endpoint(webhook, event),
-                Notice::Breaker(webhook, state) => {
+                DeferredReport::Endpoint(webhook, event) => self.endpoint(webhook, event),
+                DeferredReport::Breaker(webhook, state) => {
                     self.metrics.endpoint_change(shown(*state).1);
                     let (webhook, breaker) = (webhook.as_str(), shown(*state).0.as_str());
                     tracing::info!(webhook, breaker, "an endpoint's breaker has changed");
                 }
-                Notice::Input(event) => self.input(event),
-                Notice::Reload => {}
-                Notice::Forwarded(place) => {
+                DeferredReport::Input(event) => self.input(event),
+                DeferredReport::Reload => {}
+                DeferredReport::Forwarded(place) => {
                     self.metrics.source_record(&place.topic, SourceResult::Forwarded)
                 }
-                Notice::Skipped(place) => {
+                DeferredReport::Skipped(place) => {
                     self.metrics.source_record(&place.topic, SourceResult::Skipped)
                 }
-                Notice::Bad { place, offset, reason, detail } => {
+                DeferredReport::Bad { place, offset, reason, detail } => {
                     self.metrics.source_record(&place.topic, SourceResult::DeadLettered);
                     self.metrics.dead_letter(*reason);
                     let place = (&*place.topic, place.partition, *offset);
@@ -127,15 +131,16 @@ impl Report {
         }
     }
 
-    fn event(&self, event: &Event) {
+    fn event(&self, uuid: &PhononUuid, event: &Event) {
         match event {
             Event::FlowStarted { source, .. } => self.source(source, SourceResult::Accepted),
             Event::FlowAccepted(flow) => self.source(&flow.source, SourceResult::Accepted),
             Event::FlowSilenced { source, reason, .. } => self.ignored(source, *reason, false),
-            Event::ReportAccepted { report, known, .. } => {
+            Event::ReportAccepted { report, known, status } => {
                 self.source(&report.source, SourceResult::Accepted);
                 if !known {
-                    self.metrics.unknown_status();
+                    let (metrics, bursts) = (&self.metrics, &self.bursts);
+                    self.unknown_statuses.note(uuid.as_str(), status, metrics, bursts);
                 }
             }
             Event::RecordIgnored(IgnoredRecord { source, reason, waited, .. }) => {
@@ -166,11 +171,15 @@ impl Report {
             Event::ReportAdopted { .. }
             | Event::DeliveryScheduled { .. }
             | Event::DeliveryRendered { .. }
+            | Event::OutcomeKept { .. }
+            | Event::RuleDeferred(_)
+            | Event::RuleJudged(_)
             | Event::StartExpired
             | Event::CollectionClosed(_)
             | Event::AttemptFailed { .. }
             | Event::CorrelationEnded
             | Event::MarkerKept { .. }
+            | Event::Gathering(_)
             | Event::MarkerExpired => {}
         }
     }

@@ -44,11 +44,14 @@ pub(in crate::cli) struct Arguments {
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if name.parse::<Variable>().is_ok() => {
-            Ok((name.to_owned(), value.to_owned()))
+    // A name in braces may contain an equals sign.
+    let mut places = text.match_indices('=').filter_map(|(at, _)| text.split_at_checked(at));
+    let found = places.find_map(|(name, value)| Some((name.parse::<Variable>().ok()?, value)));
+    match found {
+        Some((variable, value)) => {
+            Ok((variable.key(), value.get(1..).unwrap_or_default().to_owned()))
         }
-        _ => Err("write it as '$flow.key.NAME=VALUE'".to_owned()),
+        None => Err("write it as '$flow.key.NAME=VALUE'".to_owned()),
     }
 }
 
@@ -102,7 +105,9 @@ fn read(arguments: &Arguments, unwrap: Unwrap, attach_keys: bool) -> Result<Samp
 }
 
 fn lines(preview: &Preview) -> Vec<String> {
-    let mut lines = vec![format!("{} {}", preview.method, one_line(&preview.url))];
+    let notes = preview.notes.iter().flat_map(|notes| notes.lines());
+    let mut lines: Vec<String> = notes.map(|line| format!("# {}", one_line(line))).collect();
+    lines.extend([format!("{} {}", preview.method, one_line(&preview.url))]);
     let headers = preview.headers.iter();
     lines.extend(headers.map(|header| format!("{}: {}", header.name, one_line(&header.value))));
     if let Some(body) = &preview.body {

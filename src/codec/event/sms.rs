@@ -113,6 +113,7 @@ mod tests {
             expires_at: None,
         };
         let flow = Flow {
+            enabled: true,
             record: None,
             spelling: None,
             identity: FlowIdentity { account: AccountId(1), flow: None, content: 1 },
@@ -123,6 +124,7 @@ mod tests {
             sms: Some(vec![sms("a"), sms("b"), sms("c")]),
             reports: [("a", 1), ("b", 2)].map(report).to_vec(),
             collection: Collection::Complete,
+            gathers_until: None,
         };
         State { correlation: Correlation::Open(flow), ..State::default() }
     }

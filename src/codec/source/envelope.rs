@@ -13,7 +13,7 @@
 use super::{Bad, extended};
 use crate::domain::RecordKind;
 use crate::json;
-use crate::json::scan::{self, Kind, Part, Scanned};
+use crate::json::scan::{self, MemberValue, Scanned, ValueKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -117,13 +117,13 @@ const NAMES: [&str; 13] = [
 /// The members of a text that may be an envelope. Only the members of one kind are used.
 struct Members {
     compact: Vec<u8>,
-    parts: [Option<Part>; 13],
+    parts: [Option<MemberValue>; 13],
 }
 
 /// Opens `text`, which is no record of `kind`. Returns `None` if it is no envelope.
 pub(super) fn open(kind: RecordKind, text: &[u8], unwrap: Unwrap) -> Option<Result<Opened, Bad>> {
     let mut compact = Vec::new();
-    let Scanned { parts, .. } = scan::scan(text, &NAMES, &mut compact).ok()?;
+    let Scanned { members: parts, .. } = scan::scan(text, &NAMES, &mut compact).ok()?;
     let members = Members { compact, parts };
     let envelope = members.envelope()?;
     if !unwrap.holds(envelope) {
@@ -142,35 +142,35 @@ pub(super) fn open(kind: RecordKind, text: &[u8], unwrap: Unwrap) -> Option<Resu
 }
 
 impl Members {
-    fn part(&self, name: &str) -> Option<&Part> {
+    fn part(&self, name: &str) -> Option<&MemberValue> {
         let index = NAMES.iter().position(|known| *known == name)?;
         self.parts.get(index)?.as_ref()
     }
 
-    fn is(&self, name: &str, kind: Kind) -> bool {
+    fn is(&self, name: &str, kind: ValueKind) -> bool {
         self.part(name).is_some_and(|part| part.kind == kind)
     }
 
-    fn bytes(&self, part: &Part) -> &[u8] {
+    fn bytes(&self, part: &MemberValue) -> &[u8] {
         self.compact.get(part.range.clone()).unwrap_or_default()
     }
 
     /// Returns the text of a string member.
     fn text(&self, name: &str) -> Option<String> {
-        let part = self.part(name).filter(|part| part.kind == Kind::Text)?;
+        let part = self.part(name).filter(|part| part.kind == ValueKind::Text)?;
         json::read_string(self.bytes(part)).map(std::borrow::Cow::into_owned)
     }
 
     fn envelope(&self) -> Option<Envelope> {
         let has = |name| self.part(name).is_some();
-        let text = |name| self.is(name, Kind::Text);
+        let text = |name| self.is(name, ValueKind::Text);
         if text("specversion") && text("type") {
             Some(Envelope::CloudEvents)
         } else if text("operationType") && (has("fullDocument") || has("documentKey")) {
             Some(Envelope::MongoDb)
         } else if text("op") && (has("before") || has("after") || has("source")) {
             Some(Envelope::Debezium)
-        } else if self.is("schema", Kind::Object) || has("payload") {
+        } else if self.is("schema", ValueKind::Object) || has("payload") {
             Some(Envelope::Connect)
         } else {
             None
@@ -178,13 +178,13 @@ impl Members {
     }
 
     /// Returns the record in a member: an object, an array, or a string that holds JSON.
-    fn record(&self, part: &Part) -> Result<Vec<u8>, Bad> {
+    fn record(&self, part: &MemberValue) -> Result<Vec<u8>, Bad> {
         match part.kind {
-            Kind::Object | Kind::Array => Ok(self.bytes(part).to_vec()),
-            Kind::Text => json::read_string(self.bytes(part))
+            ValueKind::Object | ValueKind::Array => Ok(self.bytes(part).to_vec()),
+            ValueKind::Text => json::read_string(self.bytes(part))
                 .map(|text| text.into_owned().into_bytes())
                 .ok_or_else(|| Bad::undecodable("the string in the envelope is no text")),
-            Kind::Null | Kind::Boolean(_) | Kind::Number => {
+            ValueKind::Null | ValueKind::Boolean(_) | ValueKind::Number => {
                 Err(Bad::undecodable("the envelope holds a number or a boolean, and no record"))
             }
         }
@@ -207,7 +207,7 @@ impl Members {
                 "the change event of Debezium has no after: let the connector write the whole row or document",
             ));
         };
-        let is_document = after.kind == Kind::Text;
+        let is_document = after.kind == ValueKind::Text;
         let after = self.record(after)?;
         let before = self.part("before").map(|before| self.record(before)).transpose()?;
         let status = status_of(&after);
@@ -248,8 +248,8 @@ impl Members {
         }
         let mut copy = Vec::new();
         let encoded = scan::scan(&self.compact, &["data_base64"], &mut copy).ok();
-        let encoded = encoded.and_then(|Scanned { parts: [part], .. }| {
-            let part = part.filter(|part| part.kind == Kind::Text)?;
+        let encoded = encoded.and_then(|Scanned { members: [part], .. }| {
+            let part = part.filter(|part| part.kind == ValueKind::Text)?;
             STANDARD.decode(json::read_string(copy.get(part.range)?)?.as_bytes()).ok()
         });
         encoded.map(Opened::Record).ok_or_else(|| {
@@ -265,13 +265,15 @@ fn status_of(record: &[u8]) -> Option<Vec<u8>> {
 
 /// Returns whether MongoDB's description of an update names the delivery status.
 fn changes_status(description: &[u8]) -> bool {
-    let Some((Kind::Object, updated)) = member(description, "updatedFields") else { return true };
+    let Some((ValueKind::Object, updated)) = member(description, "updatedFields") else {
+        return true;
+    };
     status_of(&updated).is_some()
 }
 
-fn member(object: &[u8], name: &'static str) -> Option<(Kind, Vec<u8>)> {
+fn member(object: &[u8], name: &'static str) -> Option<(ValueKind, Vec<u8>)> {
     let mut copy = Vec::new();
-    let Scanned { parts: [part], .. } = scan::scan(object, &[name], &mut copy).ok()?;
+    let Scanned { members: [part], .. } = scan::scan(object, &[name], &mut copy).ok()?;
     let part = part?;
     Some((part.kind, copy.get(part.range)?.to_vec()))
 }

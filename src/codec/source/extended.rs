@@ -23,7 +23,7 @@ pub(super) fn simplified(document: &[u8]) -> Result<Vec<u8>, Bad> {
 
 fn has_id(document: &[u8]) -> bool {
     let scanned = scan::scan(document, &["id"], &mut Vec::new());
-    scanned.is_ok_and(|scanned| matches!(scanned.parts, [Some(_)]))
+    scanned.is_ok_and(|scanned| matches!(scanned.members, [Some(_)]))
 }
 
 /// Writes the value at the cursor. `rename`: its `_id` becomes `id`.

@@ -3,7 +3,7 @@
 use super::Bad;
 use crate::domain::{AccountId, DeadLetterReason, FlowId, PhononUuid};
 use crate::json;
-use crate::json::scan::{Kind, Part};
+use crate::json::scan::{MemberValue, ValueKind};
 
 /// The members of a record, in its JSON without white space.
 pub(super) struct Fields<'c> {
@@ -11,30 +11,30 @@ pub(super) struct Fields<'c> {
 }
 
 impl<'c> Fields<'c> {
-    pub(super) fn text_of(&self, part: &Part) -> &'c [u8] {
+    pub(super) fn text_of(&self, part: &MemberValue) -> &'c [u8] {
         self.compact.get(part.range.clone()).unwrap_or_default()
     }
 
-    pub(super) fn account(&self, part: Option<&Part>) -> Result<AccountId, Bad> {
+    pub(super) fn account(&self, part: Option<&MemberValue>) -> Result<AccountId, Bad> {
         self.integer("accountID", part)?
             .map(AccountId)
             .ok_or_else(|| Bad::undecodable("the field accountID is missing"))
     }
 
-    pub(super) fn flow(&self, part: Option<&Part>) -> Result<Option<FlowId>, Bad> {
+    pub(super) fn flow(&self, part: Option<&MemberValue>) -> Result<Option<FlowId>, Bad> {
         Ok(self.integer("flowId", part)?.map(FlowId))
     }
 
     /// Reads an integer, or a string of its digits. A fraction of zeros does not count.
-    fn integer(&self, name: &str, part: Option<&Part>) -> Result<Option<i64>, Bad> {
+    fn integer(&self, name: &str, part: Option<&MemberValue>) -> Result<Option<i64>, Bad> {
         let Some(part) = part else { return Ok(None) };
         let text = self.text_of(part);
         let number = match part.kind {
-            Kind::Number => std::str::from_utf8(text).ok().and_then(whole),
-            Kind::Text => json::read_string(text)
+            ValueKind::Number => std::str::from_utf8(text).ok().and_then(whole),
+            ValueKind::Text => json::read_string(text)
                 .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
                 .and_then(|digits| digits.parse().ok()),
-            Kind::Null | Kind::Boolean(_) | Kind::Array | Kind::Object => None,
+            ValueKind::Null | ValueKind::Boolean(_) | ValueKind::Array | ValueKind::Object => None,
         };
         number
             .map(Some)
@@ -42,23 +42,31 @@ impl<'c> Fields<'c> {
     }
 
     /// Reads a boolean, or a string of its word.
-    pub(super) fn boolean(&self, name: &str, part: Option<&Part>) -> Result<Option<bool>, Bad> {
+    pub(super) fn boolean(
+        &self,
+        name: &str,
+        part: Option<&MemberValue>,
+    ) -> Result<Option<bool>, Bad> {
         let Some(part) = part else { return Ok(None) };
         let value = match part.kind {
-            Kind::Boolean(value) => Some(value),
-            Kind::Text => match self.text_of(part) {
+            ValueKind::Boolean(value) => Some(value),
+            ValueKind::Text => match self.text_of(part) {
                 text if text.eq_ignore_ascii_case(br#""true""#) => Some(true),
                 text if text.eq_ignore_ascii_case(br#""false""#) => Some(false),
                 _ => None,
             },
-            Kind::Null | Kind::Number | Kind::Array | Kind::Object => None,
+            ValueKind::Null | ValueKind::Number | ValueKind::Array | ValueKind::Object => None,
         };
         value
             .map(Some)
             .ok_or_else(|| Bad::undecodable(format!("the field {name} is neither true nor false")))
     }
 
-    pub(super) fn uuid(&self, part: Option<&Part>, account: AccountId) -> Result<PhononUuid, Bad> {
+    pub(super) fn uuid(
+        &self,
+        part: Option<&MemberValue>,
+        account: AccountId,
+    ) -> Result<PhononUuid, Bad> {
         let no_uuid = |detail: String| Bad {
             reason: DeadLetterReason::NoUuid,
             detail,
@@ -67,7 +75,7 @@ impl<'c> Fields<'c> {
         let Some(part) = part else {
             return Err(no_uuid("the field phononUuid is missing".to_owned()));
         };
-        let text = json::read_string(self.text_of(part)).filter(|_| part.kind == Kind::Text);
+        let text = json::read_string(self.text_of(part)).filter(|_| part.kind == ValueKind::Text);
         text.and_then(|text| PhononUuid::spelt(&text)).ok_or_else(|| {
             no_uuid(format!(
                 "the field phononUuid is no string of 1 to {} bytes",

@@ -25,7 +25,7 @@ pub(super) fn other_kind(kind: RecordKind, field: &str, looks: RecordKind) -> Ba
 /// Returns a field of a flow complete record that the JSON object `record` has.
 pub(super) fn field_of_flow(record: &[u8]) -> Option<&'static str> {
     const FIELDS: [&str; 3] = ["callDetails", "completedAt", "recordingUrls"];
-    let Scanned { parts, .. } = scan::scan(record, &FIELDS, &mut Vec::new()).ok()?;
+    let Scanned { members: parts, .. } = scan::scan(record, &FIELDS, &mut Vec::new()).ok()?;
     FIELDS.iter().zip(parts).find(|(_, part)| part.is_some()).map(|(name, _)| *name)
 }
 

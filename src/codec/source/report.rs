@@ -5,8 +5,9 @@ use super::look::{field_of_flow, other_kind};
 use super::{Bad, Fields, json_fault};
 use crate::domain::{DeliveryReport, RecordKind, SmsId};
 use crate::json;
-use crate::json::scan::{self, Kind, Part, Scanned};
+use crate::json::scan::{self, MemberValue, Scanned, ValueKind};
 use bytes::Bytes;
+use std::borrow::Cow;
 
 const FIELDS: [&str; 4] = ["id", "phononUuid", "accountID", "deliveryStatus"];
 
@@ -16,8 +17,8 @@ pub(super) fn decode(
     payload: &[u8],
     compact: &mut Vec<u8>,
 ) -> Result<DeliveryReport, Bad> {
-    let Scanned { parts, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
-    let [id, uuid, account, status] = parts;
+    let Scanned { members, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
+    let [id, uuid, account, status] = members;
     let fields = Fields { compact };
     let account = fields.account(account.as_ref())?;
     let uuid = fields.uuid(uuid.as_ref(), account)?;
@@ -37,18 +38,24 @@ pub(super) fn decode(
     Ok(DeliveryReport { uuid, account, sms, status, body, raw, headers, content })
 }
 
-fn sms(fields: &Fields<'_>, part: Option<&Part>) -> Result<SmsId, Bad> {
-    part.and_then(|part| sms_id(part.kind, fields.text_of(part))).ok_or_else(|| {
+fn sms(fields: &Fields<'_>, member: Option<&MemberValue>) -> Result<SmsId, Bad> {
+    member.and_then(|member| sms_id(member.kind, fields.text_of(member))).ok_or_else(|| {
         let max = SmsId::BYTES_MAX;
-        Bad::undecodable(format!("the field id is missing or is no id of 1 to {max} bytes"))
+        Bad::undecodable(format!("the field id is missing or is not an id of 1 to {max} bytes"))
     })
 }
 
-fn delivery_status(fields: &Fields<'_>, part: Option<&Part>) -> Result<Box<str>, Bad> {
-    let text = part
-        .filter(|part| part.kind == Kind::Text)
-        .and_then(|part| json::read_string(fields.text_of(part)));
-    text.filter(|text| !text.is_empty()).map(|text| text.into_owned().into_boxed_str()).ok_or_else(
-        || Bad::undecodable("the field deliveryStatus is missing or is no string with content"),
-    )
+/// Reads the status as the gateway spelt it: a text, or a number.
+fn delivery_status(fields: &Fields<'_>, member: Option<&MemberValue>) -> Result<Box<str>, Bad> {
+    let text = member.and_then(|member| match member.kind {
+        ValueKind::Text => json::read_string(fields.text_of(member)),
+        ValueKind::Number => std::str::from_utf8(fields.text_of(member)).ok().map(Cow::Borrowed),
+        ValueKind::Null | ValueKind::Boolean(_) | ValueKind::Array | ValueKind::Object => None,
+    });
+    let text = text.filter(|text| !text.trim().is_empty());
+    text.map(|text| text.into_owned().into_boxed_str()).ok_or_else(|| {
+        Bad::undecodable(
+            "the field deliveryStatus is missing, or is neither a non-empty string nor a number",
+        )
+    })
 }

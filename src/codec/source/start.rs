@@ -26,8 +26,8 @@ const OF_OTHERS: [(&str, RecordKind); 4] = [
 ];
 
 pub(super) fn decode(record: &[u8], compact: &mut Vec<u8>) -> Result<FlowStarted, Bad> {
-    let Scanned { parts, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
-    let [uuid, account, flow, enabled, others @ ..] = parts;
+    let Scanned { members, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
+    let [uuid, account, flow, enabled, others @ ..] = members;
     let fields = Fields { compact };
     let account = fields.account(account.as_ref())?;
     let uuid = fields.uuid(uuid.as_ref(), account)?;

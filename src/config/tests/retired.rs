@@ -4,13 +4,13 @@ use super::{Folder, check};
 use crate::config::Loaded;
 
 const KEY: &str = "[topics]\nencoding = \"json\"\n";
-const WARNING: &str = "topics.encoding: has no effect any more: events and dead letters are always JSON; remove the key";
-const FAULT: &str = "topics.encoding: is not \"json\", and nothing else is possible: events and dead letters are always JSON; \
+const WARNING: &str = "topics.encoding: no longer has an effect: events and dead letters are always JSON; remove the key";
+const FAULT: &str = "topics.encoding: is not \"json\", the only value that is possible: events and dead letters are always JSON; \
      remove the key";
 
 impl Folder {
     /// Returns the warnings as users read them, without the folder's name.
-    fn warnings(&self) -> Vec<String> {
+    pub(super) fn warnings(&self) -> Vec<String> {
         let loaded = Loaded::load_with(&self.path("ringback.toml"), &self.variables).unwrap();
         let again = Loaded::again_with(&loaded.settings, &loaded.effective, &self.variables);
         assert_eq!(again.unwrap().warnings, loaded.warnings, "a reload has the same warnings");

@@ -1,14 +1,14 @@
 //! Writes a definition's `response` as TOML 1.0, with an entry for each leaf.
 
-use super::super::mapping::Kind;
+use super::super::mapping::AnswerFormat;
 use super::Leaf;
 
 /// Writes `leaves` as the `response` of the preceding `[[webhook]]`, each with its sample as a comment.
 #[must_use]
-pub fn definition(kind: Kind, leaves: &[Leaf]) -> String {
+pub fn definition(kind: AnswerFormat, leaves: &[Leaf]) -> String {
     let kind = match kind {
-        Kind::Json => "json",
-        Kind::Xml => "xml",
+        AnswerFormat::Json => "json",
+        AnswerFormat::Xml => "xml",
     };
     let mut out = format!("[webhook.response]\ntype = \"{kind}\"\n");
     for leaf in leaves {
@@ -24,7 +24,7 @@ pub fn definition(kind: Kind, leaves: &[Leaf]) -> String {
 }
 
 /// Writes `text` as a basic string: <https://toml.io/en/v1.0.0#string>.
-fn push_string(out: &mut String, text: &str) {
+pub(super) fn push_string(out: &mut String, text: &str) {
     out.push('"');
     for letter in text.chars() {
         match letter {

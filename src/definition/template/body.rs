@@ -1,12 +1,15 @@
 //! Templates of bodies. Each kind of body has a variant of [`Language`] here, and a module that compiles it.
 
+mod compiler;
 mod form;
 mod json;
+mod multipart;
 mod xml;
 
 use super::fault::Faults;
 use super::uses::{Filled, Uses};
 use super::{Fault, Missing, Tokens, Use, Values, Variable};
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 /// The language of a body's text.
@@ -16,6 +19,8 @@ pub enum Language {
     Xml,
     /// `application/x-www-form-urlencoded`
     Form,
+    /// `multipart/form-data`
+    Multipart,
 }
 
 impl Language {
@@ -26,6 +31,7 @@ impl Language {
             Self::Json => "application/json",
             Self::Xml => "application/xml",
             Self::Form => "application/x-www-form-urlencoded",
+            Self::Multipart => multipart::CONTENT_TYPE,
         }
     }
 
@@ -35,8 +41,18 @@ impl Language {
             Self::Json => json::compile,
             Self::Xml => xml::compile,
             Self::Form => form::compile,
+            Self::Multipart => multipart::compile,
         }
     }
+}
+
+/// A text to compile.
+#[derive(Clone, Copy)]
+struct Input<'i> {
+    text: &'i str,
+    tokens: &'i Tokens,
+    /// Says which variables must have a value.
+    mandatory: &'i dyn Fn(&Variable) -> bool,
 }
 
 /// A compiled body, which can be written with the values of its variables.
@@ -46,12 +62,7 @@ trait Compiled: Debug + Send + Sync {
 }
 
 /// Compiles a text. Adds its faults to `faults`; after a fault the result is unusable.
-type Compile = fn(
-    text: &str,
-    tokens: &Tokens,
-    mandatory: &dyn Fn(&Variable) -> bool,
-    faults: &mut Faults<'_>,
-) -> (Box<dyn Compiled>, Uses);
+type Compile = fn(&Input<'_>, &mut Faults<'_>) -> (Box<dyn Compiled>, Uses);
 
 /// A body with variables.
 #[derive(Debug)]
@@ -75,7 +86,7 @@ impl BodyTemplate {
         mandatory: &dyn Fn(&Variable) -> bool,
     ) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::of(text)?;
-        let (compiled, uses) = language.compiler()(text, tokens, mandatory, &mut faults);
+        let (compiled, uses) = language.compiler()(&Input { text, tokens, mandatory }, &mut faults);
         faults.finish(Self { content_type: language.content_type(), compiled, uses })
     }
 
@@ -83,6 +94,15 @@ impl BodyTemplate {
     #[must_use]
     pub const fn content_type(&self) -> &'static str {
         self.content_type
+    }
+
+    /// Returns the content type of the rendered body `body`, with all of its parameters.
+    #[must_use]
+    pub fn content_type_of(&self, body: &[u8]) -> Cow<'static, str> {
+        if self.content_type == multipart::CONTENT_TYPE {
+            return multipart::content_type_of(body).into();
+        }
+        Cow::Borrowed(self.content_type)
     }
 
     /// Returns the variables in the order of the text.

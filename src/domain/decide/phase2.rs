@@ -1,10 +1,11 @@
 //! Rules 2, 3 and 5: when phase 2 is due, and its content.
 
-use super::schedule::{Known, Scheduler};
+use super::after::After;
+use super::schedule::{Known, Scheduler, waiting};
 use super::{ignored_after_all, rule};
 use crate::domain::{
-    Collected, Collection, Delivery, DeliveryId, Event, Flow, IgnoreReason, Phase, Phase2Wait,
-    PhononUuid, SmsId, StatusClass,
+    Collected, Collection, Deferred, Delivery, DeliveryId, Event, Flow, IgnoreReason, Phase,
+    Phase2Wait, PhononUuid, SmsId, State, StatusClass,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -27,35 +28,54 @@ pub(super) fn schedule(
     }
 }
 
+/// Schedules phase 2 of a flow without a list when the time for gathering its reports is over. Returns whether the
+/// collection waits for no further report.
+pub(super) fn schedule_gathered(
+    scheduler: &Scheduler<'_>,
+    uuid: &PhononUuid,
+    flow: &Flow,
+    events: &mut Vec<Event>,
+) -> bool {
+    Writer { scheduler, uuid, flow }.gathered(events)
+}
+
 /// If `events` complete the collection of `flow`, records each accepted report that no webhook carries as ignored. The
 /// rules on the reports must have been evaluated before.
-pub(super) fn end_rest(flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
+pub(super) fn end_rest(state: &State, flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
     if events.contains(&Event::CollectionClosed(Collection::Complete)) {
-        ignore_rest(flow, reason, events);
+        ignore_rest(state, flow, reason, events);
     }
 }
 
 /// Like `end_rest`, but for a collection that was completed before.
-pub(super) fn end_rest_of_closed(flow: &Flow, events: &mut Vec<Event>) {
+pub(super) fn end_rest_of_closed(state: &State, flow: &Flow, events: &mut Vec<Event>) {
     if flow.collection == Collection::Complete {
-        ignore_rest(flow, why_left(flow), events);
+        ignore_rest(state, flow, reason_for_rest(flow), events);
     }
 }
 
 /// Returns why a report is left when the collection is complete.
-pub(super) fn why_left(flow: &Flow) -> IgnoreReason {
-    if flow.webhook.is_some() { IgnoreReason::Late } else { IgnoreReason::NoDefaultWebhook }
+pub(super) fn reason_for_rest(flow: &Flow) -> IgnoreReason {
+    if flow.webhook.is_some() { IgnoreReason::Late } else { flow.no_webhook() }
 }
 
-fn ignore_rest(flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
+fn ignore_rest(state: &State, flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
     let carries = |event: &Event, report: &Collected| {
         if let Event::DeliveryScheduled { delivery, sms } = event {
             return delivery.account == report.account && sms.contains(&report.sms);
         }
         false
     };
-    let is_left =
-        |report: &&Collected| !report.sent && !events.iter().any(|event| carries(event, report));
+    // The delivery of a rule that waits may carry the report. If it does not, the report ends with the correlation.
+    let waiting = waiting(state, events);
+    let may_carry = |report: &Collected| {
+        let of =
+            |it: &&Deferred| it.delivery.account == report.account && it.sms.contains(&report.sms);
+        waiting.iter().any(of)
+    };
+    let is_left = |report: &&Collected| {
+        !report.sent && !may_carry(report) && !events.iter().any(|event| carries(event, report))
+    };
     let left: Vec<Event> = flow
         .reports
         .iter()
@@ -107,8 +127,8 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Schedules one webhook when every SMS has a final status, or without a list at the first final report. Returns
-    /// whether phase 2 is complete.
+    /// Schedules one webhook when every SMS has a final status, or without a list at the first final report, unless
+    /// that webhook gathers others. Returns whether phase 2 is complete.
     fn all(&self, events: &mut Vec<Event>) -> bool {
         let reports: Option<Vec<&Collected>> = match &self.flow.sms {
             Some(list) => list.iter().map(|sms| final_report(self.flow, sms)).collect(),
@@ -116,9 +136,44 @@ impl Writer<'_> {
             None => finals(self.flow).find(|report| report.body.is_some()).map(|first| vec![first]),
         };
         let Some(reports) = reports else { return false };
+        if self.flow.sms.is_none() && self.gathers(events) {
+            return false;
+        }
         let entries: Vec<_> = reports.into_iter().filter_map(entry).collect();
         self.push(&entries, events);
         true
+    }
+
+    /// Returns whether the webhook of a flow without a list waits for further reports. The first final report starts
+    /// the time, which a reload does not change any more.
+    fn gathers(&self, events: &mut Vec<Event>) -> bool {
+        if self.flow.gathers_until.is_some() {
+            return true;
+        }
+        let gather_ms = self.scheduler.policy.correlation.phase2_gather_ms;
+        let Collection::Open { until } = self.flow.collection else { return false };
+        if gather_ms == 0 {
+            return false;
+        }
+        // At the report time-out, phase 2 leaves with what is known.
+        let gathered = self.scheduler.now.plus_ms(gather_ms).min(until);
+        events.push(Event::Gathering(Some(gathered)));
+        true
+    }
+
+    /// Schedules the webhook with the reports that were gathered. Returns whether phase 2 is complete.
+    fn gathered(&self, events: &mut Vec<Event>) -> bool {
+        match self.scheduler.policy.correlation.phase2_wait {
+            Phase2Wait::All => {
+                // None is left if the configuration was `each` meanwhile.
+                let entries: Vec<_> = finals(self.flow).filter_map(entry).collect();
+                if !entries.is_empty() {
+                    self.push(&entries, events);
+                }
+                true
+            }
+            Phase2Wait::Each => self.each(events),
+        }
     }
 
     /// Schedules one webhook per SMS with a final status. Returns whether phase 2 is complete; without a list only the
@@ -147,6 +202,9 @@ impl Writer<'_> {
 
     fn push(&self, entries: &[(SmsId, Bytes)], events: &mut Vec<Event>) {
         let Scheduler { policy, now, .. } = self.scheduler;
+        if !self.flow.enabled {
+            return;
+        }
         let account = policy.accounts.get(&self.flow.identity.account);
         // The account may have lost its default webhook since phase 1 was scheduled. Phase 2 is still sent.
         let webhook =
@@ -175,7 +233,9 @@ impl Writer<'_> {
         let delivery = Delivery { sms: sms.clone(), ..delivery };
         let make = || rule::facts(self.flow, self.scheduler.state, details.clone());
         let kept = OnceCell::new();
-        self.scheduler.schedule(delivery, &Known::new(&make, policy, &kept), sms, events);
+        let known = Known::new(&make, policy, &kept);
+        let after = After::of_phase(policy, delivery.account, &delivery.webhook);
+        self.scheduler.schedule(delivery, &known, &after, &sms, events);
     }
 }
 

@@ -44,7 +44,7 @@ pub fn of_records(
     let bad = |kind, decoded: Decoded| match decoded {
         Decoded::Bad(bad) => (kind, bad.detail),
         Decoded::Start(_) | Decoded::Flow(_) | Decoded::Report(_) | Decoded::NeedsSchema(_) => {
-            (kind, "it names a schema of a registry; write it as JSON".to_owned())
+            (kind, "it needs a schema of a registry; write it as JSON".to_owned())
         }
         Decoded::Items(_) => {
             (kind, "it is an array of reports; write one of them to the file".to_owned())

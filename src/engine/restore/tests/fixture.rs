@@ -43,7 +43,7 @@ pub(super) const FIXTURES: &[Fixture] = &[
     },
     Fixture {
         version: "7",
-        sums: "30e28266d2ab46cdd34e0286e6cefe478e5b8247a65c70eacee840ff6d10585a",
+        sums: "61b8b718fbb2e7b85edc67bd832e9ad1fc92317a2cab8f4d5f3885cb483728b0",
     },
 ];
 
