@@ -80,7 +80,7 @@ fn end_gathering(
     } else {
         Event::Gathering(None)
     });
-    let reason = if wanted { phase2::why_left(flow) } else { IgnoreReason::NotifyOff };
+    let reason = if wanted { phase2::reason_for_rest(flow) } else { IgnoreReason::NotifyOff };
     phase2::end_rest(flow, reason, &mut events);
     events
 }
