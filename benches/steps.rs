@@ -100,6 +100,8 @@ fn judging(criterion: &mut Criterion) {
         on: vec![Trigger::FlowComplete],
         when: vec![present; 50],
         webhook: WebhookName::new("crm").expect("a name"),
+        after: None,
+        any_flow: false,
     };
     let account = policy.accounts.get_mut(&AccountId(28)).expect("the account");
     account.rules = vec![(None, rule)];
@@ -109,7 +111,13 @@ fn judging(criterion: &mut Criterion) {
         "x".repeat(4 << 20)
     );
     let flow = FlowComplete { record: record.into(), ..*decoded_flow() };
-    let source = Source { topic: "flow-complete".into(), partition: 1, offset: 0, timestamp: NOW };
+    let source = Source {
+        topic: "flow-complete".into(),
+        partition: 1,
+        offset: 0,
+        timestamp: NOW,
+        index: None,
+    };
     let command = Command::AcceptFlow(Box::new(flow), source);
     let state = State::default();
     let events = decide(&state, &command, &policy, NOW);
@@ -193,6 +201,7 @@ impl Stages {
             partition: 1,
             offset: 123_456,
             timestamp: NOW,
+            index: None,
         };
         let flow = Command::AcceptFlow(flow, source("flow-complete"));
         let report = Command::AcceptReport(report, source("sms-delivery-report"));
@@ -215,6 +224,7 @@ impl Stages {
             mapped: Vec::new(),
             reason: None,
             error: None,
+            disables: false,
         };
         let outcome = Command::RecordOutcome { delivery: first.id, attempt: 1, outcome };
         Self { uuid, empty, flow, after_flow, report, after_report, outcome }
@@ -226,6 +236,8 @@ fn decoded_flow() -> Box<FlowComplete> {
         Decoded::Flow(flow) => flow,
         other @ (Decoded::Start(_)
         | Decoded::Report(_)
+        | Decoded::Items(_)
+        | Decoded::Skipped
         | Decoded::NeedsSchema(_)
         | Decoded::Bad(_)) => {
             panic!("the sample is {other:?}")
@@ -238,6 +250,8 @@ fn decoded_report() -> Box<DeliveryReport> {
         Decoded::Report(report) => report,
         other @ (Decoded::Start(_)
         | Decoded::Flow(_)
+        | Decoded::Items(_)
+        | Decoded::Skipped
         | Decoded::NeedsSchema(_)
         | Decoded::Bad(_)) => {
             panic!("the sample is {other:?}")

@@ -4,9 +4,14 @@
 //! | variable | looked for in |
 //! |---|---|
 //! | `$flow.key.x`, `$user.key.x` | the mapped values, then the record's `keys` |
+//! | `$flow.key.response_status` and the like, after another webhook | the mapped values, which are its outcome |
 //! | `$flow.syskey.x` | the mapped values, then the record's `keys`, then the record's field `x` |
 //! | `$call.a.b` | the customer's leg, then the first leg, then the record itself |
 //! | `$sms.a.b` | the first report |
+//!
+//! The platform's own names of fields of a call, such as `$call.cli`, are read as in `aliases` if no field has that name.
+//!
+//! A token of the catalogue may have a value that is derived from other fields: see `derived`.
 //!
 //! A value is passed on as it was spelt, without the white space between its tokens. A `null` counts as missing, so the
 //! search continues with the next source. Of members with the same name the last one counts; names are compared after
@@ -16,15 +21,20 @@
 //! [`write_values`] stores the values that a rendering used, and [`Kept`] reads them back. So the same delivery can be
 //! rendered again after the facts are deleted.
 
+mod aliases;
+mod answered;
+mod derived;
 mod kept;
 mod node;
 mod parameters;
 #[cfg(test)]
 mod tests;
 
+pub use answered::named;
 pub use kept::{Kept, write_values};
 
 use super::template::{Family, Values, Variable};
+use crate::domain::OUTCOME_VARIABLES;
 use crate::json::walk;
 use bytes::Bytes;
 use node::{Node, compact};
@@ -104,8 +114,19 @@ impl<'a> Facts<'a> {
     }
 
     fn key(&self, variable: &Variable) -> Option<&'a str> {
-        let spelling = variable.to_string();
-        self.mapped(&spelling).or_else(|| self.keys().get(spelling.as_str()).copied())
+        let spelling = variable.key();
+        let value = self.mapped(&spelling);
+        if value.is_none() && self.has_outcome() && OUTCOME_VARIABLES.contains(&&*spelling) {
+            // The record may have the outcome of a webhook of the platform.
+            return None;
+        }
+        value.or_else(|| self.keys().get(spelling.as_str()).copied())
+    }
+
+    /// Returns whether the mapped values contain the outcome of another webhook. Each outcome has a status.
+    fn has_outcome(&self) -> bool {
+        let [status, ..] = OUTCOME_VARIABLES;
+        self.mapped.iter().any(|(name, _)| *name == status)
     }
 
     fn mapped(&self, spelling: &str) -> Option<&'a str> {
@@ -161,11 +182,21 @@ impl<'a> Facts<'a> {
     }
 }
 
-impl Values for Facts<'_> {
-    fn get(&self, variable: &Variable) -> Option<Cow<'_, str>> {
-        let json = self.find(variable)?;
+impl Facts<'_> {
+    /// Returns the value of the variable's source.
+    fn plain(&self, variable: &Variable) -> Option<Cow<'_, str>> {
+        let Some(json) = self.find(variable) else { return self.aliased(variable) };
         let structure = self.nested.contains(variable).then(|| structure(json)).flatten();
         Some(structure.map_or_else(|| compact(json), Cow::Owned))
+    }
+}
+
+impl Values for Facts<'_> {
+    fn get(&self, variable: &Variable) -> Option<Cow<'_, str>> {
+        match variable.derived() {
+            None => self.plain(variable),
+            Some(derived) => self.derive(variable, derived),
+        }
     }
 }
 

@@ -96,6 +96,11 @@ impl StatusTable {
         word.eq_ignore_ascii_case(name) || self.read(word).name.eq_ignore_ascii_case(name)
     }
 
+    /// Returns the words that are no patterns.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.configured.words.iter().chain(self.documented.words.iter())
+    }
+
     /// Returns the meaning of a word, or `None` if the table does not contain it.
     #[must_use]
     pub fn meaning(&self, word: &str) -> Option<&StatusMeaning> {

@@ -190,7 +190,7 @@ fn sms(text: &str) -> SmsId {
 }
 
 fn source(offset: i64) -> Source {
-    Source { topic: "t".into(), partition: 0, offset, timestamp: Timestamp::default() }
+    Source { topic: "t".into(), partition: 0, offset, timestamp: Timestamp::default(), index: None }
 }
 
 /// Returns the record of a flow that sent the SMS of `list`, separated by blanks.
@@ -254,6 +254,7 @@ fn outcome(verdict: Verdict, reason: Option<ErrorReason>) -> Outcome {
         response: Bytes::new(),
         response_truncated: false,
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         reason,
         error: None,

@@ -118,6 +118,9 @@ impl Report {
                 DeferredReport::Forwarded(place) => {
                     self.metrics.source_record(&place.topic, SourceResult::Forwarded)
                 }
+                DeferredReport::Skipped(place) => {
+                    self.metrics.source_record(&place.topic, SourceResult::Skipped)
+                }
                 DeferredReport::Bad { place, offset, reason, detail } => {
                     self.metrics.source_record(&place.topic, SourceResult::DeadLettered);
                     self.metrics.dead_letter(*reason);
@@ -168,6 +171,9 @@ impl Report {
             Event::ReportAdopted { .. }
             | Event::DeliveryScheduled { .. }
             | Event::DeliveryRendered { .. }
+            | Event::OutcomeKept { .. }
+            | Event::RuleDeferred(_)
+            | Event::RuleJudged(_)
             | Event::StartExpired
             | Event::CollectionClosed(_)
             | Event::AttemptFailed { .. }

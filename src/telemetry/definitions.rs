@@ -78,7 +78,7 @@ definitions! {
     REPORT_TIMEOUTS: Counter "ringback_report_timeouts_total" []
         = "Total number of flows whose delivery reports did not all arrive in time.";
     RULES_SKIPPED: Counter "ringback_rules_skipped_total" ["reason"]
-        = "Total number of rules whose webhook was not sent because their conditions could not be evaluated, by reason.";
+        = "Total number of rules that were triggered and whose webhook was not sent, by reason.";
     CORRELATIONS: Gauge "ringback_correlations" ["state"]
         = "Number of phonon-uuids with state in this instance's partitions, by state.";
     OUTBOX_ROWS: Gauge "ringback_outbox_rows" ["state"]

@@ -20,6 +20,7 @@ fn outcome(reason: Option<ErrorReason>, duration_ms: u64) -> Outcome {
         response: bytes::Bytes::new(),
         response_truncated: false,
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         reason,
         error: None,

@@ -50,7 +50,7 @@ const PAGES: [(&str, &[Scene]); 22] = [
         "partitions.md",
         &[changelog::grown, changelog::small_inbox, changelog::large_inbox, changelog::afresh],
     ),
-    ("receiving.md", &[receiving::verified]),
+    ("receiving.md", &[receiving::verified, receiving::verified_in_a_header]),
     ("records.md", &[records::producers]),
     ("recovery.md", &[operating::morning_after]),
     ("statuses.md", &[operating::statuses]),

@@ -47,6 +47,9 @@ pub(super) fn lines(state: &State, now: Timestamp) -> Vec<String> {
         )),
     }
     lines.extend(state.deliveries.iter().flat_map(|delivery| delivery_lines(delivery, now)));
+    lines.extend(state.deferred.iter().map(|rule| {
+        format!("a rule on {} waits: {} may be sent", rule.trigger, rule.delivery.webhook)
+    }));
     lines
 }
 
@@ -94,8 +97,7 @@ fn delivery_lines(delivery: &Delivery, now: Timestamp) -> Vec<String> {
         Due::At(at) if at > now => format!("attempt {next} is due at {}", rfc3339(at)),
         Due::At(at) => format!("attempt {next} is due since {}", rfc3339(at)),
         Due::Waiting => {
-            "waits for the end of phase 1, or of the webhook whose answer sets its variables"
-                .to_owned()
+            "waits for the end of phase 1, or of the webhook that it comes after".to_owned()
         }
     };
     let (phase, webhook, id) = (delivery.phase.number(), &delivery.webhook, delivery.id);

@@ -1,14 +1,15 @@
 //! Decodes a delivery report, which is passed on whole.
 
 use super::flow::sms_id;
+use super::look::{field_of_flow, other_kind};
 use super::{Bad, Fields, json_fault};
-use crate::domain::{DeliveryReport, SmsId};
+use crate::domain::{DeliveryReport, RecordKind, SmsId};
 use crate::json;
 use crate::json::scan::{self, MemberValue, Scanned, ValueKind};
 use bytes::Bytes;
 use std::borrow::Cow;
 
-const FIELDS: [&str; 5] = ["id", "phononUuid", "flowId", "accountID", "deliveryStatus"];
+const FIELDS: [&str; 4] = ["id", "phononUuid", "accountID", "deliveryStatus"];
 
 /// Decodes `record`, the JSON of the record whose bytes are `payload`.
 pub(super) fn decode(
@@ -17,12 +18,16 @@ pub(super) fn decode(
     compact: &mut Vec<u8>,
 ) -> Result<DeliveryReport, Bad> {
     let Scanned { members, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
-    let [id, uuid, flow, account, status] = members;
+    let [id, uuid, account, status] = members;
     let fields = Fields { compact };
     let account = fields.account(account.as_ref())?;
     let uuid = fields.uuid(uuid.as_ref(), account)?;
     let rest = || {
-        fields.flow(flow.as_ref())?;
+        if status.is_none()
+            && let Some(field) = field_of_flow(record)
+        {
+            return Err(other_kind(RecordKind::Report, field, RecordKind::Flow));
+        }
         Ok((sms(&fields, id.as_ref())?, delivery_status(&fields, status.as_ref())?))
     };
     let (sms, status) = rest().map_err(|bad: Bad| bad.of(account))?;

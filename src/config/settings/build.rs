@@ -12,8 +12,10 @@ use super::{
     DeliverySettings, HttpSettings, Path, Read, RegistrySettings, Settings, StoreSettings,
 };
 use crate::accounts::{Bounds, Defaults, Retry, rate};
+use crate::codec::source::{Envelope, Unwrap};
 use crate::config::effective::{self, Listed};
 use crate::config::environment;
+use crate::definition::catalogue::{self, Methods};
 use crate::delivery::{AddressPolicy, BreakerPolicy};
 use crate::document::{
     self, Context, Fault, Node, Place, Value, Variables, prune, read_toml, schema_of,
@@ -22,6 +24,7 @@ use crate::domain::{CorrelationPolicy, OnReportTimeout, Phase2Order, Phase2Wait}
 use crate::log::{KafkaSettings, TopicNames};
 use crate::store::OnCorruption;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Returns the settings with all their faults. The error is that of a file that is not TOML.
@@ -83,10 +86,31 @@ fn settings(
         store: store(&written.store, &at("store"), context),
         http: http(&written.http, &at("http"), context),
         accounts_file: context.path(&at("accounts").key("file"), &written.accounts.file),
+        methods: methods(&written.catalogue, &at("catalogue").key("internal"), context),
         correlation: correlation(&written.correlation, &at("correlation"), context),
         statuses: statuses::read(&written.statuses, &at("statuses"), context),
         delivery: delivery(written.delivery, &at("delivery"), context),
         secret_files: BTreeSet::new(),
+    }
+}
+
+/// Returns the functions of the platform.
+fn methods(
+    written: &file::Catalogue,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Arc<Methods> {
+    let built_in = || Arc::new(catalogue::methods().clone());
+    let Some(name) = &written.internal else { return built_in() };
+    let Some(text) = context.text_of_file(place, name) else { return built_in() };
+    match catalogue::extended(&text) {
+        Ok(methods) => Arc::new(methods),
+        Err(error) => {
+            let fix =
+                "write it like config/catalogue/internal.toml: a [[method]] for each function";
+            context.fault(place, format!("{name}: {error}"), fix);
+            built_in()
+        }
     }
 }
 
@@ -130,6 +154,14 @@ fn topics(written: file::Topics, place: &Place<'_>, context: &mut Context<'_>) -
         dead_letter: written.dead_letter,
         changelog: written.changelog,
         inbox: written.inbox,
+        unwrap: written.unwrap.into_iter().fold(Unwrap::default(), |unwrap, envelope| {
+            unwrap.with(match envelope {
+                file::Envelope::Connect => Envelope::Connect,
+                file::Envelope::Debezium => Envelope::Debezium,
+                file::Envelope::Mongodb => Envelope::MongoDb,
+                file::Envelope::Cloudevents => Envelope::CloudEvents,
+            })
+        }),
     };
     checks::topics(&names, place, context);
     names

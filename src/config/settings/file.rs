@@ -22,6 +22,8 @@ pub(in crate::config) struct SettingsFile {
     pub(super) http: Http,
     /// Accounts, webhooks and flows.
     pub(super) accounts: AccountsSection,
+    /// Names that the platform's customers know.
+    pub(super) catalogue: Catalogue,
     /// How delivery reports are matched with flows.
     pub(super) correlation: Correlation,
     /// Delivery statuses in addition to the known ones, or known ones with another meaning.
@@ -107,6 +109,8 @@ pub(in crate::config) struct Topics {
     pub(super) changelog: String,
     /// The topic of forwarded records and operators' commands.
     pub(super) inbox: String,
+    /// The envelopes of other programs from which records are taken. Default: none.
+    pub(super) unwrap: Vec<Envelope>,
 }
 
 impl Default for Topics {
@@ -119,8 +123,23 @@ impl Default for Topics {
             dead_letter: "ringback.dead-letter".to_owned(),
             changelog: "ringback.changelog".to_owned(),
             inbox: "ringback.inbox".to_owned(),
+            unwrap: Vec::new(),
         }
     }
+}
+
+/// An envelope with a record in it.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Envelope {
+    /// Kafka Connect's `schema` and `payload`.
+    Connect,
+    /// Debezium's change events.
+    Debezium,
+    /// MongoDB's change events.
+    Mongodb,
+    /// CloudEvents in structured mode.
+    Cloudevents,
 }
 
 /// A name or a list.
@@ -205,6 +224,15 @@ impl Default for AccountsSection {
     fn default() -> Self {
         Self { file: "accounts.toml".to_owned() }
     }
+}
+
+/// Names that the platform's customers know.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Catalogue {
+    /// A file with functions of the platform, in addition to the built-in ones or in place of those of the same name.
+    #[schemars(length(min = 1))]
+    pub(super) internal: Option<String>,
 }
 
 /// How delivery reports are matched with flows.

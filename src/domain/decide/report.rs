@@ -70,7 +70,7 @@ fn against_flow(flow: &Flow, report: &DeliveryReport, class: StatusClass) -> Opt
         // The list contains the SMS, or there is no list. So phase 2 was switched off for the account when the flow
         // came.
         Collection::NotWanted if flow.webhook.is_some() => Some(IgnoreReason::NotifyOff),
-        Collection::NotWanted => Some(IgnoreReason::NoDefaultWebhook),
+        Collection::NotWanted => Some(flow.no_webhook()),
         Collection::Complete => {
             Some(against_known(&flow.reports, report, class).unwrap_or(IgnoreReason::Late))
         }
@@ -121,7 +121,7 @@ fn collect(
             let mut flow = flow.clone();
             flow.reports.retain(|known| known.sms != collected.sms);
             flow.reports.push(collected);
-            let scheduler = Scheduler::new(state, policy, now);
+            let scheduler = Scheduler::new(state, policy, now, flow.scope());
             phase2::schedule(&scheduler, &report.uuid, &flow, &mut events);
             if let Some(own) = flow.reports.last() {
                 rule::fire_of_report(
@@ -133,7 +133,7 @@ fn collect(
                     &mut events,
                 );
             }
-            phase2::end_rest(&flow, phase2::reason_for_rest(&flow), &mut events);
+            phase2::end_rest(state, &flow, phase2::reason_for_rest(&flow), &mut events);
         }
         Correlation::AwaitingFlow(known) => {
             let replaced = known.iter().find(|it| it.is_about_the_same(&collected));

@@ -68,7 +68,7 @@ fn end_gathering(
     now: Timestamp,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    let scheduler = Scheduler::new(state, policy, now);
+    let scheduler = Scheduler::new(state, policy, now, flow.scope());
     let account = policy.accounts.get(&flow.identity.account);
     // If the account has stopped notifying in the meantime, the reports are ignored and nothing is sent.
     let wanted = account.is_none_or(|account| account.notify_on_delivery);
@@ -81,7 +81,7 @@ fn end_gathering(
         Event::Gathering(None)
     });
     let reason = if wanted { phase2::reason_for_rest(flow) } else { IgnoreReason::NotifyOff };
-    phase2::end_rest(flow, reason, &mut events);
+    phase2::end_rest(state, flow, reason, &mut events);
     events
 }
 
@@ -94,7 +94,7 @@ fn time_out(
     now: Timestamp,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    let scheduler = Scheduler::new(state, policy, now);
+    let scheduler = Scheduler::new(state, policy, now, flow.scope());
     // If the account has stopped notifying in the meantime, the reports are ignored and nothing is sent.
     let account = policy.accounts.get(&flow.identity.account);
     let wanted = account.is_none_or(|account| account.notify_on_delivery);
@@ -117,7 +117,6 @@ fn time_out(
         let occasion = Occasion {
             uuid,
             account: flow.identity.account,
-            flow: flow.identity.flow,
             triggers: &[Trigger::ReportTimedOut],
             parts: ["", ""],
             source: &flow.source,
@@ -133,6 +132,6 @@ fn time_out(
     }
     events.push(Event::CollectionClosed(closed));
     let reason = if wanted { phase2::reason_for_rest(flow) } else { IgnoreReason::NotifyOff };
-    phase2::end_rest(flow, reason, &mut events);
+    phase2::end_rest(state, flow, reason, &mut events);
     events
 }

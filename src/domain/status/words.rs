@@ -37,6 +37,10 @@ impl Words {
         slot.as_ref().map(|(_, meaning)| meaning)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.slots.iter().flatten().map(|(word, _)| &**word)
+    }
+
     /// Returns the index of the word's slot, or of the empty one that it would have.
     fn index(&self, word: &str) -> Option<usize> {
         let mask = self.slots.len().checked_sub(1)?;

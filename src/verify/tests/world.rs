@@ -208,7 +208,7 @@ impl World {
         let key = key.map(|key| key.as_bytes().to_vec());
         let offset = i64::try_from(log.len()).unwrap();
         log.push(Entry { offset, txn, at, key, value: Some(value.to_vec()), headers });
-        Source { topic: topic.into(), partition, offset, timestamp: at }
+        Source { topic: topic.into(), partition: partition, offset, timestamp: at, index: None }
     }
 
     /// Writes and reads a record. If `astray`, it is in a partition that does not own it, and its copy is read too.
@@ -248,7 +248,13 @@ impl World {
     fn unread_inbox(&self, own: i32) -> Source {
         let place = TopicPartition { topic: INBOX.into(), partition: own };
         let offset = self.positions.get(&place).copied().unwrap_or(0);
-        Source { topic: place.topic, partition: place.partition, offset, timestamp: self.now }
+        Source {
+            topic: place.topic,
+            partition: place.partition,
+            offset,
+            timestamp: self.now,
+            index: None,
+        }
     }
 
     /// Reads the record at `here`.

@@ -119,6 +119,7 @@ impl World {
             partition: i32::MIN,
             offset: i64::MIN,
             timestamp: Timestamp::from_ms(START),
+            index: None,
         }
     }
 
@@ -168,6 +169,7 @@ impl World {
                     response: blob(error.min(RESPONSE_BYTES_KEPT)),
                     response_truncated: true,
                     retry_after_ms: Some(1),
+                    disables: false,
                     mapped: Vec::new(),
                     reason: None,
                     error: Some("é".repeat(error.min(RESPONSE_BYTES_KEPT)).into()),

@@ -43,7 +43,7 @@ pub(super) const FIXTURES: &[Fixture] = &[
     },
     Fixture {
         version: "7",
-        sums: "d238cacdd5507a63ddf2ce4092e24ad75c1ad595c597364694798d0c70998c4d",
+        sums: "61b8b718fbb2e7b85edc67bd832e9ad1fc92317a2cab8f4d5f3885cb483728b0",
     },
 ];
 
