@@ -100,6 +100,8 @@ fn judging(criterion: &mut Criterion) {
         on: vec![Trigger::FlowComplete],
         when: vec![present; 50],
         webhook: WebhookName::new("crm").expect("a name"),
+        after: None,
+        any_flow: false,
     };
     let account = policy.accounts.get_mut(&AccountId(28)).expect("the account");
     account.rules = vec![(None, rule)];

@@ -1,6 +1,6 @@
-//! The language of webhook definitions: the body, and the URL, query and headers that variables may stand in.
+//! The language of webhook definitions: the body, and the URL, query and headers, all with variables.
 //!
-//! - [`template`]: text with variables, each rendered and escaped for the place where it stands.
+//! - [`template`]: text with variables, each rendered and escaped for its place.
 //! - [`facts`]: the sources of the values of variables.
 //! - [`mapping`]: the values to keep of an endpoint's answer, found by JSON path or XPath.
 //! - [`body`]: the predefined bodies of the webhooks.
@@ -21,6 +21,7 @@ pub mod template;
 mod body_secrets;
 mod definitions;
 mod internal;
+mod outcome;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ pub use definitions::Defined;
 pub use internal::{Given, Group, Internal};
 pub use request::{Credentials, Request, RequestParts};
 
-use crate::domain::{Facts, Rendered};
+use crate::domain::{Facts, OUTCOME_VARIABLES, Rendered};
 use bytes::Bytes;
 use facts::write_values;
 use std::borrow::Cow;
@@ -102,6 +103,12 @@ impl Definition {
         let in_body = in_body.filter(|variable| variable.constant().is_none());
         let uses = in_body.chain(&kept).map(Variable::key).collect();
         Self { body, request, uses, kept }
+    }
+
+    /// Returns the variables that URL, query, headers and body name.
+    #[must_use]
+    pub const fn variables(&self) -> &BTreeSet<String> {
+        &self.uses
     }
 
     /// Returns whether nothing has to be rendered before an attempt.
@@ -192,6 +199,11 @@ impl Definition {
             }
         };
         Ok((body, Rendered { content_type, values: kept.into() }))
+    }
+
+    /// Returns whether the definition names a variable of an outcome.
+    fn takes_outcome(&self) -> bool {
+        OUTCOME_VARIABLES.iter().any(|variable| self.uses.contains(*variable))
     }
 
     /// Returns whether the definition uses `variable`, spelt as in `$flow.key.reqID`, or a variable of the family

@@ -77,8 +77,7 @@
 //!   same.
 //! - *lane*: the jobs of one endpoint in memory, with its rate limit, concurrency limit and breaker.
 //! - *letter*: a dead letter, in `replay` with its place in the topic.
-//! - *notice*: in `engine`, a fact that metrics and logs report after the commit. In `codec`, the content of a
-//!   published event.
+//! - *notice*: the content of a published event, as `codec` reads it.
 //! - *occasion*, *facts*: an occasion can trigger rules. Its facts are the records and saved answers that variables
 //!   read.
 //! - *orphan*: an outcome whose partition is still being restored.
@@ -130,6 +129,11 @@
 //!   `src/codec/letter/tests.rs::a_deliverys_dead_letter_contains_all_that_a_replay_needs`.
 //! - Where the order is strict, phase 2 does not leave before phase 1 has ended:
 //!   `src/domain/tests/collection.rs::strict_phase_2_leaves_when_phase_1_was_delivered`.
+//! - No rule waits for a delivery that has ended, and none outlives its deliveries:
+//!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`.
+//! - No crash and no replay loses the outcome that a later webhook uses:
+//!   `tests/ringback/rules/after.rs::the_outcome_of_a_webhook_is_at_hand_for_the_next_over_crashes_and_a_replay`,
+//!   `src/domain/tests/rules/after.rs::a_dead_letter_keeps_the_outcome_for_its_replay`.
 //! - No outcome counts twice: `src/domain/tests/attempts.rs::an_outcome_is_stale_if_it_is_known_or_skips_an_attempt_or_has_no_delivery`.
 //! - No report hides the report of another account:
 //!   `src/domain/tests/waiting.rs::a_report_under_another_account_never_shadows_the_genuine_one`.
@@ -148,6 +152,10 @@
 //! - The facts of an occasion are not read twice, however many conditions and webhooks use them:
 //!   `src/domain/tests/rules.rs::the_facts_of_an_occasion_are_read_once_for_all_its_conditions_and_webhooks`,
 //!   `src/definition/facts/tests.rs::each_part_is_parsed_once_and_only_if_it_is_needed`.
+//! - No path that found a value when `data` was only a member finds another one:
+//!   `src/definition/mapping/tests/json.rs::a_member_data_of_the_answer_is_tried_first`.
+//! - No two webhooks come after each other:
+//!   `src/config/tests/warnings.rs::webhooks_that_come_after_each_other_are_a_fault`.
 //! - No XML answer makes the daemon read a file, and none expands when it is parsed:
 //!   `src/definition/mapping/tests/hostile.rs::entities_are_neither_expanded_nor_fetched`.
 //! - No name in braces changes the structure of the text around it, whatever characters it has:
@@ -173,6 +181,10 @@
 //!   `tests/ringback/offsets/beside.rs`.
 //! - No position is moved to a place without records:
 //!   `tests/ringback/offsets/places.rs::positions_are_moved_to_a_time_an_offset_and_the_end_and_nowhere_else`.
+//! - No committed offset that can't be read counts as a missing one:
+//!   `tests/ringback/rights.rs::an_offset_that_can_not_be_read_is_an_error_and_not_a_missing_offset`.
+//! - No changelog of another group hides the group's own positions from operators:
+//!   `tests/ringback/offsets/places.rs::the_groups_positions_are_shown_if_the_rows_belong_to_another_group_or_to_an_interrupted_rebuild`.
 //! - An input that is no longer configured leaves no offset behind:
 //!   `tests/ringback/routing.rs::an_input_that_is_no_longer_configured_leaves_no_offset_behind`.
 //! - No client library sends a record to another partition than the daemon expects, if it is used as the guide says:
@@ -409,9 +421,9 @@
 //! - No module imports a module of its own floor or of a higher one:
 //!   `tests/tidy/floors.rs::modules_import_only_lower_floors`.
 //! - [`domain`] contains no clock, randomness, I/O, serialisation or log: `tests/tidy/words.rs::the_core_is_pure`.
-//! - No code is unsafe, except in the files that call librdkafka where rust-rdkafka has no function (`log/describe.rs`,
-//!   `log/headers.rs`, `log/rights/native.rs`, `log/group.rs` and its one caller in `log/transaction.rs`), and in the
-//!   fuzzer's counters: `tests/tidy/words.rs::unsafe_code_is_only_in_audited_files`.
+//! - No code is unsafe, except in the files that call librdkafka where rust-rdkafka has no function (`log/native.rs`,
+//!   `log/headers.rs`, `log/group.rs` and its one caller in `log/transaction.rs`), and in the fuzzer's counters:
+//!   `tests/tidy/words.rs::unsafe_code_is_only_in_audited_files`.
 //! - No file allows a lint or contains unfinished code:
 //!   `tests/tidy/words.rs::no_file_contains_allow_attributes_or_unfinished_code`.
 //! - No file has more than 500 lines, and none lacks a first line that says its purpose:

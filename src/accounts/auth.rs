@@ -4,7 +4,7 @@ use super::definition::{doubtful, say};
 use super::entry::{AuthEntry, AuthKind, CredentialsIn};
 use super::url;
 use crate::definition::Credentials;
-use crate::definition::template::{Fault, Part, TextTemplate, Tokens, has_variables};
+use crate::definition::template::{DefinitionPart, Fault, TextTemplate, Tokens, has_variables};
 use crate::delivery::{Auth, ClientCredentials, Secret, SentIn};
 use crate::document::{Context, Place, SecretText};
 
@@ -139,28 +139,29 @@ fn rendered(
     if !in_username && !in_password {
         return None;
     }
-    let mut template = |key: &str, text: &str, part: Part, has_variables: bool| {
+    let mut template = |key: &str, text: &str, part: DefinitionPart, has_variables: bool| {
         if !has_variables {
             return Some(TextTemplate::with_secret(text, &part));
         }
         let place = place.key(key);
         let parsed = TextTemplate::parse(text, &part, &|_| true, tokens);
-        if part == Part::Username {
+        if part == DefinitionPart::Username {
             doubtful(text, &place, context);
         }
         parsed.map_err(|faults| say("", &shown(faults, &part), &place, context)).ok()
     };
-    let username = template("username", username, Part::Username, in_username);
-    let password = password
-        .and_then(|password| template("password", password.reveal(), Part::Password, in_password));
+    let username = template("username", username, DefinitionPart::Username, in_username);
+    let password = password.and_then(|password| {
+        template("password", password.reveal(), DefinitionPart::Password, in_password)
+    });
     let (Some(username), Some(password)) = (username, password) else { return Some(None) };
     let credentials = Some(Credentials { username, password });
     Some(Some(Read { auth: Auth::None, credentials }))
 }
 
 /// Returns the faults as they may be shown: those of a password without its text.
-fn shown(faults: Vec<Fault>, part: &Part) -> Vec<Fault> {
-    if *part != Part::Password {
+fn shown(faults: Vec<Fault>, part: &DefinitionPart) -> Vec<Fault> {
+    if *part != DefinitionPart::Password {
         return faults;
     }
     let hidden = |fault: Fault| Fault {

@@ -56,7 +56,7 @@ pub(super) fn read(
             ("values", !entry.values.is_empty()),
         ];
         for (key, _) in there.into_iter().filter(|(_, is_there)| *is_there) {
-            let problem = "belongs to internal webhooks alone";
+            let problem = "is allowed for internal webhooks only";
             context.fault(&place.key(key), problem, "remove it, or write body = \"internal\"");
         }
     }
@@ -98,7 +98,7 @@ fn of_template(
     context: &mut Context<'_>,
 ) -> Option<Body> {
     if entry.template_file.is_some() {
-        let problem = "`template` is there too";
+        let problem = "`template` is set too";
         context.fault(&place.key("template_file"), problem, "keep one of them");
     }
     // The template was looked up, and the fault is reported if it can't be used.
@@ -133,7 +133,7 @@ fn template_text(
 ) -> Option<String> {
     let (key, name) = match (&entry.template, &entry.template_file) {
         (Some(_), Some(_)) => {
-            let problem = "`template` is there too";
+            let problem = "`template` is set too";
             context.fault(&place.key("template_file"), problem, "keep one of them");
             return None;
         }
@@ -147,8 +147,12 @@ fn template_text(
         (None, None) => return None,
     };
     if !wanted {
-        let problem = "is of no use: a webhook with this `body` has no template";
-        context.fault(&place.key(key), problem, "remove it, or say what body it is");
+        let problem = "has no effect: a webhook with this `body` has no template";
+        context.fault(
+            &place.key(key),
+            problem,
+            "remove it, or set `body` to the kind of the template",
+        );
         return None;
     }
     match (name, &entry.template) {

@@ -1,24 +1,25 @@
 //! Checks the entries of any source, and builds accounts from them.
 
-use super::entry::{AccountEntry, AccountsFile, FlowEntry, RuleEntry, TemplateEntry, WebhookEntry};
+mod rules;
+mod warnings;
+
+use super::entry::{AccountEntry, AccountsFile, FlowEntry, TemplateEntry, WebhookEntry};
 use super::template::{self, Templates};
 use super::webhook::{self, Owner};
-use super::{Accounts, Bounds, Entries, Retry, definition, rate, rule, tokens};
+use super::{Accounts, Bounds, Entries, Retry, definition, rate, tokens};
 use crate::definition::catalogue::Methods;
 use crate::delivery::{BreakerPolicy, Proxy};
 use crate::document::{
-    self, Context, Fault, Node, Place, Referred, Value, Variables, Warning, nearest, schema_of,
+    self, Context, Fault, Node, Note, Place, Referred, Value, Variables, Warning, schema_of,
 };
-use crate::domain::{
-    AccountId, AccountPolicy, Definitions as _, FlowId, Rule, Trigger, WebhookName,
-};
+use crate::domain::{AccountId, AccountPolicy, FlowId, StatusTable, WebhookName};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Defaults of webhooks.
+/// The values of keys that a webhook does not set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Defaults {
     /// The limit from the first byte sent to the last byte read.
@@ -49,6 +50,8 @@ pub struct Basis<'a> {
     pub has_flow_started: bool,
     /// The functions of the platform.
     pub methods: &'a Methods,
+    /// The known statuses of reports.
+    pub statuses: &'a StatusTable,
 }
 
 /// The result of the builder.
@@ -56,8 +59,10 @@ pub struct Built {
     /// The accounts, without entries that have faults.
     pub accounts: Accounts,
     pub faults: Vec<Fault>,
-    /// Warnings about entries that work but should be changed.
+    /// What is valid and should be changed all the same.
     pub warnings: Vec<Warning>,
+    /// Explanations for those who check the entries.
+    pub notes: Vec<Note>,
     /// The entries, without values that the check removed.
     pub(crate) entries: Node,
     /// Digests of the files and variables that entries refer to.
@@ -83,12 +88,13 @@ pub(super) fn build(entries: Entries, basis: &Basis<'_>, variables: &Variables) 
         owners: BTreeMap::new(),
         templates: Templates::new(),
         seen: BTreeMap::new(),
+        named: BTreeMap::new(),
     };
     builder.all(&written, &Place::root(&entries));
     let Builder { context, built, .. } = builder;
-    let Context { faults, warnings, secret_files, referred, .. } = context;
+    let Context { faults, warnings, notes, secret_files, referred, .. } = context;
     let accounts = Accounts { secret_files, ..built };
-    Built { accounts, faults, warnings, entries, referred, schema }
+    Built { accounts, faults, warnings, notes, entries, referred, schema }
 }
 
 /// Joins dotted keys. TOML reads an unquoted `account.sms.notifyOnDelivery` as nested tables; in the platform it is one
@@ -113,6 +119,8 @@ struct Builder<'a> {
     templates: Templates,
     /// The line, if any, of the first occurrence of each thing that must be unique.
     seen: BTreeMap<String, Option<usize>>,
+    /// The variables that URL, query, headers and body of each webhook name.
+    named: BTreeMap<WebhookName, BTreeSet<String>>,
 }
 
 impl Builder<'_> {
@@ -133,7 +141,9 @@ impl Builder<'_> {
         for (index, entry) in written.rule.iter().enumerate() {
             self.rule(entry, &place.key("rule").item(index));
         }
+        self.refuse_cycles(written, place);
         self.order_rules();
+        self.warn(written, place);
     }
 
     fn account(&mut self, entry: &AccountEntry, place: &Place<'_>) {
@@ -205,84 +215,12 @@ impl Builder<'_> {
         {
             account.uses_variables = true;
         }
+        self.named.insert(name.clone(), definition.variables().clone());
         let mut saves: Vec<Box<str>> =
             webhook.response.iter().flat_map(|response| response.save_in.clone()).collect();
         saves.extend(definition.answers().map(Box::from));
         self.built.definitions.insert(name.clone(), definition, saves);
         self.built.webhooks.insert(name, (Arc::new(webhook), policy));
-    }
-
-    fn rule(&mut self, entry: &RuleEntry, place: &Place<'_>) {
-        let on = rule::triggers(entry, place, &mut self.context);
-        let when = rule::conditions(entry, place, &mut self.context);
-        let Some(id) = entry.account.map(AccountId) else { return };
-        if !self.is_known(id, &place.key("account")) {
-            return;
-        }
-        let about_reports = |trigger: &Trigger| {
-            matches!(trigger, Trigger::Sms(_) | Trigger::SmsFinal | Trigger::ReportTimedOut)
-        };
-        let notified =
-            self.built.accounts.get(&id).is_some_and(|account| account.notify_on_delivery);
-        if on.iter().any(about_reports) && !notified {
-            let problem =
-                format!("account {id} ignores delivery reports, so that this never comes");
-            let fix = "set \"account.sms.notifyOnDelivery\" = true at the [[account]]";
-            self.context.fault(&place.key("on"), problem, fix);
-        }
-        if on.contains(&Trigger::FlowStarted) && !self.basis.has_flow_started {
-            let problem = "no topic is named that call begin records come from";
-            let fix = format!(
-                "set topics.flow_started in {}; a daemon needs a restart for it",
-                self.basis.file.display()
-            );
-            self.context.fault(&place.key("on"), problem, fix);
-        }
-        let Some(name) = entry.webhook.as_deref() else { return };
-        let webhook = WebhookName::new(name).filter(|name| {
-            self.built.webhooks.get(name).is_some_and(|(webhook, _)| webhook.account == id)
-        });
-        let Some(webhook) = webhook else {
-            // A webhook that has faults is reported already.
-            if !self.seen.contains_key(&format!("webhook {name}")) || self.is_anothers(name) {
-                let own =
-                    self.built.webhooks.iter().filter(|(_, (webhook, _))| webhook.account == id);
-                let nearest = nearest(name, own.map(|(name, _)| name.as_str()));
-                let fix = match nearest {
-                    Some(nearest) => format!("write `{nearest}`"),
-                    None => format!("add a [[webhook]] of account {id}, and name it here"),
-                };
-                let problem = format!("account {id} has no webhook `{name}`");
-                self.context.fault(&place.key("webhook"), problem, fix);
-            }
-            return;
-        };
-        if let Some(account) = self.built.accounts.get_mut(&id) {
-            account.uses_variables |= !when.is_empty();
-            account.rules.push((entry.flow.map(FlowId), Rule { on, when, webhook }));
-        }
-    }
-
-    /// Moves rules that set a variable before those that use it. Rules that depend on each other keep their order.
-    fn order_rules(&mut self) {
-        let definitions = &self.built.definitions;
-        let gives = |one: &Rule, other: &Rule| {
-            let saves = definitions.saves(&one.webhook);
-            one.webhook != other.webhook
-                && saves.iter().any(|variable| definitions.uses(&other.webhook, variable))
-        };
-        for account in self.built.accounts.values_mut() {
-            let mut left = std::mem::take(&mut account.rules);
-            while !left.is_empty() {
-                let is_free = |(_, rule): &(_, Rule)| !left.iter().any(|(_, it)| gives(it, rule));
-                let next = left.iter().position(is_free).unwrap_or(0);
-                account.rules.push(left.remove(next));
-            }
-        }
-    }
-
-    fn is_anothers(&self, name: &str) -> bool {
-        WebhookName::new(name).is_some_and(|name| self.built.webhooks.contains_key(&name))
     }
 
     fn default_webhook(&mut self, account: AccountId, name: &WebhookName, place: &Place<'_>) {
@@ -336,11 +274,11 @@ impl Builder<'_> {
             let fix = match accounts.as_slice() {
                 [] => format!("add an [[account]] with id = {account}"),
                 some => format!(
-                    "add an [[account]] with id = {account}, or name one that is there: {}",
+                    "add an [[account]] with id = {account}, or name an existing one: {}",
                     some.join(", ")
                 ),
             };
-            self.context.fault(place, format!("there is no account {account}"), fix);
+            self.context.fault(place, format!("account {account} is not configured"), fix);
         }
         known
     }
@@ -352,8 +290,8 @@ impl Builder<'_> {
             return true;
         };
         let problem = match first {
-            Some(line) => format!("{what} is already at line {line}"),
-            None => format!("{what} is already there"),
+            Some(line) => format!("{what} is already defined in line {line}"),
+            None => format!("{what} is already defined"),
         };
         self.context.fault(place, problem, fix);
         false

@@ -96,7 +96,7 @@ pub(super) fn read(
         let is_carried = |variable: &Variable| matches!(body, Body::Internal(internal) if internal.carries(&variable.key()));
         for (key, list) in [("mandatory", mandatory), ("optional", optional)] {
             for variable in list.iter().filter(|it| !used.contains(it) && !is_carried(it)) {
-                let problem = format!("{variable} stands neither in the URL nor in the body");
+                let problem = format!("{variable} is used neither in the URL nor in the body");
                 context.fault(&place.key(key), problem, "remove it, or use it");
             }
         }
@@ -224,7 +224,7 @@ fn reserved(headers: &[PartEntry], place: &Place<'_>, context: &mut Context<'_>)
         if RESERVED.contains(&name.as_str()) {
             let fix = match name.as_str() {
                 "authorization" => "write it as `auth`",
-                "webhook-signature" => "sign by `signing_secrets`",
+                "webhook-signature" => "use `signing_secrets` to sign",
                 _ => "remove it",
             };
             let problem = format!("`{name}` is written by the daemon itself");

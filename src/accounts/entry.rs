@@ -362,7 +362,7 @@ pub(crate) struct MapEntry {
     /// The variable that gets the value, as in $flow.key.reqID.
     #[schemars(required)]
     pub(super) save_in: Option<String>,
-    /// JSON: a path such as data.a.b[0]. XML: an XPath.
+    /// JSON: a path such as data.a.b[0], where data is the answer itself. XML: an XPath.
     #[schemars(required, length(min = 1, max = 4096))]
     pub(super) path: Option<String>,
     /// Whether an answer without this value fails the attempt.
@@ -394,14 +394,21 @@ pub(crate) struct RuleEntry {
     pub(super) account: Option<i64>,
     /// The id of the flow that the rule applies to. Default: all flows of the account.
     pub(super) flow: Option<i64>,
-    /// Triggers, any of: flow_started, flow_complete, sms:STATUS, sms:final, report_timed_out.
+    /// Triggers, any of: flow_started, flow_complete, sms:STATUS, sms:final, report_timed_out, webhook:NAME:delivered,
+    /// webhook:NAME:failed.
     #[schemars(required, length(min = 1))]
     #[serde(default)]
     pub(super) on: Vec<String>,
     /// The name of the webhook, which belongs to the same account.
     #[schemars(required)]
     pub(super) webhook: Option<String>,
-    /// Conditions, which must all be true.
+    /// The name of a webhook of the same account that must have ended before. Its outcome is at hand, as in
+    /// $flow.key.response_status.
+    pub(super) after: Option<String>,
+    /// Whether the rule also applies to flows that do not enable the default webhook. Default: false.
+    pub(super) any_flow: Option<bool>,
+    /// Conditions, which must all be true. One on a variable that another webhook's answer gives is judged after that
+    /// webhook has ended.
     #[serde(default)]
     pub(super) when: Vec<ConditionEntry>,
 }

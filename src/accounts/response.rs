@@ -1,7 +1,7 @@
 //! The `response` of a webhook: which values of its answers are saved.
 
 use super::entry::{AnswerKind, BodyName, MapEntry, MethodName, ResponseEntry, WebhookEntry};
-use crate::definition::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::mapping::{AnswerFormat, EntryText, ResponseMap, without_x};
 use crate::definition::template::{Family, Variable};
 use crate::delivery::Response;
 use crate::document::{Context, Place};
@@ -35,8 +35,8 @@ fn read(
     if matches!(method, MethodName::Head) {
         context.fault(
             place,
-            "is of no use: a HEAD request is answered without a body",
-            "remove it, or call the endpoint by another method",
+            "has no effect: the answer to a HEAD request has no body",
+            "remove it, or set another method",
         );
         return None;
     }
@@ -49,25 +49,28 @@ fn read(
         let Some(key) = saved(name) else {
             context.fault(
                 &place,
-                "is no variable that an answer can give a value",
+                "is not a variable that an answer can set",
                 "write it as $flow.key.NAME, with letters, digits and underscores, or as ${flow.key.NAME}",
             );
             save_in.push(Box::from(name));
             continue;
         };
         if !seen.insert(key.clone()) {
-            let problem = format!("{name} is there twice");
+            let problem = format!("{name} is set twice");
             context.fault(&place, problem, "give one of them another name");
         }
         save_in.push(key.into());
     }
     // The check reports a missing or unknown type.
     let kind = match entry.kind? {
-        AnswerKind::Json => Kind::Json,
-        AnswerKind::Xml => Kind::Xml,
+        AnswerKind::Json => AnswerFormat::Json,
+        AnswerKind::Xml => AnswerFormat::Xml,
     };
-    if kind == Kind::Json && !entry.namespaces.is_empty() {
+    if kind == AnswerFormat::Json && !entry.namespaces.is_empty() {
         context.fault(&place.key("namespaces"), "JSON has no namespaces", "remove it");
+    }
+    if kind == AnswerFormat::Json {
+        warn_of_x(entry, place, context);
     }
     let path = |item: &'_ MapEntry| item.path.clone().unwrap_or_default();
     let paths: Vec<String> = entry.map.iter().map(path).collect();
@@ -92,6 +95,20 @@ fn read(
                 }
             }
             None
+        }
+    }
+}
+
+/// Warns of paths as path finders show them: they call the answer `x`, which is a member here.
+fn warn_of_x(entry: &ResponseEntry, place: &Place<'_>, context: &mut Context<'_>) {
+    for (index, item) in entry.map.iter().enumerate() {
+        let path = item.path.as_deref().unwrap_or_default();
+        if let Some(meant) = without_x(path) {
+            let place = place.key("map").item(index).key("path");
+            let problem =
+                "begins with `x`, which is a member of the answer and not the answer itself";
+            let fix = format!("write `{meant}`, or `$.{path}` if the answer has a member `x`");
+            context.warn(&place, problem, fix);
         }
     }
 }

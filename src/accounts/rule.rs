@@ -1,10 +1,10 @@
-//! One `[[rule]]`.
+//! Builds a rule from its `[[rule]]` entry, and reports the faults of the entry.
 
 use super::definition::not_a_variable;
 use super::entry::{ConditionEntry, RuleEntry};
 use crate::definition::template::{NotAVariable, Variable};
 use crate::document::{Context, Place};
-use crate::domain::{Condition, Test, Trigger};
+use crate::domain::{Condition, Test, Trigger, WebhookEnd, WebhookName};
 
 /// Returns the triggers of a rule, and reports those that can't be read.
 pub(super) fn triggers(
@@ -19,13 +19,14 @@ pub(super) fn triggers(
             "flow_complete" => Trigger::FlowComplete,
             "report_timed_out" => Trigger::ReportTimedOut,
             "sms:final" => Trigger::SmsFinal,
-            other => match other.strip_prefix("sms:").filter(|status| !status.is_empty()) {
-                Some(status) => Trigger::Sms(status.to_ascii_uppercase().into()),
+            other => match of_report(other).or_else(|| of_webhook(other)) {
+                Some(trigger) => trigger,
                 None => {
                     context.fault(
                         &place.key("on").item(index),
-                        "is nothing that a rule can be upon",
-                        "write flow_started, flow_complete, sms:STATUS, sms:final or report_timed_out",
+                        "is not an event that can trigger a rule",
+                        "write flow_started, flow_complete, sms:STATUS, sms:final, report_timed_out, \
+                         webhook:NAME:delivered or webhook:NAME:failed",
                     );
                     continue;
                 }
@@ -34,6 +35,17 @@ pub(super) fn triggers(
         triggers.push(trigger);
     }
     triggers
+}
+
+fn of_report(text: &str) -> Option<Trigger> {
+    let status = text.strip_prefix("sms:").filter(|status| !status.is_empty())?;
+    Some(Trigger::Sms(status.to_ascii_uppercase().into()))
+}
+
+fn of_webhook(text: &str) -> Option<Trigger> {
+    let (name, end) = text.strip_prefix("webhook:")?.rsplit_once(':')?;
+    let end = WebhookEnd::ALL.into_iter().find(|known| known.as_str() == end)?;
+    WebhookName::new(name).map(|name| Trigger::Webhook(name, end))
 }
 
 /// Returns the conditions of a rule, and reports those that can't be read.
@@ -67,7 +79,7 @@ fn condition_of(
         (None, None, Some(present)) => Test::Present(present),
         _ => {
             let fix = "write one of equals = …, one_of = […] and present = true";
-            context.fault(place, "does not say one thing of its variable", fix);
+            context.fault(place, "needs exactly one test of its variable", fix);
             return None;
         }
     };

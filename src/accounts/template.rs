@@ -39,7 +39,7 @@ pub(super) fn read(
             ("format_file", context.text_of_file(&place.key("format_file"), name)?)
         }
         (Some(_), Some(_)) => {
-            context.fault(&place.key("format_file"), "`format` is there too", "keep one of them");
+            context.fault(&place.key("format_file"), "`format` is set too", "keep one of them");
             return None;
         }
         (None, None) => {

@@ -1,4 +1,4 @@
-//! One `[[webhook]]`.
+//! Builds a webhook from its `[[webhook]]` entry, and reports the faults of the entry.
 
 use super::entry::{BreakerEntry, HttpVersion, MethodName, RetryEntry, WebhookEntry};
 use super::template::{self, Template, Templates};
@@ -238,7 +238,7 @@ fn request_timeout(
     if entry.request_timeout_ms.is_some() && entry.timeout_ms.is_some() {
         context.fault(
             &place.key("timeout_ms"),
-            "is another name of `request_timeout_ms`, which is there too",
+            "is another name of `request_timeout_ms`, which is set too",
             "keep one of them",
         );
     }

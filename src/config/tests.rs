@@ -14,6 +14,7 @@ mod rates;
 mod retired;
 mod settings;
 mod templates;
+mod warnings;
 
 use super::{Accounts, Faults, Settings, Variables, load_with};
 use std::path::PathBuf;

@@ -37,6 +37,11 @@ static NESTED: LazyLock<BTreeSet<Variable>> = LazyLock::new(|| {
     rows.filter_map(|row| row.variable.parse().ok()).collect()
 });
 
+static CALL_END: LazyLock<Tokens> = LazyLock::new(|| {
+    let rows = TOKEN_ROWS.iter().filter(|(_, row)| row.group == "call_end");
+    rows.filter_map(|(name, row)| Some((name.clone(), row.variable.parse().ok()?))).collect()
+});
+
 static METHODS: LazyLock<Methods> = LazyLock::new(|| method::read(INTERNAL).unwrap_or_default());
 
 /// Returns the tokens of call-tracking templates with their variables. A definition may map them to others.
@@ -55,6 +60,12 @@ pub fn token_rows() -> &'static BTreeMap<String, TokenRow> {
 #[must_use]
 pub fn nested() -> &'static BTreeSet<Variable> {
     &NESTED
+}
+
+/// Returns the tokens whose values are known when the call has ended.
+#[must_use]
+pub fn call_end() -> &'static Tokens {
+    &CALL_END
 }
 
 /// Returns the platform's internal webhooks that are built in, by name.

@@ -2,8 +2,10 @@
 
 use super::facts::Facts as Values;
 use super::template::{Values as _, Variable};
-use super::{Definition, body, catalogue};
-use crate::domain::{Definitions, Facts, Reading, Rendered, WebhookName};
+use super::{Definition, body, catalogue, outcome};
+use crate::domain::{
+    Definitions, ErrorReason, Facts, Mapped, Outcome, Reading, Rendered, WebhookEnd, WebhookName,
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,6 +58,19 @@ impl Definitions for Defined {
 
     fn saves(&self, webhook: &WebhookName) -> &[Box<str>] {
         self.webhooks.get(webhook).map_or(&[], |entry| &entry.saves)
+    }
+
+    fn takes_outcome(&self, webhook: &WebhookName) -> bool {
+        self.rendered(webhook).is_some_and(Definition::takes_outcome)
+    }
+
+    fn outcome(
+        &self,
+        end: WebhookEnd,
+        outcome: Option<&Outcome>,
+        reason: Option<ErrorReason>,
+    ) -> Vec<Mapped> {
+        outcome::values(end, outcome, reason)
     }
 
     fn read<'f>(&'f self, facts: &'f Facts) -> Box<dyn Reading + 'f> {

@@ -4,6 +4,7 @@
 //! | variable | looked for in |
 //! |---|---|
 //! | `$flow.key.x`, `$user.key.x` | the mapped values, then the record's `keys` |
+//! | `$flow.key.response_status` and the like, after another webhook | the mapped values, which are its outcome |
 //! | `$flow.syskey.x` | the mapped values, then the record's `keys`, then the record's field `x` |
 //! | `$call.a.b` | the customer's leg, then the first leg, then the record itself |
 //! | `$sms.a.b` | the first report |
@@ -33,6 +34,7 @@ pub use answered::named;
 pub use kept::{Kept, write_values};
 
 use super::template::{Family, Values, Variable};
+use crate::domain::OUTCOME_VARIABLES;
 use crate::json::walk;
 use bytes::Bytes;
 use node::{Node, compact};
@@ -113,7 +115,18 @@ impl<'a> Facts<'a> {
 
     fn key(&self, variable: &Variable) -> Option<&'a str> {
         let spelling = variable.key();
-        self.mapped(&spelling).or_else(|| self.keys().get(spelling.as_str()).copied())
+        let value = self.mapped(&spelling);
+        if value.is_none() && self.has_outcome() && OUTCOME_VARIABLES.contains(&&*spelling) {
+            // The record may have the outcome of a webhook of the platform.
+            return None;
+        }
+        value.or_else(|| self.keys().get(spelling.as_str()).copied())
+    }
+
+    /// Returns whether the mapped values contain the outcome of another webhook. Each outcome has a status.
+    fn has_outcome(&self) -> bool {
+        let [status, ..] = OUTCOME_VARIABLES;
+        self.mapped.iter().any(|(name, _)| *name == status)
     }
 
     fn mapped(&self, spelling: &str) -> Option<&'a str> {

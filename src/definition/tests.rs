@@ -3,8 +3,8 @@
 use super::*;
 use crate::definition::facts::Kept;
 use crate::definition::template::{
-    BodyTemplate, HeaderTemplate, Language, Need, Part, QueryTemplate, TextTemplate, Tokens,
-    UrlTemplate,
+    BodyTemplate, DefinitionPart, HeaderTemplate, Language, Need, QueryTemplate, TextTemplate,
+    Tokens, UrlTemplate,
 };
 use crate::domain::{Definitions as _, Mapped};
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,7 +114,7 @@ fn a_definition_without_variables_is_rendered_unless_its_body_is_predefined() {
 
 fn values(texts: &[(&str, &str)], mandatory: bool) -> BTreeMap<String, Given> {
     let value = |(name, text): &(&str, &str)| {
-        let part = Part::Value((*name).into());
+        let part = DefinitionPart::Value((*name).into());
         let value = TextTemplate::parse(text, &part, &|_| mandatory, &Tokens::new()).unwrap();
         ((*name).to_owned(), Given::Text(value))
     };
@@ -225,8 +225,8 @@ fn credentials_are_rendered_from_the_values_that_are_kept() {
     let text = |text, part| TextTemplate::parse(text, &part, &|_| true, &Tokens::new()).unwrap();
     let with = |username, password| {
         let credentials = Credentials {
-            username: text(username, Part::Username),
-            password: text(password, Part::Password),
+            username: text(username, DefinitionPart::Username),
+            password: text(password, DefinitionPart::Password),
         };
         let request = request("https://a.example/", &[], &[]);
         Arc::new(Request { credentials: Some(credentials), ..request })

@@ -1,10 +1,10 @@
 //! What a webhook reads from its answers besides the status.
 
 use crate::definition::facts;
-use crate::definition::mapping::{Kind, MapFault, ResponseMap};
+use crate::definition::mapping::{AnswerFormat, MapFault, ResponseMap};
 use crate::domain::{ErrorReason, Mapped, RESPONSE_BYTES_KEPT, Verdict};
 
-/// A webhook's `response`.
+/// How a webhook reads the endpoint's answers.
 #[derive(Debug)]
 pub struct Response {
     /// The format of the answers, and where the values are in them.
@@ -39,7 +39,7 @@ impl Response {
     /// Returns what is read of the answers of the platform's functions if nothing is configured.
     #[must_use]
     pub fn by_name() -> Option<Self> {
-        let map = ResponseMap::parse(Kind::Json, &[], &[]).ok()?;
+        let map = ResponseMap::parse(AnswerFormat::Json, &[], &[]).ok()?;
         Some(Self { map, save_in: Vec::new(), retry: false, by_name: true })
     }
 
@@ -91,7 +91,7 @@ impl Response {
         // Paths may overlap, so a small answer can yield many copies of its content.
         let of_map: usize = found.iter().map(|(_, value)| value.len()).sum();
         if of_map > RESPONSE_BYTES_KEPT {
-            let text = format!("what was mapped is longer than {RESPONSE_BYTES_KEPT} bytes");
+            let text = format!("the mapped values are longer than {RESPONSE_BYTES_KEPT} bytes");
             return Err(self.unusable(ErrorReason::InvalidResponseMap, text));
         }
         let mapped = found.into_iter().filter_map(|(entry, value)| {

@@ -1,17 +1,19 @@
 //! Decides which events a command causes: call begin records, the two phases, the webhooks of the accounts' rules, the
 //! outcomes of attempts, replays and timers.
 
+mod after;
 mod flow;
 mod outcome;
 mod phase2;
-mod release;
 mod replay;
 mod report;
 mod room;
 mod rule;
 mod schedule;
+mod settle;
 mod start;
 mod timer;
+mod watch;
 
 use super::{
     AccountId, Collected, Collection, Command, Correlation, Event, IgnoreReason, IgnoredRecord,
@@ -35,6 +37,7 @@ pub fn decide(state: &State, command: &Command, policy: &Policy, now: Timestamp)
         Command::FireTimer(uuid) => timer::fire(state, uuid, policy, now),
         Command::Replay(delivery) => replay::revive(state, delivery, policy, now),
     };
+    settle::settle(state, policy, now, &mut events);
     end_if_done(state, policy, now, &mut events);
     events
 }
@@ -72,7 +75,9 @@ fn ignored_after_all(report: &Collected, reason: IgnoreReason) -> Event {
 /// Explains to operators why a record is refused that would make a row of up to `bytes`.
 fn too_large(bytes: usize) -> String {
     format!(
-        "with this record, up to {bytes} bytes would be kept of its phonon-uuid, more than the {STATE_BYTES_MAX} that one row may have (keys that are attached count once per SMS): replay it when the other deliveries of the uuid are done, or shorten it"
+        "with this record, the row of its phonon-uuid would need up to {bytes} bytes, but may have only \
+         {STATE_BYTES_MAX} (attached keys count once per SMS): replay it when the other deliveries of the uuid are \
+         done, or shorten it"
     )
 }
 
@@ -103,7 +108,7 @@ fn end_if_done(state: &State, policy: &Policy, now: Timestamp, events: &mut Vec<
         Collection::Complete | Collection::NotWanted => {
             if let Correlation::Open(flow) = &state.correlation {
                 // Earlier versions closed collections without an event for each report that was left.
-                phase2::end_rest_of_closed(flow, events);
+                phase2::end_rest_of_closed(state, flow, events);
             }
             events.push(Event::CorrelationEnded);
         }

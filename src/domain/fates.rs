@@ -60,6 +60,9 @@ impl Fates {
             | Event::DeadLettered { .. }
             | Event::Replayed { .. }
             | Event::RuleSkipped(_)
+            | Event::RuleDeferred(_)
+            | Event::RuleJudged(_)
+            | Event::OutcomeKept { .. }
             | Event::MarkerKept { .. }
             | Event::MarkerExpired
             | Event::StartExpired => None,

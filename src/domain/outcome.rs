@@ -88,7 +88,7 @@ pub enum StatusType {
 }
 
 impl StatusType {
-    /// Every class.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 5] = [
         Self::Informational,
         Self::Successful,
@@ -172,6 +172,12 @@ impl Outcome {
             reason: Some(reason),
             error: Some(error.into()),
         }
+    }
+
+    /// Returns whether the call resulted in an error.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.verdict != Verdict::Delivered
     }
 
     /// Returns the part that is stored with a delivery until its next attempt: at most 1 KiB each of the answer and of

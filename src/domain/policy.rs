@@ -47,9 +47,9 @@ pub struct CorrelationPolicy {
 /// The settings of an account.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct AccountPolicy {
-    /// `account.sms.notifyOnDelivery`
+    /// Whether phase 2 is sent: `account.sms.notifyOnDelivery`.
     pub notify_on_delivery: bool,
-    /// `account.sms.notifyOnDelivery.attachflowkeys`
+    /// Whether phase 2 has the flow's keys: `account.sms.notifyOnDelivery.attachflowkeys`.
     pub attach_flow_keys: bool,
     /// Whether webhooks are enabled if neither a flow entry nor the record says so.
     pub webhook_enabled: Option<bool>,
@@ -62,6 +62,15 @@ pub struct AccountPolicy {
     pub uses_variables: bool,
 }
 
+/// The flow of an occasion, as far as rules depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The flow, if the gateway names it.
+    pub flow: Option<FlowId>,
+    /// Whether the flow enables its webhooks. If not, only rules of any flow apply.
+    pub enabled: bool,
+}
+
 impl AccountPolicy {
     /// Returns whether webhooks of `flow` are enabled. `record` is the setting in the record.
     pub(super) fn enables(&self, flow: Option<FlowId>, record: Option<bool>) -> bool {
@@ -69,10 +78,12 @@ impl AccountPolicy {
         entry.or(record).or(self.webhook_enabled).unwrap_or(false)
     }
 
-    /// Returns the rules that apply to `flow`.
-    pub(super) fn rules_of(&self, flow: Option<FlowId>) -> impl Iterator<Item = &Rule> {
-        let of = self.rules.iter().filter(move |(of, _)| of.is_none() || *of == flow);
-        of.map(|(_, rule)| rule)
+    /// Returns the rules that apply to a flow.
+    pub(super) fn rules_of(&self, scope: Scope) -> impl Iterator<Item = &Rule> {
+        let applies = move |(of, rule): &&(Option<FlowId>, Rule)| {
+            (of.is_none() || *of == scope.flow) && (scope.enabled || rule.any_flow)
+        };
+        self.rules.iter().filter(applies).map(|(_, rule)| rule)
     }
 }
 

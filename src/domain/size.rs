@@ -8,8 +8,8 @@
 use super::outcome::{ERROR_BYTES_STORED, RESPONSE_BYTES_STORED};
 use super::state::SEEN_MAX;
 use super::{
-    Collected, Collection, Correlation, Delivery, Facts, Flow, Header, Mapped, PhononUuid,
-    Rendering, SmsId, Source, State, WebhookName,
+    Collected, Collection, Correlation, Deferred, Delivery, EndedWebhook, Facts, Flow, Header,
+    Mapped, PhononUuid, Rendering, SmsId, Source, State, WebhookName,
 };
 use bytes::Bytes;
 
@@ -23,12 +23,15 @@ pub const REPORTS_BYTES_MAX: usize = 4 << 20;
 /// The largest total length of the values that answers gave to one uuid, in bytes.
 const MAPPED_BYTES_MAX: usize = 64 * 1024;
 
+/// The largest total length of the outcomes that are kept for later webhooks of one uuid, in bytes.
+const OUTCOMES_BYTES_MAX: usize = 64 * 1024;
+
 /// The longest form of a number, or of the length of a text.
 const LONG: usize = 10;
 const SOURCE: usize = 4 * LONG;
 /// The schema's fingerprint, the numbers of the variants, the ends of arrays, and the markers that contain nothing
 /// else.
-const STATE: usize = 160 + MAPPED_BYTES_MAX;
+const STATE: usize = 200 + MAPPED_BYTES_MAX + OUTCOMES_BYTES_MAX;
 const OUTCOME: usize = 7 * LONG + RESPONSE_BYTES_STORED + ERROR_BYTES_STORED;
 const DELIVERY: usize = 16 + 14 * LONG + SOURCE + OUTCOME;
 const COLLECTED: usize = 10 * LONG + SOURCE + 8 * SEEN_MAX;
@@ -56,7 +59,8 @@ impl State {
     }
 
     fn deliveries_bytes_max(&self) -> usize {
-        self.deliveries.iter().map(Delivery::bytes_max).sum()
+        let deliveries: usize = self.deliveries.iter().map(Delivery::bytes_max).sum();
+        deliveries + self.deferred.iter().map(deferred).sum::<usize>()
     }
 
     /// Like `bytes_max`, but with `report` in place of the known report of its SMS.
@@ -96,7 +100,11 @@ impl Delivery {
                 let content_type = rendered.content_type.as_ref().map_or(0, |text| text.len());
                 2 * LONG + content_type + rendered.values.len()
             }
-            Rendering::Pending(pending) => facts(&pending.facts) + LONG + 16 * pending.after.len(),
+            Rendering::Pending(pending) => {
+                let outcome_of = pending.outcome_of.iter().map(|it| LONG + it.as_str().len());
+                let after = LONG + 16 * pending.after.len();
+                facts(&pending.facts) + after + LONG + outcome_of.sum::<usize>()
+            }
         };
         let texts = topic(&self.source) + self.webhook.as_str().len() + self.body.len();
         DELIVERY + texts + list(&self.sms) + rendering
@@ -128,6 +136,29 @@ pub(super) fn bounded_mapped(values: &mut Vec<Mapped>) {
     });
 }
 
+/// Removes the oldest outcomes, so that they never make a row too large.
+pub(super) fn bounded_outcomes(ended: &mut Vec<EndedWebhook>) {
+    let bytes = |it: &EndedWebhook| 4 * LONG + it.webhook.as_str().len() + mapped(&it.values);
+    let mut total: usize = ended.iter().map(bytes).sum();
+    ended.retain(|it| {
+        let fits = total <= OUTCOMES_BYTES_MAX;
+        if !fits {
+            total -= bytes(it);
+        }
+        fits
+    });
+}
+
+fn deferred(deferred: &Deferred) -> usize {
+    let scope = 3 * LONG;
+    deferred.delivery.bytes_max()
+        + 16
+        + 3 * LONG
+        + deferred.trigger.len()
+        + list(&deferred.sms)
+        + scope
+}
+
 /// Returns the bound of a flow with its reports, and with the deliveries for them and for the SMS that never report.
 fn flow(flow: &Flow) -> usize {
     let listed = list(flow.sms.as_deref().unwrap_or_default());
@@ -155,9 +186,9 @@ fn to_come(flow: &Flow) -> usize {
 
 /// Returns the bound of the delivery that a report adds if the flow has no list.
 fn unlisted(flow: &Flow, report: &Collected) -> usize {
-    let is_told = flow.sms.is_none() && report.body.is_some();
+    let adds_delivery = flow.sms.is_none() && report.body.is_some();
     match flow.collection {
-        Collection::Open { .. } if is_told => phase_two(flow, &report.sms),
+        Collection::Open { .. } if adds_delivery => phase_two(flow, &report.sms),
         Collection::Open { .. }
         | Collection::Complete
         | Collection::TimedOut

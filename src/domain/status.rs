@@ -40,6 +40,11 @@ impl StatusTable {
         Self(defaults.chain(overrides).collect())
     }
 
+    /// Returns the known words, in capitals.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Returns the class of `word`, whose case does not matter, or `None` if the table does not contain it.
     #[must_use]
     pub fn class(&self, word: &str) -> Option<StatusClass> {

@@ -74,6 +74,28 @@ pub(crate) fn write_integer(out: &mut Vec<u8>, number: i64) {
     write_unsigned(out, number.unsigned_abs());
 }
 
+/// Writes milliseconds as seconds, exactly.
+pub(crate) fn write_seconds(out: &mut Vec<u8>, ms: u64) {
+    write_unsigned(out, ms / 1000);
+    let rest = ms % 1000;
+    out.push(b'.');
+    for digit in [rest / 100, rest / 10 % 10, rest % 10] {
+        write_unsigned(out, digit);
+    }
+}
+
+/// Returns at most `max` bytes of `text`, without cutting a character.
+pub(crate) fn whole_letters(text: &[u8], max: usize) -> &[u8] {
+    let Some(cut) = text.get(..max) else { return text };
+    if text.len() == max {
+        return text;
+    }
+    // A character has at most three continuation bytes. More of them are no UTF-8.
+    let next_is_continuation = |end: &usize| text.get(*end).is_some_and(|byte| byte & 0xc0 == 0x80);
+    let end = (max.saturating_sub(3)..=max).rev().find(|end| !next_is_continuation(end));
+    cut.get(..end.unwrap_or(max)).unwrap_or(cut)
+}
+
 /// Writes a JSON object. Names are written without escapes, except by [`Self::escaped_name`] and [`Self::text_named`].
 pub(crate) struct Object<'a> {
     out: &'a mut Vec<u8>,
@@ -171,7 +193,7 @@ pub(crate) fn write_members<'a>(
 #[cfg(test)]
 mod tests {
     use super::super::string::read_string;
-    use super::{write_integer, write_lossy, write_string};
+    use super::{Object, write_integer, write_lossy, write_members, write_string};
 
     #[test]
     fn strings_are_written_and_read_like_serde_json() {
@@ -190,6 +212,19 @@ mod tests {
         let mut out = Vec::new();
         write_lossy(&mut out, b"a\xff\"b");
         assert_eq!(String::from_utf8(out).unwrap(), "\"a\u{fffd}\\\"b\"");
+    }
+
+    #[test]
+    fn names_from_outside_are_escaped() {
+        let mut out = Vec::new();
+        let mut object = Object::open(&mut out);
+        object.text_named("a\"b", "\\");
+        object.text_named("\n", "");
+        object.close();
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"a\"b":"\\","\n":""}"#);
+        let mut out = Vec::new();
+        write_members(&mut out, [("a\"b", "1"), ("\n", "[]")]);
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"a\"b":1,"\n":[]}"#);
     }
 
     #[test]

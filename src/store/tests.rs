@@ -38,12 +38,8 @@ pub(super) fn delivery(webhook: &str, n: u8, due: i64) -> Delivery {
 /// Returns a state with a timer and these deliveries.
 pub(super) fn ended(until: i64, deliveries: Vec<Delivery>) -> State {
     let until = Timestamp::from_ms(until);
-    State {
-        started: None,
-        mapped: Vec::new(),
-        correlation: Correlation::Ended { account: AccountId(28), until },
-        deliveries,
-    }
+    let correlation = Correlation::Ended { account: AccountId(28), until };
+    State { correlation, deliveries, ..State::default() }
 }
 
 pub(super) fn uuid(n: u64) -> PhononUuid {

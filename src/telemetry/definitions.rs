@@ -2,7 +2,7 @@
 
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     Counter,
     /// Goes up and down.
     Gauge,
@@ -15,7 +15,7 @@ pub enum Kind {
 pub struct Definition {
     /// The metric's name in Prometheus.
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// The names of its labels.
     pub labels: &'static [&'static str],
     pub help: &'static str,
@@ -42,7 +42,7 @@ macro_rules! definitions {
         $(
             pub(super) const $constant: Definition = Definition {
                 name: $name,
-                kind: Kind::$kind,
+                kind: MetricKind::$kind,
                 labels: &[$($label),*],
                 help: $help,
                 buckets: definitions!(@buckets $($buckets)?),
@@ -76,7 +76,7 @@ definitions! {
     REPORT_TIMEOUTS: Counter "ringback_report_timeouts_total" []
         = "Total number of flows whose delivery reports did not all arrive in time.";
     RULES_SKIPPED: Counter "ringback_rules_skipped_total" ["reason"]
-        = "Total number of rules whose webhook was not sent because their conditions could not be evaluated, by reason.";
+        = "Total number of rules that were triggered and whose webhook was not sent, by reason.";
     CORRELATIONS: Gauge "ringback_correlations" ["state"]
         = "Number of phonon-uuids with state in this instance's partitions, by state.";
     OUTBOX_ROWS: Gauge "ringback_outbox_rows" ["state"]

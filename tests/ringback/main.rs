@@ -64,4 +64,5 @@ mod torture;
 mod trace;
 mod upgrades;
 mod verify;
+mod warnings;
 mod webhooks;

@@ -1,6 +1,8 @@
 //! Webhooks of rules, beside the two phases: which events trigger them, under which conditions, and after which other
 //! webhooks.
 
+mod after;
+
 use crate::definitions::stage;
 use crate::harness::check::Scene;
 use crate::harness::kafka::Message;

@@ -113,6 +113,7 @@ mod tests {
             expires_at: None,
         };
         let flow = Flow {
+            enabled: true,
             record: None,
             identity: FlowIdentity { account: AccountId(1), flow: None, content: 1 },
             accepted_at: AT,

@@ -37,6 +37,7 @@ fn identity() -> FlowIdentity {
 
 fn flow() -> Flow {
     Flow {
+        enabled: true,
         record: None,
         identity: identity(),
         accepted_at: AT,
@@ -175,10 +176,9 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
         "source":{"topic":"sms-delivery-report","partition":3,"offset":42}}"#,
     );
     let state = State {
-        started: None,
-        mapped: Vec::new(),
         correlation: Correlation::Unknown,
         deliveries: vec![delivery()],
+        ..State::default()
     };
     let failed = Event::AttemptFailed {
         delivery: delivery().id,
@@ -194,7 +194,7 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
         \"webhook\":\"crm\",\"webhook_id\":\"msg_abababababababababababababababab\",\"phase\":2,\"attempt\":3,
         \"response_status\":\"FAILED\",\"response_status_code\":503,\"response_status_type\":\"SERVER_ERROR\",
         \"response_duration\":1.042,\"response_raw\":\"busy \\\"now\\\" \u{fffd}\",\"response_truncated\":false,
-        \"response_error\":\"the endpoint answered 503\",\"error_reason\":\"REFUSED\",
+        \"response_error\":true,\"error_detail\":\"the endpoint answered 503\",\"error_reason\":\"REFUSED\",
         \"retry_at\":\"2023-10-19T06:25:21.000Z\"}",
     );
     let success = Outcome {
@@ -215,7 +215,7 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
         r#"{"type":"delivered","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:26.250Z",
         "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,"attempt":3,"attempts":3,"sms_id":"a",
         "response_status":"SUCCESS","response_status_code":204,"response_status_type":"SUCCESSFUL",
-        "response_duration":0.007,"response_raw":"","response_truncated":false}"#,
+        "response_duration":0.007,"response_raw":null,"response_truncated":false,"response_error":false}"#,
     );
 }
 
@@ -247,7 +247,7 @@ fn dead_letters_are_published() {
         "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,
         "kind":"delivery","reason":"attempts_exhausted","attempts":2,"replays":1,"sms_id":"a",
         "last_outcome":{"response_status":"FAILED","response_duration":5.000,
-        "response_error":"connection refused","error_reason":"UNREACHABLE"}}"#,
+        "response_raw":null,"response_error":true,"error_detail":"connection refused","error_reason":"UNREACHABLE"}}"#,
     );
     let record = RawRecord {
         kind: Some(RecordKind::Report),
@@ -287,10 +287,9 @@ fn dead_letters_are_published() {
 #[test]
 fn the_end_of_a_correlation_is_published() {
     let state = State {
-        started: None,
-        mapped: Vec::new(),
         correlation: Correlation::Open(flow()),
         deliveries: Vec::new(),
+        ..State::default()
     };
     check_in(
         &state,
@@ -356,12 +355,12 @@ fn only_events_of_the_wanted_types_are_read() {
         out
     };
     let (delivery, reason) = (Box::new(delivery()), DeadLetterReason::Refused);
-    let given_up = write(&Event::DeadLettered { delivery: delivery.clone(), reason, at: AT });
+    let dead_lettered = write(&Event::DeadLettered { delivery: delivery.clone(), reason, at: AT });
     let replayed = write(&Event::Replayed { delivery: delivery.clone() });
     let Some(Fact::DeadLettered { about, attempts: 2, replays: 1, .. }) =
-        fact(&given_up).map(|notice| notice.fact)
+        fact(&dead_lettered).map(|notice| notice.fact)
     else {
-        panic!("{:?}", fact(&given_up))
+        panic!("{:?}", fact(&dead_lettered))
     };
     assert_eq!(about.id, delivery.id);
     assert_eq!(fact(&replayed), None);

@@ -89,7 +89,7 @@ pub(in crate::config) enum Show {
     Plain,
     /// As an absolute path.
     Path,
-    /// Not at all.
+    /// The value is not shown, because it may be a secret.
     Hidden,
 }
 
@@ -159,6 +159,7 @@ pub(in crate::config) const TEXTS: &[(&str, Show)] = &[
     ("webhook.client_key_file", Plain),
     ("rule.on", Plain),
     ("rule.webhook", Plain),
+    ("rule.after", Plain),
     ("rule.when.variable", Plain),
     ("rule.when.equals", Plain),
     ("rule.when.one_of", Plain),

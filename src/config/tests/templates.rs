@@ -63,9 +63,9 @@ fn a_template_is_only_for_its_group_and_exists_once() {
         &text,
         &[
             "accounts.toml:13: template[lead].name: template lead is already at line 8; give it another name",
-            "accounts.toml:21: template[unused].format: there is no token `%nothing%` (line 1, column 7); map it to a \
+            "accounts.toml:21: template[unused].format: the token `%nothing%` does not exist (line 1, column 7); map it to a \
              variable; `%%nothing%%` stands for the text itself",
-            "accounts.toml:27: template[both].format_file: `format` is there too; keep one of them",
+            "accounts.toml:27: template[both].format_file: `format` is set too; keep one of them",
             "accounts.toml:32: webhook[w1].template.name: the template `lead` is for the group `a`, and the account is of no \
              group; set group = \"a\" at the [[account]], or use another template",
             "accounts.toml:37: webhook[w2].template.name: there is no template `laed`; write `lead`",
@@ -93,9 +93,9 @@ fn faults_of_tokens_and_values_say_what_to_write() {
             "accounts.toml:7: webhook[w].tokens.X: is not a token's name; use lower-case letters, digits and underscores",
             "accounts.toml:7: webhook[w].tokens.a: `Auto ID` is neither a variable nor a token of the catalogue; write it like \
              \"$flow.key.NAME\" or \"%ani%\", or { value = \"…\" } for a constant",
-            "accounts.toml:10: webhook[w].values.$flow.syskey.flowID: `$flow.kee.x` is no variable (line 1, column 1); did you \
+            "accounts.toml:10: webhook[w].values.$flow.syskey.flowID: `$flow.kee.x` is not a variable (line 1, column 1); did you \
              mean `$flow.key.x`? `$$` stands for a plain `$`",
-            "accounts.toml:11: webhook[w].auth.username: `$flow.kee.v` is no variable (line 1, column 13); did you mean \
+            "accounts.toml:11: webhook[w].auth.username: `$flow.kee.v` is not a variable (line 1, column 13); did you mean \
              `$flow.key.v`? `$$` stands for a plain `$`",
             "accounts.toml:11: webhook[w].auth.password: a variable or token is misspelt (line 1, column 18); correct it; `$$` \
              stands for a plain `$`, and `%%` before a token for `%`",
@@ -156,20 +156,16 @@ fn names_that_seem_to_end_too_early_are_warnings() {
              {column}); write `${{{word}}}` if it is meant to be, else `${{{bare}}}`"
         )
     };
+    let mut warnings = folder.warnings();
+    warnings.retain(|warning| warning.contains("is not a part of the name"));
+    let values = "webhook[w].values.$flow.syskey.flowID";
     assert_eq!(
-        folder.warnings(),
+        warnings,
         [
             said(6, "template[t].format", "-", "$flow.key.first", "flow.key.first-name", 8),
             said(10, "webhook[w].url", "-", "$sms.a", "sms.a-", 13),
+            said(13, values, "-", "$flow.key.a", "flow.key.a-b", 1),
             said(14, "webhook[w].query[q].value", "é", "$flow.key.n", "flow.key.né", 1),
-            said(
-                13,
-                "webhook[w].values.$flow.syskey.flowID",
-                "-",
-                "$flow.key.a",
-                "flow.key.a-b",
-                1
-            ),
         ]
     );
 }

@@ -1,6 +1,6 @@
 //! The fields of a template that is made from an example: a token in the place of each value.
 
-use super::name::{Namer, Part};
+use super::name::{Namer, PathSegment};
 use super::sample;
 use crate::definition::catalogue;
 use std::collections::BTreeSet;
@@ -47,7 +47,7 @@ impl Writer {
     }
 
     /// Writes the token of the value at `parts`, whose JSON text is `value`.
-    pub(super) fn field(&mut self, parts: &[Part], value: &str) {
+    pub(super) fn field(&mut self, parts: &[PathSegment], value: &str) {
         let name = self.namer.name(parts);
         let lower = name.trim_start_matches('_').to_ascii_lowercase();
         let begins = lower.starts_with(|first: char| first.is_ascii_lowercase());

@@ -2,7 +2,7 @@
 
 use super::definition::push_string;
 use super::fields::{Field, Writer};
-use super::name::Part;
+use super::name::PathSegment;
 use super::{ExampleFault, LEAVES_MAX, is_unseen};
 use crate::definition::mapping::xml;
 use crate::definition::template::{BodyTemplate, Language, Tokens};
@@ -124,18 +124,18 @@ fn json_value(
     cursor: &mut Cursor<'_>,
     text: &str,
     at: &mut usize,
-    parts: &mut Vec<Part>,
+    parts: &mut Vec<PathSegment>,
 ) -> Result<(), TextFault> {
     match cursor.begins() {
         Begins::Object => cursor.object(|cursor, name| {
             let name = walk::decode(name).unwrap_or_default().into_owned();
-            parts.push(Part::Name(name));
+            parts.push(PathSegment::Name(name));
             let written = json_value(writer, cursor, text, at, parts);
             parts.pop();
             written
         }),
         Begins::Array => cursor.array(|cursor, index| {
-            parts.push(Part::Index(index));
+            parts.push(PathSegment::Index(index));
             let written = json_value(writer, cursor, text, at, parts);
             parts.pop();
             written
@@ -168,7 +168,7 @@ fn of_form(writer: &mut Writer, bytes: &[u8]) -> Result<(), TextFault> {
         writer.literal(name);
         writer.text.push('=');
         let (name, value) = form_urlencoded::parse(pair.as_bytes()).next().unwrap_or_default();
-        writer.field(&[Part::Name(name.into_owned())], &Json::from(&*value).to_string());
+        writer.field(&[PathSegment::Name(name.into_owned())], &Json::from(&*value).to_string());
     }
     Ok(())
 }
@@ -188,13 +188,13 @@ fn element(
     element: Node<'_, '_>,
     text: &str,
     at: &mut usize,
-    parts: &mut Vec<Part>,
+    parts: &mut Vec<PathSegment>,
 ) {
-    parts.push(Part::Name(element.tag_name().name().to_owned()));
+    parts.push(PathSegment::Name(element.tag_name().name().to_owned()));
     for attribute in element.attributes() {
         let range = attribute.range_value();
         writer.literal(text.get(*at..range.start).unwrap_or_default());
-        parts.push(Part::Name(attribute.name().to_owned()));
+        parts.push(PathSegment::Name(attribute.name().to_owned()));
         writer.field(parts, &Json::from(attribute.value()).to_string());
         parts.pop();
         *at = range.end;
@@ -216,7 +216,13 @@ fn element(
 }
 
 /// Writes an element without child elements. One with attributes only stays empty.
-fn leaf(writer: &mut Writer, element: Node<'_, '_>, text: &str, at: &mut usize, parts: &[Part]) {
+fn leaf(
+    writer: &mut Writer,
+    element: Node<'_, '_>,
+    text: &str,
+    at: &mut usize,
+    parts: &[PathSegment],
+) {
     let texts = element.children().filter(Node::is_text).filter_map(|child| child.text());
     let content: String = texts.collect();
     if content.is_empty() && element.attributes().len() > 0 {

@@ -82,6 +82,23 @@ fn the_last_mapped_value_replaces_the_first_key() {
 }
 
 #[test]
+fn the_outcome_of_another_webhook_replaces_the_one_in_the_record_as_a_whole() {
+    let record = r#"{"keys":[{"name":"$flow.key.response_status","value":"FAILED"},
+        {"name":"$flow.key.error_reason","value":"TIMEOUT"},{"name":"$flow.key.a","value":1}]}"#;
+    let own =
+        [("$flow.key.response_status", "\"FAILED\""), ("$flow.key.error_reason", "\"TIMEOUT\"")];
+    check(record, &[], &own);
+    let outcome = [("$flow.key.response_status", "\"SUCCESS\"")];
+    let after = [
+        ("$flow.key.response_status", "\"SUCCESS\""),
+        // A success has no reason, and the record's reason is that of another webhook.
+        ("$flow.key.error_reason", ""),
+        ("$flow.key.a", "1"),
+    ];
+    check(record, &outcome, &after);
+}
+
+#[test]
 fn mapped_values_need_no_record() {
     let (mapped, nested) =
         ([("$flow.key.a", "1"), ("$call.b", "2"), ("$sms.c", "3")], BTreeSet::new());

@@ -1,4 +1,8 @@
-//! Paths into JSON: `data.a.b[0]`, `[0].id`, `$.data`, `["name with dots"]`.
+//! Paths into JSON: `data.a.b[0]`, `data[0].id`, `$.a`, `["name with dots"]`.
+//!
+//! A path that begins with `data` starts at the answer itself, as the platform's path finder shows it: `data.a` is the
+//! member `a` of the answer. Only if the answer is an object with a member `data` of its own, this member is tried
+//! first. Any other path starts at the answer too, and a path that begins with `$` never has another meaning.
 
 use crate::json::{self, DEPTH_MAX, Escaped};
 use crate::xpath::PathFault;
@@ -6,15 +10,17 @@ use crate::xpath::PathFault;
 /// The path of a value in a JSON text: names of members and indexes of items, from the outermost inwards.
 ///
 /// A name without quotes may contain any character except white space and `. [ ] ( ) " ' * ? , / \`. Any other name is
-/// written `["name"]` or `['name']`, with JSON's escapes. A leading `$` or `$.` is allowed and has no effect; `$` alone
-/// is the whole text.
+/// written `["name"]` or `['name']`, with JSON's escapes. A leading `$` or `$.` is the whole text, and so is a leading
+/// `data` without quotes, unless the text is an object with such a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonPath {
-    steps: Vec<Step>,
+    steps: Vec<JsonStep>,
+    /// Whether the first step is `data`, without quotes and without `$` before it.
+    from_data: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Step {
+pub(super) enum JsonStep {
     Member(String),
     Item(usize),
 }
@@ -30,19 +36,36 @@ impl JsonPath {
         let mut parser = Parser { text: spelt.chars().collect(), at: 0 };
         let mut steps = Vec::new();
         parser.start()?;
+        let is_bare = parser.at == 0 && parser.peek() != Some('[');
         while let Some(step) = parser.step()? {
             if steps.len() == DEPTH_MAX {
-                let problem = format!("deeper than {DEPTH_MAX} levels, as no answer may be");
+                let problem = format!("deeper than {DEPTH_MAX} levels, the limit for an answer");
                 return Err(PathFault::new(parser.at, problem, "shorten the path"));
             }
             steps.push(step);
         }
-        Ok(Self { steps })
+        let is_data = matches!(steps.first(), Some(JsonStep::Member(name)) if name == DATA);
+        Ok(Self { steps, from_data: is_bare && is_data })
     }
 
-    pub(super) fn steps(&self) -> &[Step] {
+    pub(super) fn steps(&self) -> &[JsonStep] {
         &self.steps
     }
+
+    /// Returns the steps from the whole text if the path begins with `data`.
+    pub(super) fn steps_after_data(&self) -> Option<&[JsonStep]> {
+        self.steps.get(1..).filter(|_| self.from_data)
+    }
+}
+
+/// The name by which a path calls the whole text.
+pub(crate) const DATA: &str = "data";
+
+/// Returns how `path` is written correctly if it begins with `x`, as path finders show it.
+#[must_use]
+pub fn without_x(path: &str) -> Option<String> {
+    let rest = path.strip_prefix('x').filter(|rest| rest.starts_with(['.', '[']))?;
+    Some(format!("{DATA}{rest}"))
 }
 
 /// Appends the member `name` to `path`, in quotes if necessary.
@@ -99,21 +122,22 @@ impl Parser {
         }
         if text.starts_with('/') {
             let fix = "write `data.id` rather than `/data/id`, or set type = \"xml\"";
-            return self.fault("this begins as an XPath does, but the type is json", fix);
+            return self.fault("this begins like an XPath, but the type is json", fix);
         }
         if ["$flow.", "$user.", "$call.", "$sms."].iter().any(|group| text.starts_with(group)) {
-            let fix = "the variable belongs into `save_in`; write here where in the answer the value stands";
+            let fix =
+                "write the variable in `save_in`, and here the path of the value in the answer";
             return self.fault("this is a variable, not a place in the answer", fix);
         }
         if self.peek() == Some('$') && matches!(self.text.get(1), None | Some('.' | '[')) {
             self.at = 1;
         } else if self.peek() == Some('.') {
-            return self.fault("a path does not begin with a dot", "leave the dot out");
+            return self.fault("a path can't begin with a dot", "leave the dot out");
         }
         Ok(())
     }
 
-    fn step(&mut self) -> Result<Option<Step>, PathFault> {
+    fn step(&mut self) -> Result<Option<JsonStep>, PathFault> {
         match self.peek() {
             None => Ok(None),
             Some('.') => {
@@ -127,12 +151,12 @@ impl Parser {
             // The first name has no dot before it.
             Some(other) if self.at == 0 && other != ']' => self.name().map(Some),
             Some(other) => {
-                self.fault(format!("`{other}` cannot stand here"), "write `.name` or `[0]`")
+                self.fault(format!("`{other}` is not allowed here"), "write `.name` or `[0]`")
             }
         }
     }
 
-    fn name(&mut self) -> Result<Step, PathFault> {
+    fn name(&mut self) -> Result<JsonStep, PathFault> {
         let start = self.at;
         while self.peek().is_some_and(|letter| !is_special(letter)) {
             self.at += 1;
@@ -144,15 +168,15 @@ impl Parser {
         match self.peek() {
             Some('*') => self.wildcard(),
             Some('.') if self.at == start => self.fault(
-                "`..` would search at every depth, and a path leads to one place",
+                "`..` would search at every depth, but a path leads to one value",
                 "write every name on the way",
             ),
             _ if self.at == start => {
                 self.fault("a name is missing after the dot", "write a name, or leave the dot out")
             }
-            _ => {
-                Ok(Step::Member(self.text.get(start..self.at).unwrap_or_default().iter().collect()))
-            }
+            _ => Ok(JsonStep::Member(
+                self.text.get(start..self.at).unwrap_or_default().iter().collect(),
+            )),
         }
     }
 
@@ -164,13 +188,13 @@ impl Parser {
     }
 
     /// Parses the text behind an opening bracket.
-    fn bracket(&mut self) -> Result<Step, PathFault> {
+    fn bracket(&mut self) -> Result<JsonStep, PathFault> {
         let step = match self.peek() {
             Some(quote @ ('"' | '\'')) => {
                 self.at += 1;
-                Step::Member(self.quoted(quote)?)
+                JsonStep::Member(self.quoted(quote)?)
             }
-            Some('0'..='9') => Step::Item(self.index()?),
+            Some('0'..='9') => JsonStep::Item(self.index()?),
             Some('-') => {
                 return self.fault(
                     "an index counts from the beginning, so it is not negative",
@@ -180,16 +204,16 @@ impl Parser {
             Some('*') => return self.wildcard(),
             Some('?' | '(' | '@') => {
                 return self.fault(
-                    "filters are not supported: a path leads to one place",
+                    "filters are not supported: a path leads to one value",
                     "write the index of the item",
                 );
             }
             Some(']') | None => {
-                return self.fault("the brackets hold nothing", "write an index, such as `[0]`");
+                return self.fault("the brackets are empty", "write an index, such as `[0]`");
             }
             Some(_) => {
                 return self.fault(
-                    "in brackets stands an index, or a name in quotes",
+                    "brackets contain an index, or a name in quotes",
                     "write `[0]` or `[\"name\"]`",
                 );
             }
@@ -214,7 +238,7 @@ impl Parser {
             let next = index.checked_mul(10).and_then(|tens| tens.checked_add(digit as usize));
             let Some(next) = next else {
                 self.at = start;
-                return self.fault("no array has so many items", "write a smaller index");
+                return self.fault("this index is too large", "write a smaller index");
             };
             index = next;
             self.at += 1;
@@ -262,6 +286,6 @@ impl Parser {
     }
 
     fn no_escape<T>(&self) -> Result<T, PathFault> {
-        self.fault("this is no escape that JSON knows", "write `\\\\` for a backslash")
+        self.fault("this is not an escape of JSON", "write `\\\\` for a backslash")
     }
 }

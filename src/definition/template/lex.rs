@@ -8,16 +8,16 @@ use crate::definition::nearest;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// A part of a text that is not rendered as it stands.
+/// A part of a text that is not rendered unchanged.
 pub(super) struct Piece<'t> {
     /// The bytes of the piece. Only a name in braces contains characters that structure a text, and [`masked`] hides
     /// these.
     pub(super) range: Range<usize>,
-    pub(super) kind: Kind<'t>,
+    pub(super) kind: PieceKind<'t>,
 }
 
 /// The content of a piece.
-pub(super) enum Kind<'t> {
+pub(super) enum PieceKind<'t> {
     Variable(Variable),
     /// Escaped text: `$$` stands for `$` everywhere, and `%%ani%%` stands for `%ani%`.
     Plain(&'t str),
@@ -93,7 +93,7 @@ pub fn doubtful_names(text: &str) -> Vec<Fault> {
         return Vec::new();
     };
     for piece in lex(text, &Tokens::new(), Percent::Text, &mut ignored) {
-        let Kind::Variable(variable) = &piece.kind else { continue };
+        let PieceKind::Variable(variable) = &piece.kind else { continue };
         let rest = text.get(piece.range.end..).unwrap_or_default();
         let is_bare = text.get(piece.range.clone()).is_some_and(|spelt| !spelt.ends_with('}'));
         let Some(next) = rest.chars().next().filter(|next| *next == '-' || next.is_alphanumeric())
@@ -127,7 +127,7 @@ pub fn masked_names(text: &str) -> Cow<'_, str> {
 pub fn has_variables(text: &str, tokens: &Tokens) -> bool {
     let Ok(mut faults) = Faults::of(text) else { return false };
     let pieces = lex(text, tokens, Percent::Text, &mut faults);
-    pieces.iter().any(|piece| matches!(piece.kind, Kind::Variable(_)))
+    pieces.iter().any(|piece| matches!(piece.kind, PieceKind::Variable(_)))
 }
 
 /// Returns the byte of the first variable, misspelt variable or token of `tokens` in `text`.
@@ -135,10 +135,10 @@ pub(super) fn first_variable(text: &str, tokens: &Tokens) -> Option<usize> {
     let mut faults = Faults::of(text).ok()?;
     let pieces = lex(text, tokens, Percent::Text, &mut faults);
     let is_token = |piece: &&Piece<'_>| match piece.kind {
-        Kind::Variable(_) => true,
+        PieceKind::Variable(_) => true,
         // A word in percent signs that is no token may be a name.
-        Kind::Bad => text.get(piece.range.clone()).is_some_and(|spelt| spelt.starts_with('$')),
-        Kind::Plain(_) => false,
+        PieceKind::Bad => text.get(piece.range.clone()).is_some_and(|spelt| spelt.starts_with('$')),
+        PieceKind::Plain(_) => false,
     };
     pieces.iter().find(is_token).map(|piece| piece.range.start)
 }
@@ -152,7 +152,7 @@ struct Lexer<'a, 'f> {
 /// The finding at a `$` or `%`, with its length in bytes.
 enum Found<'t> {
     Text(usize),
-    Piece(usize, Kind<'t>),
+    Piece(usize, PieceKind<'t>),
 }
 
 impl Lexer<'_, '_> {
@@ -164,27 +164,29 @@ impl Lexer<'_, '_> {
                     if !escaped.starts_with("${") =>
                 {
                     let plain = escaped.get(..length).unwrap_or_default();
-                    Found::Piece(1 + length, Kind::Plain(plain))
+                    Found::Piece(1 + length, PieceKind::Plain(plain))
                 }
                 Reading::Variable(..) | Reading::Misspelt(..) | Reading::Open | Reading::Plain => {
-                    Found::Piece(2, Kind::Plain(escaped.get(..1).unwrap_or_default()))
+                    Found::Piece(2, PieceKind::Plain(escaped.get(..1).unwrap_or_default()))
                 }
             };
         }
         match read(text) {
-            Reading::Variable(variable, length) => Found::Piece(length, Kind::Variable(variable)),
+            Reading::Variable(variable, length) => {
+                Found::Piece(length, PieceKind::Variable(variable))
+            }
             Reading::Misspelt(length, meant) => {
-                let problem = format!("`{}` is no variable", short(text, length));
+                let problem = format!("`{}` is not a variable", short(text, length));
                 let meant = short(&meant, meant.len());
                 let fix = format!("did you mean `{meant}`? `$$` stands for a plain `$`");
                 self.faults.add(at, problem, fix);
-                Found::Piece(length, Kind::Bad)
+                Found::Piece(length, PieceKind::Bad)
             }
             Reading::Open => {
                 let fix =
                     r#"close them behind the name, and write a backslash before { } " < $ \ in it"#;
                 self.faults.add(at, "the braces of this variable do not end", fix);
-                Found::Piece("${".len(), Kind::Bad)
+                Found::Piece("${".len(), PieceKind::Bad)
             }
             Reading::Plain => Found::Text(1),
         }
@@ -195,17 +197,17 @@ impl Lexer<'_, '_> {
             let Some(Token { length, .. }) = self.token(escaped) else { return Found::Text(1) };
             let plain = escaped.get(..length).unwrap_or_default();
             let doubled = escaped.get(length..).is_some_and(|rest| rest.starts_with('%'));
-            return Found::Piece(1 + length + usize::from(doubled), Kind::Plain(plain));
+            return Found::Piece(1 + length + usize::from(doubled), PieceKind::Plain(plain));
         }
         let Some(Token { word, form, length }) = self.token(text) else { return Found::Text(1) };
         if let Some(variable) = self.tokens.get(word) {
             return Found::Piece(length, self.formed(variable, form, word, at));
         }
         if self.faults.is_full() {
-            return Found::Piece(length, Kind::Bad);
+            return Found::Piece(length, PieceKind::Bad);
         }
         let shown = short(text, length);
-        let problem = format!("there is no token `{shown}`");
+        let problem = format!("the token `{shown}` does not exist");
         let meant = nearest(word, self.tokens.keys().map(String::as_str));
         let fix = match meant {
             Some(meant) => {
@@ -217,7 +219,7 @@ impl Lexer<'_, '_> {
             None => format!("map it to a variable; `%{shown}%` stands for the text itself"),
         };
         self.faults.add(at, problem, fix);
-        Found::Piece(length, Kind::Bad)
+        Found::Piece(length, PieceKind::Bad)
     }
 
     /// Returns the variable of a token in the form that follows its word: `local` is a time as the source has it.
@@ -227,10 +229,10 @@ impl Lexer<'_, '_> {
         form: Option<&str>,
         word: &str,
         at: usize,
-    ) -> Kind<'t> {
+    ) -> PieceKind<'t> {
         match (form, variable.derived()) {
-            (None, _) => Kind::Variable(variable.clone()),
-            (Some(LOCAL), Some(Derived::Utc)) => Kind::Variable(variable.plain()),
+            (None, _) => PieceKind::Variable(variable.clone()),
+            (Some(LOCAL), Some(Derived::Utc)) => PieceKind::Variable(variable.plain()),
             (Some(form), derived) => {
                 let form = short(form, form.len());
                 let problem = format!("the token `%{word}%` has no form `{form}`");
@@ -242,7 +244,7 @@ impl Lexer<'_, '_> {
                     format!("write `%{word}%`; only tokens of times have the form `{LOCAL}`")
                 };
                 self.faults.add(at, problem, fix);
-                Kind::Bad
+                PieceKind::Bad
             }
         }
     }

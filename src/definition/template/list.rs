@@ -3,7 +3,7 @@
 use super::fault::Faults;
 use super::lex::{self, Percent, lex};
 use super::pairs::{Compiler, Element, Literals, write_elements};
-use super::uses::{Filled, Part, Uses, UsesFound};
+use super::uses::{DefinitionPart, Filled, Uses, UsesFound};
 use super::{Fault, Missing, Tokens, Use, Values, Variable, value};
 use http::HeaderName;
 
@@ -30,7 +30,7 @@ impl QueryTemplate {
         mandatory: bool,
         tokens: &Tokens,
     ) -> Result<Self, Vec<Fault>> {
-        let part = Part::Query(name.into());
+        let part = DefinitionPart::Query(name.into());
         let mut all = Vec::new();
         let mut entry =
             |text| match Entry::parse(text, &|_| mandatory, tokens, &part, Literals::Text) {
@@ -52,7 +52,7 @@ impl QueryTemplate {
     ///
     /// The name is faulty. The error lists all of its faults.
     pub fn with_secret(name: &str, secret: &str, tokens: &Tokens) -> Result<Self, Vec<Fault>> {
-        let part = Part::Query(name.into());
+        let part = DefinitionPart::Query(name.into());
         let value = Entry::fixed(secret, &part, Literals::Text);
         Ok(Self { name: Entry::parse(name, &|_| false, tokens, &part, Literals::Text)?, value })
     }
@@ -110,8 +110,8 @@ impl HeaderTemplate {
         mandatory: bool,
         tokens: &Tokens,
     ) -> Result<Self, Vec<Fault>> {
-        let parsed =
-            Entry::parse(value, &|_| mandatory, tokens, &Part::Header(name.into()), Literals::Kept);
+        let part = DefinitionPart::Header(name.into());
+        let parsed = Entry::parse(value, &|_| mandatory, tokens, &part, Literals::Kept);
         match (header_name(name, tokens), parsed) {
             (Ok(name), Ok(value)) => Ok(Self { name, value, is_secret: false }),
             (Ok(_), Err(faults)) => Err(faults),
@@ -127,7 +127,7 @@ impl HeaderTemplate {
     ///
     /// The name is not a valid HTTP header name, or contains a variable.
     pub fn with_secret(name: &str, secret: &str, tokens: &Tokens) -> Result<Self, Vec<Fault>> {
-        let value = Entry::fixed(secret, &Part::Header(name.into()), Literals::Kept);
+        let value = Entry::fixed(secret, &DefinitionPart::Header(name.into()), Literals::Kept);
         let name = header_name(name, tokens).map_err(|fault| vec![fault])?;
         Ok(Self { name, value, is_secret: true })
     }
@@ -205,7 +205,7 @@ fn name_fault(name: &str) -> Fault {
         None if name.is_empty() => "the header has no name".to_owned(),
         None => "the header's name is too long".to_owned(),
     };
-    let fix = format!("use letters, digits and {SIGNS}; variables stand in the value only");
+    let fix = format!("use letters, digits and {SIGNS}; variables are allowed in the value only");
     Fault { line: 1, column: at.unwrap_or(0) + 1, problem, fix }
 }
 
@@ -218,7 +218,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Creates an entry of text without variables or escapes.
-    pub(super) fn fixed(text: &str, part: &Part, literals: Literals) -> Self {
+    pub(super) fn fixed(text: &str, part: &DefinitionPart, literals: Literals) -> Self {
         let mut uses = UsesFound::default();
         let mandatory = &|_: &_| false;
         let mut compiler = Compiler { text, pieces: &[], uses: &mut uses, mandatory };
@@ -230,7 +230,7 @@ impl Entry {
         text: &str,
         mandatory: &dyn Fn(&Variable) -> bool,
         tokens: &Tokens,
-        part: &Part,
+        part: &DefinitionPart,
         literals: Literals,
     ) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::of(text)?;

@@ -2,7 +2,7 @@
 
 use super::list::Entry;
 use super::pairs::{Element, Literals};
-use super::uses::Part;
+use super::uses::DefinitionPart;
 use super::{Fault, Missing, Tokens, Use, Values, Variable, value};
 use crate::json;
 use std::fmt;
@@ -31,7 +31,7 @@ impl TextTemplate {
     /// Variables are faulty. The error lists all faults.
     pub fn parse(
         text: &str,
-        part: &Part,
+        part: &DefinitionPart,
         mandatory: &dyn Fn(&Variable) -> bool,
         tokens: &Tokens,
     ) -> Result<Self, Vec<Fault>> {
@@ -41,7 +41,7 @@ impl TextTemplate {
 
     /// Creates a value that is exactly `secret`, even if it looks like a variable.
     #[must_use]
-    pub fn with_secret(secret: &str, part: &Part) -> Self {
+    pub fn with_secret(secret: &str, part: &DefinitionPart) -> Self {
         Self { entry: Entry::fixed(secret, part, Literals::Kept), is_secret: true }
     }
 

@@ -78,8 +78,9 @@ enum Way {
 /// A text that is not the spelling of a variable.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "`{0}` is no variable: these are $flow.key.<name>, $flow.syskey.<name>, $user.key.<name>, $call.<path> and $sms.<path>; \
-     braces surround a name with other characters than letters, digits and underscores, as in ${{flow.key.customer-name}}"
+    "`{0}` is not a variable: write $flow.key.<name>, $flow.syskey.<name>, $user.key.<name>, $call.<path> or \
+     $sms.<path>; braces surround a name with other characters than letters, digits and underscores, as in \
+     ${{flow.key.customer-name}}"
 )]
 pub struct NotAVariable(String);
 

@@ -1,12 +1,13 @@
 //! Rule 1: a flow complete record schedules phase 1, and adopts the reports that waited for it.
 
+use super::after::After;
 use super::rule::{self, Occasion};
 use super::schedule::{Known, Scheduler};
 use super::{ignored, ignored_after_all, phase2, too_large};
 use crate::domain::{
     AccountPolicy, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId,
     Event, Flow, FlowComplete, FlowIdentity, IgnoreReason, Phase, Policy, RawRecord, RecordKind,
-    STATE_BYTES_MAX, Source, State, Timestamp, Trigger, WebhookName,
+    STATE_BYTES_MAX, Scope, Source, State, Timestamp, Trigger, WebhookName,
 };
 use std::cell::OnceCell;
 
@@ -36,30 +37,41 @@ pub(super) fn accept(
         Correlation::Ended { .. } => return ignore(IgnoreReason::Late),
     };
     match target(account, flow) {
-        Ok(webhook) => open(state, flow, identity, account, webhook, waiting, source, policy, now),
+        Ok((webhook, scope)) => {
+            open(state, flow, identity, account, webhook, scope, waiting, source, policy, now)
+        }
         Err(reason) => silence(identity, reason, waiting, source, policy, now),
     }
 }
 
-/// Returns the default webhook that the flow triggers. It may be `None` if rules trigger others.
+/// Returns the default webhook that the flow triggers, and what rules depend on. The webhook may be `None` if rules
+/// trigger others.
 ///
 /// # Errors
 /// The flow triggers no webhook, for this reason.
 fn target<'a>(
     account: &'a AccountPolicy,
     flow: &FlowComplete,
-) -> Result<Option<&'a WebhookName>, IgnoreReason> {
-    if !account.enables(flow.flow, flow.webhook_enabled) {
-        return Err(IgnoreReason::WebhookDisabled);
-    }
-    let webhook = account.default_webhook.as_ref();
-    let is_ruled = account
-        .rules_of(flow.flow)
-        .any(|rule| rule.on.iter().any(|trigger| *trigger != Trigger::FlowStarted));
+) -> Result<(Option<&'a WebhookName>, Scope), IgnoreReason> {
+    let enabled = account.enables(flow.flow, flow.webhook_enabled);
+    let scope = Scope { flow: flow.flow, enabled };
+    let webhook = account.default_webhook.as_ref().filter(|_| enabled);
+    // Others are triggered by webhooks that these trigger.
+    let begins = |trigger: &Trigger| match trigger {
+        Trigger::FlowStarted | Trigger::Webhook(..) => false,
+        Trigger::FlowComplete | Trigger::Sms(_) | Trigger::SmsFinal | Trigger::ReportTimedOut => {
+            true
+        }
+    };
+    let is_ruled = account.rules_of(scope).any(|rule| rule.on.iter().any(begins));
     if webhook.is_none() && !is_ruled {
-        return Err(IgnoreReason::NoDefaultWebhook);
+        return Err(if enabled {
+            IgnoreReason::NoDefaultWebhook
+        } else {
+            IgnoreReason::WebhookDisabled
+        });
     }
-    Ok(webhook)
+    Ok((webhook, scope))
 }
 
 #[expect(
@@ -72,6 +84,7 @@ fn open(
     identity: FlowIdentity,
     account: &AccountPolicy,
     webhook: Option<&WebhookName>,
+    scope: Scope,
     waiting: &[Collected],
     source: &Source,
     policy: &Policy,
@@ -79,7 +92,7 @@ fn open(
 ) -> Vec<Event> {
     let wanted = account.notify_on_delivery
         && record.sms.as_ref().is_none_or(|sms| !sms.is_empty())
-        && (webhook.is_some() || is_about_reports(account, record));
+        && (webhook.is_some() || is_about_reports(account, scope));
     let collection = if wanted {
         Collection::Open { until: now.plus_ms(policy.correlation.report_timeout_ms) }
     } else {
@@ -91,6 +104,7 @@ fn open(
         accepted_at: now,
         source: source.clone(),
         webhook: webhook.cloned(),
+        enabled: scope.enabled,
         keys: attached.then(|| record.body.slice(record.keys.clone())),
         sms: record.sms.clone(),
         reports: Vec::new(),
@@ -109,7 +123,7 @@ fn open(
         )
     });
     let phase_one_bytes = phase_one.as_ref().map_or(0, Delivery::bytes_max);
-    let scheduler = Scheduler::new(state, policy, now);
+    let scheduler = Scheduler::new(state, policy, now, scope);
     let mut events = vec![Event::FlowAccepted(Box::new(flow.clone()))];
     // Phase 1 and the rules on the record have the same facts.
     let (keys, kept_record) = (flow.keys.clone(), flow.record.clone());
@@ -118,7 +132,8 @@ fn open(
     let kept = OnceCell::new();
     let known = Known::new(&make, policy, &kept);
     if let Some(delivery) = phase_one {
-        scheduler.schedule(delivery, &known, Vec::new(), &mut events);
+        let after = After::of_phase(policy, delivery.account, &delivery.webhook);
+        scheduler.schedule(delivery, &known, &after, &[], &mut events);
     }
     let mut adopted = Vec::new();
     for report in waiting {
@@ -133,7 +148,7 @@ fn open(
     }
     let bytes = state.bytes_max_with_flow(&flow, phase_one_bytes);
     if bytes > STATE_BYTES_MAX {
-        return vec![given_up(record, source, DeadLetterReason::Undecodable, too_large(bytes))];
+        return vec![rejected(record, source, DeadLetterReason::Undecodable, too_large(bytes))];
     }
     // Before phase 2, even if its reports came first: phase 2 may use values that their answers give.
     fire_rules(&scheduler, record, &flow, &known, &mut events);
@@ -142,7 +157,7 @@ fn open(
         let status = report.status.as_deref().unwrap_or_default();
         rule::fire_of_report(&scheduler, &record.uuid, &flow, report, status, &mut events);
     }
-    phase2::end_rest(&flow, phase2::why_left(&flow), &mut events);
+    phase2::end_rest(state, &flow, phase2::reason_for_rest(&flow), &mut events);
     events
 }
 
@@ -157,7 +172,6 @@ fn fire_rules(
     let occasion = Occasion {
         uuid: &record.uuid,
         account: flow.identity.account,
-        flow: flow.identity.flow,
         triggers: &[Trigger::FlowComplete],
         parts: ["", ""],
         source: &flow.source,
@@ -168,9 +182,9 @@ fn fire_rules(
 }
 
 /// Returns whether rules of the flow wait for reports.
-fn is_about_reports(account: &AccountPolicy, record: &FlowComplete) -> bool {
-    account.rules_of(record.flow).flat_map(|rule| &rule.on).any(|trigger| match trigger {
-        Trigger::FlowStarted | Trigger::FlowComplete => false,
+fn is_about_reports(account: &AccountPolicy, scope: Scope) -> bool {
+    account.rules_of(scope).flat_map(|rule| &rule.on).any(|trigger| match trigger {
+        Trigger::FlowStarted | Trigger::FlowComplete | Trigger::Webhook(..) => false,
         Trigger::Sms(_) | Trigger::SmsFinal | Trigger::ReportTimedOut => true,
     })
 }
@@ -184,7 +198,7 @@ fn unwelcome(report: &Collected, account: &AccountPolicy, flow: &Flow) -> Option
     } else if flow.sms.as_ref().is_some_and(|sms| !sms.contains(&report.sms)) {
         Some(IgnoreReason::Unlisted)
     } else if flow.collection == Collection::NotWanted && flow.webhook.is_none() {
-        Some(IgnoreReason::NoDefaultWebhook)
+        Some(flow.no_webhook())
     } else {
         None
     }
@@ -216,10 +230,10 @@ fn silence(
 
 fn unknown_account(flow: &FlowComplete, source: &Source) -> Event {
     let detail = format!("account {} is not in the accounts file", flow.account);
-    given_up(flow, source, DeadLetterReason::UnknownAccount, detail)
+    rejected(flow, source, DeadLetterReason::UnknownAccount, detail)
 }
 
-fn given_up(
+fn rejected(
     flow: &FlowComplete,
     source: &Source,
     reason: DeadLetterReason,

@@ -1,10 +1,11 @@
 //! Rules 2, 3 and 5: when phase 2 is due, and its content.
 
-use super::schedule::{Known, Scheduler};
+use super::after::After;
+use super::schedule::{Known, Scheduler, waiting};
 use super::{ignored_after_all, rule};
 use crate::domain::{
-    Collected, Collection, Delivery, DeliveryId, Event, Flow, IgnoreReason, Phase, Phase2Wait,
-    PhononUuid, SmsId, StatusClass,
+    Collected, Collection, Deferred, Delivery, DeliveryId, Event, Flow, IgnoreReason, Phase,
+    Phase2Wait, PhononUuid, SmsId, State, StatusClass,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -29,33 +30,41 @@ pub(super) fn schedule(
 
 /// If `events` complete the collection of `flow`, records each accepted report that no webhook carries as ignored. The
 /// rules on the reports must have been evaluated before.
-pub(super) fn end_rest(flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
+pub(super) fn end_rest(state: &State, flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
     if events.contains(&Event::CollectionClosed(Collection::Complete)) {
-        ignore_rest(flow, reason, events);
+        ignore_rest(state, flow, reason, events);
     }
 }
 
 /// Like `end_rest`, but for a collection that was completed before.
-pub(super) fn end_rest_of_closed(flow: &Flow, events: &mut Vec<Event>) {
+pub(super) fn end_rest_of_closed(state: &State, flow: &Flow, events: &mut Vec<Event>) {
     if flow.collection == Collection::Complete {
-        ignore_rest(flow, why_left(flow), events);
+        ignore_rest(state, flow, reason_for_rest(flow), events);
     }
 }
 
 /// Returns why a report is left when the collection is complete.
-pub(super) fn why_left(flow: &Flow) -> IgnoreReason {
-    if flow.webhook.is_some() { IgnoreReason::Late } else { IgnoreReason::NoDefaultWebhook }
+pub(super) fn reason_for_rest(flow: &Flow) -> IgnoreReason {
+    if flow.webhook.is_some() { IgnoreReason::Late } else { flow.no_webhook() }
 }
 
-fn ignore_rest(flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
+fn ignore_rest(state: &State, flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
     let carries = |event: &Event, report: &Collected| {
         if let Event::DeliveryScheduled { delivery, sms } = event {
             return delivery.account == report.account && sms.contains(&report.sms);
         }
         false
     };
-    let is_left =
-        |report: &&Collected| !report.sent && !events.iter().any(|event| carries(event, report));
+    // The delivery of a rule that waits may carry the report. If it does not, the report ends with the correlation.
+    let waiting = waiting(state, events);
+    let may_carry = |report: &Collected| {
+        let of =
+            |it: &&Deferred| it.delivery.account == report.account && it.sms.contains(&report.sms);
+        waiting.iter().any(of)
+    };
+    let is_left = |report: &&Collected| {
+        !report.sent && !may_carry(report) && !events.iter().any(|event| carries(event, report))
+    };
     let left: Vec<Event> = flow
         .reports
         .iter()
@@ -147,6 +156,9 @@ impl Writer<'_> {
 
     fn push(&self, entries: &[(SmsId, Bytes)], events: &mut Vec<Event>) {
         let Scheduler { policy, now, .. } = self.scheduler;
+        if !self.flow.enabled {
+            return;
+        }
         let account = policy.accounts.get(&self.flow.identity.account);
         // The account may have lost its default webhook since phase 1 was scheduled. Phase 2 is still sent.
         let webhook =
@@ -170,7 +182,9 @@ impl Writer<'_> {
         let delivery = Delivery { sms: sms.clone(), ..delivery };
         let make = || rule::facts(self.flow, self.scheduler.state, details.clone());
         let kept = OnceCell::new();
-        self.scheduler.schedule(delivery, &Known::new(&make, policy, &kept), sms, events);
+        let known = Known::new(&make, policy, &kept);
+        let after = After::of_phase(policy, delivery.account, &delivery.webhook);
+        self.scheduler.schedule(delivery, &known, &after, &sms, events);
     }
 }
 

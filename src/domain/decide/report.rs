@@ -71,7 +71,7 @@ fn against_flow(flow: &Flow, report: &DeliveryReport, class: StatusClass) -> Opt
         // The list contains the SMS, or there is no list. So phase 2 was switched off for the account when the flow
         // came.
         Collection::NotWanted if flow.webhook.is_some() => Some(IgnoreReason::NotifyOff),
-        Collection::NotWanted => Some(IgnoreReason::NoDefaultWebhook),
+        Collection::NotWanted => Some(flow.no_webhook()),
         Collection::Complete => {
             Some(against_known(&flow.reports, report, class).unwrap_or(IgnoreReason::Late))
         }
@@ -106,7 +106,7 @@ fn collect(
         collected.expires_at = Some(now.plus_ms(policy.correlation.correlation_ttl_ms));
     }
     if let Some(detail) = no_room(state, &collected) {
-        return vec![given_up(report, source, DeadLetterReason::Undecodable, detail)];
+        return vec![rejected(report, source, DeadLetterReason::Undecodable, detail)];
     }
     let mut events = Vec::with_capacity(2);
     let mut accepted = |collected: Collected| {
@@ -122,13 +122,13 @@ fn collect(
             let mut flow = flow.clone();
             flow.reports.retain(|known| known.sms != collected.sms);
             flow.reports.push(collected);
-            let scheduler = Scheduler::new(state, policy, now);
+            let scheduler = Scheduler::new(state, policy, now, flow.scope());
             phase2::schedule(&scheduler, &report.uuid, &flow, &mut events);
             if let Some(own) = flow.reports.last() {
                 let (uuid, status) = (&report.uuid, &report.status);
                 rule::fire_of_report(&scheduler, uuid, &flow, own, status, &mut events);
             }
-            phase2::end_rest(&flow, phase2::why_left(&flow), &mut events);
+            phase2::end_rest(state, &flow, phase2::reason_for_rest(&flow), &mut events);
         }
         Correlation::AwaitingFlow(known) => {
             let replaced = known.iter().find(|it| it.is_about_the_same(&collected));
@@ -154,17 +154,18 @@ fn no_room(state: &State, report: &Collected) -> Option<String> {
     let reports = state.report_bytes_with(report);
     (reports > REPORTS_BYTES_MAX).then(|| {
         format!(
-            "with this record, the reports kept of its phonon-uuid would be {reports} bytes long, more than the {REPORTS_BYTES_MAX} that fit into one webhook: replay it when they were sent"
+            "with this record, the reports of its phonon-uuid would have {reports} bytes, but only \
+             {REPORTS_BYTES_MAX} fit into one webhook: replay it when they have been sent"
         )
     })
 }
 
 fn unknown_account(report: &DeliveryReport, source: &Source) -> Event {
     let detail = format!("account {} is not in the accounts file", report.account);
-    given_up(report, source, DeadLetterReason::UnknownAccount, detail)
+    rejected(report, source, DeadLetterReason::UnknownAccount, detail)
 }
 
-fn given_up(
+fn rejected(
     report: &DeliveryReport,
     source: &Source,
     reason: DeadLetterReason,

@@ -65,7 +65,7 @@ fn time_out(
     now: Timestamp,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    let scheduler = Scheduler::new(state, policy, now);
+    let scheduler = Scheduler::new(state, policy, now, flow.scope());
     // If the account has stopped notifying in the meantime, the reports are ignored and nothing is sent.
     let account = policy.accounts.get(&flow.identity.account);
     let wanted = account.is_none_or(|account| account.notify_on_delivery);
@@ -88,7 +88,6 @@ fn time_out(
         let occasion = Occasion {
             uuid,
             account: flow.identity.account,
-            flow: flow.identity.flow,
             triggers: &[Trigger::ReportTimedOut],
             parts: ["", ""],
             source: &flow.source,
@@ -103,7 +102,7 @@ fn time_out(
         events.push(Event::ReportTimedOut { missing: phase2::missing(flow) });
     }
     events.push(Event::CollectionClosed(closed));
-    let reason = if wanted { phase2::why_left(flow) } else { IgnoreReason::NotifyOff };
-    phase2::end_rest(flow, reason, &mut events);
+    let reason = if wanted { phase2::reason_for_rest(flow) } else { IgnoreReason::NotifyOff };
+    phase2::end_rest(state, flow, reason, &mut events);
     events
 }

@@ -63,6 +63,11 @@ impl Renderer {
                 format!("report {}{word}", collected(report))
             }
             Event::ReportAdopted { sms } => format!("adopted {sms}"),
+            Event::RuleDeferred(deferred) => {
+                format!("R({}) upon {} waits", deferred.delivery.webhook, deferred.trigger)
+            }
+            Event::RuleJudged(_) => "a rule is judged".to_owned(),
+            Event::OutcomeKept { ended, .. } => format!("outcome of {} kept", ended.webhook),
             Event::RuleSkipped(skipped) => {
                 format!("rule upon {} skipped: {}", skipped.trigger, skipped.reason.as_str())
             }

@@ -106,13 +106,12 @@ impl Scene {
             last_outcome: None,
         };
         let state = State {
-            started: None,
-            mapped: Vec::new(),
             correlation: Correlation::Ended {
                 account: AccountId(28),
                 until: Timestamp::from_ms(9),
             },
             deliveries: (0..count).map(delivery).collect(),
+            ..State::default()
         };
         outbox.change(0, &State::default(), &state);
         rows.put(&PhononUuid::new(&format!("u-{attempts}")).unwrap(), &State::default(), state, 10);
@@ -135,12 +134,8 @@ impl Scene {
     /// Adds a row of a delivery with this number of attempts.
     fn add(&mut self, id: u128, attempts: u32) {
         let former = self.rows.state(&PhononUuid::new("u-1").unwrap()).unwrap();
-        let mut state = State {
-            started: None,
-            mapped: Vec::new(),
-            correlation: Correlation::Unknown,
-            deliveries: Vec::new(),
-        };
+        let mut state =
+            State { correlation: Correlation::Unknown, deliveries: Vec::new(), ..State::default() };
         let id = DeliveryId::from_bytes(id.to_be_bytes());
         state.deliveries.push(Delivery { id, attempts, ..former.deliveries[0].clone() });
         self.outbox.change(0, &State::default(), &state);

@@ -42,7 +42,7 @@ impl About {
             Self::Delivery => {
                 "more deliveries became dead letters; `ringback dead-letter list` shows them"
             }
-            Self::Rule => "more rules were skipped because a condition could not be evaluated",
+            Self::Rule => "more rules were skipped, so that their webhooks are not sent",
             Self::Replay => "more dead letters are sent again",
             Self::Timeout => "more flows whose delivery reports did not arrive in time",
         }

@@ -11,7 +11,7 @@ pub(super) fn log_event(uuid: &PhononUuid, event: &Event, bursts: &Bursts) {
     let phonon_uuid = uuid.as_str();
     match event {
         Event::DeadLettered { delivery, reason, .. } => {
-            log_given_up(phonon_uuid, delivery, *reason, bursts);
+            log_dead_letter(phonon_uuid, delivery, *reason, bursts);
         }
         Event::RecordDeadLettered { record, reason, detail } => {
             let Source { topic, partition, offset, .. } = &record.source;
@@ -53,6 +53,9 @@ pub(super) fn log_event(uuid: &PhononUuid, event: &Event, bursts: &Bursts) {
         | Event::ReportAdopted { .. }
         | Event::DeliveryScheduled { .. }
         | Event::DeliveryRendered { .. }
+        | Event::OutcomeKept { .. }
+        | Event::RuleDeferred(_)
+        | Event::RuleJudged(_)
         | Event::StartExpired
         | Event::CollectionClosed(_)
         | Event::CorrelationEnded
@@ -86,7 +89,12 @@ pub(super) fn log_record(
     }
 }
 
-fn log_given_up(phonon_uuid: &str, delivery: &Delivery, reason: DeadLetterReason, bursts: &Bursts) {
+fn log_dead_letter(
+    phonon_uuid: &str,
+    delivery: &Delivery,
+    reason: DeadLetterReason,
+    bursts: &Bursts,
+) {
     if !bursts.is_single(About::Delivery, reason.as_str()) {
         return;
     }
@@ -118,6 +126,6 @@ fn log_rule(phonon_uuid: &str, skipped: &SkippedRule, bursts: &Bursts) {
         on = trigger,
         reason,
         variable,
-        "a rule was skipped because its condition could not be evaluated"
+        "a rule was skipped, so that its webhook is not sent"
     );
 }

@@ -9,7 +9,7 @@ use crate::delivery::{
 };
 use crate::domain::{
     AccountId, AccountPolicy, Condition, CorrelationPolicy, FlowId, OnReportTimeout, Phase2Order,
-    Phase2Wait, Policy, RetrySchedule, Rule, StatusTable, Test, Trigger, WebhookName,
+    Phase2Wait, Policy, RetrySchedule, Rule, StatusTable, Test, Trigger, WebhookEnd, WebhookName,
     WebhookPolicy,
 };
 use crate::engine::{EngineConfig, EngineSettings, Permissions};
@@ -117,7 +117,8 @@ fn definitions(dice: &mut Dice) -> Defined {
         Definition::new(Body::Template(template), None)
     };
     let known = r#"{"uuid": $flow.syskey.phononUuid, "key": "$flow.key.a", "sms": $sms.id}"#;
-    let given = r#"{"key": "$flow.key.a", "given": $flow.key.given}"#;
+    let given =
+        r#"{"key": "$flow.key.a", "given": $flow.key.given, "status": $flow.key.response_status}"#;
     let name = |name| WebhookName::new(name).unwrap();
     let mut defined = Defined::default();
     defined.insert(name("first"), definition(known, false), vec![GIVEN.into()]);
@@ -145,8 +146,21 @@ fn sent_beside(dice: &mut Dice, starts: bool) -> Vec<(Option<FlowId>, Rule)> {
         on: on.clone(),
         when: when.clone(),
         webhook: WebhookName::new(webhook).unwrap(),
+        after: None,
+        any_flow: false,
     };
-    vec![(None, rule("first")), (Some(FlowId(200)), rule("then"))]
+    let (first, mut then) = (rule("first"), rule("then"));
+    // The second webhook comes after the first one in every way, or only because it uses a value.
+    let end = dice.pick(&WebhookEnd::ALL);
+    match dice.below(5) {
+        0 => then.after = Some(first.webhook.clone()),
+        1 => then.on = vec![Trigger::Webhook(first.webhook.clone(), end)],
+        2 => then.when.push(Condition { variable: GIVEN.into(), test: Test::Present(true) }),
+        3 => then.on.push(Trigger::Webhook(WebhookName::new("crm").unwrap(), end)),
+        _ => {}
+    }
+    then.any_flow = dice.one_in(2);
+    vec![(None, first), (Some(FlowId(200)), then)]
 }
 
 fn account(dice: &mut Dice, webhook: &str, starts: bool) -> AccountPolicy {

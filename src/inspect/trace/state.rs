@@ -3,7 +3,8 @@
 use super::Trace;
 use crate::codec::event::{outcome_json, rfc3339};
 use crate::domain::{
-    self, Collected, Collection, Delivery, Due, EndpointState, SmsId, State, StatusClass, Timestamp,
+    self, Collected, Collection, Deferred, Delivery, Due, EndpointState, SmsId, State, StatusClass,
+    Timestamp,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -45,6 +46,9 @@ pub struct StateView {
     pub correlation: Correlation,
     /// The deliveries that are not finished.
     pub deliveries: Vec<DeliveryView>,
+    /// The rules that wait for deliveries.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waiting_rules: Vec<WaitingRule>,
     /// When the uuid's timer fires next (RFC 3339).
     pub timer_at: Option<String>,
 }
@@ -123,6 +127,17 @@ pub struct Source {
     pub offset: i64,
 }
 
+/// A rule that is judged when other deliveries have ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WaitingRule {
+    /// The webhook that it may send.
+    pub webhook: String,
+    /// Its trigger.
+    pub on: String,
+    /// The ids of the deliveries that it waits for.
+    pub after: Vec<String>,
+}
+
 /// A delivery that is not finished.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeliveryView {
@@ -168,6 +183,7 @@ impl StateView {
         Self {
             correlation: Correlation::of(&state.correlation),
             deliveries: deliveries.map(|delivery| DeliveryView::of(delivery, bodies)).collect(),
+            waiting_rules: state.deferred.iter().map(WaitingRule::of).collect(),
             timer_at: state.timer().map(rfc3339),
         }
     }
@@ -210,6 +226,16 @@ impl Correlation {
             domain::Correlation::Ended { account, until } => {
                 Self::Ended { account_id: account.0, until: rfc3339(*until) }
             }
+        }
+    }
+}
+
+impl WaitingRule {
+    fn of(deferred: &Deferred) -> Self {
+        Self {
+            webhook: deferred.delivery.webhook.to_string(),
+            on: deferred.trigger.to_string(),
+            after: deferred.after().iter().map(ToString::to_string).collect(),
         }
     }
 }

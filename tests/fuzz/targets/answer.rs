@@ -3,11 +3,24 @@
 use super::{seen, split};
 use crate::target::{Seen, Target};
 use ringback::definition::example::{definition, leaves, template};
-use ringback::definition::mapping::{EntryText, Kind, ResponseMap, VALUE_MAX};
+use ringback::definition::mapping::{AnswerFormat, EntryText, ResponseMap, VALUE_MAX};
 use serde_json::value::RawValue;
 
-const JSON_WORDS: &[&str] =
-    &["data.", "[0]", "[\"a.b\"]", "$.", "null", "\\ud800", "{\"a\":", "[[", "1e400", "\u{feff}"];
+const JSON_WORDS: &[&str] = &[
+    "data.",
+    "data[0]",
+    "data",
+    "x.",
+    "[0]",
+    "[\"a.b\"]",
+    "$.",
+    "null",
+    "\\ud800",
+    "{\"a\":",
+    "[[",
+    "1e400",
+    "\u{feff}",
+];
 const XML_WORDS: &[&str] = &[
     "//",
     "@",
@@ -47,10 +60,13 @@ fn named(input: &[u8]) -> Seen {
 
 pub(super) const JSON_MAP: Target = Target {
     name: "json-map",
-    run: |input| map(Kind::Json, input),
+    run: |input| map(AnswerFormat::Json, input),
     seeds: || {
         [
             "data.ids[1]\n\n{\"data\": {\"ids\": [\"a\", \"b\"], \"amount\": 0.10}}",
+            "data.glossary.title\n\n{\"glossary\": {\"title\": \"t\"}}",
+            "data[0].id\n\n[{\"id\": 5}]",
+            "data.b\n\n{\"data\": {\"a\": null}, \"b\": 1}",
             "[0][\"a.b\"]\n\n[{\"a.b\": {\"c\": [1, true, null]}}]",
             "$.a\n\n{\"a\": \"\\u00e9\\n\", \"a\": 1234567890123456789}",
         ]
@@ -63,7 +79,7 @@ pub(super) const JSON_MAP: Target = Target {
 
 pub(super) const XML_MAP: Target = Target {
     name: "xml-map",
-    run: |input| map(Kind::Xml, input),
+    run: |input| map(AnswerFormat::Xml, input),
     seeds: || {
         [
             "/a/b[2]/@id\n\n<a><b id='1'/><b id=\"2\">x &amp; y</b></a>",
@@ -92,7 +108,7 @@ pub(super) const EXAMPLE: Target = Target {
     bytes_per_byte: 1024,
 };
 
-fn map(kind: Kind, input: &[u8]) -> Seen {
+fn map(kind: AnswerFormat, input: &[u8]) -> Seen {
     let (path, answer) = split(input);
     let path = String::from_utf8_lossy(path);
     let entry = EntryText { path: &path, mandatory: false };

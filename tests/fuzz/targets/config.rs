@@ -17,10 +17,31 @@ pub(super) const SETTINGS: Target = Target {
 pub(super) const ACCOUNTS: Target = Target {
     name: "accounts-file",
     run: |input| files(b"", input, &Variables::new()),
-    seeds: || vec![ACCOUNTS_FILE.as_bytes().to_vec()],
+    seeds: || vec![ACCOUNTS_FILE.as_bytes().to_vec(), RULES.as_bytes().to_vec()],
     words: WORDS,
     bytes_per_byte: 1000,
 };
+
+/// Rules that come after each other's webhooks.
+const RULES: &str = r#"[[account]]
+id = 28
+[[webhook]]
+name = "a"
+account = 28
+url = "https://a/"
+response = { type = "json", map = [{ save_in = "$flow.key.x", path = "x.data[0]" }] }
+[[webhook]]
+name = "b"
+account = 28
+url = "https://a/$flow.key.response_status"
+[[rule]]
+account = 28
+on = ["flow_complete", "webhook:a:failed"]
+webhook = "b"
+after = "a"
+any_flow = true
+when = [{ variable = "$flow.key.error_reason", present = true }]
+"#;
 
 pub(super) const VARIABLES: Target = Target {
     name: "variables",
@@ -150,6 +171,12 @@ const WORDS: &[&str] = &[
     "tokens = { x = { value = 1 }, y = \"%ani%\" }\n",
     "group = \"g\"\n",
     "values = { x = \"${flow.key.a b}\" }\n",
+    "[[rule]]\n",
+    "webhook = \"a\"\n",
+    "after = \"b\"\n",
+    "any_flow = true\n",
+    "\"webhook:b:delivered\"",
+    "\"sms:DELIVERD\"",
     "[kafka]\n",
     "[topics]\n",
     "[delivery]\n",

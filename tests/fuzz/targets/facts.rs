@@ -37,6 +37,8 @@ fn variables() -> Vec<Variable> {
         "$call.a.b",
         "$sms.cost.currency.currencyName",
         "$sms.id",
+        "$flow.key.response_status",
+        "$flow.key.response_raw",
     ];
     let plain = names.map(|name| name.parse().expect("a variable"));
     plain.into_iter().chain(catalogue::tokens().values().cloned()).collect()
@@ -62,7 +64,14 @@ fn found(values: &dyn Values) -> Vec<Option<String>> {
 fn facts(input: &[u8]) -> Seen {
     let (record, report) = split(input);
     let reports = [Bytes::copy_from_slice(report)];
-    seen(found(&Facts::new(Some(record), &reports, &[], catalogue::nested())))
+    let without = found(&Facts::new(Some(record), &reports, &[], catalogue::nested()));
+    // With the outcome of another webhook, the record gives no other part of an outcome.
+    let outcome = [("$flow.key.response_status", "\"SUCCESS\"")];
+    let facts = Facts::new(Some(record), &reports, &outcome, catalogue::nested());
+    let with = found(&facts);
+    let raw = "$flow.key.response_raw".parse().expect("a variable");
+    assert_eq!(facts.get(&raw), None);
+    seen((without, with))
 }
 
 fn kept(input: &[u8]) -> Seen {

@@ -51,7 +51,7 @@ impl Values for One<'_> {
     fn get(&self, variable: &Variable) -> Option<Cow<'_, str>> {
         match variable.name() {
             "none" => None,
-            "prompt_responses" | "tags" if self.0.len() % 2 == 0 => Some(PROMPTS.into()),
+            "prompt_responses" | "tags" if self.0.len().is_multiple_of(2) => Some(PROMPTS.into()),
             _ => Some(Cow::Borrowed(self.0)),
         }
     }

@@ -18,18 +18,16 @@
 
 mod compile;
 
+pub(super) use compile::compile;
+
 use super::Compiled;
-use crate::definition::template::fault::Faults;
 use crate::definition::template::program::Program;
-use crate::definition::template::uses::{Filled, Uses};
-use crate::definition::template::{Tokens, Variable, prompts, value};
+use crate::definition::template::uses::Filled;
+use crate::definition::template::{prompts, value};
+use std::ops::Range;
 
 /// The length of repeated items, in bytes, after which no further prompts are written. No longer body is sent.
 const REPEATED_BYTES_MAX: usize = 8 << 20;
-
-/// A JSON body with variables.
-#[derive(Debug)]
-struct Json(Program<Action>);
 
 /// The action after a run of fixed text. The number is the variable's slot.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +39,7 @@ enum Action {
     Inside(u32),
     /// Writes the value as a whole string, or `null`.
     Quoted(u32),
-    /// Writes a comma if an item stands before it.
+    /// Writes a comma if an item was written before.
     Comma,
     /// Continues with the step `to` if there is no value.
     Skip {
@@ -55,23 +53,12 @@ enum Action {
     },
 }
 
-/// Compiles `text`. Adds its faults to `faults`.
-pub(super) fn compile(
-    text: &str,
-    tokens: &Tokens,
-    mandatory: &dyn Fn(&Variable) -> bool,
-    faults: &mut Faults<'_>,
-) -> (Box<dyn Compiled>, Uses) {
-    let (program, uses) = compile::compile(text, tokens, mandatory, faults);
-    (Box::new(Json(program)), uses)
-}
-
-impl Compiled for Json {
+impl Compiled for Program<Action> {
     fn write(&self, filled: &Filled<'_>, out: &mut Vec<u8>) {
-        out.reserve(self.0.bytes() + filled.bytes());
-        self.0.run_between(0, u32::MAX, out, |at, action, out| match action {
+        out.reserve(self.bytes() + filled.bytes());
+        self.run_between(0, u32::MAX, out, |at, action, out| match action {
             Action::Each { list, to } => {
-                self.repeat(at, to, list, filled, out);
+                repeat(self, at..to, list, filled, out);
                 Some(to)
             }
             Action::Nothing
@@ -84,26 +71,30 @@ impl Compiled for Json {
     }
 }
 
-impl Json {
-    /// Writes the steps from `from` up to `to` for each prompt. Without a list, the record may describe one prompt.
-    fn repeat(&self, from: u32, to: u32, list: u32, filled: &Filled<'_>, out: &mut Vec<u8>) {
-        let start = out.len();
-        let Some(prompts) = filled.get(list).and_then(prompts::read) else {
-            if filled.has_prompt() {
-                self.0.run_between(from, to, out, |_, action, out| {
-                    perform(action, |slot| filled.get(slot), out)
-                });
-            }
-            return;
-        };
-        for prompt in &prompts {
-            if out.len() - start > REPEATED_BYTES_MAX {
-                return;
-            }
-            self.0.run_between(from, to, out, |_, action, out| {
-                perform(action, |slot| filled.of_prompt(slot, prompt), out)
+/// Writes the `steps` for each prompt. Without a list, the record may describe one prompt.
+fn repeat(
+    program: &Program<Action>,
+    steps: Range<u32>,
+    list: u32,
+    filled: &Filled<'_>,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    let Some(prompts) = filled.get(list).and_then(prompts::read) else {
+        if filled.has_prompt() {
+            program.run_between(steps.start, steps.end, out, |_, action, out| {
+                perform(action, |slot| filled.get(slot), out)
             });
         }
+        return;
+    };
+    for prompt in &prompts {
+        if out.len() - start > REPEATED_BYTES_MAX {
+            return;
+        }
+        program.run_between(steps.start, steps.end, out, |_, action, out| {
+            perform(action, |slot| filled.of_prompt(slot, prompt), out)
+        });
     }
 }
 

@@ -11,7 +11,7 @@ use super::Compiled;
 use crate::definition::template::fault::Faults;
 use crate::definition::template::lex::{Percent, lex, masked};
 use crate::definition::template::pairs::{Compiler, Element, Literals};
-use crate::definition::template::uses::{Filled, Part, Uses, UsesFound};
+use crate::definition::template::uses::{DefinitionPart, Filled, Uses, UsesFound};
 use crate::definition::template::{Tokens, Variable, value};
 use ring::digest;
 use std::fmt::Write as _;
@@ -64,7 +64,7 @@ pub(super) fn compile(
         }
         start = stop + 1;
     }
-    let uses = uses.finish(text, &Part::Body);
+    let uses = uses.finish(text, &DefinitionPart::Body);
     (Box::new(Multipart(fields.into())), uses)
 }
 

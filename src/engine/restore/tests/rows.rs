@@ -7,10 +7,10 @@
 use super::fixture::Change;
 use crate::codec::row::{self, InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
-    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
-    Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header, IgnoreReason,
-    Mapped, Outcome, Pending, Phase, PhononUuid, Rendered, Rendering, SmsId, Source, Started,
-    State, StatusClass, Timestamp, Verdict, WebhookName,
+    AccountId, Collected, Collection, Correlation, Deferred, Delivery, DeliveryId, DisableCause,
+    Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity,
+    Header, IgnoreReason, Mapped, Outcome, Pending, Phase, PhononUuid, Rendered, Rendering, Scope,
+    SmsId, Source, Started, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use crate::store::RowKey;
 use bytes::Bytes;
@@ -64,6 +64,7 @@ fn waiting(id: &str, class: StatusClass, until: Timestamp) -> Collected {
 
 fn flow(collection: Collection) -> Flow {
     Flow {
+        enabled: true,
         record: None,
         identity: FlowIdentity { account: ACCOUNT, flow: Some(FlowId(200)), content: 7 },
         accepted_at: THEN,
@@ -126,12 +127,7 @@ fn tried(delivery: Delivery, attempts: u32, outcome: Outcome) -> Delivery {
 }
 
 fn open(collection: Collection, deliveries: Vec<Delivery>) -> State {
-    State {
-        started: None,
-        mapped: Vec::new(),
-        correlation: Correlation::Open(flow(collection)),
-        deliveries,
-    }
+    State { correlation: Correlation::Open(flow(collection)), deliveries, ..State::default() }
 }
 
 type Named = Vec<(&'static str, State)>;
@@ -156,10 +152,9 @@ fn without_flow() -> Named {
         (
             "unknown",
             State {
-                started: None,
-                mapped: Vec::new(),
                 correlation: Correlation::Unknown,
                 deliveries: vec![unknown],
+                ..State::default()
             },
         ),
     ]
@@ -188,10 +183,9 @@ fn with_flow() -> Named {
         (
             "open-not-wanted",
             State {
-                started: None,
-                mapped: Vec::new(),
                 correlation: Correlation::Open(bare),
                 deliveries: unreachable,
+                ..State::default()
             },
         ),
         ("too-old", open(Collection::Complete, vec![too_old])),
@@ -219,7 +213,7 @@ fn with_variables() -> Named {
         Facts { record: Some(text.clone()), reports: vec![text], mapped: vec![mapped.clone()] };
     let pending = |uuid, facts, after| Delivery {
         due: Due::Waiting,
-        rendering: Rendering::Pending(Box::new(Pending { facts, after })),
+        rendering: Rendering::Pending(Box::new(Pending { after, ..Pending::of(facts) })),
         ..delivery(uuid, Phase::Rule, "held")
     };
     let first = done("rendered", Some("application/xml"));
@@ -253,10 +247,44 @@ fn with_variables() -> Named {
             },
         ),
     ];
+    states.push(("after-another", after_another(&mapped)));
     states.extend(
         kinds.map(|(uuid, kind)| (uuid, open(Collection::Complete, vec![done(uuid, kind)]))),
     );
     states
+}
+
+/// Returns a flow whose rules come after other webhooks.
+fn after_another(mapped: &Mapped) -> State {
+    let record = Some(Bytes::from_static(b"{\"keys\":[]}"));
+    let flow = Flow { webhook: None, enabled: false, record, ..flow(Collection::NotWanted) };
+    let awaited = delivery("after-another", Phase::Rule, "held");
+    let outcome_of = vec![awaited.webhook.clone()];
+    let pending = Pending { after: vec![awaited.id], outcome_of, ..Pending::of(Facts::default()) };
+    let waits = |id: u8| Delivery {
+        id: DeliveryId::from_bytes([id; 16]),
+        due: Due::Waiting,
+        rendering: Rendering::Pending(Box::new(pending.clone())),
+        ..delivery("after-another", Phase::Rule, "crm")
+    };
+    let scope = Scope { flow: Some(FlowId(200)), enabled: false };
+    let deferred = |id, upon, trigger: &str| Deferred {
+        delivery: waits(id),
+        trigger: trigger.into(),
+        upon,
+        sms: vec![sms("a")],
+        scope,
+    };
+    let (account, webhook) = (ACCOUNT, WebhookName::new("gone").unwrap());
+    let deferred =
+        vec![deferred(1, Some(awaited.id), "webhook:held:failed"), deferred(2, None, "sms:FAILED")];
+    State {
+        correlation: Correlation::Open(flow),
+        deliveries: vec![awaited, waits(3)],
+        deferred,
+        outcomes: vec![EndedWebhook { account, webhook, values: vec![mapped.clone()] }],
+        ..State::default()
+    }
 }
 
 fn after_the_end() -> Named {
@@ -273,21 +301,11 @@ fn after_the_end() -> Named {
     vec![
         (
             "replayed",
-            State {
-                started: None,
-                mapped: Vec::new(),
-                correlation: ended(FAR),
-                deliveries: vec![replayed],
-            },
+            State { correlation: ended(FAR), deliveries: vec![replayed], ..State::default() },
         ),
         (
             "delivered-once",
-            State {
-                started: None,
-                mapped: Vec::new(),
-                correlation: ended(FAR),
-                deliveries: vec![delivered],
-            },
+            State { correlation: ended(FAR), deliveries: vec![delivered], ..State::default() },
         ),
         ("ended", State { correlation: ended(FAR), ..State::default() }),
         ("ended-expired", State { correlation: ended(THEN), ..State::default() }),
@@ -343,12 +361,7 @@ pub(super) fn changes() -> (Vec<Change>, usize) {
     let states = states();
     log.meta(0);
     for (uuid, state) in &states {
-        let before = State {
-            started: None,
-            mapped: Vec::new(),
-            deliveries: Vec::new(),
-            correlation: ended(THEN),
-        };
+        let before = State { deliveries: Vec::new(), correlation: ended(THEN), ..State::default() };
         log.state(uuid, &before);
         if uuid.len() % 2 == 0 {
             log.state(uuid, state);
@@ -387,10 +400,7 @@ pub(super) fn large(changes: Vec<Change>, count: usize) -> Vec<Change> {
         let body = Some(Bytes::from(vec![b'a'; super::super::target::BATCH_BYTES / 3]));
         let waiting = Collected { body, ..waiting("a", StatusClass::Final, FAR) };
         let correlation = Correlation::AwaitingFlow(vec![waiting]);
-        log.state(
-            &format!("large-{number}"),
-            &State { started: None, mapped: Vec::new(), correlation, deliveries: Vec::new() },
-        );
+        log.state(&format!("large-{number}"), &State { correlation, ..State::default() });
     }
     log.0
 }

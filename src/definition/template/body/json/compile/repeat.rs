@@ -1,10 +1,11 @@
 //! Items of arrays that are repeated for each prompt.
 
 use super::{Action, Compiler, Items};
-use crate::definition::template::lex::{Kind, Piece};
+use crate::definition::template::lex::{Piece, PieceKind};
 use crate::definition::template::{Derived, Tokens, Variable, prompts};
 
 /// What a template says about prompts.
+#[derive(Default)]
 pub(super) struct Repeats {
     /// The variable of the list, if the template contains members of prompts.
     list: Option<Variable>,
@@ -15,8 +16,8 @@ pub(super) struct Repeats {
 impl Repeats {
     pub(super) fn of(pieces: &[Piece<'_>], tokens: &Tokens) -> Self {
         let any = pieces.iter().any(|piece| match &piece.kind {
-            Kind::Variable(variable) => variable.derived() == Some(Derived::Prompt),
-            Kind::Plain(_) | Kind::Bad => false,
+            PieceKind::Variable(variable) => variable.derived() == Some(Derived::Prompt),
+            PieceKind::Plain(_) | PieceKind::Bad => false,
         });
         Self { list: any.then(|| prompts::variable(tokens)).flatten(), found: false }
     }
@@ -51,10 +52,10 @@ pub(super) struct Run {
 impl Compiler<'_, '_, '_> {
     /// Begins an item of an array. Templates without prompts get no further steps.
     pub(super) fn begin_item(&mut self, items: &Items) -> Option<Begun> {
-        self.repeats.any().then(|| Begun {
+        self.state.any().then(|| Begun {
             step: self.builder.step(Action::Nothing),
             at: self.at,
-            found: std::mem::take(&mut self.repeats.found),
+            found: std::mem::take(&mut self.state.found),
             is_certain: items.certain,
         })
     }
@@ -67,7 +68,7 @@ impl Compiler<'_, '_, '_> {
         run: &mut Option<Run>,
     ) {
         let Some(Begun { step, at, found, is_certain }) = begun else { return };
-        if !std::mem::replace(&mut self.repeats.found, found) {
+        if !std::mem::replace(&mut self.state.found, found) {
             self.end_run(run.take());
             return;
         }
@@ -80,7 +81,7 @@ impl Compiler<'_, '_, '_> {
 
     /// Makes the steps of `run` a repetition.
     pub(super) fn end_run(&mut self, run: Option<Run>) {
-        let (Some(Run { step, at, to }), Some(list)) = (run, self.repeats.list.clone()) else {
+        let (Some(Run { step, at, to }), Some(list)) = (run, self.state.list.clone()) else {
             return;
         };
         let mandatory = (self.mandatory)(&list);
