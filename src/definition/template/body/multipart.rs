@@ -7,12 +7,12 @@
 //! The boundary is derived from names and values. So the same values make the same body, and no value contains the
 //! boundary.
 
-use super::Compiled;
+use super::{Compiled, Input};
 use crate::definition::template::fault::Faults;
 use crate::definition::template::lex::{Percent, lex, masked};
 use crate::definition::template::pairs::{Compiler, Element, Literals};
 use crate::definition::template::uses::{DefinitionPart, Filled, Uses, UsesFound};
-use crate::definition::template::{Tokens, Variable, value};
+use crate::definition::template::value;
 use ring::digest;
 use std::fmt::Write as _;
 
@@ -34,16 +34,12 @@ struct Field {
 }
 
 /// Compiles `text`. Adds its faults to `faults`.
-pub(super) fn compile(
-    text: &str,
-    tokens: &Tokens,
-    mandatory: &dyn Fn(&Variable) -> bool,
-    faults: &mut Faults<'_>,
-) -> (Box<dyn Compiled>, Uses) {
+pub(super) fn compile(input: &Input<'_>, faults: &mut Faults<'_>) -> (Box<dyn Compiled>, Uses) {
+    let Input { text, tokens, mandatory } = *input;
     let end = text.trim_end_matches(['\r', '\n']).len();
     for (at, _) in text.match_indices(['\r', '\n']).take_while(|(at, _)| *at < end) {
         let fix = "write %0A for one in a value, and `&` between pairs";
-        faults.add(at, "a line break stands in the form", fix);
+        faults.add(at, "the form contains a line break", fix);
     }
     let pieces = lex(text, tokens, Percent::Encoding, faults);
     let text = &*masked(text, &pieces);
