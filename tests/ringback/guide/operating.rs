@@ -203,7 +203,10 @@ pub(super) fn definitions(page: &Page) {
         "",
         "",
         "",
+        "",
+        "",
         "[[account]]\nid = 28\n[[webhook]]\nname = 'crm'\naccount = 28\nurl = 'https://crm.example.com/'\n",
+        "",
     ] {
         let accounts = format!("{wrapped}{}", reader.program("toml"));
         loads(&shell, &accounts);
@@ -252,7 +255,9 @@ fn loads(shell: &Shell, accounts: &str) {
     shell.save("ringback.toml", "[accounts]\nfile = \"accounts.toml\"\n");
     shell.save("crm.secret", SECRET);
     shell.save("accounts.toml", accounts);
-    shell.export("CRM_PASSWORD", "hunter2");
+    for name in ["CRM_PASSWORD", "CRM_SHARED", "TRANSLATE_KEY"] {
+        shell.export(name, "hunter2");
+    }
     let done = shell.runs("ringback check --config ringback.toml");
     assert_eq!(done.code, Some(0), "{accounts}\n{done:?}");
 }
