@@ -7,7 +7,7 @@ use bytes::Bytes;
 /// An account with the webhook `w`.
 fn accounts(lines: &str) -> String {
     format!(
-        "[[account]]\nid = 1\n[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"https://a.b/\"\n{lines}\n"
+        "[[account]]\nid = 1\n[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"https://a.b/\"\n{lines}\ndefault = true\n"
     )
 }
 
@@ -96,9 +96,9 @@ fn settings_without_effect_are_warnings() {
     assert_eq!(
         folder.warnings(),
         [
+            "accounts.toml:7: warning: webhook[w].retry.statuses[#2]: 429 is always retried; remove it",
             "accounts.toml:8: warning: webhook[w].signatures[#1].content: does not contain {body}, so that the receiver \
              can't tell whether the body is genuine; add {body} unless the receiver forbids it",
-            "accounts.toml:7: warning: webhook[w].retry.statuses[#2]: 429 is always retried; remove it",
         ]
     );
     let (_, accounts) = folder.loaded();
