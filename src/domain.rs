@@ -38,7 +38,9 @@ pub use event::{
     SkippedRule,
 };
 pub use evolve::evolve;
-pub use id::{AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, owner};
+pub use id::{
+    AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, canonical_uuid, owner,
+};
 pub use outcome::{ErrorReason, Mapped, Outcome, RESPONSE_BYTES_KEPT, StatusType, Verdict};
 pub use policy::{
     AccountPolicy, CorrelationPolicy, OnReportTimeout, Phase2Order, Phase2Wait, Policy, Scope,
@@ -55,7 +57,9 @@ pub use state::{
     Class, Collected, Collection, Correlation, Deferred, Delivery, Due, EndedWebhook, Flow,
     FlowIdentity, Phase, Started, State,
 };
-pub use status::{StatusClass, StatusTable};
+pub use status::{
+    STATUS_BYTES_MAX, Status, StatusClass, StatusMeaning, StatusPattern, StatusTable, status_word,
+};
 pub use time::Timestamp;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 //! | 0 | [`json`] | JSON text without a tree: writing, walking, scanning with a hash, reading strings |
 //! | 0 | [`xpath`] | XPath 1.0 over parsed XML, with a limit on the work of each evaluation |
 //! | 1 | [`definition`] | webhook definitions: templates, variables and their facts, answer mappings, the catalogue |
-//! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro), stored rows, events, dead letters, commands |
+//! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro, in envelopes), stored rows, events, dead letters, commands |
 //! | 1 | [`telemetry`] | metrics with their names and labels, health, logs, the masking of secrets |
 //! | 1 | [`clock`] | the time, and waiting |
 //! | 1 | [`exit`] | the end of the process, and its exit code |
@@ -147,6 +147,15 @@
 //!   `tests/ringback/poison.rs::a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter`,
 //!   `tests/ringback/poison.rs::reports_that_would_not_fit_into_a_row_together_are_dead_letters`.
 //!
+//! - No spelling of a status, no blanks around it and no receipt text around it hide what it means:
+//!   `src/domain/status/tests.rs`, a test for each,
+//!   `tests/ringback/statuses.rs::statuses_are_read_as_gateways_write_them`.
+//! - No documented intermediate word counts as final, and no word has a class without a source:
+//!   `src/definition/catalogue/status.rs::each_word_has_one_class_for_all_gateways_and_each_gateway_a_source`,
+//!   `src/definition/catalogue/status.rs::words_that_say_that_a_message_is_on_its_way_are_intermediate`.
+//! - No crash shortens or forgets the time in which a webhook gathers reports:
+//!   `tests/ringback/statuses.rs::three_sms_of_a_flow_without_a_list_make_one_webhook_in_spite_of_a_crash`.
+//!
 //! ## Definitions and inputs
 //!
 //! - The facts of an occasion are not read twice, however many conditions and webhooks use them:
@@ -193,6 +202,17 @@
 //! - A negative answer of the schema registry about an id affects only the records that waited for it. An answer that
 //!   says nothing about the id is not taken for a negative one: `tests/ringback/schemas.rs`, a test for each kind of
 //!   answer.
+//! - No record of another kind is taken for one of its topic:
+//!   `tests/ringback/encodings/kinds.rs::a_record_of_another_kind_is_a_dead_letter_and_the_true_flow_is_delivered`,
+//!   `src/codec/source/tests/kinds.rs`, a test for each kind.
+//! - No Avro record is read with other values than Java's own library reads:
+//!   `tests/ringback/encodings/java.rs::records_that_javas_library_writes_are_read_as_it_reads_them_or_as_json_has_them`.
+//! - No field of a flow started record is lost in Avro:
+//!   `src/codec/source/tests/avro.rs::a_call_begin_record_loses_no_member`.
+//! - No report of an array is decided twice or lost, and none is decided before those in front of it:
+//!   `tests/ringback/encodings/arrays.rs`, a test for each case.
+//! - No spelling of a UUID separates the records of one run:
+//!   `tests/ringback/encodings/spellings.rs::records_of_one_uuid_in_several_spellings_belong_together_and_bodies_keep_the_first`.
 //! - No input shows a lag when all of its records are processed, and none shows no lag when some are not:
 //!   `tests/ringback/lag.rs::an_idle_daemon_has_no_lag_although_markers_follow_the_last_records`,
 //!   `tests/ringback/lag.rs::records_behind_an_open_transaction_count_as_lag`.
@@ -364,6 +384,9 @@
 //!   `src/config/tests/client.rs::properties_that_the_guarantees_need_can_not_be_set`.
 //! - No Kafka client fails to log in with tokens or to renew them:
 //!   `tests/ringback/logins.rs::every_client_logs_in_with_tokens_and_renews_them`.
+//!
+//! - No setting of statuses is without effect and without a fault or a warning that says so:
+//!   `src/config/tests/statuses.rs::a_setting_without_effect_is_a_fault`.
 //!
 //! ## Operators
 //!

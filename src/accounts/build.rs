@@ -48,10 +48,10 @@ pub struct Basis<'a> {
     pub defaults: &'a Defaults,
     /// Whether a topic of call begin records is configured.
     pub has_flow_started: bool,
-    /// The functions of the platform.
-    pub methods: &'a Methods,
     /// The known statuses of reports.
     pub statuses: &'a StatusTable,
+    /// The functions of the platform.
+    pub methods: &'a Methods,
 }
 
 /// The result of the builder.

@@ -18,7 +18,6 @@ pub(super) fn triggers(
             "flow_started" => Trigger::FlowStarted,
             "flow_complete" => Trigger::FlowComplete,
             "report_timed_out" => Trigger::ReportTimedOut,
-            "sms:final" => Trigger::SmsFinal,
             other => match of_report(other).or_else(|| of_webhook(other)) {
                 Some(trigger) => trigger,
                 None => {
@@ -38,8 +37,11 @@ pub(super) fn triggers(
 }
 
 fn of_report(text: &str) -> Option<Trigger> {
-    let status = text.strip_prefix("sms:").filter(|status| !status.is_empty())?;
-    Some(Trigger::Sms(status.to_ascii_uppercase().into()))
+    match text.strip_prefix("sms:")?.trim() {
+        "" => None,
+        "final" => Some(Trigger::SmsFinal),
+        status => Some(Trigger::Sms(status.to_ascii_uppercase().into())),
+    }
 }
 
 fn of_webhook(text: &str) -> Option<Trigger> {

@@ -34,7 +34,7 @@
 //! | `reload_refused` (of an instance) | `instance`, `detail`: SIGHUP reloaded the configuration, which is wrong, and the former one stays in force |
 //! | `restart_needed` (of an instance) | `instance`, `keys`: SIGHUP reloaded the configuration, and these keys keep their old values until a restart |
 //!
-//! `source` is {`topic`, `partition`, `offset`}. The outcome's members are `response_status`, `response_status_code`,
+//! `source` is {`topic`, `partition`, `offset`}, and `index` of an item of an array. The outcome's members are `response_status`, `response_status_code`,
 //! `response_status_type`, `response_duration` (seconds), `response_raw` (null if nothing came), `response_truncated`,
 //! `response_variables` (an object of the variables that the webhook's response map found), `response_error` (a
 //! Boolean; a text in events of earlier versions), `error_detail` (the text), and `error_reason`. Other members that do
@@ -163,6 +163,7 @@ pub fn write_event(
         | Event::RuleJudged(_)
         | Event::CollectionClosed(_)
         | Event::MarkerKept { .. }
+        | Event::Gathering(_)
         | Event::MarkerExpired
         | Event::StartExpired => return false,
     }
@@ -458,5 +459,8 @@ fn source(object: &mut Object<'_>, source: &Source) {
     place.text("topic", &source.topic);
     place.integer("partition", i64::from(source.partition));
     place.integer("offset", source.offset);
+    if let Some(index) = source.index {
+        place.integer("index", i64::from(index));
+    }
     place.close();
 }

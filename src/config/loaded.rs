@@ -16,7 +16,7 @@ pub struct Loaded {
     pub accounts: Accounts,
     /// Each key in force.
     pub effective: Effective,
-    /// Warnings about keys that work but should be changed, by file and line.
+    /// Warnings about values that work but should be changed.
     pub warnings: Vec<Warning>,
     /// Explanations for those who check the configuration.
     pub notes: Vec<Note>,

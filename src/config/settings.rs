@@ -130,8 +130,8 @@ impl Settings {
             file: &self.file,
             defaults: &self.delivery.defaults,
             has_flow_started: !self.topics.flow_started.is_empty(),
-            methods: &self.methods,
             statuses: &self.statuses,
+            methods: &self.methods,
         }
     }
 

@@ -1,13 +1,16 @@
-//! The tokens of call-tracking templates and the platform's internal webhooks, which its customers know by name.
+//! The tokens of call-tracking templates, the platform's internal webhooks, which its customers know by name, and the
+//! delivery statuses of the gateways.
 //!
-//! Both are data, embedded from `config/catalogue/`. A row that can't be parsed would be missing; a test checks that
+//! All are data, embedded from `config/catalogue/`. A row that can't be parsed would be missing; a test checks that
 //! all can. Operators extend the internal webhooks by a file of their own.
 
 mod method;
+mod status;
 #[cfg(test)]
 mod tests;
 
 pub use method::{CatalogueError, Method, Methods, Parameter, extended, is_known};
+pub use status::statuses;
 
 use super::template::{Derived, Tokens, Variable};
 use serde::Deserialize;

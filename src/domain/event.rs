@@ -66,6 +66,9 @@ pub enum Event {
     },
     /// The collection of reports ended.
     CollectionClosed(Collection),
+    /// A webhook of phase 2 gathers reports until this time. `None`: it no longer does, because phase 2 is one webhook
+    /// per SMS now.
+    Gathering(Option<Timestamp>),
     /// An attempt failed. The delivery is retried unless a dead letter follows.
     AttemptFailed {
         delivery: DeliveryId,

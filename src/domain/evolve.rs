@@ -4,8 +4,8 @@ use super::render::merge;
 use super::size::{bounded_mapped, bounded_outcomes};
 use super::state::SEEN_MAX;
 use super::{
-    AccountId, Collected, Correlation, DeliveryId, Due, EndedWebhook, Event, Flow, Mapped, Phase,
-    Rendering, SmsId, State, Timestamp,
+    AccountId, Collected, Collection, Correlation, DeliveryId, Due, EndedWebhook, Event, Flow,
+    Mapped, Phase, Rendering, SmsId, State, Timestamp,
 };
 
 /// Returns the state after `event`. Never fails: an event that does not fit changes nothing, so that a replay of the
@@ -37,13 +37,10 @@ pub fn evolve(mut state: State, event: &Event) -> State {
             state.deliveries.push(delivery.as_ref().clone());
         }
         Event::Replayed { delivery } => state.deliveries.push(delivery.as_ref().clone()),
-        Event::CollectionClosed(collection) => {
+        Event::CollectionClosed(collection) => close(&mut state, *collection),
+        Event::Gathering(until) => {
             if let Correlation::Open(flow) = &mut state.correlation {
-                flow.collection = *collection;
-                for report in &mut flow.reports {
-                    report.body = None;
-                }
-                flow.keys = None;
+                flow.gathers_until = *until;
             }
         }
         Event::AttemptFailed { delivery, attempt, outcome, at, retry_at } => {
@@ -93,6 +90,18 @@ fn open(state: &mut State, flow: &Flow) {
     let mut flow = flow.clone();
     flow.reports = waiting;
     state.correlation = Correlation::Open(flow);
+}
+
+/// Ends the collection. Phase 2 needs neither reports nor keys any more.
+fn close(state: &mut State, collection: Collection) {
+    if let Correlation::Open(flow) = &mut state.correlation {
+        flow.collection = collection;
+        flow.gathers_until = None;
+        for report in &mut flow.reports {
+            report.body = None;
+        }
+        flow.keys = None;
+    }
 }
 
 fn take_waiting(state: &mut State) -> Vec<Collected> {

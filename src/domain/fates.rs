@@ -55,6 +55,7 @@ impl Fates {
             | Event::RecordDeadLettered { .. }
             | Event::DeliveryRendered { .. }
             | Event::CollectionClosed(_)
+            | Event::Gathering(_)
             | Event::AttemptFailed { .. }
             | Event::Delivered { .. }
             | Event::DeadLettered { .. }

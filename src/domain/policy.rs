@@ -36,6 +36,8 @@ pub struct CorrelationPolicy {
     pub phase2_wait: Phase2Wait,
     pub phase2_order: Phase2Order,
     pub on_report_timeout: OnReportTimeout,
+    /// How long the webhook of a flow without a list gathers reports, from the first final one on.
+    pub phase2_gather_ms: u64,
     /// How long a report waits for its flow complete record.
     pub correlation_ttl_ms: u64,
     /// How long a flow waits for its reports.

@@ -28,14 +28,14 @@ const OUTCOMES_BYTES_MAX: usize = 64 * 1024;
 
 /// The longest form of a number, or of the length of a text.
 const LONG: usize = 10;
-const SOURCE: usize = 4 * LONG;
+const SOURCE: usize = 5 * LONG;
 /// The schema's fingerprint, the numbers of the variants, the ends of arrays, and the markers that contain nothing
 /// else.
 const STATE: usize = 200 + MAPPED_BYTES_MAX + OUTCOMES_BYTES_MAX;
 const OUTCOME: usize = 7 * LONG + RESPONSE_BYTES_STORED + ERROR_BYTES_STORED;
 const DELIVERY: usize = 16 + 14 * LONG + SOURCE + OUTCOME;
 const COLLECTED: usize = 10 * LONG + SOURCE + 8 * SEEN_MAX;
-const FLOW: usize = 16 * LONG + SOURCE;
+const FLOW: usize = 18 * LONG + SOURCE + PhononUuid::BYTES_MAX;
 /// The length of an escaped control character in JSON.
 const ESCAPE: usize = 6;
 /// The text around reports and keys in a body of phase 2, and around the id of an SMS without a report.

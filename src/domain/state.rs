@@ -5,6 +5,7 @@ use super::{
     Source, StatusClass, Timestamp, WebhookName,
 };
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// The state of one phonon-uuid. The default state is that of an unknown uuid.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -91,7 +92,9 @@ impl State {
             Correlation::Unknown => None,
             Correlation::AwaitingFlow(reports) => reports.iter().filter_map(|r| r.expires_at).min(),
             Correlation::Open(flow) => match flow.collection {
-                Collection::Open { until } => Some(until),
+                Collection::Open { until } => {
+                    Some(flow.gathers_until.map_or(until, |gathered| gathered.min(until)))
+                }
                 Collection::Complete | Collection::TimedOut | Collection::NotWanted => None,
             },
             Correlation::Silent { until, .. } | Correlation::Ended { until, .. } => Some(*until),
@@ -160,8 +163,12 @@ pub struct Flow {
     /// The latest report of each SMS.
     pub reports: Vec<Collected>,
     pub collection: Collection,
+    /// When phase 2 is due that gathers the reports of a flow without a list. `None` before the first final report.
+    pub gathers_until: Option<Timestamp>,
     /// The whole flow complete record as compact JSON, if the account uses variables.
     pub record: Option<Bytes>,
+    /// The record's spelling of the uuid, if it differs from the id.
+    pub spelling: Option<Arc<str>>,
 }
 
 impl Flow {

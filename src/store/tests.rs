@@ -24,6 +24,7 @@ pub(super) fn delivery(webhook: &str, n: u8, due: i64) -> Delivery {
             partition: 0,
             offset: 0,
             timestamp: Timestamp::default(),
+            index: None,
         },
         scheduled_at: Timestamp::default(),
         due: Due::At(Timestamp::from_ms(due)),

@@ -2,6 +2,7 @@
 
 mod damage;
 mod inputs;
+mod items;
 mod large;
 mod random;
 mod received;

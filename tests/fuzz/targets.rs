@@ -11,6 +11,7 @@ mod replay;
 mod row;
 pub(crate) mod sample;
 mod schema;
+mod status;
 mod store;
 mod template;
 
@@ -21,6 +22,7 @@ use std::fmt::Debug;
 pub(crate) static TARGETS: &[Target] = &[
     record::FLOW,
     record::REPORT,
+    record::ENVELOPE,
     row::STATE,
     row::ENDPOINT,
     row::META,
@@ -61,6 +63,7 @@ pub(crate) static TARGETS: &[Target] = &[
     facts::FACTS,
     facts::KEPT,
     record::START,
+    status::STATUS,
 ];
 
 fn seen(what: impl Debug + 'static) -> Seen {

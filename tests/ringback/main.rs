@@ -58,6 +58,7 @@ mod rules;
 mod schemas;
 mod settings;
 mod shortages;
+mod statuses;
 mod stores;
 mod timeouts;
 mod torture;

@@ -40,8 +40,7 @@ impl Builder<'_> {
         let notified =
             self.built.accounts.get(&id).is_some_and(|account| account.notify_on_delivery);
         if on.iter().any(about_reports) && !notified {
-            let problem =
-                format!("account {id} ignores delivery reports, so that this never happens");
+            let problem = format!("account {id} ignores delivery reports, so this never happens");
             let fix = "set \"account.sms.notifyOnDelivery\" = true at the [[account]]";
             self.context.fault(&place.key("on"), problem, fix);
         }

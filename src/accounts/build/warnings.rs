@@ -93,10 +93,11 @@ impl Builder<'_> {
     fn warn_of_statuses(&mut self, entry: &RuleEntry, place: &Place<'_>) {
         let statuses = self.basis.statuses;
         for (index, text) in entry.on.iter().enumerate() {
-            let Some(word) = text.strip_prefix("sms:").filter(|it| *it != "final") else {
+            let Some(word) = text.strip_prefix("sms:").map(str::trim).filter(|it| *it != "final")
+            else {
                 continue;
             };
-            if word.is_empty() || statuses.class(word).is_some() {
+            if word.is_empty() || statuses.meaning(word).is_some() {
                 continue;
             }
             let near = nearest(&word.to_ascii_uppercase(), statuses.words()).map(str::to_owned);

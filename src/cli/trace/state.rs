@@ -72,6 +72,9 @@ fn flow_lines(flow: &Flow) -> Vec<String> {
             format!("open since {}; it has no phase 2", rfc3339(flow.accepted_at))
         }
     }];
+    if let Some(until) = flow.gathers_until {
+        lines.push(format!("  gathers the reports of other SMS until {}", rfc3339(until)));
+    }
     lines.extend(flow.reports.iter().map(report_line));
     let known = |sms: &SmsId| flow.reports.iter().any(|report| report.sms == *sms);
     let silent = flow.sms.iter().flatten().filter(|sms| !known(sms));

@@ -3,6 +3,7 @@
 use super::find;
 use crate::cli::terminal::{json, print};
 use crate::cli::{FAILED, USAGE, load};
+use crate::codec::source::Unwrap;
 use crate::definition::template::Variable;
 use crate::domain::{Mapped, RecordKind};
 use crate::exit::ExitCode;
@@ -55,7 +56,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) fn run(file: &Path, arguments: &Arguments) -> ExitCode {
-    let (_, accounts) = match load(file) {
+    let (settings, accounts) = match load(file) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -65,7 +66,7 @@ pub(super) fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     };
     let account = accounts.accounts.get(&webhook.account);
     let attach_keys = account.is_some_and(|account| account.attach_flow_keys);
-    let mut sample = match read(arguments, attach_keys) {
+    let mut sample = match read(arguments, settings.topics.unwrap, attach_keys) {
         Ok(sample) => sample,
         Err(code) => return code,
     };
@@ -86,7 +87,7 @@ pub(super) fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn read(arguments: &Arguments, attach_keys: bool) -> Result<Sample, ExitCode> {
+fn read(arguments: &Arguments, unwrap: Unwrap, attach_keys: bool) -> Result<Sample, ExitCode> {
     let bytes = |file: &Path| {
         std::fs::read(file).map_err(|error| {
             let file = file.display();
@@ -96,7 +97,7 @@ fn read(arguments: &Arguments, attach_keys: bool) -> Result<Sample, ExitCode> {
     };
     let flow = bytes(&arguments.flow)?;
     let report = arguments.report.as_deref().map(bytes).transpose()?;
-    of_records(&flow, report.as_deref(), attach_keys).map_err(|(kind, detail)| {
+    of_records(unwrap, &flow, report.as_deref(), attach_keys).map_err(|(kind, detail)| {
         let report = arguments.report.as_ref().filter(|_| kind == RecordKind::Report);
         err_line!("{}: {detail}", report.unwrap_or(&arguments.flow).display());
         ExitCode::from(FAILED)

@@ -230,6 +230,10 @@ pub struct RecordPosition<'a> {
     pub partition: i32,
     /// The offset of the record.
     pub offset: i64,
+    /// The place of the report in the array that the record is; absent if it is no array.
+    #[serde(default)]
+    #[schemars(with = "u32", extend("minimum" = 0))]
+    pub index: Option<u32>,
 }
 
 /// The outcome of an attempt, with the members that `attempt_failed` and `delivered` have at their top level.

@@ -28,7 +28,13 @@ fn sms(id: &str) -> SmsId {
 }
 
 fn source() -> Source {
-    Source { topic: "sms-delivery-report".into(), partition: 3, offset: 42, timestamp: AT }
+    Source {
+        topic: "sms-delivery-report".into(),
+        partition: 3,
+        offset: 42,
+        timestamp: AT,
+        index: None,
+    }
 }
 
 fn identity() -> FlowIdentity {
@@ -39,6 +45,7 @@ fn flow() -> Flow {
     Flow {
         enabled: true,
         record: None,
+        spelling: None,
         identity: identity(),
         accepted_at: AT,
         source: source(),
@@ -47,6 +54,7 @@ fn flow() -> Flow {
         sms: Some(vec![sms("a"), sms("b")]),
         reports: Vec::new(),
         collection: Collection::NotWanted,
+        gathers_until: None,
     }
 }
 
@@ -315,6 +323,7 @@ fn the_end_of_a_correlation_is_published() {
         Event::ReportAdopted { sms: sms("a") },
         Event::CollectionClosed(Collection::Complete),
         Event::MarkerKept { account: ACCOUNT, until: AT },
+        Event::Gathering(None),
         Event::MarkerExpired,
     ] {
         assert_eq!(written(&state, &internal), None);

@@ -22,7 +22,7 @@ pub(super) enum Version {
     Second,
     /// The third version, with four kinds of bodies by number.
     Third,
-    /// The fourth version, without the SMS of deliveries.
+    /// The fourth version, without the SMS of deliveries, and without the time for gathering reports.
     Fourth,
     Newest,
 }
@@ -284,6 +284,7 @@ fn source(datum: &mut Datum<'_>) -> Result<Source> {
         partition: datum.int("partition")?,
         offset: datum.long()?,
         timestamp: datum.time()?,
+        index: datum.since_fifth(|datum| datum.optional(|datum| datum.int("index")))?,
     })
 }
 
@@ -305,6 +306,9 @@ fn flow(datum: &mut Datum<'_>) -> Result<Flow> {
         record: datum.since_second(|datum| datum.optional(Datum::bytes))?,
         // Flows that did not enable their webhooks were not kept.
         enabled: datum.since_fifth(|datum| datum.boolean().map(Some))?.unwrap_or(true),
+        spelling: datum
+            .since_fifth(|datum| datum.optional(|datum| datum.text().map(Into::into)))?,
+        gathers_until: datum.since_fifth(|datum| datum.optional(Datum::time))?,
     })
 }
 

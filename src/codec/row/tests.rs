@@ -97,6 +97,7 @@ fn sample_delivery() -> Delivery {
             partition: 3,
             offset: 1 << 40,
             timestamp: Timestamp::from_ms(1_697_700_000_000),
+            index: None,
         },
         scheduled_at: Timestamp::from_ms(1),
         due: Due::Waiting,
@@ -135,6 +136,7 @@ fn sample() -> State {
     };
     let flow = Flow {
         record: None,
+        spelling: None,
         identity: FlowIdentity { account: AccountId(28), flow: Some(FlowId(200)), content: 5 },
         accepted_at: Timestamp::from_ms(3),
         source: sample_delivery().source,
@@ -144,6 +146,7 @@ fn sample() -> State {
         sms: Some(vec![SmsId::new("s").unwrap()]),
         reports: vec![report],
         collection: Collection::Open { until: Timestamp::from_ms(4) },
+        gathers_until: None,
     };
     let values = vec![Mapped { save_in: "$flow.key.a".into(), value: "1".into() }];
     let crm = WebhookName::new("crm").unwrap();
@@ -238,8 +241,8 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn source()(topic in "[a-z.-]{0,20}", partition: i32, offset: i64, ts: i64) -> Source {
-        Source { topic: topic.into(), partition, offset, timestamp: Timestamp::from_ms(ts) }
+    fn source()(topic in "[a-z.-]{0,20}", partition: i32, offset: i64, ts: i64, index in of(0..10_000_u32)) -> Source {
+        Source { topic: topic.into(), partition, offset, timestamp: Timestamp::from_ms(ts), index }
     }
 }
 
@@ -294,8 +297,13 @@ prop_compose! {
         identity in identity(), accepted_at in time(), source in source(), webhook in of(webhook()),
         keys in of(body()), sms in of(vec(sms(), 0..5)), reports in vec(collected(), 0..4),
         collection in collection(), record in of(body()), enabled: bool,
+        spelling in of("[A-F{}-]{1,38}"), gathers_until in of(time()),
     ) -> Flow {
-        Flow { record, identity, accepted_at, source, webhook, enabled, keys, sms, reports, collection }
+        let spelling = spelling.map(Into::into);
+        Flow {
+            record, spelling, identity, accepted_at, source, webhook, enabled, keys, sms, reports, collection,
+            gathers_until,
+        }
     }
 }
 

@@ -129,6 +129,7 @@ fn source(source: &Source, out: &mut Vec<u8>) {
     long(i64::from(source.partition), out);
     long(source.offset, out);
     time(source.timestamp, out);
+    optional(source.index, |index, out| long(i64::from(index), out), out);
 }
 
 fn flow(flow: &Flow, out: &mut Vec<u8>) {
@@ -150,6 +151,8 @@ fn flow(flow: &Flow, out: &mut Vec<u8>) {
     }
     optional(flow.record.as_ref(), |record, out| bytes(record, out), out);
     boolean(flow.enabled, out);
+    optional(flow.spelling.as_ref(), |text, out| bytes(text.as_bytes(), out), out);
+    optional(flow.gathers_until, time, out);
 }
 
 fn mapped(mapped: &Mapped, out: &mut Vec<u8>) {

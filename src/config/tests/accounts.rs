@@ -334,7 +334,7 @@ fn certificates_are_read_when_they_are_loaded() {
         (
             lines("good.pem", "good.pem", "other.key"),
             "9: webhook[w].client_key_file",
-            "does not serve",
+            "does not fit",
         ),
     ] {
         let faults = folder(&text).faults();

@@ -62,7 +62,7 @@ fn a_template_is_only_for_its_group_and_exists_once() {
         "",
         &text,
         &[
-            "accounts.toml:13: template[lead].name: template lead is already at line 8; give it another name",
+            "accounts.toml:13: template[lead].name: template lead is already defined in line 8; give it another name",
             "accounts.toml:21: template[unused].format: the token `%nothing%` does not exist (line 1, column 7); map it to a \
              variable; `%%nothing%%` stands for the text itself",
             "accounts.toml:27: template[both].format_file: `format` is set too; keep one of them",

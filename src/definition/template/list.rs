@@ -110,8 +110,13 @@ impl HeaderTemplate {
         mandatory: bool,
         tokens: &Tokens,
     ) -> Result<Self, Vec<Fault>> {
-        let part = DefinitionPart::Header(name.into());
-        let parsed = Entry::parse(value, &|_| mandatory, tokens, &part, Literals::Kept);
+        let parsed = Entry::parse(
+            value,
+            &|_| mandatory,
+            tokens,
+            &DefinitionPart::Header(name.into()),
+            Literals::Kept,
+        );
         match (header_name(name, tokens), parsed) {
             (Ok(name), Ok(value)) => Ok(Self { name, value, is_secret: false }),
             (Ok(_), Err(faults)) => Err(faults),

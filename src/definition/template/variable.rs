@@ -79,7 +79,7 @@ enum Way {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "`{0}` is not a variable: write $flow.key.<name>, $flow.syskey.<name>, $user.key.<name>, $call.<path> or \
-     $sms.<path>; braces surround a name with other characters than letters, digits and underscores, as in \
+     $sms.<path>; write braces around a name with other characters than letters, digits and underscores, as in \
      ${{flow.key.customer-name}}"
 )]
 pub struct NotAVariable(String);

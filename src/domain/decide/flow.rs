@@ -109,7 +109,9 @@ fn open(
         sms: record.sms.clone(),
         reports: Vec::new(),
         collection,
+        gathers_until: None,
         record: account.uses_variables.then(|| record.record.clone()),
+        spelling: record.uuid.other_spelling().cloned(),
     };
     let phase_one = webhook.map(|webhook| {
         Delivery::new(
@@ -154,8 +156,8 @@ fn open(
     fire_rules(&scheduler, record, &flow, &known, &mut events);
     phase2::schedule(&scheduler, &record.uuid, &flow, &mut events);
     for report in adopted.into_iter().filter(|_| wanted) {
-        let status = report.status.as_deref().unwrap_or_default();
-        rule::fire_of_report(&scheduler, &record.uuid, &flow, report, status, &mut events);
+        let status = policy.statuses.read(report.status.as_deref().unwrap_or_default());
+        rule::fire_of_report(&scheduler, &record.uuid, &flow, report, status.name, &mut events);
     }
     phase2::end_rest(state, &flow, phase2::reason_for_rest(&flow), &mut events);
     events

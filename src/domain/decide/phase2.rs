@@ -28,6 +28,17 @@ pub(super) fn schedule(
     }
 }
 
+/// Schedules phase 2 of a flow without a list when the time for gathering its reports is over. Returns whether the
+/// collection waits for no further report.
+pub(super) fn schedule_gathered(
+    scheduler: &Scheduler<'_>,
+    uuid: &PhononUuid,
+    flow: &Flow,
+    events: &mut Vec<Event>,
+) -> bool {
+    Writer { scheduler, uuid, flow }.gathered(events)
+}
+
 /// If `events` complete the collection of `flow`, records each accepted report that no webhook carries as ignored. The
 /// rules on the reports must have been evaluated before.
 pub(super) fn end_rest(state: &State, flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
@@ -116,8 +127,8 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Schedules one webhook when every SMS has a final status, or without a list at the first final report. Returns
-    /// whether phase 2 is complete.
+    /// Schedules one webhook when every SMS has a final status, or without a list at the first final report, unless
+    /// that webhook gathers others. Returns whether phase 2 is complete.
     fn all(&self, events: &mut Vec<Event>) -> bool {
         let reports: Option<Vec<&Collected>> = match &self.flow.sms {
             Some(list) => list.iter().map(|sms| final_report(self.flow, sms)).collect(),
@@ -125,9 +136,44 @@ impl Writer<'_> {
             None => finals(self.flow).find(|report| report.body.is_some()).map(|first| vec![first]),
         };
         let Some(reports) = reports else { return false };
+        if self.flow.sms.is_none() && self.gathers(events) {
+            return false;
+        }
         let entries: Vec<_> = reports.into_iter().filter_map(entry).collect();
         self.push(&entries, events);
         true
+    }
+
+    /// Returns whether the webhook of a flow without a list waits for further reports. The first final report starts
+    /// the time, which a reload does not change any more.
+    fn gathers(&self, events: &mut Vec<Event>) -> bool {
+        if self.flow.gathers_until.is_some() {
+            return true;
+        }
+        let gather_ms = self.scheduler.policy.correlation.phase2_gather_ms;
+        let Collection::Open { until } = self.flow.collection else { return false };
+        if gather_ms == 0 {
+            return false;
+        }
+        // At the report time-out, phase 2 leaves with what is known.
+        let gathered = self.scheduler.now.plus_ms(gather_ms).min(until);
+        events.push(Event::Gathering(Some(gathered)));
+        true
+    }
+
+    /// Schedules the webhook with the reports that were gathered. Returns whether phase 2 is complete.
+    fn gathered(&self, events: &mut Vec<Event>) -> bool {
+        match self.scheduler.policy.correlation.phase2_wait {
+            Phase2Wait::All => {
+                // None is left if the configuration was `each` meanwhile.
+                let entries: Vec<_> = finals(self.flow).filter_map(entry).collect();
+                if !entries.is_empty() {
+                    self.push(&entries, events);
+                }
+                true
+            }
+            Phase2Wait::Each => self.each(events),
+        }
     }
 
     /// Schedules one webhook per SMS with a final status. Returns whether phase 2 is complete; without a list only the
@@ -175,7 +221,12 @@ impl Writer<'_> {
             Phase::Two,
             self.flow.identity.account,
             webhook.clone(),
-            policy.definitions.phase2(self.uuid.as_str(), &details, keys),
+            // Both phases spell the uuid in the same way.
+            policy.definitions.phase2(
+                self.flow.spelling.as_deref().unwrap_or(self.uuid.as_str()),
+                &details,
+                keys,
+            ),
             trigger.map_or(&self.flow.source, |report| &report.source).clone(),
             *now,
         );

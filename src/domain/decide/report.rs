@@ -5,7 +5,7 @@ use super::{flow_account, ignored, phase2, rule, too_large};
 use crate::domain::{
     Collected, Collection, Correlation, DeadLetterReason, DeliveryReport, Event, Flow,
     IgnoreReason, Policy, REPORTS_BYTES_MAX, RawRecord, RecordKind, STATE_BYTES_MAX, Source, State,
-    StatusClass, Timestamp,
+    Status, StatusClass, Timestamp,
 };
 
 pub(super) fn accept(
@@ -30,18 +30,17 @@ pub(super) fn accept(
     if !account.notify_on_delivery {
         return ignore(IgnoreReason::NotifyOff);
     }
-    let class = policy.statuses.class(&report.status);
-    let effective = class.unwrap_or(StatusClass::Final);
+    let status = policy.statuses.read(&report.status);
     let refusal = match &state.correlation {
         Correlation::Unknown | Correlation::Silent { .. } => None,
-        Correlation::AwaitingFlow(reports) => against_known(reports, report, effective),
-        Correlation::Open(flow) => against_flow(flow, report, effective),
+        Correlation::AwaitingFlow(reports) => against_known(reports, report, status.class),
+        Correlation::Open(flow) => against_flow(flow, report, status.class),
         Correlation::Ended { .. } => Some(IgnoreReason::Late),
     };
     if let Some(reason) = refusal {
         return ignore(reason);
     }
-    collect(state, report, class, source, policy, now)
+    collect(state, report, status, source, policy, now)
 }
 
 /// Returns why the report does not count beside the known report of its SMS, or `None` if it counts.
@@ -81,7 +80,7 @@ fn against_flow(flow: &Flow, report: &DeliveryReport, class: StatusClass) -> Opt
 fn collect(
     state: &State,
     report: &DeliveryReport,
-    class: Option<StatusClass>,
+    status: Status<'_>,
     source: &Source,
     policy: &Policy,
     now: Timestamp,
@@ -89,7 +88,7 @@ fn collect(
     let mut collected = Collected {
         account: report.account,
         sms: report.sms.clone(),
-        class: class.unwrap_or(StatusClass::Final),
+        class: status.class,
         seen: vec![report.content],
         body: Some(report.body.clone()),
         raw: None,
@@ -113,7 +112,7 @@ fn collect(
         events.push(Event::ReportAccepted {
             report: Box::new(collected),
             status: report.status.clone(),
-            known: class.is_some(),
+            known: status.is_known,
         });
     };
     match &state.correlation {
@@ -125,17 +124,22 @@ fn collect(
             let scheduler = Scheduler::new(state, policy, now, flow.scope());
             phase2::schedule(&scheduler, &report.uuid, &flow, &mut events);
             if let Some(own) = flow.reports.last() {
-                let (uuid, status) = (&report.uuid, &report.status);
-                rule::fire_of_report(&scheduler, uuid, &flow, own, status, &mut events);
+                rule::fire_of_report(
+                    &scheduler,
+                    &report.uuid,
+                    &flow,
+                    own,
+                    status.name,
+                    &mut events,
+                );
             }
             phase2::end_rest(state, &flow, phase2::reason_for_rest(&flow), &mut events);
         }
         Correlation::AwaitingFlow(known) => {
             let replaced = known.iter().find(|it| it.is_about_the_same(&collected));
-            let account = policy.accounts.get(&report.account);
             accepted(collected.clone());
-            if let (Some(account), Some(replaced)) = (account, replaced) {
-                rule::skip_replaced(account, replaced, &mut events);
+            if let Some(replaced) = replaced {
+                rule::skip_replaced(policy, replaced, &mut events);
             }
         }
         Correlation::Unknown | Correlation::Silent { .. } | Correlation::Ended { .. } => {

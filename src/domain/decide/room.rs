@@ -45,8 +45,13 @@ mod tests {
 
     fn delivery(number: usize) -> Delivery {
         let uuid = PhononUuid::new(&format!("u-{number}")).unwrap();
-        let source =
-            Source { topic: "t".into(), partition: 0, offset: 0, timestamp: Timestamp::from_ms(0) };
+        let source = Source {
+            topic: "t".into(),
+            partition: 0,
+            offset: 0,
+            timestamp: Timestamp::from_ms(0),
+            index: None,
+        };
         Delivery::new(
             DeliveryId::derive(&uuid, 1, []),
             Phase::Rule,

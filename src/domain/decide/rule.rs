@@ -3,9 +3,9 @@
 use super::after::{After, kept};
 use super::schedule::{Known, Scheduler, unfinished};
 use crate::domain::{
-    AccountId, AccountPolicy, Collected, Condition, Deferred, Delivery, DeliveryId, Due, Event,
-    Facts, Flow, Mapped, OUTCOME_VARIABLES, Pending, Phase, PhononUuid, Policy, Rendering, Rule,
-    SkipReason, SkippedRule, SmsId, Source, State, StatusClass, Test, Trigger, WebhookName,
+    AccountId, Collected, Condition, Deferred, Delivery, DeliveryId, Due, Event, Facts, Flow,
+    Mapped, OUTCOME_VARIABLES, Pending, Phase, PhononUuid, Policy, Rendering, Rule, SkipReason,
+    SkippedRule, SmsId, Source, State, StatusClass, Test, Trigger, WebhookName,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -37,9 +37,8 @@ pub(super) fn fire(
     let policy = scheduler.policy;
     let Some(account) = policy.accounts.get(&occasion.account) else { return };
     for rule in account.rules_of(scheduler.scope) {
-        let Some(trigger) = rule.on.iter().find(|on| occasion.triggers.contains(on)) else {
-            continue;
-        };
+        let is_met = |on: &&Trigger| occasion.triggers.iter().any(|it| is_same(on, it, policy));
+        let Some(trigger) = rule.on.iter().find(is_met) else { continue };
         let name = trigger.to_string();
         let after = After::of_rule(policy, account, rule);
         let others = match rule.when.as_slice() {
@@ -93,6 +92,14 @@ pub(super) fn fire(
             }
         }
     }
+}
+
+/// Returns whether the trigger `on` of a rule means the occurrence `met`. A status has several spellings.
+fn is_same(on: &Trigger, met: &Trigger, policy: &Policy) -> bool {
+    if let (Trigger::Sms(word), Trigger::Sms(name)) = (on, met) {
+        return policy.statuses.is_same(word, name);
+    }
+    on == met
 }
 
 /// The result of a rule's conditions together.
@@ -201,14 +208,12 @@ fn skipped(
 
 /// Records the rules that were triggered by a report that waited for its flow, and that a newer report of the same SMS
 /// replaces. Its flow will not be known, so that they are skipped.
-pub(super) fn skip_replaced(
-    account: &AccountPolicy,
-    replaced: &Collected,
-    events: &mut Vec<Event>,
-) {
+pub(super) fn skip_replaced(policy: &Policy, replaced: &Collected, events: &mut Vec<Event>) {
     let Some(status) = &replaced.status else { return };
-    let trigger = Trigger::Sms(status.to_ascii_uppercase().into());
-    for (_, rule) in account.rules.iter().filter(|(_, rule)| rule.on.contains(&trigger)) {
+    let Some(account) = policy.accounts.get(&replaced.account) else { return };
+    let met = Trigger::Sms(policy.statuses.read(status).name.into());
+    for (_, rule) in &account.rules {
+        let Some(trigger) = rule.on.iter().find(|on| is_same(on, &met, policy)) else { continue };
         events.push(Event::RuleSkipped(Box::new(SkippedRule {
             account: replaced.account,
             webhook: rule.webhook.clone(),
@@ -221,7 +226,7 @@ pub(super) fn skip_replaced(
     }
 }
 
-/// Schedules the webhooks of the rules on a report that `flow` has accepted, with `status` as it came.
+/// Schedules the webhooks of the rules on a report that `flow` has accepted. `status` is the name of its status.
 pub(super) fn fire_of_report(
     scheduler: &Scheduler<'_>,
     uuid: &PhononUuid,
@@ -234,7 +239,7 @@ pub(super) fn fire_of_report(
     if account.is_none_or(|account| account.rules.is_empty()) {
         return;
     }
-    let mut triggers = vec![Trigger::Sms(status.to_ascii_uppercase().into())];
+    let mut triggers = vec![Trigger::Sms(status.into())];
     if report.class == StatusClass::Final {
         triggers.push(Trigger::SmsFinal);
     }

@@ -44,7 +44,11 @@ fn deferred(
     sms: &[SmsId],
 ) -> Deferred {
     let trigger: Box<str> = trigger.to_string().into();
-    let life = delivery.replays.to_string();
+    // An old dead letter may be replayed several times, each time as the same life.
+    let life = match delivery.replays {
+        0 => String::new(),
+        replays => format!("{replays}@{}", delivery.scheduled_at.as_ms()),
+    };
     let id = delivery.id.followed_by([rule.webhook.as_str(), &trigger, &life]);
     let pending = Pending {
         after: vec![delivery.id],
@@ -65,8 +69,8 @@ fn deferred(
     }
 }
 
-/// Like `begin`, for a delivery that was replayed. Its facts are known while its run is open, or if it was never
-/// rendered. Otherwise the rules are skipped.
+/// Like `begin`, for a delivery that was replayed. Its facts are known while its run is open. Otherwise the rules are
+/// skipped.
 pub(super) fn begin_again(
     state: &State,
     scheduler: &Scheduler<'_>,
@@ -78,15 +82,21 @@ pub(super) fn begin_again(
     if !is_watched(scheduler, delivery) {
         return;
     }
-    let (facts, has_predefined) = match (&given_up.rendering, &state.correlation) {
-        (Rendering::Pending(pending), _) => (Some(pending.facts.clone()), true),
-        (Rendering::Fixed, Correlation::Open(flow)) => {
-            (Some(rule::facts(flow, state, Vec::new())), true)
-        }
-        (Rendering::Done(_), Correlation::Open(flow)) => {
-            (Some(rule::facts(flow, state, Vec::new())), false)
-        }
-        (Rendering::Fixed | Rendering::Done(_), _) => (None, false),
+    let own = |account| account == delivery.account;
+    let flow = match &state.correlation {
+        Correlation::Open(flow) if own(flow.identity.account) => Some(flow),
+        Correlation::Open(_)
+        | Correlation::Unknown
+        | Correlation::AwaitingFlow(_)
+        | Correlation::Silent { .. }
+        | Correlation::Ended { .. } => None,
+    };
+    let is_open = flow.is_some() || state.started.is_some_and(|started| own(started.account));
+    let of_flow = flow.map(|flow| rule::facts(flow, state, Vec::new()));
+    let (facts, has_predefined) = match &given_up.rendering {
+        Rendering::Pending(pending) => (is_open.then(|| pending.facts.clone()), true),
+        Rendering::Fixed => (of_flow, true),
+        Rendering::Done(_) => (of_flow, false),
     };
     let predefined = Delivery { body: given_up.body.clone(), ..delivery.clone() };
     for rule in account.rules_of(scheduler.scope) {
@@ -95,7 +105,8 @@ pub(super) fn begin_again(
             let needs = !scheduler.policy.definitions.is_rendered(&rule.webhook);
             let reason = match &facts {
                 Some(facts) if has_predefined || !needs => {
-                    let deferred = deferred(scheduler, &predefined, rule, trigger, facts, &[]);
+                    let deferred =
+                        deferred(scheduler, &predefined, rule, trigger, facts, &delivery.sms);
                     (!scheduler.defer(deferred, events)).then_some(SkipReason::NoRoom)
                 }
                 Some(_) | None => Some(SkipReason::RunEnded),

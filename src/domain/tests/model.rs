@@ -115,6 +115,7 @@ impl World {
                 }
                 self.policy.correlation.phase2_wait =
                     dice.pick(&[Phase2Wait::All, Phase2Wait::Each]);
+                self.policy.correlation.phase2_gather_ms = dice.pick(&[0, 10, 300]);
             }
             _ => self.stale_outcome(dice),
         }
@@ -158,7 +159,7 @@ impl World {
     fn accept_report(&mut self, dice: &mut Dice) {
         let account = dice.pick(&[OURS, OURS, OURS, OURS, OURS, OTHER, STRANGER]);
         let id = dice.pick(&["a", "b", "c", "x"]);
-        let status = dice.pick(&["QUEUED", "SENT", "DELIVERED", "FAILED", "VANISHED"]);
+        let status = dice.pick(&["QUEUED", " sent ", "DELIVRD", "DELIVERED", "FAILED", "VANISHED"]);
         let report = Box::new(report_of(account, id, status));
         let events = self.play(&Command::AcceptReport(report, source(0)));
         let fates = events.iter().filter(|event| {

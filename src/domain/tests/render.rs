@@ -98,6 +98,8 @@ impl Renderer {
             Event::MarkerKept { account, until } => {
                 format!("marker of {account} until {}", ms(*until))
             }
+            Event::Gathering(Some(until)) => format!("gathering until {}", ms(*until)),
+            Event::Gathering(None) => "gathering no longer".to_owned(),
             Event::MarkerExpired => "forgotten".to_owned(),
         }
     }

@@ -3,6 +3,7 @@
 mod after;
 mod given;
 mod skipped;
+mod spellings;
 
 use super::render::Renderer;
 use super::said::{Said, Says, reads};

@@ -86,8 +86,13 @@ impl Scene {
         let backlogs = Backlogs::new();
         let mut rows = WriteBack::new(partition, Checkpoint::default(), &backlogs, BTreeMap::new());
         let mut outbox = Outbox::new(LeaseLimits { bytes, ahead: AHEAD });
-        let source =
-            Source { topic: "t".into(), partition: 0, offset: 0, timestamp: Timestamp::default() };
+        let source = Source {
+            topic: "t".into(),
+            partition: 0,
+            offset: 0,
+            timestamp: Timestamp::default(),
+            index: None,
+        };
         let delivery = |n: u32| Delivery {
             rendering: crate::domain::Rendering::Fixed,
             sms: Vec::new(),

@@ -60,6 +60,7 @@ pub(super) fn log_event(uuid: &PhononUuid, event: &Event, bursts: &Bursts) {
         | Event::CollectionClosed(_)
         | Event::CorrelationEnded
         | Event::MarkerKept { .. }
+        | Event::Gathering(_)
         | Event::MarkerExpired => {}
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration of a simulated world.
 
 use super::dice::Dice;
+use crate::codec::source::Unwrap;
 use crate::definition::template::{BodyTemplate, Language, Tokens};
 use crate::definition::{Body, Defined, Definition};
 use crate::delivery::{
@@ -184,6 +185,7 @@ fn policy(dice: &mut Dice, starts: bool) -> Policy {
             phase2_wait: dice.pick(&[Phase2Wait::All, Phase2Wait::Each]),
             phase2_order: dice.pick(&[Phase2Order::Strict, Phase2Order::Independent]),
             on_report_timeout: dice.pick(&[OnReportTimeout::End, OnReportTimeout::Notify]),
+            phase2_gather_ms: dice.pick(&[0, 0, 5_000, 50_000]),
             correlation_ttl_ms: 40_000,
             report_timeout_ms: 60_000,
             dedup_window_ms: dice.pick(&[5_000, 120_000, 120_000]),
@@ -212,6 +214,7 @@ impl Setting {
             dead_letter: "dead-letter".to_owned(),
             changelog: "changelog".to_owned(),
             inbox: "inbox".to_owned(),
+            unwrap: Unwrap::default(),
         };
         let input_partitions = dice.pick(&[partitions, partitions, partitions, partitions + 1, 1]);
         let inbox_partitions = if dice.one_in(6) { partitions + 1 } else { partitions };
@@ -258,7 +261,7 @@ impl Setting {
                 uncommitted_max: 16,
                 rate_per_second: None,
             },
-            topics: Topics { roles, partitions, other_partition_counts },
+            topics: Topics { roles, partitions, other_partition_counts, unwrap: Unwrap::default() },
             has_ids: !dice.one_in(3),
             metrics,
             health,

@@ -83,6 +83,9 @@ pub enum Correlation {
         collection: &'static str,
         /// The end of an open collection (RFC 3339).
         until: Option<String>,
+        /// When phase 2 is due that gathers the reports of a flow without a list (RFC 3339).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        gathers_until: Option<String>,
     },
     /// No webhook is sent for the flow.
     Silent {
@@ -125,6 +128,9 @@ pub struct Source {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
+    /// The place in the array that the record is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
 }
 
 /// A rule that is judged when other deliveries have ended.
@@ -215,6 +221,7 @@ impl Correlation {
                     reports: reports(&flow.reports),
                     collection,
                     until: until.map(rfc3339),
+                    gathers_until: flow.gathers_until.map(rfc3339),
                 }
             }
             domain::Correlation::Silent { flow, reason, until } => Self::Silent {
@@ -256,7 +263,7 @@ impl Report {
 impl Source {
     fn of(source: &domain::Source) -> Self {
         let (partition, offset) = (source.partition, source.offset);
-        Self { topic: source.topic.to_string(), partition, offset }
+        Self { topic: source.topic.to_string(), partition, offset, index: source.index }
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn webhook() -> WebhookName {
 }
 
 pub(crate) fn source() -> Source {
-    Source { topic: "flow-complete".into(), partition: 3, offset: 42, timestamp: AT }
+    Source { topic: "flow-complete".into(), partition: 3, offset: 42, timestamp: AT, index: None }
 }
 
 pub(crate) fn outcome() -> Outcome {
@@ -39,6 +39,7 @@ pub(crate) fn outcome() -> Outcome {
         mapped: Vec::new(),
         reason: Some(ErrorReason::Refused),
         error: Some("the endpoint answered 503".into()),
+        disables: false,
     }
 }
 
@@ -82,6 +83,7 @@ fn flow(collection: Collection) -> Flow {
     Flow {
         enabled: true,
         record: None,
+        spelling: None,
         identity: FlowIdentity { account: AccountId(28), flow: Some(FlowId(200)), content: 5 },
         accepted_at: AT,
         source: source(),
@@ -90,6 +92,7 @@ fn flow(collection: Collection) -> Flow {
         sms: Some(vec![SmsId::new("a").expect("an id"), SmsId::new("b").expect("an id")]),
         reports: vec![report("a", StatusClass::Final), report("b", StatusClass::Intermediate)],
         collection,
+        gathers_until: matches!(collection, Collection::Open { .. }).then_some(AT),
     }
 }
 

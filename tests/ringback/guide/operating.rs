@@ -176,6 +176,20 @@ fn rows_name_every_member() {
     }
 }
 
+/// `statuses.md`: its settings are valid together.
+pub(super) fn statuses(page: &Page) {
+    let mut shell = Shell::new("guide-statuses");
+    let mut reader = page.follow();
+    let statuses = reader.program("toml");
+    let correlation = reader.program("toml");
+    shell.save("accounts.toml", "");
+    shell.save("ringback.toml", &format!("{correlation}\n{statuses}"));
+    let config = shell.home().join("ringback.toml");
+    shell.export("RINGBACK_CONFIG", &config.to_string_lossy());
+    let done = reader.types_well(&mut shell, "ringback check");
+    assert!(!done.err.contains("warning"), "{}", done.err);
+}
+
 /// `webhooks.md`: its definitions are valid, and its commands do what the page says.
 pub(super) fn definitions(page: &Page) {
     let mut stage = Stage::new("guide-webhooks");
@@ -189,7 +203,10 @@ pub(super) fn definitions(page: &Page) {
         "",
         "",
         "",
+        "",
+        "",
         "[[account]]\nid = 28\n[[webhook]]\nname = 'crm'\naccount = 28\nurl = 'https://crm.example.com/'\n",
+        "",
     ] {
         let accounts = format!("{wrapped}{}", reader.program("toml"));
         loads(&shell, &accounts);
@@ -238,7 +255,9 @@ fn loads(shell: &Shell, accounts: &str) {
     shell.save("ringback.toml", "[accounts]\nfile = \"accounts.toml\"\n");
     shell.save("crm.secret", SECRET);
     shell.save("accounts.toml", accounts);
-    shell.export("CRM_PASSWORD", "hunter2");
+    for name in ["CRM_PASSWORD", "CRM_SHARED", "TRANSLATE_KEY"] {
+        shell.export(name, "hunter2");
+    }
     let done = shell.runs("ringback check --config ringback.toml");
     assert_eq!(done.code, Some(0), "{accounts}\n{done:?}");
 }

@@ -83,6 +83,7 @@ pub(super) fn random_rules(dice: &mut Dice) -> Policy {
         dice.pick(&[Phase2Order::Strict, Phase2Order::Strict, Phase2Order::Independent]);
     policy.correlation.on_report_timeout =
         dice.pick(&[OnReportTimeout::End, OnReportTimeout::Notify]);
+    policy.correlation.phase2_gather_ms = dice.pick(&[0, 0, 10, 300, 5000]);
     policy.webhook_defaults.age_max_ms = dice.pick(&[15, 10_000]);
     let mut said = Said::default();
     said.insert(name("beside"), Says::Values(&[]), &[GIVEN]);

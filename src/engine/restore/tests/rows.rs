@@ -24,7 +24,7 @@ const ACCOUNT: AccountId = AccountId(28);
 const TOPIC: &str = "fixture.flow-complete";
 
 fn source(offset: i64) -> Source {
-    Source { topic: TOPIC.into(), partition: 0, offset, timestamp: THEN }
+    Source { topic: TOPIC.into(), partition: 0, offset, timestamp: THEN, index: None }
 }
 
 fn sms(id: &str) -> SmsId {
@@ -66,6 +66,7 @@ fn flow(collection: Collection) -> Flow {
     Flow {
         enabled: true,
         record: None,
+        spelling: None,
         identity: FlowIdentity { account: ACCOUNT, flow: Some(FlowId(200)), content: 7 },
         accepted_at: THEN,
         source: source(0),
@@ -74,6 +75,7 @@ fn flow(collection: Collection) -> Flow {
         sms: Some(vec![sms("a"), sms("b")]),
         reports: vec![Collected { sent: true, body: None, ..report("a", StatusClass::Final) }],
         collection,
+        gathers_until: None,
     }
 }
 
@@ -163,8 +165,15 @@ fn without_flow() -> Named {
 fn with_flow() -> Named {
     let one = |uuid| delivery(uuid, Phase::One, "crm");
     let waits = Collection::Open { until: FAR };
-    let reports = vec![report("a", StatusClass::Final), report("b", StatusClass::Intermediate)];
-    let collecting = Correlation::Open(Flow { reports, ..flow(waits) });
+    let item = Source { index: Some(3), ..source(1) };
+    let item = Collected { source: item, ..report("b", StatusClass::Intermediate) };
+    let reports = vec![report("a", StatusClass::Final), item];
+    let collecting = Flow { reports, spelling: Some("{OPEN}".into()), ..flow(waits) };
+    let collecting = Correlation::Open(collecting);
+    let gathers =
+        Collected { body: Some(Bytes::from_static(b"{}")), ..report("a", StatusClass::Final) };
+    let (sms, reports, gathers_until) = (None, vec![gathers], Some(FAR));
+    let gathering = Correlation::Open(Flow { sms, reports, gathers_until, ..flow(waits) });
     let held = Delivery { due: Due::Waiting, ..delivery("open-held", Phase::Two, "crm") };
     let held = vec![tried(one("open-held"), 3, outcome(ErrorReason::Refused)), held];
     let bare = Flow { sms: None, keys: None, reports: Vec::new(), ..flow(Collection::NotWanted) };
@@ -174,10 +183,11 @@ fn with_flow() -> Named {
     let too_old = tried(one("too-old"), 1, outcome(ErrorReason::Timeout));
     let too_old = Delivery { scheduled_at: THEN, ..too_old };
     let late = delivery("open-timed-out", Phase::Two, "crm");
-    let late = Delivery { sms: vec![sms("a"), sms("b-फोनन")], ..late };
+    let late = Delivery { sms: vec![self::sms("a"), self::sms("b-फोनन")], ..late };
     let mut states = vec![
         ("open-waiting", open(waits, vec![one("open-waiting")])),
         ("open-collecting", State { correlation: collecting, ..State::default() }),
+        ("open-gathering", State { correlation: gathering, ..State::default() }),
         ("open-held", open(Collection::Complete, held)),
         ("open-timed-out", open(Collection::TimedOut, vec![late])),
         (

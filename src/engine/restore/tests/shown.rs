@@ -130,8 +130,10 @@ fn bytes(bytes: &Bytes) -> Value {
 }
 
 fn source(source: &Source) -> Value {
-    let Source { topic, partition, offset, timestamp } = source;
-    json!([**topic, partition, offset, timestamp.as_ms()])
+    let Source { topic, partition, offset, timestamp, index } = source;
+    let mut place = vec![json!(**topic), json!(partition), json!(offset), json!(timestamp.as_ms())];
+    place.extend(index.map(Value::from));
+    Value::Array(place)
 }
 
 fn identity(identity: &FlowIdentity) -> Value {
@@ -149,8 +151,10 @@ fn flow(flow: &Flow) -> Value {
         sms,
         reports,
         collection,
+        gathers_until,
         record,
         enabled,
+        spelling,
     } = flow;
     let mut shown = json!({
         "identity": identity(own),
@@ -171,6 +175,13 @@ fn flow(flow: &Flow) -> Value {
     // The fixtures of earlier versions have no such flows.
     if !enabled {
         shown["enabled"] = json!(false);
+    }
+    if let Some(spelling) = spelling {
+        shown["spelling"] = json!(**spelling);
+    }
+    // Fixtures of versions that do not gather reports lack the line.
+    if let Some(until) = gathers_until {
+        shown["gathers_until"] = json!(until.as_ms());
     }
     shown
 }
