@@ -288,7 +288,7 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
         ),
         &[
             "accounts.toml:7: webhook[w].notes: has 1001 characters; shorten it to 1000 characters",
-            "accounts.toml:8: webhook[w].auth.type: unknown word `digest`; write one of none, basic, bearer, oauth2",
+            "accounts.toml:8: webhook[w].auth.type: unknown word `digest`; write one of none, basic, Basic, bearer, oauth2",
         ],
     );
 }

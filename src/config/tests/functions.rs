@@ -7,8 +7,7 @@ use bytes::Bytes;
 /// An account with the webhook `w`.
 fn accounts(lines: &str) -> String {
     format!(
-        "[[account]]\nid = 1\n[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"https://a.b/\"\n{lines}\n\
-         [[rule]]\naccount = 1\non = [\"flow_complete\"]\nwebhook = \"w\"\n"
+        "[[account]]\nid = 1\n[[webhook]]\nname = \"w\"\naccount = 1\nurl = \"https://a.b/\"\n{lines}\ndefault = true\n"
     )
 }
 
