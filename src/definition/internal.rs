@@ -30,7 +30,7 @@ pub struct Internal {
 impl Internal {
     /// Appends the body: the fixed values, the variables that the function expects, then the families. Each name is
     /// written once, and only if it has a value.
-    pub(super) fn render(&self, facts: &Facts<'_>, out: &mut Vec<u8>) {
+    pub(super) fn render(&self, facts: &Facts<'_, '_>, out: &mut Vec<u8>) {
         let mut object = Object::open(out);
         object.text("method", &self.method.name);
         let out = object.name("keys");
@@ -86,7 +86,7 @@ struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    fn family(&mut self, facts: &Facts<'_>, prefix: &str) {
+    fn family(&mut self, facts: &Facts<'_, '_>, prefix: &str) {
         for (name, value) in facts.under(prefix) {
             self.json(name, &value);
         }

@@ -99,7 +99,7 @@ pub trait Definitions: fmt::Debug + Send + Sync {
     /// Returns the variables to which answers of `webhook` may give a value.
     fn saves(&self, webhook: &WebhookName) -> &[Box<str>];
 
-    /// Reads `facts` for all questions of one occasion. Each part is read once, when it is first needed.
+    /// Reads `facts` for all questions of one decision. Each part is read once, when it is first needed.
     fn read<'f>(&'f self, facts: &'f Facts) -> Box<dyn Reading + 'f>;
 }
 
@@ -118,6 +118,9 @@ pub trait Reading {
         webhook: &WebhookName,
         predefined: &Bytes,
     ) -> Result<(Bytes, Rendered), Box<str>>;
+
+    /// Reads `facts`, which differ from these in their reports only. All other parts are read once for both.
+    fn with_reports<'r>(&'r self, facts: &'r Facts) -> Box<dyn Reading + 'r>;
 }
 
 /// A rule: when a webhook beside the two phases is sent.

@@ -25,24 +25,27 @@ pub(super) fn release(
     let owner = state.delivery(ended).map(|delivery| delivery.account);
     let mut left: Vec<DeliveryId> = state.deliveries.iter().map(|row| row.id).collect();
     left.retain(|id| *id != ended);
-    let mut room = Room::new();
+    let room = Room::of(state);
+    room.remove(state.delivery(ended).map_or(0, Delivery::bytes_max));
     loop {
         let next = waiting
             .iter()
             .position(|(_, pending)| !pending.after.iter().any(|id| left.contains(id)));
         let Some((delivery, pending)) = next.map(|index| waiting.remove(index)) else { return };
+        room.remove(delivery.bytes_max());
         // Answers to one account's webhooks are not used for another account.
         let newer = if owner == Some(delivery.account) { newer } else { &[] };
         let facts = pending.facts.with(&state.mapped).with(newer);
         let given_up = match render(&delivery.webhook, &delivery.body, &facts, policy) {
             Ok((body, rendering)) => {
-                let (delivery_id, at) = (delivery.id, now);
-                events.push(Event::DeliveryRendered { delivery: delivery_id, body, rendering, at });
-                if room.is_left(state, events) {
+                let bytes = delivery.bytes_max_with(&body, &rendering);
+                room.add(bytes);
+                if room.is_left() {
+                    let (delivery, at) = (delivery.id, now);
+                    events.push(Event::DeliveryRendered { delivery, body, rendering, at });
                     continue;
                 }
-                events.pop();
-                room.recount();
+                room.remove(bytes);
                 (Delivery::clone(delivery), DeadLetterReason::InvalidRequest)
             }
             Err(missing) => {

@@ -72,7 +72,9 @@ fn replayed(delivery: &Delivery) -> Event {
 
 fn fitting(state: &State, delivery: Delivery, now: Timestamp) -> Vec<Event> {
     let mut events = vec![replayed(&delivery)];
-    if !Room::new().is_left(state, &events) {
+    let room = Room::of(state);
+    room.add(delivery.bytes_max());
+    if !room.is_left() {
         events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, now));
     }
     events

@@ -1,12 +1,14 @@
 //! Rules 2, 4 and 6: a delivery report is collected, waits for its flow, or changes nothing.
 
-use super::schedule::Scheduler;
+use super::room::Room;
+use super::schedule::{Known, Scheduler};
 use super::{flow_account, ignored, phase2, rule, too_large};
 use crate::domain::{
     Collected, Collection, Correlation, DeadLetterReason, DeliveryReport, Event, Flow,
     IgnoreReason, Policy, REPORTS_BYTES_MAX, RawRecord, RecordKind, STATE_BYTES_MAX, Source, State,
     StatusClass, Timestamp,
 };
+use std::cell::OnceCell;
 
 pub(super) fn accept(
     state: &State,
@@ -105,49 +107,68 @@ fn collect(
         collected.headers.clone_from(&report.headers);
         collected.expires_at = Some(now.plus_ms(policy.correlation.correlation_ttl_ms));
     }
-    if let Some(detail) = no_room(state, &collected) {
-        return vec![given_up(report, source, DeadLetterReason::Undecodable, detail)];
-    }
-    let mut events = Vec::with_capacity(2);
-    let mut accepted = |collected: Collected| {
-        events.push(Event::ReportAccepted {
-            report: Box::new(collected),
-            status: report.status.clone(),
-            known: class.is_some(),
-        });
+    let refuse = |detail| vec![given_up(report, source, DeadLetterReason::Undecodable, detail)];
+    let accepted = |collected: Collected| Event::ReportAccepted {
+        report: Box::new(collected),
+        status: report.status.clone(),
+        known: class.is_some(),
     };
     match &state.correlation {
         Correlation::Open(flow) => {
-            accepted(collected.clone());
             let mut flow = flow.clone();
             flow.reports.retain(|known| known.sms != collected.sms);
-            flow.reports.push(collected);
-            let scheduler = Scheduler::new(state, policy, now);
-            phase2::schedule(&scheduler, &report.uuid, &flow, &mut events);
-            if let Some(own) = flow.reports.last() {
-                let (uuid, status) = (&report.uuid, &report.status);
-                rule::fire_of_report(&scheduler, uuid, &flow, own, status, &mut events);
+            flow.reports.push(collected.clone());
+            let room = Room::with_flow(state, &flow);
+            if let Some(detail) = no_room(state, room.bytes(), &collected) {
+                return refuse(detail);
             }
-            phase2::end_rest(&flow, phase2::why_left(&flow), &mut events);
+            let mut events = Vec::with_capacity(4);
+            events.push(accepted(collected));
+            react(state, report, &flow, room, policy, now, &mut events);
+            events
         }
         Correlation::AwaitingFlow(known) => {
+            if let Some(detail) = no_room(state, state.bytes_max_with(&collected), &collected) {
+                return refuse(detail);
+            }
             let replaced = known.iter().find(|it| it.is_about_the_same(&collected));
             let account = policy.accounts.get(&report.account);
-            accepted(collected.clone());
+            let mut events = vec![accepted(collected.clone())];
             if let (Some(account), Some(replaced)) = (account, replaced) {
                 rule::skip_replaced(account, replaced, &mut events);
             }
+            events
         }
         Correlation::Unknown | Correlation::Silent { .. } | Correlation::Ended { .. } => {
-            accepted(collected);
+            no_room(state, state.bytes_max_with(&collected), &collected)
+                .map_or_else(|| vec![accepted(collected)], refuse)
         }
     }
-    events
 }
 
-/// Explains to operators why the row has no room for the report. Returns `None` if it has.
-fn no_room(state: &State, report: &Collected) -> Option<String> {
-    let bytes = state.bytes_max_with(report);
+/// Schedules the deliveries of phase 2 and of rules on the report that `flow` has accepted last.
+fn react(
+    state: &State,
+    report: &DeliveryReport,
+    flow: &Flow,
+    room: Room,
+    policy: &Policy,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
+    let (make, kept) = (|| rule::facts(flow, state), OnceCell::new());
+    let known = Known::new(&make, policy, &kept);
+    let scheduler = Scheduler { state, policy, now, room, known: &known };
+    phase2::schedule(&scheduler, &report.uuid, flow, events);
+    if let Some(own) = flow.reports.last() {
+        rule::fire_of_report(&scheduler, &report.uuid, flow, own, &report.status, events);
+    }
+    phase2::end_rest(flow, phase2::why_left(flow), events);
+}
+
+/// Explains to operators why the row has no room for the report, with which its bound is `bytes`. Returns `None` if it
+/// has.
+fn no_room(state: &State, bytes: usize, report: &Collected) -> Option<String> {
     if bytes > STATE_BYTES_MAX {
         return Some(too_large(bytes));
     }

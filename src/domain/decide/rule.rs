@@ -1,6 +1,6 @@
 //! The rules: which webhooks beside the two phases a source event triggers, and on which conditions.
 
-use super::schedule::{Known, Scheduler, unfinished};
+use super::schedule::{Carried, KnownFacts, Scheduler, unfinished};
 use crate::domain::{
     AccountId, AccountPolicy, Collected, Delivery, DeliveryId, Event, Facts, Flow, FlowId, Phase,
     PhononUuid, Reading, Rule, SkipReason, SkippedRule, SmsId, Source, State, StatusClass, Test,
@@ -29,7 +29,7 @@ pub(super) struct Occasion<'a> {
 pub(super) fn fire(
     scheduler: &Scheduler<'_>,
     occasion: &Occasion<'_>,
-    known: &Known<'_>,
+    known: &dyn KnownFacts,
     predefined: &dyn Fn() -> Bytes,
     events: &mut Vec<Event>,
 ) {
@@ -62,7 +62,8 @@ pub(super) fn fire(
             scheduler.now,
         );
         let delivery = Delivery { sms: occasion.about.clone(), ..delivery };
-        scheduler.schedule(delivery, known, occasion.sms.clone(), events);
+        let carried = Carried { sms: occasion.sms.clone(), frees: 0 };
+        scheduler.schedule(delivery, known, carried, events);
     }
 }
 
@@ -193,28 +194,16 @@ pub(super) fn fire_of_report(
     let attached = account.is_some_and(|account| account.attach_flow_keys);
     let keys = flow.keys.as_ref().filter(|_| attached);
     let predefined = || scheduler.policy.definitions.phase2(uuid.as_str(), &reports, keys);
-    let (make, kept) = (|| facts(flow, scheduler.state, reports.clone()), OnceCell::new());
-    let known = Known::new(&make, scheduler.policy, &kept);
-    fire(scheduler, &occasion, &known, &predefined, events);
+    let (make, kept) = (|| scheduler.facts_about(&reports), OnceCell::new());
+    fire(scheduler, &occasion, &scheduler.about(&make, &kept), &predefined, events);
 }
 
-/// Returns the facts of `flow` and `reports`.
-pub(super) fn facts(flow: &Flow, state: &State, reports: Vec<Bytes>) -> Facts {
-    let account = flow.identity.account;
-    facts_of(account, flow.keys.as_ref(), flow.record.as_ref(), state, reports)
-}
-
-/// Returns the facts of a flow of `account` and of `reports`. If the flow came before its account used variables, its
-/// record is not kept, and only its keys are known, if any.
-pub(super) fn facts_of(
-    account: AccountId,
-    keys: Option<&Bytes>,
-    record: Option<&Bytes>,
-    state: &State,
-    reports: Vec<Bytes>,
-) -> Facts {
+/// Returns the facts of `flow` beside its reports. If it came before its account used variables, its record is not
+/// kept, and only its keys are known, if any.
+pub(super) fn facts(flow: &Flow, state: &State) -> Facts {
+    let keys = flow.keys.as_ref();
     let of_keys = || Some(Bytes::from([&br#"{"keys":"#[..], keys?, b"}"].concat()));
-    let is_own = state.started.is_none_or(|started| started.account == account);
+    let is_own = state.started.is_none_or(|started| started.account == flow.identity.account);
     let mapped = if is_own { state.mapped.clone() } else { Vec::new() };
-    Facts { record: record.cloned().or_else(of_keys), reports, mapped }
+    Facts { record: flow.record.clone().or_else(of_keys), reports: Vec::new(), mapped }
 }
