@@ -1,4 +1,5 @@
-//! A reload of 2,000 webhooks: reading and checking both files, and building their endpoints, all anew or only those that changed.
+//! Measures a reload of 2,000 webhooks: both files are read and checked, and either all endpoints are built or only
+//! those that changed.
 #![expect(clippy::expect_used, reason = "a benchmark ends by panicking")]
 
 use criterion::Criterion;
@@ -9,7 +10,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 const WEBHOOKS: usize = 2000;
-/// So many connections an endpoint may keep.
+/// The number of connections that an endpoint may keep.
 const KEPT_MAX: usize = 32;
 
 /// An accounts file with a webhook per account; `changed` of them have another time-out.

@@ -26,7 +26,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// The API's data and its token.
 pub struct Admin {
-    /// Rendered at `/metrics`.
+    /// The metrics that `/metrics` renders.
     pub metrics: Arc<Metrics>,
     /// Shown at `/livez`, `/readyz` and `/api/v1/status`.
     pub health: Arc<Health>,

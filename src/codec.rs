@@ -22,6 +22,7 @@ pub mod row;
 pub mod source;
 
 mod avro;
+mod delivery;
 mod schema;
 mod sms;
 mod time;

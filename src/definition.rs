@@ -1,6 +1,6 @@
-//! The language of webhook definitions: the body, and the URL, query and headers that variables may stand in.
+//! The language of webhook definitions: the body, and the URL, query and headers, all with variables.
 //!
-//! - [`template`]: text with variables, each rendered and escaped for the place where it stands.
+//! - [`template`]: text with variables, each rendered and escaped for its place.
 //! - [`facts`]: the sources of the values of variables.
 //! - [`mapping`]: the values to keep of an endpoint's answer, found by JSON path or XPath.
 //! - [`body`]: the predefined bodies of the webhooks.

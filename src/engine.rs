@@ -122,7 +122,7 @@ impl EngineHandle {
     }
 }
 
-/// The daemon's engine.
+/// The daemon's engine, with Kafka and RocksDB.
 pub struct Engine(Shell<KafkaLog, Database>);
 
 /// The loop, with everything that needs more than one part.

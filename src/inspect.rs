@@ -2,7 +2,7 @@
 //!
 //! - [`trace`]: everything that is known about one phonon-uuid.
 //! - [`webhooks`]: the configured webhooks with the state of their endpoints.
-//! - [`dead_letters`]: dead letters with their state, and the result of a replay.
+//! - [`dead_letters`]: dead letters with their state.
 //! - [`verification`]: contradictions between topics, store and receivers' logs.
 //! - [`preview`]: the request that a webhook makes from given records.
 //!
@@ -39,7 +39,7 @@ pub enum InspectError {
     #[error("{0}")]
     Receiver(String, #[source] ReceiverError),
     /// One of the daemon's own topics does not exist.
-    #[error("there is no topic {0}: `ringback topics --create` creates it")]
+    #[error("topic {0} does not exist: create it with `ringback topics --create`")]
     NoTopic(String),
     /// The watch stopped the reading.
     #[error("interrupted")]

@@ -77,8 +77,7 @@
 //!   same.
 //! - *lane*: the jobs of one endpoint in memory, with its rate limit, concurrency limit and breaker.
 //! - *letter*: a dead letter, in `replay` with its place in the topic.
-//! - *notice*: in `engine`, a fact that metrics and logs report after the commit. In `codec`, the content of a
-//!   published event.
+//! - *notice*: the content of a published event, as `codec` reads it.
 //! - *occasion*, *facts*: an occasion can trigger rules. Its facts are the records and saved answers that variables
 //!   read.
 //! - *orphan*: an outcome whose partition is still being restored.
@@ -167,6 +166,10 @@
 //!   `tests/ringback/offsets/beside.rs`.
 //! - No position is moved to a place without records:
 //!   `tests/ringback/offsets/places.rs::positions_are_moved_to_a_time_an_offset_and_the_end_and_nowhere_else`.
+//! - No committed offset that can't be read counts as a missing one:
+//!   `tests/ringback/rights.rs::an_offset_that_can_not_be_read_is_an_error_and_not_a_missing_offset`.
+//! - No changelog of another group hides the group's own positions from operators:
+//!   `tests/ringback/offsets/places.rs::the_groups_positions_are_shown_if_the_rows_belong_to_another_group_or_to_an_interrupted_rebuild`.
 //! - An input that is no longer configured leaves no offset behind:
 //!   `tests/ringback/routing.rs::an_input_that_is_no_longer_configured_leaves_no_offset_behind`.
 //! - No client library sends a record to another partition than the daemon expects, if it is used as the guide says:
@@ -396,9 +399,9 @@
 //! - No module imports a module of its own floor or of a higher one:
 //!   `tests/tidy/floors.rs::modules_import_only_lower_floors`.
 //! - [`domain`] contains no clock, randomness, I/O, serialisation or log: `tests/tidy/words.rs::the_core_is_pure`.
-//! - No code is unsafe, except in the files that call librdkafka where rust-rdkafka has no function (`log/describe.rs`,
-//!   `log/headers.rs`, `log/rights/native.rs`, `log/group.rs` and its one caller in `log/transaction.rs`), and in the
-//!   fuzzer's counters: `tests/tidy/words.rs::unsafe_code_is_only_in_audited_files`.
+//! - No code is unsafe, except in the files that call librdkafka where rust-rdkafka has no function (`log/native.rs`,
+//!   `log/headers.rs`, `log/group.rs` and its one caller in `log/transaction.rs`), and in the fuzzer's counters:
+//!   `tests/tidy/words.rs::unsafe_code_is_only_in_audited_files`.
 //! - No file allows a lint or contains unfinished code:
 //!   `tests/tidy/words.rs::no_file_contains_allow_attributes_or_unfinished_code`.
 //! - No file has more than 500 lines, and none lacks a first line that says its purpose:

@@ -11,6 +11,7 @@ mod describe;
 mod group;
 mod headers;
 mod landmark;
+mod native;
 mod newest;
 mod ports;
 mod position;
@@ -36,9 +37,13 @@ pub use away::{
     say as say_away,
 };
 pub use broadcast::{BroadcastError, broadcast};
-pub use client::{CLIENT_DEFAULTS, Cluster, LogError, MESSAGE_BYTES_MAX, start_thread};
+pub use client::{
+    CLIENT_DEFAULTS, Cluster, HasMembers, LogError, MESSAGE_BYTES_MAX, blocking, start_thread,
+};
 pub use describe::Identity;
 pub use landmark::{Found, LandmarkReader, Landmarks, Sights, generated_id};
+#[cfg(test)]
+pub(crate) use native::known_properties;
 pub use newest::Newest;
 pub use ports::{Log, Offsets, Transactions};
 pub use position::{Begin, GroupOffset};
@@ -56,10 +61,8 @@ pub use registry::{Registry, read_answer};
 pub use replayer::{Mark, Marks, Replayer};
 pub use report::is_due;
 pub use restore::{
-    Changelog, KafkaChangelog, Polled, Restoration, RestoreError, Restored, Step, Want,
+    Changelog, Continuation, KafkaChangelog, Polled, Restoration, RestoreError, Restored, Want,
 };
-#[cfg(test)]
-pub(crate) use rights::known_properties;
 pub use rights::{
     Missing, Need, NeededBy, Operation, Resource, Right, check_transactional, insist_on_groups,
     missing, needs, replay_groups,
@@ -69,7 +72,7 @@ pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
 pub use steward::Steward;
 pub use topics::{
     INBOX_KEPT_MS, TopicFault, TopicState, compacted, could_create_missing, create_missing,
-    create_with_partitions, mend, survey,
+    create_with_partitions, repair, survey,
 };
 pub use transaction::{Committed, Outgoing, Producer, TransactionError, TransactionFault};
 pub use trial::{ClientRefusal, try_clients};

@@ -5,14 +5,18 @@
 //! together with an event that reports the move. An input whose number of partitions differs from the inbox's has only
 //! the group's offset.
 
+mod position;
+
+pub use position::{Position, Unusable};
+
 use crate::clock;
 use crate::codec::event::{self, InputChange, InputEvent, MovedBy};
-use crate::codec::row::{self, InputOffset, Landmark, Meta, TopicId};
+use crate::codec::row::{self, InputOffset, Meta};
 use crate::failpoint::{self, Failpoint};
 use crate::log::{
-    self, Begin, Cluster, GroupOffset, Identity, KafkaSettings, LandmarkReader, LogError, NeededBy,
-    Operation, Outgoing, PositionReader, Progress, ScanFrom, ScanRange, Scanner, Steward,
-    TopicNames, TopicPartition, TransactionError, TransactionFault, Unavailable,
+    self, Begin, Cluster, GroupOffset, HasMembers, Identity, KafkaSettings, LandmarkReader,
+    LogError, NeededBy, Operation, Outgoing, PositionReader, Progress, ScanFrom, ScanRange,
+    Scanner, Steward, TopicNames, TopicPartition, TransactionError, TransactionFault, Unavailable,
 };
 use crate::store::RowKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,16 +36,9 @@ pub enum OffsetsError {
         "another `ringback offsets` or `ringback changelog rebuild` has begun; nothing was changed"
     )]
     TakenOver,
-    /// The consumer group has members, so daemons run.
-    #[error(
-        "the consumer group {group} has {members} members: stop all instances and run this command again (Kafka removes an \
-         instance that was killed once its session has timed out)"
-    )]
-    Members {
-        group: String,
-        /// The number of its members.
-        members: usize,
-    },
+    /// Daemons run.
+    #[error(transparent)]
+    Members(#[from] HasMembers),
     /// The request does not fit the topics, the configuration or the state.
     #[error("{0}")]
     Refused(String),
@@ -61,77 +58,6 @@ impl From<TransactionError> for OffsetsError {
             let advice = "Kafka refuses the transaction; `ringback offsets show` says whether it was committed";
             Self::Kafka(Unavailable::Transaction { advice, source: error })
         }
-    }
-}
-
-/// The position in one input partition.
-#[derive(Clone, Debug)]
-pub struct Position {
-    pub place: TopicPartition,
-    /// The group's committed offset.
-    pub group: Option<GroupOffset>,
-    /// The state's offset. `None`: the state has read nothing of this partition, or the input is only forwarded.
-    pub state: Option<InputOffset>,
-    /// The changelog partition that the input partition belongs to. `None`: the input is only forwarded.
-    pub owner: Option<i32>,
-    /// The partition's first available offset.
-    pub first: i64,
-    /// The partition's end offset: the last record's offset plus one.
-    pub end: i64,
-    /// The id of the current topic, if Kafka has topic ids.
-    pub topic: Option<TopicId>,
-    /// Whether the offsets that are left contain no record, only markers of transactions.
-    pub is_read_up: bool,
-    /// Whether the topic has no id and a record that was read is missing, so that the topic was replaced.
-    pub is_replaced: bool,
-}
-
-impl Position {
-    /// Returns the offset at which a daemon would continue.
-    #[must_use]
-    pub fn next(&self) -> i64 {
-        if !self.is_same_topic() {
-            return self.first;
-        }
-        let group = self.group.as_ref().map(|group| group.offset);
-        let state = self.state.as_ref().map(|state| state.next_offset);
-        let earlier = match (group, state) {
-            (Some(group), Some(state)) => Some(group.min(state)),
-            (one, other) => one.or(other),
-        };
-        earlier.unwrap_or(self.first).max(self.first)
-    }
-
-    /// Returns the number of offsets that are left to read.
-    #[must_use]
-    pub fn lag(&self) -> i64 {
-        if self.is_read_up { 0 } else { (self.end - self.next()).max(0) }
-    }
-
-    /// Returns whether the position refers to the current topic and not to a deleted one of the same name.
-    #[must_use]
-    pub fn is_same_topic(&self) -> bool {
-        !self.is_replaced && !TopicId::differ(self.read(), self.topic.as_ref())
-    }
-
-    /// Returns the id of the topic that was read.
-    fn read(&self) -> Option<&TopicId> {
-        let state = self.state.as_ref().and_then(|state| state.topic_id.as_ref());
-        state.or_else(|| self.group.as_ref().and_then(|group| group.topic.as_ref()))
-    }
-
-    /// Returns the landmark that identifies the topic, or `None` if topic ids identify it.
-    fn landmark(&self) -> Option<Landmark> {
-        if self.read().is_some() && self.topic.is_some() {
-            return None;
-        }
-        let state = self.state.as_ref().and_then(|state| state.landmark);
-        state.or_else(|| self.group.as_ref().and_then(|group| group.landmark))
-    }
-
-    /// Returns the landmark that stays beside a moved position.
-    fn kept_landmark(&self) -> Option<Landmark> {
-        self.landmark().filter(|_| self.topic.is_none() && self.is_same_topic())
     }
 }
 
@@ -162,7 +88,7 @@ impl Move {
 
 /// A request to move positions.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct MoveRequest {
     pub topic: String,
     /// The partition. `None`: all partitions.
     pub partition: Option<i32>,
@@ -185,7 +111,9 @@ pub struct Offsets {
 struct Seen {
     identity: Identity,
     counts: BTreeMap<String, u32>,
+    /// The meta rows of the changelog partitions whose rows are usable.
     metas: BTreeMap<i32, Meta>,
+    unusable: BTreeMap<i32, Unusable>,
 }
 
 impl Offsets {
@@ -204,11 +132,10 @@ impl Offsets {
         })
     }
 
-    /// Returns the positions of all inputs, including the inbox. Blocks.
+    /// Returns the positions of all inputs, including the inbox. Without usable rows these are the group's. Blocks.
     ///
     /// # Errors
-    /// Kafka does not answer or denies a right, or the changelog's rows belong to another group or to an interrupted
-    /// rebuild.
+    /// Kafka does not answer or denies a right.
     pub fn show(&self) -> Result<Vec<Position>, OffsetsError> {
         let seen = self.look(NeededBy::Offsets)?;
         let mut positions = Vec::new();
@@ -241,44 +168,45 @@ impl Offsets {
         Ok(())
     }
 
-    /// Plans the moves of `wish` without changing anything. Blocks.
+    /// Plans the moves of `request` without changing anything. Blocks.
     ///
     /// # Errors
     /// The group has members, Kafka can't be read, or the request is refused.
-    pub fn plan(&self, wish: &Wish) -> Result<Vec<Move>, OffsetsError> {
+    pub fn plan(&self, request: &MoveRequest) -> Result<Vec<Move>, OffsetsError> {
         self.check_alone()?;
-        if !self.inputs().any(|topic| topic == wish.topic) {
+        if !self.inputs().any(|topic| topic == request.topic) {
             let inputs = self.inputs().collect::<Vec<_>>().join(", ");
-            let topic = &wish.topic;
-            let text = format!("{topic} is no input of this configuration; [topics] has {inputs}");
+            let topic = &request.topic;
+            let text =
+                format!("{topic} is not an input of this configuration; [topics] has {inputs}");
             return Err(OffsetsError::Refused(text));
         }
-        let seen = self.look(NeededBy::Move)?;
-        let positions = self.positions(&wish.topic, wish.partition, &seen)?;
+        let seen = self.look_to_move()?;
+        let positions = self.positions(&request.topic, request.partition, &seen)?;
         if positions.is_empty() {
-            let (topic, partition) = (&wish.topic, wish.partition.unwrap_or(0));
+            let (topic, partition) = (&request.topic, request.partition.unwrap_or(0));
             let text = format!("topic {topic} does not exist, or has no partition {partition}");
             return Err(OffsetsError::Refused(text));
         }
         let mut moves = Vec::new();
         for position in positions {
-            let to = self.target(&position, wish)?;
+            let to = self.target(&position, request)?;
             moves.push(Move { position, to });
         }
         Ok(moves)
     }
 
-    /// Moves the positions of `wish` in one transaction, and returns the moves. Blocks.
+    /// Moves the positions of `request` in one transaction, and returns the moves. Blocks.
     ///
     /// # Errors
     /// Nothing was moved, or the result of the commit is unknown.
-    pub fn apply(&self, wish: &Wish) -> Result<Vec<Move>, OffsetsError> {
+    pub fn apply(&self, request: &MoveRequest) -> Result<Vec<Move>, OffsetsError> {
         // Opening the steward fences another command that still runs, and aborts its open transaction.
         let steward = Steward::open(&self.kafka)?;
-        let moves = self.plan(wish)?;
-        let seen = self.look(NeededBy::Move)?;
+        let moves = self.plan(request)?;
+        let seen = self.look_to_move()?;
         steward.begin()?;
-        let sent = self.send(&steward, &moves, wish.by, &seen);
+        let sent = self.send(&steward, &moves, request.by, &seen);
         failpoint::pass(Failpoint::PositionsSent);
         let offsets = match sent.and_then(|offsets| self.check_alone().map(|()| offsets)) {
             Ok(offsets) => offsets,
@@ -348,11 +276,7 @@ impl Offsets {
     }
 
     fn check_alone(&self) -> Result<(), OffsetsError> {
-        let group = &self.kafka.group_id;
-        match self.cluster.members(group, REQUEST_TIMEOUT)? {
-            0 => Ok(()),
-            members => Err(OffsetsError::Members { group: group.clone(), members }),
-        }
+        Ok(self.cluster.check_alone(&self.kafka.group_id, REQUEST_TIMEOUT)??)
     }
 
     fn look(&self, by: NeededBy) -> Result<Seen, OffsetsError> {
@@ -361,7 +285,7 @@ impl Offsets {
         let identity = self.cluster.identity(&self.topics.identified(), REQUEST_TIMEOUT)?;
         let (needed, ask) = (self.topics.identified(), Operation::Describe);
         let counts = self.cluster.partition_counts(needed, ask, REQUEST_TIMEOUT)?;
-        let mut metas = BTreeMap::new();
+        let (mut metas, mut unusable) = (BTreeMap::new(), BTreeMap::new());
         if identity.topics.contains_key(topic.as_str()) {
             // Waits for open transactions, which may still be committed.
             self.positions.settled(&self.scanner, topic, ScanFrom::Beginning)?;
@@ -372,31 +296,25 @@ impl Offsets {
                     what: format!("the meta row of partition {}: {error}", newest.partition),
                 };
                 let meta = row::decode_meta(&bytes).map_err(unreadable)?;
-                let number = newest.partition;
-                metas.insert(number, self.usable(number, meta)?);
+                match Unusable::of(&meta, &self.kafka.group_id) {
+                    Some(why) => drop(unusable.insert(newest.partition, why)),
+                    None => drop(metas.insert(newest.partition, meta)),
+                }
             }
         }
-        Ok(Seen { identity, counts, metas })
+        Ok(Seen { identity, counts, metas, unusable })
     }
 
-    /// Returns `meta`, or fails if its rows belong to another group or to an interrupted rebuild.
-    fn usable(&self, partition: i32, meta: Meta) -> Result<Meta, OffsetsError> {
-        let Some(owner) = &meta.owner else { return Ok(meta) };
-        let (topic, group) = (&self.topics.changelog, &self.kafka.group_id);
-        if *owner.group != **group {
+    /// Like `look`, but fails if rows belong to another group or to an interrupted rebuild.
+    fn look_to_move(&self) -> Result<Seen, OffsetsError> {
+        let seen = self.look(NeededBy::Move)?;
+        if let Some((partition, unusable)) = seen.unusable.first_key_value() {
+            let (topic, why) = (&self.topics.changelog, unusable.explain(&self.kafka.group_id));
             return Err(OffsetsError::Refused(format!(
-                "topic {topic}, partition {partition}: its rows belong to the consumer group {}, and [kafka] group_id is \
-                 {group}: correct one of them",
-                owner.group
+                "topic {topic}, partition {partition}: {why}"
             )));
         }
-        if owner.rebuilt_up_to.is_some() {
-            return Err(OffsetsError::Refused(format!(
-                "topic {topic}, partition {partition}: a rebuild of the changelog was interrupted. Run `ringback changelog \
-                 rebuild` again: it goes on where it stopped"
-            )));
-        }
-        Ok(meta)
+        Ok(seen)
     }
 
     fn positions(
@@ -428,6 +346,7 @@ impl Offsets {
             let mut position = Position {
                 group: committed.remove(&place),
                 state: stood.find(|it| is_of(it, &place)).cloned(),
+                unusable: owner.and_then(|owner| seen.unusable.get(&owner)).cloned(),
                 owner,
                 first: range.first,
                 end: range.end,
@@ -446,10 +365,10 @@ impl Offsets {
     }
 
     /// Returns the new offset for a position.
-    fn target(&self, position: &Position, wish: &Wish) -> Result<i64, OffsetsError> {
+    fn target(&self, position: &Position, request: &MoveRequest) -> Result<i64, OffsetsError> {
         let Position { place, first, end, .. } = position;
         let from = position.next();
-        let to = match wish.aim {
+        let to = match request.aim {
             Aim::Records(records) => {
                 from.saturating_add(i64::try_from(records).unwrap_or(i64::MAX))
             }
@@ -463,15 +382,15 @@ impl Offsets {
             }
         };
         let TopicPartition { topic, partition } = place;
-        if wish.by == MovedBy::Skip && to < from {
+        if request.by == MovedBy::Skip && to < from {
             return Err(OffsetsError::Refused(format!(
-                "{topic}, partition {partition}, continues at offset {from}, and {to} lies before it: \
-                 to move backwards, use `ringback offsets reset`"
+                "{topic}, partition {partition}, continues at offset {from}, and {to} is before it: to move \
+                 backwards, use `ringback offsets reset`"
             )));
         }
         if !(*first..=*end).contains(&to) {
             return Err(OffsetsError::Refused(format!(
-                "{topic}, partition {partition}, has the offsets {first} to {end}, and {to} is none of them"
+                "{topic}, partition {partition}, has the offsets {first} to {end}, but not {to}"
             )));
         }
         Ok(to)

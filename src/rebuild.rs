@@ -14,8 +14,8 @@ mod write;
 pub use plan::{Action, Behind, PartitionPlan, Plan};
 
 use crate::log::{
-    Cluster, KafkaSettings, LogError, PositionReader, Scanner, TopicNames, TransactionError,
-    TransactionFault, Unavailable,
+    Cluster, HasMembers, KafkaSettings, LogError, PositionReader, Scanner, TopicNames,
+    TransactionError, TransactionFault, Unavailable,
 };
 use crate::store::{StoreError, StoreView};
 use std::ops::ControlFlow;
@@ -26,7 +26,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The operator's options for a rebuild.
 #[derive(Clone, Debug, Default)]
-pub struct Wish {
+pub struct RebuildRequest {
     /// The partitions to rebuild. If empty, all partitions of the store.
     pub only: Vec<i32>,
     /// Whether to rebuild even if another copy of the store may be newer.
@@ -66,21 +66,14 @@ pub enum RebuildError {
         "another rebuild or `ringback offsets` has begun, so this rebuild has stopped; run this command again afterwards"
     )]
     TakenOver,
-    /// The consumer group has members, so daemons run.
-    #[error(
-        "the consumer group {group} has {members} members: stop all instances and run this command again (Kafka removes an \
-         instance that was killed once its session has timed out)"
-    )]
-    Members {
-        group: String,
-        /// The number of its members.
-        members: usize,
-    },
+    /// Daemons run.
+    #[error(transparent)]
+    Members(#[from] HasMembers),
     /// The store does not fit the changelog or the configuration.
     #[error("{0}")]
     Refused(String),
     /// The callback interrupted the rebuild.
-    #[error("interrupted; the same command goes on from what was written")]
+    #[error("interrupted; run the same command again to continue")]
     Interrupted,
 }
 
@@ -95,8 +88,7 @@ impl From<TransactionError> for RebuildError {
         if error.fault == TransactionFault::Fenced {
             Self::TakenOver
         } else {
-            let advice =
-                "Kafka refuses the transaction; the same command goes on from what was committed";
+            let advice = "Kafka refuses the transaction; correct the cause, then run the same command again: it continues after the last commit";
             Self::Kafka(Unavailable::Transaction { advice, source: error })
         }
     }
@@ -135,10 +127,6 @@ impl Rebuild {
 
     /// Fails while the group has members.
     fn check_alone(&self) -> Result<(), RebuildError> {
-        let group = &self.kafka.group_id;
-        match self.cluster.members(group, REQUEST_TIMEOUT)? {
-            0 => Ok(()),
-            members => Err(RebuildError::Members { group: group.clone(), members }),
-        }
+        Ok(self.cluster.check_alone(&self.kafka.group_id, REQUEST_TIMEOUT)??)
     }
 }

@@ -69,11 +69,12 @@ pub enum ReplayError {
     #[error(transparent)]
     Kafka(#[from] Unavailable),
     /// A topic does not exist.
-    #[error("there is no topic {0}: `ringback topics --create` creates it")]
+    #[error("topic {0} does not exist: create it with `ringback topics --create`")]
     NoTopic(String),
     /// Another replay has fenced this one. What was committed before counts.
     #[error(
-        "another replay has begun, and this one has made room for it; once that has ended, the same command goes on"
+        "another replay has started, so this one has stopped; when the other one has ended, run the same command \
+         again to continue"
     )]
     TakenOver,
     /// The watch stopped the call before anything was sent.
@@ -92,8 +93,7 @@ impl From<TransactionError> for ReplayError {
         if error.fault == TransactionFault::Fenced {
             Self::TakenOver
         } else {
-            let advice =
-                "Kafka refuses the transaction; the same command goes on from what was committed";
+            let advice = "Kafka refuses the transaction; correct the cause, then run the same command again: it continues after the last commit";
             Self::Kafka(Unavailable::Transaction { advice, source: error })
         }
     }

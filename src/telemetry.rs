@@ -21,7 +21,7 @@ mod process;
 mod render;
 
 pub use causes::with_causes;
-pub use definitions::{Definition, Kind};
+pub use definitions::{Definition, MetricKind};
 pub use health::{Health, PartitionHealth, STALL_DEADLINE, Waiting};
 pub use labels::{
     ClockJump, ConfigPart, CorrelationState, DeliveryResult, EndpointChange, EndpointState,

@@ -52,7 +52,7 @@ pub use requests::ReceiverEntry;
 pub use violation::{Violation, What};
 
 use crate::codec::command::{COMMAND_HEADER, InboxCommand, read_command};
-use crate::codec::event::{Fact, Notice, Place as Source, read_notice};
+use crate::codec::event::{Fact, Notice, RecordPosition, read_notice};
 use crate::codec::letter::{LetterHead, LetterKind, read_life};
 use crate::codec::row::{self, Meta, Owner, TopicId};
 use crate::codec::source::{Decoded, Decoder};
@@ -61,7 +61,7 @@ use crate::log::{TopicPartition, origin};
 use crate::store::RowKey;
 use bytes::Bytes;
 use commands::Commands;
-use history::{History, Telling};
+use history::{FactContext, History};
 use ledger::{Entry, Ledgers, Saying, Word};
 use letters::{Given, Letters};
 use requests::Requests;
@@ -72,7 +72,7 @@ use std::sync::Arc;
 use stored::{Says, Store, Stored};
 use violation::Book;
 
-/// An input topic.
+/// An input topic with the bounds of its partitions.
 #[derive(Clone, Debug)]
 pub struct Input {
     pub topic: Arc<str>,
@@ -94,7 +94,7 @@ pub struct OwnTopic {
     pub firsts: Vec<i64>,
 }
 
-/// The changelog's topic.
+/// The changelog's topic with the bounds of its partitions.
 #[derive(Clone, Debug)]
 pub struct Changelog {
     pub name: Arc<str>,
@@ -259,7 +259,7 @@ impl Cuts {
 struct Known {
     history: Option<History>,
     row: Option<Box<Row>>,
-    /// The offset of its latest row, and the row's hash. No hash: the row was deleted.
+    /// The offset and hash of its latest row. Without a hash, the row was deleted.
     stands: Option<(i64, Option<u64>)>,
     stored: Option<Box<Stored>>,
     moving: bool,
@@ -360,7 +360,7 @@ impl Evidence {
                 Ok(InboxCommand::Of(uuid, Command::Replay(delivery))) => {
                     let own = owner(uuid.as_str().as_bytes(), self.layout.changelog.partitions);
                     // In any other partition it is only forwarded.
-                    if i64::from(own) == i64::from(place.partition) {
+                    if own == place.partition {
                         let at = (place.partition, offset);
                         self.commands.sent(delivery.id, uuid.as_str(), at, delivery.replays);
                     }

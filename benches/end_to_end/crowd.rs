@@ -1,7 +1,7 @@
 //! Many endpoints, most of which fail, and the effect of these on the working ones.
 
 use crate::broker::Broker;
-use crate::daemon::{Daemon, Place};
+use crate::daemon::{Daemon, DaemonSetup};
 use crate::kafka::Kafka;
 use crate::load::{self, Gateway, Ids, Inputs, Templates};
 use crate::process::memory_kib;
@@ -155,8 +155,8 @@ fn serve(
         targets.push(Customer { account, url: trouble(*kind), timeout_ms: *timeout_ms });
     }
     let inputs = Inputs::create(kafka, name);
-    let place = Place::with_accounts(kafka, name, &inputs, &accounts(&targets));
-    let mut daemon = place.spawn();
+    let setup = DaemonSetup::with_accounts(kafka, name, &inputs, &accounts(&targets));
+    let mut daemon = setup.spawn();
     daemon.wait_ready(READY);
     receiver.reset();
     let (well, ill): (Vec<i64>, Vec<i64>) =
@@ -244,8 +244,8 @@ pub(crate) fn lanes(
         .collect();
     targets.push(Customer { account: 1, url: receiver.url(), timeout_ms: 15_000 });
     let inputs = Inputs::create(&kafka, "lanes");
-    let place = Place::with_accounts(&kafka, "lanes", &inputs, &accounts(&targets));
-    let mut daemon = place.spawn();
+    let setup = DaemonSetup::with_accounts(&kafka, "lanes", &inputs, &accounts(&targets));
+    let mut daemon = setup.spawn();
     daemon.wait_ready(READY);
     let mib = |daemon: &Daemon, field| memory_kib(daemon.pid(), field) as f64 / 1024.0;
     // The lane has worked before the other endpoints hang.

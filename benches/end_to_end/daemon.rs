@@ -9,7 +9,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// The directory and the configuration of a daemon.
-pub(crate) struct Place {
+pub(crate) struct DaemonSetup {
     name: String,
     accounts: String,
     dir: PathBuf,
@@ -24,7 +24,7 @@ pub(crate) struct Daemon {
     started: Instant,
 }
 
-impl Place {
+impl DaemonSetup {
     /// Writes the configuration. Only the names, the limit in flight and the retries differ from the daemon's defaults.
     pub(crate) fn new(
         kafka: &Kafka,
@@ -61,7 +61,7 @@ signing_secrets = ["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]
         Self::instance(kafka, name, 0, inputs, accounts)
     }
 
-    /// Returns the place of a second instance of the same daemon.
+    /// Returns the setup of a second instance of the same daemon.
     pub(crate) fn sibling(&self, kafka: &Kafka, inputs: &Inputs) -> Self {
         Self::instance(kafka, &self.name, 1, inputs, &self.accounts)
     }

@@ -2,7 +2,7 @@
 //! and leaves, and how much memory this takes.
 
 use crate::broker::Broker;
-use crate::daemon::{Daemon, Place};
+use crate::daemon::{Daemon, DaemonSetup};
 use crate::kafka::Kafka;
 use crate::load::{self, Gateway, Inputs, Templates};
 use crate::parts::Sizes;
@@ -69,9 +69,9 @@ pub(crate) fn comeback(
     let free = unhindered(&kafka, receiver, "comeback-free", &accounts, waiting / SHARE, &send, 1);
 
     let inputs = Inputs::create(&kafka, "comeback");
-    let place = Place::with_accounts(&kafka, "comeback", &inputs, &accounts);
+    let setup = DaemonSetup::with_accounts(&kafka, "comeback", &inputs, &accounts);
     receiver.set_down(true);
-    let mut daemon = place.spawn();
+    let mut daemon = setup.spawn();
     daemon.wait_ready(READY);
     send(&inputs, waiting);
     let start = Instant::now();
@@ -86,7 +86,7 @@ pub(crate) fn comeback(
     figures.push(Figure::new("comeback: peak memory before", mib(&daemon, "VmHWM:"), "MiB"));
     receiver.reset();
     receiver.set_down(false);
-    let run = one_comes_and_goes(&kafka, receiver, &place, &inputs, &daemon, waiting as u64);
+    let run = one_comes_and_goes(&kafka, receiver, &setup, &inputs, &daemon, waiting as u64);
     daemon.stop();
     say("comeback", &run, &free, figures);
 }
@@ -106,11 +106,11 @@ pub(crate) fn outage(
     let free = unhindered(&kafka, receiver, "outage-free", &accounts, flows / SHARE, &send, 2);
 
     let inputs = Inputs::create(&kafka, "outage");
-    let place = Place::with_accounts(&kafka, "outage", &inputs, &accounts);
+    let setup = DaemonSetup::with_accounts(&kafka, "outage", &inputs, &accounts);
     send(&inputs, flows);
     receiver.reset();
-    let daemon = place.spawn();
-    let run = one_comes_and_goes(&kafka, receiver, &place, &inputs, &daemon, 2 * flows as u64);
+    let daemon = setup.spawn();
+    let run = one_comes_and_goes(&kafka, receiver, &setup, &inputs, &daemon, 2 * flows as u64);
     daemon.stop();
     say("outage", &run, &free, figures);
 }
@@ -128,7 +128,7 @@ fn unhindered(
     let inputs = Inputs::create(kafka, name);
     send(&inputs, flows);
     receiver.reset();
-    let daemon = Place::with_accounts(kafka, name, &inputs, accounts).spawn();
+    let daemon = DaemonSetup::with_accounts(kafka, name, &inputs, accounts).spawn();
     let webhooks = flows * webhooks_each;
     let count = receiver.wait_for(webhooks as u64, "the unhindered daemon");
     let run = Run {
@@ -143,13 +143,13 @@ fn unhindered(
 fn one_comes_and_goes(
     kafka: &Kafka,
     receiver: &mut Receiver,
-    place: &Place,
+    setup: &DaemonSetup,
     inputs: &Inputs,
     daemon: &Daemon,
     webhooks: u64,
 ) -> Run {
     receiver.wait_for(webhooks / 3, "the first third");
-    let mut second = place.sibling(kafka, inputs).spawn();
+    let mut second = setup.sibling(kafka, inputs).spawn();
     second.wait_ready(READY);
     receiver.wait_for(webhooks / 3 * 2, "the second third");
     let share = second.metric("ringback_deliveries_total", "");

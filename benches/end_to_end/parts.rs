@@ -3,7 +3,7 @@
 use crate::bare;
 use crate::broker::Broker;
 use crate::crowd;
-use crate::daemon::{Daemon, Place};
+use crate::daemon::{Daemon, DaemonSetup};
 use crate::kafka::Kafka;
 use crate::load::{self, Gateway, Inputs, PARTITIONS, Templates};
 use crate::outages;
@@ -179,7 +179,8 @@ impl Bench<'_> {
     fn daemon(&mut self, inputs: &Inputs, webhooks: u64, name: &str) -> Run {
         self.receiver.reset();
         let url = self.receiver.url();
-        let daemon = Place::new(&self.kafka, name, inputs, &url, self.sizes.in_flight).spawn();
+        let daemon =
+            DaemonSetup::new(&self.kafka, name, inputs, &url, self.sizes.in_flight).spawn();
         let count = self.receiver.wait_for(webhooks, "the daemon");
         // The last outcomes must be committed too.
         settle(daemon.pid(), Duration::from_secs(30));
@@ -209,8 +210,8 @@ impl Bench<'_> {
     fn latency_and_idle(&mut self, latency: bool, idle: bool) {
         let inputs = Inputs::create(&self.kafka, "latency");
         let url = self.receiver.url();
-        let place = Place::new(&self.kafka, "latency", &inputs, &url, self.sizes.in_flight);
-        let mut daemon = place.spawn();
+        let setup = DaemonSetup::new(&self.kafka, "latency", &inputs, &url, self.sizes.in_flight);
+        let mut daemon = setup.spawn();
         daemon.wait_ready(READY_TIMEOUT);
         if latency {
             self.latency(&inputs, &daemon);
@@ -304,8 +305,8 @@ impl Bench<'_> {
         let inputs = Inputs::create(&self.kafka, "waiting");
         // This port was free a moment ago, so no process listens there.
         let url = format!("http://127.0.0.1:{}/", crate::child::free_port());
-        let place = Place::new(&self.kafka, "waiting", &inputs, &url, self.sizes.in_flight);
-        let mut daemon = place.spawn();
+        let setup = DaemonSetup::new(&self.kafka, "waiting", &inputs, &url, self.sizes.in_flight);
+        let mut daemon = setup.spawn();
         daemon.wait_ready(READY_TIMEOUT);
         let start = Instant::now();
         let gateway = Gateway::new(&self.kafka, 20);
@@ -331,7 +332,7 @@ impl Bench<'_> {
         }
         daemon.stop();
         if restore {
-            self.restore(&place);
+            self.restore(&setup);
         }
     }
 
@@ -343,11 +344,11 @@ impl Bench<'_> {
         self.say(Figure::new(format!("{part}: memory at the end"), now, "MiB"));
     }
 
-    fn restore(&mut self, place: &Place) {
-        let records = records(&self.kafka, &place.changelog());
+    fn restore(&mut self, setup: &DaemonSetup) {
+        let records = records(&self.kafka, &setup.changelog());
         println!("restore: {records} records of the changelog");
-        place.delete_store();
-        let mut daemon = place.spawn();
+        setup.delete_store();
+        let mut daemon = setup.spawn();
         let took = daemon.wait_ready(Duration::from_secs(600)).as_secs_f64();
         let read = daemon.metric("ringback_restore_records_total", "");
         println!("  {read} records in {took:.1} s, start and joining the group included");

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Defaults of webhooks.
+/// The values of keys that a webhook does not set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Defaults {
     /// The limit from the first byte sent to the last byte read.
@@ -187,13 +187,12 @@ impl Builder<'_> {
         let notified =
             self.built.accounts.get(&id).is_some_and(|account| account.notify_on_delivery);
         if on.iter().any(about_reports) && !notified {
-            let problem =
-                format!("account {id} ignores delivery reports, so that this never comes");
+            let problem = format!("account {id} ignores delivery reports, so this never happens");
             let fix = "set \"account.sms.notifyOnDelivery\" = true at the [[account]]";
             self.context.fault(&place.key("on"), problem, fix);
         }
         if on.contains(&Trigger::FlowStarted) && !self.basis.has_flow_started {
-            let problem = "no topic is named that call begin records come from";
+            let problem = "no input topic for call begin records is configured";
             let fix = format!(
                 "set topics.flow_started in {}; a daemon needs a restart for it",
                 self.basis.file.display()
@@ -298,11 +297,11 @@ impl Builder<'_> {
             let fix = match accounts.as_slice() {
                 [] => format!("add an [[account]] with id = {account}"),
                 some => format!(
-                    "add an [[account]] with id = {account}, or name one that is there: {}",
+                    "add an [[account]] with id = {account}, or name an existing one: {}",
                     some.join(", ")
                 ),
             };
-            self.context.fault(place, format!("there is no account {account}"), fix);
+            self.context.fault(place, format!("account {account} is not configured"), fix);
         }
         known
     }
@@ -314,8 +313,8 @@ impl Builder<'_> {
             return true;
         };
         let problem = match first {
-            Some(line) => format!("{what} is already at line {line}"),
-            None => format!("{what} is already there"),
+            Some(line) => format!("{what} is already defined in line {line}"),
+            None => format!("{what} is already defined"),
         };
         self.context.fault(place, problem, fix);
         false

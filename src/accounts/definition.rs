@@ -77,7 +77,7 @@ pub(super) fn read(
         let used: BTreeSet<&Variable> = in_url.map(|found| &found.variable).collect();
         for (key, list) in [("mandatory", &mandatory), ("optional", &optional)] {
             for variable in list.iter().filter(|it| !used.contains(it)) {
-                let problem = format!("{variable} stands neither in the URL nor in the body");
+                let problem = format!("{variable} is used neither in the URL nor in the body");
                 context.fault(&place.key(key), problem, "remove it, or use it");
             }
         }
@@ -198,7 +198,7 @@ fn reserved(headers: &[PartEntry], place: &Place<'_>, context: &mut Context<'_>)
         if RESERVED.contains(&name.as_str()) {
             let fix = match name.as_str() {
                 "authorization" => "write it as `auth`",
-                "webhook-signature" => "sign by `signing_secrets`",
+                "webhook-signature" => "use `signing_secrets` to sign",
                 _ => "remove it",
             };
             let problem = format!("`{name}` is written by the daemon itself");
@@ -235,7 +235,7 @@ fn body(
             ("values", !entry.values.is_empty()),
         ];
         for (key, _) in there.into_iter().filter(|(_, is_there)| *is_there) {
-            let problem = "belongs to internal webhooks alone";
+            let problem = "is allowed for internal webhooks only";
             context.fault(&place.key(key), problem, "remove it, or write body = \"internal\"");
         }
     }
@@ -265,7 +265,7 @@ fn template_text(
 ) -> Option<String> {
     let (key, name) = match (&entry.template, &entry.template_file) {
         (Some(_), Some(_)) => {
-            let problem = "`template` is there too";
+            let problem = "`template` is set too";
             context.fault(&place.key("template_file"), problem, "keep one of them");
             return None;
         }
@@ -279,8 +279,12 @@ fn template_text(
         (None, None) => return None,
     };
     if !wanted {
-        let problem = "is of no use: a webhook with this `body` has no template";
-        context.fault(&place.key(key), problem, "remove it, or say what body it is");
+        let problem = "has no effect: a webhook with this `body` has no template";
+        context.fault(
+            &place.key(key),
+            problem,
+            "remove it, or set `body` to the kind of the template",
+        );
         return None;
     }
     let Some(name) = name else { return entry.template.clone() };
@@ -300,7 +304,7 @@ fn internal(
 ) -> Option<Internal> {
     let Some(name) = entry.method_name.as_deref() else {
         let fix = "write method_name = \"createOutbound\", or another of the platform's functions";
-        context.fault(&place.key("body"), "is internal, and names no function", fix);
+        context.fault(&place.key("body"), "is internal, but `method_name` is missing", fix);
         return None;
     };
     let Some(method) = catalogue::methods().get(name) else {
@@ -310,7 +314,7 @@ fn internal(
             Some(nearest) => format!("write `{nearest}`"),
             None => format!("write one of {}", known.join(", ")),
         };
-        context.fault(&place.key("method_name"), "is none of the platform's functions", fix);
+        context.fault(&place.key("method_name"), "is not a function of the platform", fix);
         return None;
     };
     for (index, item) in entry.response.iter().flat_map(|it| &it.map).enumerate() {
@@ -319,13 +323,13 @@ fn internal(
             && !method.answers(variable)
         {
             let place = place.key("response").key("map").item(index).key("save_in");
-            let problem = format!("{name} does not answer with {variable}");
+            let problem = format!("the answer of {name} has no {variable}");
             context.fault(&place, problem, format!("write one of {}", method.response.join(", ")));
         }
     }
     for variable in entry.values.keys() {
         if !method.wants(variable) {
-            let problem = format!("{name} wants no {variable}");
+            let problem = format!("{name} does not take {variable}");
             let fix = match method.request.as_slice() {
                 [] => "remove it".to_owned(),
                 some => format!("write one of {}", some.join(", ")),

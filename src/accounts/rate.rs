@@ -15,7 +15,7 @@ pub(crate) fn read(
 ) -> Option<PerSecond> {
     let (number, text) = (place.key("rate_per_second"), place.key("rate"));
     if number.is_there() && text.is_there() {
-        let problem = "says the same as `rate_per_second`, which is there too";
+        let problem = "means the same as `rate_per_second`, which is set too";
         context.fault(&text, problem, "keep one of them");
         return None;
     }
@@ -26,7 +26,7 @@ pub(crate) fn read(
             None => {
                 let fix =
                     "write a number and a unit, such as \"5/s\", \"30/min\", \"100/h\" or \"1/d\"";
-                context.fault(&text, "is no rate", fix);
+                context.fault(&text, "is not a rate", fix);
                 return None;
             }
         },

@@ -1,7 +1,7 @@
 //! The `response` of a webhook: which values of its answers are saved.
 
 use super::entry::{AnswerKind, MapEntry, MethodName, ResponseEntry};
-use crate::definition::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::mapping::{AnswerFormat, EntryText, ResponseMap};
 use crate::definition::template::{Family, Variable};
 use crate::delivery::Response;
 use crate::document::{Context, Place};
@@ -18,8 +18,8 @@ pub(super) fn read(
     if matches!(method, MethodName::Head) {
         context.fault(
             place,
-            "is of no use: a HEAD request is answered without a body",
-            "remove it, or call the endpoint by another method",
+            "has no effect: the answer to a HEAD request has no body",
+            "remove it, or set another method",
         );
         return None;
     }
@@ -32,21 +32,21 @@ pub(super) fn read(
         if !is_variable(name) {
             context.fault(
                 &place,
-                "is no variable that an answer can give a value",
+                "is not a variable that an answer can set",
                 "write it as $flow.key.NAME, with letters, digits and underscores",
             );
         } else if !seen.insert(name) {
-            let problem = format!("{name} is there twice");
+            let problem = format!("{name} is set twice");
             context.fault(&place, problem, "give one of them another name");
         }
         save_in.push(Box::from(name));
     }
     // The check reports a missing or unknown type.
     let kind = match entry.kind? {
-        AnswerKind::Json => Kind::Json,
-        AnswerKind::Xml => Kind::Xml,
+        AnswerKind::Json => AnswerFormat::Json,
+        AnswerKind::Xml => AnswerFormat::Xml,
     };
-    if kind == Kind::Json && !entry.namespaces.is_empty() {
+    if kind == AnswerFormat::Json && !entry.namespaces.is_empty() {
         context.fault(&place.key("namespaces"), "JSON has no namespaces", "remove it");
     }
     let path = |item: &'_ MapEntry| item.path.clone().unwrap_or_default();

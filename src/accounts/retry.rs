@@ -1,19 +1,19 @@
-//! The intervals between attempts, computed by the `backoff` crate without its random jitter. Our jitter is derived from the
-//! delivery, so that a replay computes the same times.
+//! The intervals between attempts, computed by the `backoff` crate without its random jitter. Our jitter is derived
+//! from the delivery, so that a replay computes the same times.
 
 use crate::domain::{RetrySchedule, WebhookPolicy};
 use backoff::backoff::Backoff as _;
 use backoff::exponential::ExponentialBackoff;
 use std::time::Duration;
 
-/// Bounds of deliveries and endpoints.
+/// The bounds of attempts, ages and pauses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// The maximum number of attempts.
     pub attempts_max: u32,
     /// The maximum age of a delivery.
     pub age_max: Duration,
-    /// The maximum of a receiver's `Retry-After`.
+    /// The longest pause that a receiver's `Retry-After` can request.
     pub retry_after_max: Duration,
     /// The time after which an endpoint that only failed is disabled.
     pub disable_after: Duration,
@@ -34,7 +34,7 @@ pub struct Retry {
 /// The maximum number of intervals that are listed. The last one repeats.
 const INTERVALS_MAX: u32 = 1000;
 
-/// Returns how often, how long and at which intervals deliveries are tried.
+/// Returns the policy for the attempts of a webhook: their number, their age and their intervals.
 pub(crate) fn webhook_policy(retry: &Retry, bounds: &Bounds) -> WebhookPolicy {
     WebhookPolicy {
         attempts_max: bounds.attempts_max,

@@ -1,4 +1,4 @@
-//! One `[[rule]]`.
+//! Builds a rule from its `[[rule]]` entry, and reports the faults of the entry.
 
 use super::definition::not_a_variable;
 use super::entry::{ConditionEntry, RuleEntry};
@@ -24,7 +24,7 @@ pub(super) fn triggers(
                 None => {
                     context.fault(
                         &place.key("on").item(index),
-                        "is nothing that a rule can be upon",
+                        "is not an event that can trigger a rule",
                         "write flow_started, flow_complete, sms:STATUS, sms:final or report_timed_out",
                     );
                     continue;
@@ -64,7 +64,7 @@ fn condition_of(
         (None, None, Some(present)) => Test::Present(present),
         _ => {
             let fix = "write one of equals = …, one_of = […] and present = true";
-            context.fault(place, "does not say one thing of its variable", fix);
+            context.fault(place, "needs exactly one test of its variable", fix);
             return None;
         }
     };

@@ -76,8 +76,8 @@ fn client(
     match rustls::sign::CertifiedKey::from_der(chain?, key, &provider) {
         Ok(_) => Some((chain_pem?, Secret::new(key_pem))),
         Err(error) => {
-            let problem = format!("does not serve with the certificate: {error}");
-            context.fault(&key_place, problem, "name the key that the certificate was made for");
+            let problem = format!("does not fit the certificate: {error}");
+            context.fault(&key_place, problem, "name the private key of this certificate");
             None
         }
     }

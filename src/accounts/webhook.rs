@@ -1,4 +1,4 @@
-//! One `[[webhook]]`.
+//! Builds a webhook from its `[[webhook]]` entry, and reports the faults of the entry.
 
 use super::entry::{BreakerEntry, HttpVersion, MethodName, RetryEntry, WebhookEntry};
 use super::{Bounds, Defaults, Retry, auth, definition, rate, response, retry, tls};
@@ -177,7 +177,7 @@ fn request_timeout(
     if entry.request_timeout_ms.is_some() && entry.timeout_ms.is_some() {
         context.fault(
             &place.key("timeout_ms"),
-            "is another name of `request_timeout_ms`, which is there too",
+            "is another name of `request_timeout_ms`, which is set too",
             "keep one of them",
         );
     }

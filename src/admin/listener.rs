@@ -27,7 +27,7 @@ const REST: Duration = Duration::from_millis(50);
 
 pub(super) struct Bounded {
     listener: TcpListener,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     idle_max: Duration,
     spare: Spare,
 }
@@ -55,14 +55,14 @@ impl Bounded {
     /// Creates the listener. The limit of clients depends on how many files the process may have open; more clients
     /// wait.
     pub(super) fn new(listener: TcpListener) -> Self {
-        let places = system::for_admin(OpenFiles::now().soft);
-        Self::with_limits(listener, usize::try_from(places).unwrap_or(usize::MAX), IDLE_MAX)
+        let permits = system::for_admin(OpenFiles::now().soft);
+        Self::with_limits(listener, usize::try_from(permits).unwrap_or(usize::MAX), IDLE_MAX)
     }
 
-    pub(super) fn with_limits(listener: TcpListener, places: usize, idle_max: Duration) -> Self {
+    pub(super) fn with_limits(listener: TcpListener, permits: usize, idle_max: Duration) -> Self {
         let spare = Spare::default();
         spare.refill();
-        Self { listener, places: Arc::new(Semaphore::new(places)), idle_max, spare }
+        Self { listener, permits: Arc::new(Semaphore::new(permits)), idle_max, spare }
     }
 
     /// Accepts the next client. The flag says whether the spare file was closed for it.
@@ -103,12 +103,12 @@ impl Listener for Bounded {
 
     async fn accept(&mut self) -> (Client, SocketAddr) {
         // The semaphore is never closed. If it were, clients would only be unlimited.
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         let (stream, address, is_spent) = self.next().await;
         let idle_max = if is_spent { IDLE_MAX_SHORT.min(self.idle_max) } else { self.idle_max };
         let idle = Box::pin(tokio::time::sleep(idle_max));
-        let place = Place { spare: self.spare.clone(), _place: place };
-        (Client { stream, idle, idle_max, _place: place }, address)
+        let permit = ConnectionPermit { spare: self.spare.clone(), _permit: permit };
+        (Client { stream, idle, idle_max, _permit: permit }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -116,24 +116,24 @@ impl Listener for Bounded {
     }
 }
 
-/// A client's place. When it is dropped, the spare file is opened again if possible.
-struct Place {
+/// A client's permit. When it is dropped, the spare file is opened again if possible.
+struct ConnectionPermit {
     spare: Spare,
-    _place: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.spare.refill();
     }
 }
 
-/// A connection that holds its place. The stream is closed before the place is returned.
+/// A connection that holds its permit. The stream is closed before the permit is returned.
 pub(super) struct Client {
     stream: TcpStream,
     idle: Pin<Box<Sleep>>,
     idle_max: Duration,
-    _place: Place,
+    _permit: ConnectionPermit,
 }
 
 impl AsyncRead for Client {

@@ -1,5 +1,5 @@
-//! The endpoints of a configuration. An endpoint whose definition did not change stays over a reload, with its connections and
-//! its token.
+//! The endpoints of a configuration. An endpoint whose definition did not change is kept over a reload, with its
+//! connections and its token.
 
 use super::AppError;
 use crate::config::{self, Accounts, Settings};
@@ -18,7 +18,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Returns the engine's part of the configuration, and how many endpoints of `former` it uses again.
+    /// Returns the engine's part of the configuration, and the number of endpoints of `former` that it keeps.
     pub(super) fn engine_config(
         &self,
         settings: &Settings,

@@ -5,7 +5,7 @@ use crate::clock;
 use crate::codec::row::{self, Meta, Owner};
 use crate::config::Settings;
 use crate::engine::{Holder, Mismatch, Permissions};
-use crate::log::{Begin, Cluster, Identity, LogError, Newest, Scanner};
+use crate::log::{self, Begin, Cluster, Identity, LogError, Newest, Scanner};
 use crate::store::{RowKey, Store, StoreError, StoreView, Why, set_aside};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -130,7 +130,7 @@ fn is_acceptable(mismatch: &Mismatch) -> bool {
 async fn unused(settings: &Settings, groups: &BTreeSet<Arc<str>>) -> Result<(), AppError> {
     for group in groups {
         let (kafka, name) = (settings.kafka.clone(), group.clone());
-        let members = blocking(move || Cluster::new(&kafka)?.members(&name, TIMEOUT)).await;
+        let members = log::blocking(move || Cluster::new(&kafka)?.members(&name, TIMEOUT)).await;
         match members.map_err(AppError::Kafka)? {
             0 => tracing::warn!(
                 group = group.as_ref(),
@@ -144,7 +144,7 @@ async fn unused(settings: &Settings, groups: &BTreeSet<Arc<str>>) -> Result<(), 
 
 async fn look(settings: &Settings) -> Result<Seen, LogError> {
     let (kafka, topics) = (settings.kafka.clone(), settings.topics.clone());
-    blocking(move || {
+    log::blocking(move || {
         let identity = Cluster::new(&kafka)?.identity(&topics.identified(), TIMEOUT)?;
         let scanner = Scanner::new(&kafka)?;
         let changelog = match identity.topics.contains_key(topics.changelog.as_str()) {
@@ -154,14 +154,6 @@ async fn look(settings: &Settings) -> Result<Seen, LogError> {
         Ok(Seen { identity, changelog })
     })
     .await
-}
-
-async fn blocking<T: Send + 'static>(
-    ask: impl FnOnce() -> Result<T, LogError> + Send + 'static,
-) -> Result<T, LogError> {
-    tokio::task::spawn_blocking(ask).await.unwrap_or_else(|error| {
-        Err(LogError::Topic { topic: "metadata".to_owned(), what: error.to_string() })
-    })
 }
 
 /// Reads the state of each partition in the store.

@@ -1,9 +1,9 @@
-//! A configuration that is read again: it is applied as a whole or refused, and operators see either.
+//! Reads the configuration again, and applies it as a whole or not at all. Metrics, log and events show the result.
 //!
-//! SIGHUP asks for both files, a source sends accounts; all come through [`ReloadRequests`], and one is worked on at a time.
-//! Keys that need a restart are no fault: their old values stay in force, and are named. Files may hang, and thousands of
-//! endpoints take their time. So a thread outside of the runtime's workers reads and builds all, and signals are still answered.
-//! Endpoints that did not change stay as they are.
+//! SIGHUP requests both files, and a source sends accounts. All requests come through [`ReloadRequests`], and one is
+//! processed at a time. Changed keys that need a restart are not a fault: their old values stay in force, and the log
+//! names them. Reading a file may hang, and building thousands of endpoints takes long. So a thread outside of the
+//! runtime's workers does both, and the daemon still reacts to signals. Endpoints that did not change are kept.
 
 use super::requests::{ReloadRequests, Request};
 use super::{App, AppError};
@@ -18,10 +18,10 @@ use crate::telemetry::{ConfigPart, Metrics, ReloadResult, with_causes};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
-/// So many keys stand in a line: more than `ringback.toml` has.
+/// The maximum number of keys in a log line, more than `ringback.toml` has.
 const KEYS_MAX: usize = 100;
 
-/// So much of what is wrong stands in a line; `ringback check` prints all of it.
+/// The maximum size of the faults in a log line; `ringback check` prints all of them.
 const DETAIL_BYTES_MAX: usize = 16 << 10;
 
 /// Makes each SIGHUP a request to read both files again, until it is dropped.
@@ -44,7 +44,7 @@ impl Drop for Forwarding {
     }
 }
 
-/// Logs what works and should be changed all the same.
+/// Logs the warnings about keys that work but should be changed.
 pub(super) fn log_warnings(warnings: &[Warning]) {
     for Warning(fault) in warnings {
         let (file, line, key) = (fault.origin.file().display(), fault.origin.line(), &fault.key);
@@ -52,19 +52,19 @@ pub(super) fn log_warnings(warnings: &[Warning]) {
     }
 }
 
-/// A configuration while it is read again.
+/// The reload that is in progress, if any.
 #[derive(Default)]
 pub(super) struct Reading {
     task: Option<JoinHandle<Result<Read, AppError>>>,
 }
 
 impl Reading {
-    /// Whether something is being read.
+    /// Returns whether a reload is in progress.
     pub(super) fn is_running(&self) -> bool {
         self.task.is_some()
     }
 
-    /// Waits until all is read; for ever, if nothing is.
+    /// Waits for the end of the reload in progress. Without one, it waits for ever.
     pub(super) async fn end(&mut self) -> Result<Read, AppError> {
         let Some(task) = &mut self.task else { return std::future::pending().await };
         let read = task.await;
@@ -80,11 +80,12 @@ pub(super) struct Read {
     shown: Shown,
     /// The keys that changed, as the log shows them.
     changed: String,
-    /// How many endpoints stay as they are.
+    /// The number of endpoints that are kept.
     kept: usize,
 }
 
-/// What shows of a configuration. To make it takes its time: hashing the secrets does, and there may be thousands of webhooks.
+/// The hashes and pages of a configuration. They take some time to build: secrets are hashed, and there may be
+/// thousands of webhooks.
 pub(super) struct Shown {
     hashes: Hashes,
     pages: [String; 2],
@@ -98,7 +99,7 @@ impl Shown {
         Self { hashes, pages, restart_needed: effective.restart_needed().len() }
     }
 
-    /// Shows that this is in force since now.
+    /// Shows this configuration as the one in force from now on.
     pub(super) fn show(self, metrics: &Metrics, pages: &ConfigPages) {
         let [whole, summary] = self.pages;
         pages.set(whole, summary);
@@ -109,7 +110,7 @@ impl Shown {
     }
 }
 
-/// The keys on one line; of accounts there may be thousands.
+/// Returns the keys as one line, with a limit, because accounts may have thousands.
 fn named(keys: &[&str]) -> String {
     let named: Vec<&str> = keys.iter().take(KEYS_MAX).copied().collect();
     match keys.len().saturating_sub(KEYS_MAX) {
@@ -119,7 +120,7 @@ fn named(keys: &[&str]) -> String {
 }
 
 impl App {
-    /// Begins to read what `request` asks for.
+    /// Starts to read the configuration that `request` names.
     pub(super) fn reload(&mut self, request: Request) {
         let (settings, effective) = (self.settings.clone(), self.effective.clone());
         let (shared, former) = (self.shared.clone(), self.config.clone());
@@ -146,7 +147,7 @@ impl App {
         }));
     }
 
-    /// Applies what was read, wholly or not at all.
+    /// Applies the configuration that was read, as a whole or not at all.
     pub(super) fn reloaded(&mut self, read: Result<Read, AppError>, handle: &EngineHandle) {
         match read {
             Ok(read) => self.apply(read, handle),
@@ -167,7 +168,7 @@ impl App {
             changed,
             endpoints_kept = kept,
             endpoints_built = built,
-            "the configuration is applied to what is scheduled from now on"
+            "the configuration is applied to deliveries that are scheduled from now on"
         );
         log_warnings(&loaded.warnings);
         let keys = self.effective.restart_needed();
@@ -195,7 +196,7 @@ impl App {
             let error = detail.as_str();
             tracing::error!(
                 error,
-                "the configuration is not applied, and what was in force stays so"
+                "the configuration is not applied; the former one stays in force"
             );
         }
         handle.publish(ReloadEvent::refused(&detail));

@@ -1,17 +1,18 @@
 //! Requests to apply another configuration: by a signal, or by a source whose accounts have changed.
 //!
-//! A request stays until it is taken, and only the newest accounts count, so that no number of requests fills the memory.
+//! A request stays until it is taken, and only the newest accounts count. So the requests use a bounded amount of
+//! memory.
 
 use crate::accounts::Entries;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
-/// A request.
+/// A request to apply another configuration.
 #[derive(Debug)]
 pub(super) enum Request {
     /// Read both files again.
     Files,
-    /// The accounts are these now.
+    /// Use these accounts instead of the current ones.
     Accounts(Entries),
 }
 
@@ -37,7 +38,8 @@ impl ReloadRequests {
         self.add(|waiting| waiting.files = true);
     }
 
-    /// Requests that the daemon uses the accounts `entries`. They are used until the files are read again or newer entries come.
+    /// Requests that the daemon uses the accounts `entries`. They are used until the files are read again or newer
+    /// entries come.
     pub fn accounts(&self, entries: Entries) {
         self.add(|waiting| waiting.accounts = Some(entries));
     }
@@ -70,6 +72,7 @@ impl ReloadRequests {
 #[cfg(test)]
 mod tests {
     use super::{Entries, ReloadRequests, Request};
+    use std::time::Duration;
 
     fn entries(text: &str) -> Entries {
         let folder = tempfile::tempdir().unwrap();
@@ -94,7 +97,10 @@ mod tests {
             let requests = requests.clone();
             async move { requests.next().await }
         });
+        // The task runs until it waits, so that only a notification wakes it.
+        tokio::task::yield_now().await;
         requests.files();
-        assert!(matches!(waiting.await.unwrap(), Request::Files));
+        let woken = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+        assert!(matches!(woken.expect("the request wakes the task").unwrap(), Request::Files));
     }
 }

@@ -151,8 +151,7 @@ async fn insist_on_rights(settings: &Settings) -> Result<(), AppError> {
 async fn ask<T: Send + 'static>(
     question: impl FnOnce() -> Result<T, LogError> + Send + 'static,
 ) -> Result<T, AppError> {
-    let answer = tokio::task::spawn_blocking(question).await;
-    answer.map_err(|error| AppError::System(std::io::Error::other(error)))?.map_err(AppError::Kafka)
+    log::blocking(question).await.map_err(AppError::Kafka)
 }
 
 fn waiting_for_right(right: &Right) -> Waiting {

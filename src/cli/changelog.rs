@@ -5,7 +5,7 @@ use crate::codec::event::rfc3339;
 use crate::config::Settings;
 use crate::exit::ExitCode;
 use crate::log::NeededBy;
-use crate::rebuild::{Action, Plan, Rebuild, RebuildError, Wish};
+use crate::rebuild::{Action, Plan, Rebuild, RebuildError, RebuildRequest};
 use crate::shutdown::Signals;
 use crate::telemetry::{err_line, with_causes};
 use clap::{Args, Subcommand};
@@ -97,9 +97,12 @@ fn rebuild(
     interrupted: &AtomicBool,
 ) -> Result<ExitCode, RebuildError> {
     let rebuild = Rebuild::new(&settings.kafka, &settings.topics, &settings.store.directory)?;
-    let wish =
-        Wish { only: arguments.only.clone(), older: arguments.older, count: arguments.count };
-    let plan = rebuild.plan(&wish)?;
+    let request = RebuildRequest {
+        only: arguments.only.clone(),
+        older: arguments.older,
+        count: arguments.count,
+    };
+    let plan = rebuild.plan(&request)?;
     let topic = &settings.topics.changelog;
     if !arguments.json {
         terminal::print(lines(&plan, topic));
@@ -135,7 +138,7 @@ fn rebuild(
 
 fn finished(plan: &Plan, topic: &str) -> String {
     if plan.is_refused() {
-        return format!("topic {topic} is not complete: see the partitions that were refused");
+        return format!("topic {topic} is not complete: see the refused partitions above");
     }
     let is_unknown = plan.stored.iter().any(|partition| !partition.is_known());
     let start = if is_unknown {
@@ -158,8 +161,8 @@ fn lines(plan: &Plan, topic: &str) -> Vec<String> {
                 format!("partition {number}: {rows} rows as of {as_of} are to be written")
             }
             Action::Write { after: Some(_) } => format!(
-                "partition {number}: {rows} rows as of {as_of} are to be written; an earlier rebuild was interrupted, and this \
-                 one goes on"
+                "partition {number}: {rows} rows as of {as_of} are to be written; an earlier rebuild was interrupted, \
+                 and this one continues it"
             ),
             Action::Done => format!("partition {number}: it was rebuilt before"),
             Action::Refuse(why) => format!("partition {number} is refused: {why}"),
@@ -209,7 +212,7 @@ fn refused(settings: &Settings, error: &RebuildError) -> ExitCode {
         RebuildError::Store(_)
         | RebuildError::NoStore(_)
         | RebuildError::TakenOver
-        | RebuildError::Members { .. }
+        | RebuildError::Members(_)
         | RebuildError::Refused(_)
         | RebuildError::Interrupted => {
             err_line!("ringback: {}", with_causes(error));

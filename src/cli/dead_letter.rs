@@ -194,7 +194,8 @@ fn warn(looked: &Looked) {
     if let Some(since) = looked.unseen_before {
         let since = rfc3339(since);
         err_line!(
-            "warning: events before {since} are deleted: letters that were replayed and delivered before then are shown as replayed"
+            "warning: events before {since} are deleted: letters that were replayed and delivered before that time \
+             are shown as replayed"
         );
     }
 }

@@ -6,7 +6,7 @@ use crate::codec::event::MovedBy;
 use crate::config::Settings;
 use crate::exit::ExitCode;
 use crate::log::{Begin, NeededBy};
-use crate::offsets::{Aim, Move, Offsets, OffsetsError, Position, Wish};
+use crate::offsets::{Aim, Move, MoveRequest, Offsets, OffsetsError, Position, Unusable};
 use crate::replay::When;
 use crate::telemetry::escape::one_line;
 use crate::telemetry::{err_line, with_causes};
@@ -30,7 +30,8 @@ pub(super) enum Command {
 
 /// Shows the position of each input partition: in the group, in the state, in the log, and the lag
 ///
-/// Changes nothing, and may run beside the daemon. The note "another topic" says that the topic was deleted and created
+/// Changes nothing, and may run beside the daemon. If the changelog's rows belong to another consumer group or to an
+/// interrupted rebuild, it shows no position of the state, and a note. The note "another topic" says that the topic was deleted and created
 /// again since it was read: the next start reads it from its beginning (or from `run --from`).
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback offsets show --config /etc/ringback/ringback.toml")]
@@ -130,7 +131,9 @@ fn perform(settings: &Settings, command: Command) -> Result<ExitCode, OffsetsErr
     let offsets = Offsets::new(&settings.kafka, &settings.topics)?;
     match command {
         Command::Show(arguments) => {
-            show(&offsets.show()?, arguments.json);
+            let positions = offsets.show()?;
+            warn(settings, &positions);
+            show(&positions, arguments.json);
             Ok(ExitCode::SUCCESS)
         }
         Command::Skip(Skip { topic, partition, records, to, how }) => {
@@ -138,18 +141,18 @@ fn perform(settings: &Settings, command: Command) -> Result<ExitCode, OffsetsErr
                 (Some(records), _) => Aim::Records(records),
                 (None, to) => Aim::Offset(to.unwrap_or(0)),
             };
-            let wish = Wish { topic, partition: Some(partition), aim, by: MovedBy::Skip };
-            shift(&offsets, &wish, &how)
+            let request = MoveRequest { topic, partition: Some(partition), aim, by: MovedBy::Skip };
+            shift(&offsets, &request, &how)
         }
         Command::Reset(Reset { topic, partition, to, how }) => {
-            let wish = Wish { topic, partition, aim: to, by: MovedBy::Reset };
-            shift(&offsets, &wish, &how)
+            let request = MoveRequest { topic, partition, aim: to, by: MovedBy::Reset };
+            shift(&offsets, &request, &how)
         }
     }
 }
 
-fn shift(offsets: &Offsets, wish: &Wish, how: &How) -> Result<ExitCode, OffsetsError> {
-    let moves = offsets.plan(wish)?;
+fn shift(offsets: &Offsets, request: &MoveRequest, how: &How) -> Result<ExitCode, OffsetsError> {
+    let moves = offsets.plan(request)?;
     terminal::print(moves.iter().map(line));
     if how.dry_run {
         return Ok(ExitCode::SUCCESS);
@@ -158,7 +161,7 @@ fn shift(offsets: &Offsets, wish: &Wish, how: &How) -> Result<ExitCode, OffsetsE
         err_line!("nothing was changed");
         return Ok(ExitCode::from(FAILED));
     }
-    offsets.apply(wish)?;
+    offsets.apply(request)?;
     terminal::print(["moved; start the instances again".to_owned()]);
     Ok(ExitCode::SUCCESS)
 }
@@ -172,6 +175,15 @@ fn line(moved: &Move) -> String {
         std::cmp::Ordering::Greater => format!("{} records are skipped", to - from),
     };
     format!("{}, partition {}: {from} -> {to}: {what}", place.topic, place.partition)
+}
+
+/// Warns once about changelog partitions whose rows are unusable.
+fn warn(settings: &Settings, positions: &[Position]) {
+    let mut unusable = positions.iter().filter_map(|it| Some((it.owner?, it.unusable.as_ref()?)));
+    if let Some((partition, why)) = unusable.next() {
+        let (topic, why) = (&settings.topics.changelog, why.explain(&settings.kafka.group_id));
+        err_line!("warning: topic {topic}, partition {partition}: {why}");
+    }
 }
 
 fn show(positions: &[Position], as_json: bool) {
@@ -192,7 +204,7 @@ fn row(position: &Position) -> [String; 8] {
     } else if position.owner.is_none() {
         "only forwarded"
     } else {
-        ""
+        position.unusable.as_ref().map_or("", note)
     };
     [
         one_line(&position.place.topic).into_owned(),
@@ -206,12 +218,20 @@ fn row(position: &Position) -> [String; 8] {
     ]
 }
 
+const fn note(unusable: &Unusable) -> &'static str {
+    match unusable {
+        Unusable::OtherGroup(_) => "the changelog's rows belong to another consumer group",
+        Unusable::InterruptedRebuild => "a rebuild of the changelog was interrupted",
+    }
+}
+
 fn json_of(position: &Position) -> String {
     json!({
         "topic": &*position.place.topic,
         "partition": position.place.partition,
         "group_offset": position.group.as_ref().map(|group| group.offset),
         "state_offset": position.state.as_ref().map(|state| state.next_offset),
+        "state_unusable": position.unusable.as_ref().map(note),
         "first_offset": position.first,
         "end_offset": position.end,
         "next_offset": position.next(),
@@ -225,7 +245,7 @@ fn json_of(position: &Position) -> String {
 fn refused(settings: &Settings, command: NeededBy, error: &OffsetsError) -> ExitCode {
     match error {
         OffsetsError::Kafka(error) => kafka_failed(settings, command, error),
-        OffsetsError::TakenOver | OffsetsError::Members { .. } | OffsetsError::Refused(_) => {
+        OffsetsError::TakenOver | OffsetsError::Members(_) | OffsetsError::Refused(_) => {
             err_line!("ringback: {}", with_causes(error));
             ExitCode::from(FAILED)
         }

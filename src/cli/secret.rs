@@ -59,7 +59,7 @@ pub(super) fn run(command: &Command) -> ExitCode {
         return keep(&format!("whsec_{}", STANDARD.encode(secret)), arguments.file.as_deref());
     }
     let Ok(pair) = Ed25519KeyPair::from_seed_unchecked(&secret) else {
-        err_line!("ringback: the system's random bytes make no key");
+        err_line!("ringback: no key can be made of the system's random bytes");
         return ExitCode::from(FAILED);
     };
     let public = pair.public_key().as_ref();

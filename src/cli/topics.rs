@@ -64,7 +64,7 @@ async fn show(settings: &Settings, arguments: &Arguments) -> Result<bool, LogErr
             err_line!("nothing was corrected");
             return Ok(false);
         }
-        for topic in log::mend(kafka, names).await? {
+        for topic in log::repair(kafka, names).await? {
             out_line!("corrected {topic}");
             changed.push(topic);
         }

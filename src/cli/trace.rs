@@ -70,7 +70,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         err_line!("topic {topic} is missing; `ringback topics --create` creates it");
     }
     if traced.is_empty() {
-        err_line!("nothing is known of {}", one_line(uuid.as_str()));
+        err_line!("nothing is known about {}", one_line(uuid.as_str()));
         err_line!(
             "Check the spelling. Facts that are older than the topics' retention are deleted."
         );

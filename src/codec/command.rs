@@ -1,8 +1,7 @@
 //! Commands in the inbox: complete JSON, so that another partition can receive it unchanged.
 //!
-//! `replay`: `webhook_id`, `phonon_uuid`, `account_id`, `webhook`, `phase`, `replays` (before this command),
-//! `sms_id` or `sms`, `body`, `source` {`topic`, `partition`, `offset`, `timestamp`}, and the members of
-//! [`super::rendering`].
+//! `replay`: `body`, `source` {`topic`, `partition`, `offset`, `timestamp`}, and the members of [`super::delivery`], with
+//! `replays` as it was before this command.
 
 mod endpoint;
 
@@ -12,17 +11,12 @@ pub use endpoint::{
 
 pub use super::header::{COMMAND as COMMAND_HEADER, LETTER as LETTER_HEADER};
 
-use super::rendering::{self, Text};
+use super::delivery::{self, Members, SourcePosition, Text};
+use super::rendering;
 use super::sms;
 use super::time::{TimeMembers as _, parse_rfc3339};
-use crate::domain::{
-    AccountId, Command, Delivery, DeliveryId, EndpointCommand, Phase, PhononUuid, Source,
-    WebhookName,
-};
+use crate::domain::{Command, Delivery, EndpointCommand, PhononUuid, Source, WebhookName};
 use crate::json::{self, Object};
-use bytes::Bytes;
-use serde::Deserialize;
-use std::borrow::Cow;
 
 /// The command that sends the delivery of a dead letter again.
 pub const REPLAY: &str = "replay";
@@ -36,11 +30,7 @@ const COMMAND_BYTES_MAX: usize = 18 << 20;
 pub fn write_replay(out: &mut Vec<u8>, uuid: &PhononUuid, delivery: &Delivery) {
     out.reserve(delivery.body.len() + 512);
     let mut object = Object::open(out);
-    object.display("webhook_id", &delivery.id);
-    object.text("phonon_uuid", uuid.as_str());
-    object.integer("account_id", delivery.account.0);
-    object.text("webhook", delivery.webhook.as_str());
-    object.integer("phase", i64::from(delivery.phase.number()));
+    delivery::write_identity(&mut object, uuid, delivery);
     object.integer("replays", i64::from(delivery.replays));
     sms::write(&mut object, &delivery.sms);
     let mut source = object.object("source");
@@ -52,37 +42,6 @@ pub fn write_replay(out: &mut Vec<u8>, uuid: &PhononUuid, delivery: &Delivery) {
     json::write_lossy(object.name("body"), &delivery.body);
     rendering::write(&mut object, &delivery.rendering, delivery.body.len());
     object.close();
-}
-
-#[derive(Deserialize)]
-struct Replay<'a> {
-    #[serde(borrow)]
-    webhook_id: Cow<'a, str>,
-    #[serde(borrow)]
-    phonon_uuid: Cow<'a, str>,
-    account_id: i64,
-    #[serde(borrow)]
-    webhook: Cow<'a, str>,
-    phase: u8,
-    replays: u32,
-    #[serde(borrow, default)]
-    sms_id: Option<Cow<'a, str>>,
-    #[serde(default)]
-    sms: Vec<String>,
-    #[serde(borrow)]
-    source: Place<'a>,
-    #[serde(borrow)]
-    body: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Place<'a> {
-    #[serde(borrow)]
-    topic: Cow<'a, str>,
-    partition: i32,
-    offset: i64,
-    #[serde(borrow)]
-    timestamp: Cow<'a, str>,
 }
 
 /// A command in the inbox.
@@ -109,7 +68,7 @@ pub fn read_place(text: &str) -> Option<(i32, i64)> {
 /// The value is no such command. The error is one sentence for the operator and quotes nothing of the record.
 pub fn read_command(name: &str, value: &[u8]) -> Result<InboxCommand, &'static str> {
     if value.len() > COMMAND_BYTES_MAX {
-        return Err("the command in the inbox is longer than any command of ours");
+        return Err("the command in the inbox is longer than a command of Ringback can be");
     }
     match name {
         REPLAY => {}
@@ -117,42 +76,35 @@ pub fn read_command(name: &str, value: &[u8]) -> Result<InboxCommand, &'static s
         ENABLE_ENDPOINT | DISABLE_ENDPOINT => return endpoint::read(name, value),
         _ => return Err("the record in the inbox is a command that this version does not know"),
     }
-    let replay: Replay<'_> = serde_json::from_slice(value)
-        .map_err(|_| "the command in the inbox is not the JSON of a replay")?;
-    read_replay(&replay, value)
-        .ok_or("the replay in the inbox names what can't be: its id, phase, webhook, uuid or time")
+    let found = Members::read(value);
+    let members = found.as_ref().and_then(|it| Some((it, it.source.as_ref()?, it.body.as_ref()?)));
+    let (members, source, Text(body)) =
+        members.ok_or("the command in the inbox is not the JSON of a replay")?;
+    read_replay(members, source, body, value)
+        .ok_or("the replay in the inbox has an invalid id, phase, webhook, uuid or time")
 }
 
-fn read_replay(replay: &Replay<'_>, value: &[u8]) -> Option<InboxCommand> {
+fn read_replay(
+    members: &Members<'_>,
+    source: &SourcePosition<'_>,
+    body: &str,
+    value: &[u8],
+) -> Option<InboxCommand> {
     let source = Source {
-        topic: replay.source.topic.as_ref().into(),
-        partition: replay.source.partition,
-        offset: replay.source.offset,
-        timestamp: parse_rfc3339(&replay.source.timestamp)?,
+        topic: source.topic.as_ref().into(),
+        partition: source.partition,
+        offset: source.offset,
+        timestamp: parse_rfc3339(&source.timestamp)?,
     };
-    let at = source.timestamp;
-    let delivery = Delivery {
-        replays: replay.replays,
-        rendering: Text::read(value)?,
-        sms: sms::read(replay.sms_id.as_deref(), &replay.sms)?,
-        ..Delivery::new(
-            DeliveryId::parse(&replay.webhook_id)?,
-            Phase::ALL.into_iter().find(|phase| phase.number() == replay.phase)?,
-            AccountId(replay.account_id),
-            WebhookName::new(&replay.webhook)?,
-            Bytes::copy_from_slice(replay.body.as_bytes()),
-            source,
-            at,
-        )
-    };
-    let uuid = PhononUuid::new(&replay.phonon_uuid)?;
+    let (uuid, delivery) = members.delivery(value, body, source)?;
     Some(InboxCommand::Of(uuid, Command::Replay(Box::new(delivery))))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{SmsId, Timestamp};
+    use crate::domain::{AccountId, DeliveryId, Phase, SmsId, Timestamp};
+    use bytes::Bytes;
 
     fn delivery() -> (PhononUuid, Delivery) {
         let uuid = PhononUuid::new("u-1").unwrap();

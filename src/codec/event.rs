@@ -60,10 +60,8 @@ pub use input::{
 };
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
-pub use members::{Members, Outcome as OutcomeMembers, Place, read_members};
-pub use notice::{
-    About, Fact, InputNotice, InputNoticeChange, Notice, read_notice, read_notice_of,
-};
+pub use members::{Members, Outcome as OutcomeMembers, RecordPosition, read_members};
+pub use notice::{About, Fact, Notice, read_notice, read_notice_of};
 pub use replayed::{Became, write_record_replayed};
 pub use schema::schema;
 

@@ -14,9 +14,9 @@ pub const SOURCE_PARTITION: &str = "ringback.source.partition";
 pub const SOURCE_OFFSET: &str = "ringback.source.offset";
 /// The timestamp of the source record.
 pub const SOURCE_TIMESTAMP: &str = "ringback.source.timestamp";
-/// The webhook's name.
+/// The name of the webhook that the delivery belongs to.
 pub const WEBHOOK: &str = "ringback.webhook";
-/// The delivery's id.
+/// The id of the delivery, which the request has as its `webhook-id`.
 pub const WEBHOOK_ID: &str = "ringback.webhook-id";
 /// The id of the account.
 pub const ACCOUNT: &str = "ringback.account";

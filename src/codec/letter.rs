@@ -1,13 +1,9 @@
 //! Reads dead letters: their headers, and the delivery of one.
 
+use super::delivery::Members;
 use super::header;
-use super::rendering::Text;
-use super::sms;
 use super::time::parse_rfc3339;
-use crate::domain::{
-    AccountId, Delivery, DeliveryId, Phase, PhononUuid, Source, Timestamp, WebhookName,
-};
-use bytes::Bytes;
+use crate::domain::{AccountId, Delivery, DeliveryId, PhononUuid, Source, Timestamp};
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -91,52 +87,11 @@ impl<'a> LetterHead<'a> {
     }
 }
 
-#[derive(Deserialize)]
-struct Shown<'a> {
-    #[serde(borrow)]
-    webhook_id: Cow<'a, str>,
-    #[serde(borrow)]
-    phonon_uuid: Cow<'a, str>,
-    account_id: i64,
-    #[serde(borrow)]
-    webhook: Cow<'a, str>,
-    phase: u8,
-    replays: u32,
-    #[serde(borrow, default)]
-    sms_id: Option<Cow<'a, str>>,
-    #[serde(default)]
-    sms: Vec<String>,
-    #[serde(borrow)]
-    request: Request<'a>,
-}
-
-#[derive(Deserialize)]
-struct Request<'a> {
-    #[serde(borrow)]
-    body: Cow<'a, str>,
-}
-
 /// Reads the uuid and the delivery of the dead letter `value`, with the parts that a replay needs.
 #[must_use]
 pub fn read_delivery(value: &[u8], source: Source) -> Option<(PhononUuid, Delivery)> {
-    let shown: Shown<'_> = serde_json::from_slice(value).ok()?;
-    let phase = Phase::ALL.into_iter().find(|phase| phase.number() == shown.phase)?;
-    let at = source.timestamp;
-    let delivery = Delivery {
-        replays: shown.replays,
-        rendering: Text::read(value)?,
-        sms: sms::read(shown.sms_id.as_deref(), &shown.sms)?,
-        ..Delivery::new(
-            DeliveryId::parse(&shown.webhook_id)?,
-            phase,
-            AccountId(shown.account_id),
-            WebhookName::new(&shown.webhook)?,
-            Bytes::copy_from_slice(shown.request.body.as_bytes()),
-            source,
-            at,
-        )
-    };
-    Some((PhononUuid::new(&shown.phonon_uuid)?, delivery))
+    let members = Members::read(value)?;
+    members.delivery(value, &members.request.as_ref()?.body, source)
 }
 
 #[derive(Deserialize)]

@@ -41,7 +41,7 @@ const ENDPOINT: [u8; 8] = 0x7b00_f2ac_1fed_8b23_u64.to_le_bytes();
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
     /// The two bytes at the beginning of every row are missing.
-    #[error("the bytes are no Avro single-object encoding")]
+    #[error("the bytes are not an Avro single-object encoding")]
     NotARow,
     /// Another version, or another program, wrote the row.
     #[error("the row names the schema {0:016x}, which this version does not know")]

@@ -18,7 +18,7 @@ use crate::domain::{
     RecordKind,
 };
 use crate::json;
-use crate::json::scan::{self, Kind, Part};
+use crate::json::scan::{self, MemberValue, ValueKind};
 use std::collections::HashMap;
 
 pub use super::avro::SchemaError;
@@ -262,7 +262,7 @@ fn first_token(payload: &[u8]) -> Option<u8> {
 fn avro_detail(fault: avro::Fault) -> &'static str {
     match fault {
         avro::Fault::BreaksOff => "the Avro record breaks off before its end",
-        avro::Fault::Mismatch => "the Avro record is not what its schema says",
+        avro::Fault::Mismatch => "the Avro record does not match its schema",
         avro::Fault::Surplus => "bytes follow after the end of the Avro record",
         avro::Fault::TooMany => "the Avro record holds too many values, or nests them too deep",
         avro::Fault::TooLong => {
@@ -292,49 +292,50 @@ struct Fields<'c> {
 }
 
 impl<'c> Fields<'c> {
-    fn text_of(&self, part: &Part) -> &'c [u8] {
-        self.compact.get(part.range.clone()).unwrap_or_default()
+    fn text_of(&self, member: &MemberValue) -> &'c [u8] {
+        self.compact.get(member.range.clone()).unwrap_or_default()
     }
 
-    fn account(&self, part: Option<&Part>) -> Result<AccountId, Bad> {
-        self.integer("accountID", part)?
+    fn account(&self, member: Option<&MemberValue>) -> Result<AccountId, Bad> {
+        self.integer("accountID", member)?
             .map(AccountId)
             .ok_or_else(|| Bad::undecodable("the field accountID is missing"))
     }
 
-    fn flow(&self, part: Option<&Part>) -> Result<Option<FlowId>, Bad> {
-        Ok(self.integer("flowId", part)?.map(FlowId))
+    fn flow(&self, member: Option<&MemberValue>) -> Result<Option<FlowId>, Bad> {
+        Ok(self.integer("flowId", member)?.map(FlowId))
     }
 
     /// Reads an integer, or a string of its digits.
-    fn integer(&self, name: &str, part: Option<&Part>) -> Result<Option<i64>, Bad> {
-        let Some(part) = part else { return Ok(None) };
-        let text = self.text_of(part);
-        let number = match part.kind {
-            Kind::Number => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
-            Kind::Text => json::read_string(text)
+    fn integer(&self, name: &str, member: Option<&MemberValue>) -> Result<Option<i64>, Bad> {
+        let Some(member) = member else { return Ok(None) };
+        let text = self.text_of(member);
+        let number = match member.kind {
+            ValueKind::Number => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
+            ValueKind::Text => json::read_string(text)
                 .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
                 .and_then(|digits| digits.parse().ok()),
-            Kind::Null | Kind::Boolean(_) | Kind::Array | Kind::Object => None,
+            ValueKind::Null | ValueKind::Boolean(_) | ValueKind::Array | ValueKind::Object => None,
         };
-        number
-            .map(Some)
-            .ok_or_else(|| Bad::undecodable(format!("the field {name} is no integer of 64 bits")))
+        number.map(Some).ok_or_else(|| {
+            Bad::undecodable(format!("the field {name} is not an integer of 64 bits"))
+        })
     }
 
-    fn uuid(&self, part: Option<&Part>, account: AccountId) -> Result<PhononUuid, Bad> {
+    fn uuid(&self, member: Option<&MemberValue>, account: AccountId) -> Result<PhononUuid, Bad> {
         let no_uuid = |detail: String| Bad {
             reason: DeadLetterReason::NoUuid,
             detail,
             account: Some(account),
         };
-        let Some(part) = part else {
+        let Some(member) = member else {
             return Err(no_uuid("the field phononUuid is missing".to_owned()));
         };
-        let text = json::read_string(self.text_of(part)).filter(|_| part.kind == Kind::Text);
+        let text =
+            json::read_string(self.text_of(member)).filter(|_| member.kind == ValueKind::Text);
         text.and_then(|text| PhononUuid::new(&text)).ok_or_else(|| {
             no_uuid(format!(
-                "the field phononUuid is no string of 1 to {} bytes",
+                "the field phononUuid is not a string of 1 to {} bytes",
                 PhononUuid::BYTES_MAX
             ))
         })

@@ -1,4 +1,4 @@
-//! Times as text.
+//! Writes times as RFC 3339, and parses them.
 
 use crate::domain::Timestamp;
 use crate::json::Object;

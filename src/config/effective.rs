@@ -50,7 +50,7 @@ pub(super) enum Source {
     Default,
     /// The file, with the line.
     File(Option<usize>),
-    /// An environment variable.
+    /// The environment variable with this name.
     Variable(String),
 }
 
@@ -72,7 +72,7 @@ impl Effective {
         mut settings: Vec<Entry>,
         accounts: Vec<Entry>,
     ) -> Self {
-        // The same values have the same hash, in whatever order they were read.
+        // Sorted, so that the same values have the same hash whatever order they were read in.
         settings.sort_by(|a, b| a.key.cmp(&b.key));
         Self { file, accounts_file, settings, accounts, waiting: Vec::new() }
     }
@@ -88,7 +88,8 @@ impl Effective {
         }
     }
 
-    /// Returns the configuration in force after `read` is applied. `needs_restart` says whether some keys keep their old values.
+    /// Returns the configuration in force after `read` is applied. `needs_restart` says whether some keys keep their
+    /// old values.
     pub(super) fn reloaded(&self, read: Self, needs_restart: bool) -> Self {
         if !needs_restart {
             return read;

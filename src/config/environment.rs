@@ -31,7 +31,7 @@ pub(super) fn apply(root: &mut Node, schema: &Json, variables: &Variables) -> Ve
         let target = match find(rest, schema) {
             Ok(target) => target,
             Err((key, fix)) => {
-                add(&key, "names no key".to_owned(), fix);
+                add(&key, "does not name a key".to_owned(), fix);
                 continue;
             }
         };

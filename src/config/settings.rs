@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// All settings of `ringback.toml` and the environment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The file itself.
+    /// The path of the settings file.
     pub file: PathBuf,
     /// `[kafka]`
     pub kafka: KafkaSettings,
@@ -52,14 +52,14 @@ pub struct RegistrySettings {
     pub url: reqwest::Url,
     /// The user, if the registry needs one.
     pub username: Option<String>,
-    /// The user's password.
+    /// The password of `username`.
     pub password: Option<Secret>,
 }
 
-/// The local state.
+/// The location of the local state, and the reaction to damage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// Its directory.
+    /// The directory of the store.
     pub directory: PathBuf,
     /// The reaction to a damaged store.
     pub on_corruption: OnCorruption,
@@ -79,7 +79,7 @@ pub struct HttpSettings {
 /// Limits of the instance, and the defaults of every webhook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeliverySettings {
-    /// Defaults of webhooks.
+    /// The values of keys that a webhook does not set.
     pub defaults: Defaults,
     /// The name servers; if empty, the system's are used.
     pub name_servers: Vec<SocketAddr>,
@@ -96,7 +96,7 @@ pub struct DeliverySettings {
 /// The settings of `ringback.toml`, with their faults and warnings.
 pub(super) struct Read {
     pub(super) settings: Settings,
-    /// Each key.
+    /// All keys with their values and origins.
     pub(super) entries: Vec<Entry>,
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<Warning>,

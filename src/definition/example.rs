@@ -10,8 +10,8 @@ mod xml;
 
 pub use definition::definition;
 
-use super::mapping::{Kind, PATH_MAX, TextFault};
-use name::{Namer, Part};
+use super::mapping::{AnswerFormat, PATH_MAX, TextFault};
+use name::{Namer, PathSegment};
 
 /// The most leaves that an example may have.
 pub const LEAVES_MAX: usize = 10_000;
@@ -28,7 +28,8 @@ pub type ExampleFault = TextFault;
 /// beside elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaf {
-    /// The [JSON path](super::mapping::JsonPath) or the [XPath](super::mapping::XPath) that finds this leaf and no other.
+    /// The [JSON path](super::mapping::JsonPath) or the [XPath](super::mapping::XPath) that finds this leaf and no
+    /// other.
     pub path: String,
     /// A name for the variable `$flow.key.<name>`: ASCII letters, digits and underscores. No two leaves have the same
     /// name.
@@ -46,15 +47,15 @@ pub struct Leaf {
 /// # Errors
 ///
 /// The example is neither JSON nor XML, or has more than [`LEAVES_MAX`] leaves. The error contains the place.
-pub fn leaves(bytes: &[u8]) -> Result<(Kind, Vec<Leaf>), ExampleFault> {
+pub fn leaves(bytes: &[u8]) -> Result<(AnswerFormat, Vec<Leaf>), ExampleFault> {
     let begins = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     let (kind, found) = match begins.first() {
-        Some(b'<') => (Kind::Xml, xml::leaves(bytes)?),
-        _ => (Kind::Json, json::leaves(bytes)?),
+        Some(b'<') => (AnswerFormat::Xml, xml::leaves(bytes)?),
+        _ => (AnswerFormat::Json, json::leaves(bytes)?),
     };
     let mut namer = Namer::default();
     let leaf = |found: Found| Leaf {
-        name: namer.name(&found.parts),
+        name: namer.name(&found.segments),
         path: found.path,
         sample: found.sample,
     };
@@ -64,7 +65,7 @@ pub fn leaves(bytes: &[u8]) -> Result<(Kind, Vec<Leaf>), ExampleFault> {
 /// A leaf without its name.
 struct Found {
     path: String,
-    parts: Vec<Part>,
+    segments: Vec<PathSegment>,
     sample: String,
 }
 

@@ -26,7 +26,7 @@ pub const ENTRIES_MAX: usize = 256;
 
 /// The format of an answer, or of an example of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum AnswerFormat {
     /// JSON (RFC 8259), in UTF-8.
     Json,
     /// XML 1.0 without a document type declaration.
@@ -80,7 +80,7 @@ impl ResponseMap {
     /// Paths are faulty, or there are more than [`ENTRIES_MAX`] entries. The error lists every faulty entry, not only
     /// the first.
     pub fn parse(
-        kind: Kind,
+        kind: AnswerFormat,
         entries: &[EntryText<'_>],
         namespaces: &[(&str, &str)],
     ) -> Result<Self, Vec<EntryFault>> {
@@ -95,11 +95,11 @@ impl ResponseMap {
             }]);
         }
         let paths = match kind {
-            Kind::Json => {
+            AnswerFormat::Json => {
                 let paths = all(entries, JsonPath::parse)?;
                 Paths::Json(Search::new(&paths))
             }
-            Kind::Xml => Paths::Xml(all(entries, |path| XPath::parse(path, namespaces))?),
+            AnswerFormat::Xml => Paths::Xml(all(entries, |path| XPath::parse(path, namespaces))?),
         };
         let entries = entries
             .iter()
@@ -110,10 +110,10 @@ impl ResponseMap {
 
     /// Returns the type that an answer must have.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> AnswerFormat {
         match self.paths {
-            Paths::Json(_) => Kind::Json,
-            Paths::Xml(_) => Kind::Xml,
+            Paths::Json(_) => AnswerFormat::Json,
+            Paths::Xml(_) => AnswerFormat::Xml,
         }
     }
 

@@ -62,7 +62,7 @@ impl Request {
             return Err(problems.join("; "));
         }
         let url = std::str::from_utf8(&text).ok().and_then(|text| reqwest::Url::parse(text).ok());
-        let url = url.ok_or_else(|| "the values make no URL".to_owned())?;
+        let url = url.ok_or_else(|| "the values do not form a valid URL".to_owned())?;
         Ok(RequestParts { url, headers })
     }
 

@@ -1,7 +1,7 @@
 //! Templates of webhook definitions: text with variables. A template is parsed once, when the definition is loaded, and
 //! rendered any number of times without parsing it again.
 //!
-//! | type | renders | a variable may stand |
+//! | type | renders | a variable is allowed |
 //! |---|---|---|
 //! | [`BodyTemplate`] | a JSON body | inside a string, or bare as a whole value |
 //! | | an XML body | in text, attribute values and CDATA sections |
@@ -10,7 +10,7 @@
 //! | [`QueryTemplate`] | one entry of the query list | anywhere |
 //! | [`HeaderTemplate`] | one entry of the header list | in the value |
 //!
-//! Each value is escaped for the place where it stands. So no value changes the structure around it, and a parser of
+//! Each value is escaped for its place. So no value changes the structure around it, and a parser of
 //! the result gets exactly the value. If a place can't contain a character, the type's documentation says what replaces
 //! it.
 //!
@@ -37,7 +37,7 @@ pub use body::{BodyTemplate, Language};
 pub use fault::{Fault, position};
 pub use list::{HeaderTemplate, QueryTemplate};
 pub use url::{Need, Unrenderable, UrlTemplate};
-pub use uses::{Missing, Part, Use};
+pub use uses::{DefinitionPart, Missing, Use};
 pub use variable::{Family, NotAVariable, Variable};
 
 use std::borrow::Cow;

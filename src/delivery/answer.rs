@@ -15,7 +15,7 @@ use std::io;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout_at};
 
-/// How long to wait for the end of a body that nobody needs.
+/// How long to wait for the end of a body that is not needed.
 pub(super) const BODY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why there is no answer.

@@ -79,7 +79,7 @@ impl Brake {
         begins
     }
 
-    /// An attempt finished.
+    /// Counts a finished attempt. After as many as the limit allows at a time, the limit rises by one.
     pub(super) fn ended(&mut self) {
         let Some(braking) = &mut self.braking else { return };
         braking.ended += 1;

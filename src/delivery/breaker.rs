@@ -4,8 +4,8 @@
 use super::webhook::BreakerPolicy;
 use std::time::{Duration, Instant};
 
-/// The window consists of this many parts; the oldest part is dropped when a new one begins.
-const PARTS: u32 = 10;
+/// The window consists of this many buckets; the oldest bucket is dropped when a new one begins.
+const BUCKETS: u32 = 10;
 
 /// Which attempts the breaker lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(super) enum Sign {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Part {
+struct Bucket {
     number: u64,
     attempts: u32,
     failures: u32,
@@ -38,22 +38,22 @@ pub(super) struct Breaker {
     rules: BreakerPolicy,
     state: BreakerState,
     base: Instant,
-    parts: [Part; PARTS as usize],
+    buckets: [Bucket; BUCKETS as usize],
     /// When the next probe may start.
     until: Instant,
 }
 
 impl Breaker {
     pub(super) fn new(rules: BreakerPolicy, now: Instant) -> Self {
-        let parts = [Part::default(); PARTS as usize];
-        Self { rules, state: BreakerState::Closed, base: now, parts, until: now }
+        let buckets = [Bucket::default(); BUCKETS as usize];
+        Self { rules, state: BreakerState::Closed, base: now, buckets, until: now }
     }
 
     /// Continues under changed settings.
     pub(super) fn follow(&mut self, rules: &BreakerPolicy) {
         if self.rules != *rules {
             self.rules = rules.clone();
-            self.parts = Default::default();
+            self.buckets = Default::default();
         }
     }
 
@@ -84,7 +84,7 @@ impl Breaker {
             (BreakerState::HalfOpen, Sign::Failing) if probe => self.open(now),
             (BreakerState::HalfOpen, Sign::Well | Sign::Busy) if probe => {
                 self.state = BreakerState::Closed;
-                self.parts = Default::default();
+                self.buckets = Default::default();
             }
             // An attempt that started before the breaker opened says nothing new.
             (BreakerState::Closed, Sign::Busy)
@@ -99,24 +99,24 @@ impl Breaker {
 
     /// Counts a result. Returns whether the failures have reached the limit.
     fn count(&mut self, sign: Sign, now: Instant) -> bool {
-        let length = (self.rules.window / PARTS).max(Duration::from_millis(1));
+        let length = (self.rules.window / BUCKETS).max(Duration::from_millis(1));
         let number = now.saturating_duration_since(self.base).as_nanos() / length.as_nanos();
         let number = u64::try_from(number).unwrap_or(u64::MAX);
-        let index = usize::try_from(number % u64::from(PARTS)).unwrap_or(0);
-        if let Some(part) = self.parts.get_mut(index) {
+        let index = usize::try_from(number % u64::from(BUCKETS)).unwrap_or(0);
+        if let Some(bucket) = self.buckets.get_mut(index) {
             // The number never goes back: a result may be reported a moment after a later one.
-            if part.number < number {
-                *part = Part { number, ..Part::default() };
+            if bucket.number < number {
+                *bucket = Bucket { number, ..Bucket::default() };
             }
-            part.attempts += 1;
-            part.failures += u32::from(sign == Sign::Failing);
+            bucket.attempts += 1;
+            bucket.failures += u32::from(sign == Sign::Failing);
         }
-        let live = |part: &&Part| number.saturating_sub(part.number) < u64::from(PARTS);
+        let live = |bucket: &&Bucket| number.saturating_sub(bucket.number) < u64::from(BUCKETS);
         let (attempts, failures) = self
-            .parts
+            .buckets
             .iter()
             .filter(live)
-            .fold((0, 0), |(a, f), part| (a + part.attempts, f + part.failures));
+            .fold((0, 0), |(a, f), bucket| (a + bucket.attempts, f + bucket.failures));
         sign == Sign::Failing
             && attempts >= self.rules.attempts_min
             && f64::from(failures) >= self.rules.failure_ratio * f64::from(attempts)

@@ -11,7 +11,7 @@ const SLOW: Duration = Duration::from_millis(500);
 
 /// The experience with an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Responsiveness {
     /// No request has ended yet.
     Untried,
     /// The last request ended in time, with any result.
@@ -41,7 +41,7 @@ impl Concurrency {
         Self { limit: 1, max, threshold: max, answers: 0, held_long: None, average }
     }
 
-    /// Adopts another maximum.
+    /// Sets the maximum, and lowers the limit to it if necessary.
     pub(super) fn follow(&mut self, max: u32) {
         if self.max != max {
             (self.max, self.threshold) = (max, max);
@@ -58,12 +58,12 @@ impl Concurrency {
         usize::try_from(self.limit - self.limit / 4).unwrap_or(usize::MAX)
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn responsiveness(&self) -> Responsiveness {
         match self.held_long {
-            None => Standing::Untried,
-            Some(true) if self.limit == 1 => Standing::Hanging,
-            Some(_) if self.average >= SLOW => Standing::Slow,
-            Some(_) => Standing::Sound,
+            None => Responsiveness::Untried,
+            Some(true) if self.limit == 1 => Responsiveness::Hanging,
+            Some(_) if self.average >= SLOW => Responsiveness::Slow,
+            Some(_) => Responsiveness::Sound,
         }
     }
 
@@ -119,30 +119,33 @@ impl Concurrency {
 
 #[cfg(test)]
 mod tests {
-    use super::{Concurrency, Standing};
+    use super::{Concurrency, Responsiveness};
     use std::time::Duration;
 
     #[test]
     fn the_limit_starts_at_one_grows_with_answers_while_it_is_used_and_halves_on_time_outs() {
         let mut lane = Concurrency::new(32);
-        assert_eq!((lane.limit(), lane.standing()), (1, Standing::Untried));
+        assert_eq!((lane.limit(), lane.responsiveness()), (1, Responsiveness::Untried));
         lane.answered(false);
-        let known = (1, Standing::Sound);
-        assert_eq!((lane.limit(), lane.standing()), known, "an unused limit does not grow");
+        let known = (1, Responsiveness::Sound);
+        assert_eq!((lane.limit(), lane.responsiveness()), known, "an unused limit does not grow");
         lane.failed();
-        assert_eq!((lane.limit(), lane.standing()), known);
+        assert_eq!((lane.limit(), lane.responsiveness()), known);
         for _ in 0..100 {
             lane.answered(true);
         }
         assert_eq!(lane.limit(), 32);
         lane.held_long();
-        assert_eq!((lane.limit(), lane.standing()), (16, Standing::Sound));
+        assert_eq!((lane.limit(), lane.responsiveness()), (16, Responsiveness::Sound));
         for _ in 0..10 {
             lane.held_long();
         }
-        assert_eq!((lane.limit(), lane.retries(), lane.standing()), (1, 1, Standing::Hanging));
+        assert_eq!(
+            (lane.limit(), lane.retries(), lane.responsiveness()),
+            (1, 1, Responsiveness::Hanging)
+        );
         lane.answered(true);
-        assert!(lane.standing() == Standing::Sound && lane.limit() <= 2);
+        assert!(lane.responsiveness() == Responsiveness::Sound && lane.limit() <= 2);
         for _ in 0..2000 {
             lane.answered(true);
         }
@@ -169,7 +172,7 @@ mod tests {
         }
         for half in [16, 8, 4, 2, 1, 1] {
             lane.busy();
-            assert_eq!((lane.limit(), lane.standing()), (half, Standing::Sound));
+            assert_eq!((lane.limit(), lane.responsiveness()), (half, Responsiveness::Sound));
         }
         for _ in 0..2000 {
             lane.answered(true);
@@ -183,15 +186,16 @@ mod tests {
         let took = |lane: &mut Concurrency, ms| {
             lane.took(Duration::from_millis(ms));
             lane.answered(true);
-            lane.standing()
+            lane.responsiveness()
         };
-        assert_eq!(took(&mut lane, 3000), Standing::Slow);
+        assert_eq!(took(&mut lane, 3000), Responsiveness::Slow);
         let times = std::iter::repeat_with(|| took(&mut lane, 20));
-        let slow = times.take_while(|standing| *standing == Standing::Slow).count();
+        let slow =
+            times.take_while(|responsiveness| *responsiveness == Responsiveness::Slow).count();
         assert!((3..12).contains(&slow), "{slow}");
         for _ in 0..20 {
             took(&mut lane, 20);
         }
-        assert_eq!(took(&mut lane, 1500), Standing::Sound, "one slow request is not enough");
+        assert_eq!(took(&mut lane, 1500), Responsiveness::Sound, "one slow request is not enough");
     }
 }

@@ -193,12 +193,11 @@ impl Endpoint {
         Ok(Self { webhook, client, headers, guard, destinations, tokens, policy, kept_max })
     }
 
-    /// Whether this endpoint serves for `webhook` as a new one would that was built with the same trust and names, so that its
-    /// connections and its token can stay. `kept_max`: as in [`keeping`](Self::keeping).
+    /// Returns whether this endpoint can serve `webhook` like a new one, built with the same trust and name look-ups.
+    /// Then its connections and its token can be kept. `kept_max`: as in [`keeping`](Self::keeping).
     #[must_use]
     pub fn serves(&self, webhook: &Webhook, addresses: &AddressPolicy, kept_max: usize) -> bool {
-        let kept_max = webhook.limits.in_flight_max().min(kept_max);
-        // One that keeps fewer connections than it may is no harm, unless it keeps none.
+        // An endpoint may keep fewer connections than allowed, but not none.
         let keeps_enough = self.kept_max == kept_max || (1..kept_max).contains(&self.kept_max);
         keeps_enough && self.policy == *addresses && self.webhook.is_same(webhook)
     }

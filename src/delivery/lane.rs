@@ -4,9 +4,9 @@ mod ready;
 
 use super::answer::BODY_PATIENCE;
 use super::breaker::{Breaker, BreakerState, Sign};
-use super::concurrency::{Concurrency, Standing};
+use super::concurrency::{Concurrency, Responsiveness};
 use super::endpoint::Endpoint;
-use super::queues::{Pool, Standings};
+use super::queues::{Pool, QueueEntries};
 use super::rate::{Limit, PerSecond, Rate, Time};
 use super::shortage::Shortage;
 use crate::domain::{
@@ -99,7 +99,7 @@ pub(super) struct Lane {
     /// The elapsed part of the time to the next token, from 0 to 1, when the lane last had a share.
     progress: f64,
     /// The lane's entries in the queues of the pools.
-    pub(super) standings: Standings,
+    pub(super) queue_entries: QueueEntries,
     /// Whether the lane waits for a token of its own or of its account.
     pub(super) is_waiting: bool,
     /// Whether it is the first lane that waits for a token of its account.
@@ -125,7 +125,7 @@ impl Lane {
             breaker: Breaker::new(webhook.breaker.clone(), now),
             rate: None,
             progress: 0.0,
-            standings: Standings::default(),
+            queue_entries: QueueEntries::default(),
             is_waiting: false,
             is_called: false,
             jobs: Default::default(),
@@ -230,12 +230,12 @@ impl Lane {
 
     /// Returns the pool of the slots for jobs of this class.
     fn pool(&self, class: Class) -> Pool {
-        match (self.concurrency.standing(), class) {
-            (Standing::Untried, _) => Pool::Trial,
-            (Standing::Hanging, _) => Pool::Hanging,
-            (Standing::Slow, _) => Pool::Slow,
-            (Standing::Sound, Class::First) => Pool::First,
-            (Standing::Sound, Class::Retry) => Pool::Retry,
+        match (self.concurrency.responsiveness(), class) {
+            (Responsiveness::Untried, _) => Pool::Trial,
+            (Responsiveness::Hanging, _) => Pool::Hanging,
+            (Responsiveness::Slow, _) => Pool::Slow,
+            (Responsiveness::Sound, Class::First) => Pool::First,
+            (Responsiveness::Sound, Class::Retry) => Pool::Retry,
         }
     }
 

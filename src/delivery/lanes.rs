@@ -76,7 +76,7 @@ pub trait Watch: Send + Sync {
 pub struct LanesRemote(Weak<Shared>);
 
 impl LanesRemote {
-    /// Like [`Lanes::configure`].
+    /// Like [`Lanes::configure`]. Does nothing once the lanes are dropped.
     pub fn configure(
         &self,
         endpoints: impl IntoIterator<Item = Arc<Endpoint>>,
@@ -165,7 +165,7 @@ impl Attempt {
     }
 }
 
-/// Wakes the lanes.
+/// Wakes the lanes at the times that a test chooses.
 #[cfg(test)]
 pub(crate) struct AlarmClock(Weak<Shared>);
 

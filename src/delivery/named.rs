@@ -1,8 +1,8 @@
 //! Server certificates that the operator lists in `ca_file`, and advice for certificates that can't be trusted.
 //!
 //! `openssl req -x509` makes a certificate that is an authority (CA:TRUE) and also the server's own. WebPKI refuses
-//! such a certificate, whoever signed it. If it is in `ca_file` byte for byte, the operator meant it: then only its
-//! name and its dates are checked, as for any other certificate.
+//! such a certificate, no matter who signed it. If it is in `ca_file` byte for byte, the operator meant it: then only
+//! its name and its dates are checked, as for any other certificate.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
@@ -37,8 +37,8 @@ impl NamedVerifier {
         }
         if !self.named.iter().any(|known| known.as_ref() == shown.as_ref()) {
             return Err(advice(
-                "the server shows the certificate of an authority (CA:TRUE) as its own: put this very certificate into ca_file, or \
-                 give the server one with CA:FALSE"
+                "the server shows the certificate of an authority (CA:TRUE) as its own: put this certificate itself \
+                 into ca_file, or give the server one with CA:FALSE"
                     .to_owned(),
             ));
         }

@@ -2,16 +2,16 @@
 //!
 //! A look-up takes no thread, and ends with the last attempt that waits for it. Addresses are kept for their TTL, but
 //! at most for [`KEPT_MAX`], so that a moved name is noticed. Names that are slow to answer can't delay others: a
-//! question that takes long gives its place away while others wait ([`places`]), and continues in one of the few places
-//! for slow names.
+//! question that takes long gives its permit away while others wait ([`permits`]), and continues with one of the few
+//! permits for slow names.
 
 mod ask;
-mod places;
+mod permits;
 mod system;
 
 use super::shortage::Shortage;
 use ask::Asker;
-use places::{Place, Places};
+use permits::{LookupPermit, LookupPermits};
 use reqwest::dns::{Name, Resolve, Resolving};
 use std::collections::HashMap;
 use std::io;
@@ -30,7 +30,7 @@ const MISSING_KEPT_MAX: Duration = Duration::from_secs(5);
 const LOOK_UP_MAX: Duration = Duration::from_secs(60);
 /// A question without an answer after this time makes its name a slow one.
 const SLOW: Duration = Duration::from_secs(1);
-/// Most answers come within this time. A question that takes longer gives its place away if others wait for one.
+/// Most answers come within this time. A question that takes longer gives its permit away if others wait for one.
 const QUICK: Duration = Duration::from_millis(250);
 /// When the table is larger, names without answers and without waiting attempts are removed.
 const NAMES_MAX: usize = 10_000;
@@ -108,9 +108,9 @@ pub struct Names(Arc<Shared>);
 
 struct Shared {
     asker: Asker,
-    places: Places,
-    /// Places for names that are slow or may be slow.
-    slow_places: Places,
+    permits: LookupPermits,
+    /// Permits for names that are slow or may be slow.
+    slow_permits: LookupPermits,
     failed: Failed,
     table: Mutex<HashMap<String, Entry>>,
 }
@@ -155,15 +155,15 @@ impl Names {
         name_servers: &[SocketAddr],
         failed: Arc<dyn Fn(FailedLookUp) + Send + Sync>,
     ) -> Self {
-        Self::build(Asker::new(name_servers), places::for_all(), failed)
+        Self::build(Asker::new(name_servers), permits::for_all(), failed)
     }
 
-    fn build(asker: Asker, places: usize, failed: Failed) -> Self {
-        let slow = (places / 4).max(1);
+    fn build(asker: Asker, permits: usize, failed: Failed) -> Self {
+        let slow = (permits / 4).max(1);
         Self(Arc::new(Shared {
             asker,
-            slow_places: Places::new(slow, SLOW),
-            places: Places::new(places.saturating_sub(slow).max(1), QUICK),
+            slow_permits: LookupPermits::new(slow, SLOW),
+            permits: LookupPermits::new(permits.saturating_sub(slow).max(1), QUICK),
             failed,
             table: Mutex::default(),
         }))
@@ -178,7 +178,7 @@ impl Names {
             Asked::Known(found) => found,
             Asked::Waiting(mut answer) => match answer.wait_for(Option::is_some).await {
                 Ok(found) => found.clone().unwrap_or(Err(Failure::Late)),
-                Err(_) => return Err(io::Error::other("the look-up was broken off")),
+                Err(_) => return Err(io::Error::other("the look-up was cancelled")),
             },
         };
         Ok(found?.iter().map(|address| SocketAddr::new(*address, 0)).collect())
@@ -213,22 +213,22 @@ impl Shared {
 
     async fn find(&self, name: &str, is_slow: bool) -> Answer {
         if !is_slow {
-            let place = self.places.take().await;
-            if let Some(answer) = self.ask(name, &place).await {
+            let permit = self.permits.take().await;
+            if let Some(answer) = self.ask(name, &permit).await {
                 return answer;
             }
         }
-        let place = self.slow_places.take().await;
-        self.ask(name, &place).await.unwrap_or_else(Answer::late)
+        let permit = self.slow_permits.take().await;
+        self.ask(name, &permit).await.unwrap_or_else(Answer::late)
     }
 
-    /// Asks for the addresses of `name`. Returns `None` when the place was given away first.
-    async fn ask(&self, name: &str, place: &Place<'_>) -> Option<Answer> {
+    /// Asks for the addresses of `name`. Returns `None` when the permit was given away first.
+    async fn ask(&self, name: &str, permit: &LookupPermit<'_>) -> Option<Answer> {
         tokio::select! {
             answer = timeout(LOOK_UP_MAX, self.asker.ask(name)) => {
                 Some(answer.unwrap_or_else(|_| Answer::late()))
             }
-            () = place.is_wanted() => None,
+            () = permit.is_wanted() => None,
         }
     }
 
@@ -254,7 +254,7 @@ impl Question {
         loop {
             tokio::select! {
                 answer = &mut finding => return self.keep(answer, started),
-                () = self.sender.closed() => if self.is_given_up(started) { return },
+                () = self.sender.closed() => if self.is_abandoned(started) { return },
             }
         }
     }
@@ -274,8 +274,8 @@ impl Question {
         self.sender.send_replace(Some(found));
     }
 
-    /// Returns whether no attempt waits any more. A later attempt starts a new question.
-    fn is_given_up(&self, started: Instant) -> bool {
+    /// Returns whether no attempt waits for the answer. A later attempt starts a new question.
+    fn is_abandoned(&self, started: Instant) -> bool {
         let mut table = self.shared.lock();
         if self.sender.receiver_count() > 0 {
             return false;

@@ -33,11 +33,11 @@ pub enum ProxyError {
     /// The scheme is not `http`. TLS to the proxy would send it the webhooks' client certificates, and SOCKS is not
     /// supported.
     #[error(
-        "is not an http:// proxy, the only kind there is: write it as in \"http://proxy.example:3128\""
+        "is not an http:// proxy, the only supported kind: write it as in \"http://proxy.example:3128\""
     )]
     Scheme,
     /// The URL has a path, a query or a fragment.
-    #[error("has a path, a query or a fragment: remove what follows the port")]
+    #[error("has a path, a query or a fragment: remove everything after the port")]
     Path,
 }
 

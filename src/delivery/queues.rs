@@ -36,17 +36,17 @@ const TURNS: [[Pool; POOLS]; 5] = {
 };
 
 /// A lane's entry in a queue: its number of unanswered requests, and the number of its arrival.
-pub(super) type Standing = (usize, u64);
+pub(super) type QueueEntry = (usize, u64);
 
 /// A lane's entry in each queue.
-pub(super) type Standings = [Option<Standing>; POOLS];
+pub(super) type QueueEntries = [Option<QueueEntry>; POOLS];
 
 pub(super) struct Queues {
     /// The number of slots that each pool may use.
     slots: [usize; POOLS],
     used: [usize; POOLS],
     all: usize,
-    waiting: [BTreeMap<Standing, WebhookName>; POOLS],
+    waiting: [BTreeMap<QueueEntry, WebhookName>; POOLS],
     entered: u64,
     turn: usize,
 }
@@ -72,17 +72,16 @@ impl Queues {
         &mut self,
         webhook: &WebhookName,
         in_flight: usize,
-        standings: &mut Standings,
+        entries: &mut QueueEntries,
         pools: impl Iterator<Item = Pool>,
     ) {
         for pool in pools {
             let index = pool as usize;
-            let (Some(standing), Some(queue)) =
-                (standings.get_mut(index), self.waiting.get_mut(index))
+            let (Some(entry), Some(queue)) = (entries.get_mut(index), self.waiting.get_mut(index))
             else {
                 continue;
             };
-            let since = match *standing {
+            let since = match *entry {
                 Some((held, _)) if held == in_flight => continue,
                 Some(former) => {
                     queue.remove(&former);
@@ -93,13 +92,13 @@ impl Queues {
                     self.entered
                 }
             };
-            *standing = Some((in_flight, since));
+            *entry = Some((in_flight, since));
             queue.insert((in_flight, since), webhook.clone());
         }
     }
 
     /// Removes the next lane from its queue, if there is a slot for it.
-    pub(super) fn next(&mut self) -> Option<(Pool, Standing, WebhookName)> {
+    pub(super) fn next(&mut self) -> Option<(Pool, QueueEntry, WebhookName)> {
         let order = TURNS.get(self.turn)?;
         let heads = order.iter().filter_map(|pool| {
             let (head, _) = self.waiting.get(*pool as usize)?.first_key_value()?;
@@ -107,8 +106,8 @@ impl Queues {
         });
         // Of equal numbers, the first pool in the order.
         let (_, pool) = heads.min_by_key(|(held, _)| *held)?;
-        let (standing, webhook) = self.waiting.get_mut(pool as usize)?.pop_first()?;
-        Some((pool, standing, webhook))
+        let (entry, webhook) = self.waiting.get_mut(pool as usize)?.pop_first()?;
+        Some((pool, entry, webhook))
     }
 
     /// Returns whether a lane with `held` slots may take another slot of `pool`.
@@ -154,14 +153,14 @@ impl Queues {
 
 #[cfg(test)]
 mod tests {
-    use super::{Pool, Queues, Standings};
+    use super::{Pool, QueueEntries, Queues};
     use crate::domain::WebhookName;
     use std::collections::BTreeMap;
 
     /// Lanes that always wait for more slots.
     struct Scene {
         queues: Queues,
-        lanes: BTreeMap<WebhookName, (Pool, usize, Standings)>,
+        lanes: BTreeMap<WebhookName, (Pool, usize, QueueEntries)>,
     }
 
     impl Scene {
@@ -171,15 +170,15 @@ mod tests {
 
         fn enter(&mut self, name: &str, pool: Pool) {
             let name = WebhookName::new(name).unwrap();
-            let lane = self.lanes.entry(name.clone()).or_insert((pool, 0, Standings::default()));
+            let lane = self.lanes.entry(name.clone()).or_insert((pool, 0, QueueEntries::default()));
             self.queues.enter(&name, lane.1, &mut lane.2, std::iter::once(pool));
         }
 
         /// Returns the lane that gets the next slot.
         fn next(&mut self) -> Option<String> {
-            let (pool, standing, name) = self.queues.next()?;
+            let (pool, entry, name) = self.queues.next()?;
             let lane = self.lanes.get_mut(&name).unwrap();
-            assert_eq!(lane.2[pool as usize].take(), Some(standing));
+            assert_eq!(lane.2[pool as usize].take(), Some(entry));
             self.queues.take(pool);
             lane.1 += 1;
             let text = name.to_string();

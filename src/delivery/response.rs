@@ -3,7 +3,7 @@
 use crate::definition::mapping::{MapFault, ResponseMap};
 use crate::domain::{ErrorReason, Mapped, RESPONSE_BYTES_KEPT, Verdict};
 
-/// A webhook's `response`.
+/// How a webhook reads the endpoint's answers.
 #[derive(Debug)]
 pub struct Response {
     /// The format of the answers, and where the values are in them.
@@ -62,7 +62,7 @@ impl Response {
         })?;
         // Paths may overlap, so a small answer can yield many copies of its content.
         if found.iter().map(|(_, value)| value.len()).sum::<usize>() > RESPONSE_BYTES_KEPT {
-            let text = format!("what was mapped is longer than {RESPONSE_BYTES_KEPT} bytes");
+            let text = format!("the mapped values are longer than {RESPONSE_BYTES_KEPT} bytes");
             return Err(self.unusable(ErrorReason::InvalidResponseMap, text));
         }
         let mapped = found.into_iter().filter_map(|(entry, value)| {

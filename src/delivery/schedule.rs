@@ -252,18 +252,18 @@ impl Schedule {
             return;
         }
         let (in_flight, pools) = (lane.in_flight(), lane.pools());
-        self.queues.enter(webhook, in_flight, &mut lane.standings, pools.into_iter().flatten());
+        self.queues.enter(webhook, in_flight, &mut lane.queue_entries, pools.into_iter().flatten());
     }
 
     /// Returns the next job that may leave.
     pub(super) fn next(&mut self, now: Instant) -> Option<Ticket> {
         self.time.set(now);
         while !self.instance_waits && !self.brake.holds(now) && self.is_free() {
-            let (pool, standing, webhook) = self.queues.next()?;
+            let (pool, entry, webhook) = self.queues.next()?;
             let lane = self.lanes.get_mut(&webhook);
-            let known = lane.and_then(|lane| lane.standings.get_mut(pool as usize));
+            let known = lane.and_then(|lane| lane.queue_entries.get_mut(pool as usize));
             // The entry belongs to a removed lane.
-            if known.and_then(|known| known.take_if(|known| *known == standing)).is_none() {
+            if known.and_then(|known| known.take_if(|known| *known == entry)).is_none() {
                 continue;
             }
             match self.ask(&webhook, pool, now) {

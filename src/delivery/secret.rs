@@ -12,7 +12,7 @@ const PUBLIC: &str = "whpk_";
 const SEED_BYTES: usize = 32;
 const PUBLIC_BYTES: usize = 32;
 
-/// A signing key.
+/// A key that signs requests, in one of two signature schemes.
 #[derive(Clone)]
 pub enum SigningSecret {
     /// `whsec_…`: HMAC-SHA256, signature scheme `v1`. Sender and receiver share the key.
@@ -39,7 +39,7 @@ pub enum SecretError {
     #[error("`whpk_` is a public key, which cannot sign: name the `whsk_` key that belongs to it")]
     Public,
     /// The part behind the prefix is not base64.
-    #[error("what follows `{0}` is not base64: make one with `ringback secret new`")]
+    #[error("the text after `{0}` is not base64: make a secret with `ringback secret new`")]
     Base64(&'static str),
     /// A `whsec_` secret has a length that the specification does not allow.
     #[error(
@@ -54,8 +54,7 @@ pub enum SecretError {
     KeyLength(usize),
     /// The two halves of a `whsk_` key do not match: it was assembled by hand, or is damaged.
     #[error(
-        "the public half of this `whsk_` key belongs to another one: make one with \
-         `ringback secret new --ed25519`"
+        "the public half of this `whsk_` key belongs to another key: make one with `ringback secret new --ed25519`"
     )]
     KeyHalves,
 }

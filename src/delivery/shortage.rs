@@ -29,7 +29,7 @@ pub enum Shortage {
 }
 
 impl Shortage {
-    /// All shortages.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 5] =
         [Self::OpenFiles, Self::HostFiles, Self::Memory, Self::Ports, Self::Buffers];
 

@@ -16,7 +16,7 @@ pub enum TlsError {
     /// `ca_file` or `client_certificate_file` is wrong.
     #[error("a certificate can't be read")]
     Certificate(#[source] rustls::pki_types::pem::Error),
-    /// `client_key_file` is wrong.
+    /// `client_key_file` can't be parsed as a private key.
     #[error("the client's key can't be read")]
     Key(#[source] rustls::pki_types::pem::Error),
     /// rustls refuses the combination.

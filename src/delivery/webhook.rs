@@ -229,7 +229,7 @@ pub struct Tls {
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps the text.
+    /// Wraps a text, so that `Debug` shows `***` instead.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(text)

@@ -41,7 +41,7 @@ impl About {
     }
 }
 
-/// Standard output.
+/// The demo's standard output, with or without colours.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Screen {
     colours: bool,

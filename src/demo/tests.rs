@@ -41,10 +41,10 @@ const ONE: &str = "[[account]]\nid = 1\n[[webhook]]\nname = \"one\"\naccount = 1
 
 #[test]
 fn accounts_of_a_source_are_applied_without_a_signal() {
-    tokio::runtime::Runtime::new().unwrap().block_on(tell());
+    tokio::runtime::Runtime::new().unwrap().block_on(reload_from_a_source());
 }
 
-async fn tell() {
+async fn reload_from_a_source() {
     const HASH: &str = "ringback_config_hash{part=\"accounts\"}";
     const APPLIED: &str = "ringback_config_reloads_total{result=\"applied\"}";
     const REFUSED: &str = "ringback_config_reloads_total{result=\"refused\"}";
@@ -68,7 +68,7 @@ async fn tell() {
 
         requests.accounts(entries(&format!("{ONE}urk = 1\n")));
         wait(&metrics, "a refusal", |it| value(it, REFUSED).as_deref() == Some("1")).await;
-        assert_eq!(value(&metrics, HASH).unwrap(), of_source, "what was in force stays so");
+        assert_eq!(value(&metrics, HASH).unwrap(), of_source, "the former one stays in force");
 
         requests.files();
         wait(&metrics, "a reload", |it| value(it, APPLIED).as_deref() == Some("2")).await;

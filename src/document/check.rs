@@ -26,7 +26,7 @@ impl Check<'_> {
         let Some(schema) = branch(schema, kind) else {
             let tables = schema.pointer("/items/properties").is_some();
             let fix = if tables && kind == "object" {
-                format!("write [[{key}]], with two brackets on either side")
+                format!("write [[{key}]], with two brackets on each side")
             } else {
                 format!("write {}", wanted(schema))
             };
@@ -105,7 +105,7 @@ impl Check<'_> {
         tables_with(self.root, name, "", &mut elsewhere);
         elsewhere.retain(|table| table != key);
         match elsewhere.first() {
-            Some(table) if table.is_empty() => format!("`{name}` stands outside of all tables"),
+            Some(table) if table.is_empty() => format!("`{name}` belongs outside of all tables"),
             Some(table) => format!("`{name}` is a key of `{table}`"),
             None => format!("remove it; known here: {}", known.join(", ")),
         }
@@ -280,7 +280,7 @@ fn text_out_of_bounds(text: &str, schema: &Json) -> Option<(String, String)> {
     let length = text.chars().count() as u64;
     let bound = |name| schema.get(name).and_then(Json::as_u64);
     if bound("minLength").is_some_and(|least| length < least) {
-        return Some(("is empty".to_owned(), "write a text, or remove the key".to_owned()));
+        return Some(("is empty".to_owned(), "write some text, or remove the key".to_owned()));
     }
     bound("maxLength").filter(|most| length > *most).map(|most| {
         (format!("has {length} characters"), format!("shorten it to {most} characters"))

@@ -222,7 +222,7 @@ pub(crate) fn flatten(
                 }
                 Entry::Occupied(entry) => {
                     let fix = "keep one of the two spellings";
-                    let twice = "stands here twice";
+                    let twice = "is set twice here";
                     faults.push(node.origin.fault(entry.key(), twice, fix));
                 }
             }

@@ -4,7 +4,7 @@ use super::origin::Origin;
 use crate::telemetry::escape::one_line;
 use std::fmt;
 
-/// One fault.
+/// A fault of the configuration: its origin, the problem and the fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The origin of the value.

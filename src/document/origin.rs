@@ -99,7 +99,6 @@ impl<'a> Place<'a> {
         self.node.is_some()
     }
 
-    /// Returns the origin.
     pub(crate) fn origin(&self) -> &'a Origin {
         self.origin
     }

@@ -31,7 +31,6 @@ pub(crate) enum Value {
 }
 
 impl Node {
-    /// Creates a node.
     pub(crate) fn new(origin: Origin, value: Value) -> Self {
         Self { origin, value, label: None }
     }
@@ -148,8 +147,7 @@ impl Lines {
 pub(crate) fn read(file: &Path) -> Result<Node, Fault> {
     let text = read_bounded(file, FILE_BYTES_MAX)
         .and_then(|bytes| {
-            String::from_utf8(bytes)
-                .map_err(|_| std::io::Error::other("it is not UTF-8 throughout"))
+            String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not valid UTF-8"))
         })
         .map_err(|error| {
             let problem = format!("cannot be read: {error}");
@@ -166,7 +164,7 @@ fn parse(file: &Path, text: &str) -> Result<Node, Fault> {
         let origin = span.map_or_else(|| Origin::File(file.into()), |it| lines.origin(it.start));
         // Only the message is used: the whole error quotes the line, which may contain a secret.
         let problem = format!("is not TOML: {}", error.message().replace('\n', ", "));
-        origin.fault("", problem, "correct this line, then check again for faults behind it")
+        origin.fault("", problem, "correct this line, then check again for faults after it")
     })?;
     let mut root = Node::from_parsed(0, &DeValue::Table(table.into_inner()), &lines);
     root.origin = Origin::File(file.into());

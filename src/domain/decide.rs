@@ -72,7 +72,9 @@ fn ignored_after_all(report: &Collected, reason: IgnoreReason) -> Event {
 /// Explains to operators why a record is refused that would make a row of up to `bytes`.
 fn too_large(bytes: usize) -> String {
     format!(
-        "with this record, up to {bytes} bytes would be kept of its phonon-uuid, more than the {STATE_BYTES_MAX} that one row may have (keys that are attached count once per SMS): replay it when the other deliveries of the uuid are done, or shorten it"
+        "with this record, the row of its phonon-uuid would need up to {bytes} bytes, but may have only \
+         {STATE_BYTES_MAX} (attached keys count once per SMS): replay it when the other deliveries of the uuid are \
+         done, or shorten it"
     )
 }
 

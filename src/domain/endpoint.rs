@@ -37,7 +37,7 @@ pub enum DisableCause {
 }
 
 impl DisableCause {
-    /// Every cause.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 2] = [Self::Gone, Self::Failing];
 
     /// Returns the word that events use.

@@ -197,7 +197,7 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
-    /// Every kind.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 3] = [Self::Start, Self::Flow, Self::Report];
 
     /// Returns the word that events use.
@@ -269,9 +269,9 @@ reasons! {
 reasons! {
     /// Why a delivery or a record became a dead letter.
     DeadLetterReason {
-        /// `attempts_max` was reached.
+        /// The delivery has failed `attempts_max` times.
         AttemptsExhausted = "attempts_exhausted",
-        /// `age_max_s` was reached.
+        /// The delivery is older than `age_max_s`, or would be at its next attempt.
         AgeExceeded = "age_exceeded",
         /// The endpoint answered with a final status.
         Refused = "refused",

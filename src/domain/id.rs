@@ -138,8 +138,8 @@ impl fmt::Debug for DeliveryId {
 
 /// Returns which of `partitions` owns `key`, like Kafka's default partitioner: `murmur2(key) mod partitions`.
 #[must_use]
-pub fn owner(key: &[u8], partitions: u32) -> u32 {
-    (murmur2(key) & 0x7fff_ffff) % partitions.max(1)
+pub fn owner(key: &[u8], partitions: u32) -> i32 {
+    ((murmur2(key) & 0x7fff_ffff) % partitions.max(1)).cast_signed()
 }
 
 /// Computes MurmurHash2 like the Java client of Apache Kafka (`org.apache.kafka.common.utils.Utils.murmur2`).
@@ -188,8 +188,8 @@ mod tests {
     /// `Utils.toPositive` clears the sign bit; it does not negate.
     #[test]
     fn a_negative_hash_gives_the_same_partition_as_kafkas_own_partitioner() {
-        assert_eq!(owner(b"21", 7), (973_932_308_u32.wrapping_neg() & 0x7fff_ffff) % 7);
-        assert_ne!(owner(b"21", 7), 973_932_308_u32.wrapping_neg() % 7);
+        assert_eq!(owner(b"21", 7), (973_932_308_i32.wrapping_neg() & 0x7fff_ffff) % 7);
+        assert_ne!(owner(b"21", 7).cast_unsigned(), 973_932_308_u32.wrapping_neg() % 7);
     }
 
     #[test]

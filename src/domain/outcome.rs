@@ -88,7 +88,7 @@ pub enum StatusType {
 }
 
 impl StatusType {
-    /// Every class.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 5] = [
         Self::Informational,
         Self::Successful,

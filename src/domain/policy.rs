@@ -47,9 +47,9 @@ pub struct CorrelationPolicy {
 /// The settings of an account.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct AccountPolicy {
-    /// `account.sms.notifyOnDelivery`
+    /// Whether phase 2 is sent: `account.sms.notifyOnDelivery`.
     pub notify_on_delivery: bool,
-    /// `account.sms.notifyOnDelivery.attachflowkeys`
+    /// Whether phase 2 has the flow's keys: `account.sms.notifyOnDelivery.attachflowkeys`.
     pub attach_flow_keys: bool,
     /// Whether webhooks are enabled if neither a flow entry nor the record says so.
     pub webhook_enabled: Option<bool>,

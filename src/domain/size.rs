@@ -182,9 +182,9 @@ fn to_come(flow: &Flow) -> usize {
 
 /// Returns the bound of the delivery that a report adds if the flow has no list.
 fn unlisted(flow: &Flow, report: &Collected) -> usize {
-    let is_told = flow.sms.is_none() && report.body.is_some();
+    let adds_delivery = flow.sms.is_none() && report.body.is_some();
     match flow.collection {
-        Collection::Open { .. } if is_told => phase_two(flow, &report.sms),
+        Collection::Open { .. } if adds_delivery => phase_two(flow, &report.sms),
         Collection::Open { .. }
         | Collection::Complete
         | Collection::TimedOut

@@ -61,7 +61,7 @@ pub struct FlowStarted {
     pub content: u64,
 }
 
-/// A delivery report.
+/// A delivery report: a status of one SMS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryReport {
     /// The execution of the flow that sent the SMS.

@@ -189,7 +189,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Every phase.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 3] = [Self::Rule, Self::One, Self::Two];
 
     /// Returns 1 or 2, and 0 for a rule.
@@ -233,7 +233,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// Both classes.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 2] = [Self::First, Self::Retry];
 }
 

@@ -39,37 +39,37 @@ const OTHER: AccountId = AccountId(29);
 const STRANGER: AccountId = AccountId(30);
 const FLOW: FlowId = FlowId(200);
 
-enum Step {
+enum HistoryStep {
     Do(Command),
     /// The configuration is reloaded.
     Reload(Policy),
 }
 
-impl From<Command> for Step {
+impl From<Command> for HistoryStep {
     fn from(command: Command) -> Self {
         Self::Do(command)
     }
 }
 
-impl From<DeliveryReport> for Step {
+impl From<DeliveryReport> for HistoryStep {
     fn from(report: DeliveryReport) -> Self {
         Self::Do(Command::AcceptReport(Box::new(report), source(0)))
     }
 }
 
-impl From<FlowStarted> for Step {
+impl From<FlowStarted> for HistoryStep {
     fn from(start: FlowStarted) -> Self {
         Self::Do(Command::AcceptStart(Box::new(start), source(0)))
     }
 }
 
-impl From<FlowComplete> for Step {
+impl From<FlowComplete> for HistoryStep {
     fn from(flow: FlowComplete) -> Self {
         Self::Do(Command::AcceptFlow(Box::new(flow), source(0)))
     }
 }
 
-impl From<Policy> for Step {
+impl From<Policy> for HistoryStep {
     fn from(policy: Policy) -> Self {
         Self::Reload(policy)
     }
@@ -77,7 +77,7 @@ impl From<Policy> for Step {
 
 /// Plays `when` under the configuration `given`, and compares the events and the final state with `then`.
 #[track_caller]
-fn check(given: &Policy, when: impl IntoIterator<Item = (i64, Step)>, then: &str) {
+fn check(given: &Policy, when: impl IntoIterator<Item = (i64, HistoryStep)>, then: &str) {
     let mut policy = given.clone();
     let mut state = State::default();
     let mut renderer = Renderer::default();
@@ -85,8 +85,8 @@ fn check(given: &Policy, when: impl IntoIterator<Item = (i64, Step)>, then: &str
     for (index, (at, step)) in when.into_iter().enumerate() {
         let now = Timestamp::from_ms(at);
         let mut command = match step {
-            Step::Do(command) => command,
-            Step::Reload(changed) => {
+            HistoryStep::Do(command) => command,
+            HistoryStep::Reload(changed) => {
                 policy = changed;
                 continue;
             }
@@ -118,7 +118,7 @@ fn check(given: &Policy, when: impl IntoIterator<Item = (i64, Step)>, then: &str
 /// Creates the inputs of a check: `steps![0 => flow(), 5 => report("a", "SENT")]`.
 macro_rules! steps {
     ($($at:expr => $step:expr),* $(,)?) => {
-        vec![$(($at, $crate::domain::tests::Step::from($step))),*]
+        vec![$(($at, $crate::domain::tests::HistoryStep::from($step))),*]
     };
 }
 use steps;
@@ -273,6 +273,6 @@ fn failed(delivery: DeliveryId, attempt: u32) -> Command {
     Command::RecordOutcome { delivery, attempt, outcome }
 }
 
-fn given_up(delivery: DeliveryId, attempt: u32, reason: ErrorReason) -> Command {
+fn final_failure(delivery: DeliveryId, attempt: u32, reason: ErrorReason) -> Command {
     Command::RecordOutcome { delivery, attempt, outcome: outcome(Verdict::GiveUp, Some(reason)) }
 }

@@ -2,7 +2,7 @@
 //! derived from it.
 
 use super::committer::{Ending, Sealed};
-use super::work::{Notice, Slot, Work};
+use super::work::{DeferredReport, Slot, Work};
 use super::{EngineError, Shell};
 use crate::clock;
 use crate::codec::row::Meta;
@@ -84,14 +84,14 @@ impl<L: Log, D: Disk> Shell<L, D> {
     /// Updates the values in memory that are derived from the committed batch.
     fn advance(&mut self, work: &Work, metas: BTreeMap<i32, Meta>) {
         self.partitions.advance(work, metas, &self.report);
-        for notice in &work.notices {
-            if let Notice::Endpoint(webhook, event) = notice {
+        for report in &work.reports {
+            if let DeferredReport::Endpoint(webhook, event) = report {
                 self.dispatcher.follow(webhook, event);
             }
         }
         self.dispatcher.forget_reload_events();
         self.dispatcher.release(work);
-        self.report.notices(work);
+        self.report.committed(work);
     }
 
     /// Lets the reader read as many bytes more as the batch has processed.

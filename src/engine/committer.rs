@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trouble::wait_out;
 
-/// If a batch has this many outcomes and notices, the engine gathers the next one.
+/// If a batch has this many outcomes and reports, the engine gathers the next one.
 const BUSY_WEIGHT: usize = 64;
 /// A busy engine gathers for this many times the duration of a commit, at most for the commit interval.
 const GATHER_FACTOR: u32 = 4;
@@ -108,7 +108,7 @@ impl<T: Transactions> Committer<T> {
     /// Takes a batch back whose commit began at `started`, and sets the pace of the next one.
     pub(super) fn finish(&mut self, started: Instant, work: Work) {
         self.pace = Pace {
-            is_busy: work.outcomes.len() + work.notices.len() >= BUSY_WEIGHT,
+            is_busy: work.outcomes.len() + work.reports.len() >= BUSY_WEIGHT,
             // To gather for a few times the duration of a commit costs little more than the whole interval, and delays
             // outcomes much less.
             gather: (clock::since(started) * GATHER_FACTOR).min(self.settings.commit_interval()),

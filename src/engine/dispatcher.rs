@@ -1,5 +1,5 @@
 //! The dispatcher hands due deliveries from the outbox to the lanes, and takes back those that may not leave. It takes
-//! in no more records than the lanes can deliver.
+//! in only as many records as the lanes can deliver.
 
 use super::config::EngineConfig;
 use super::intake::{Bundle, Intake};

@@ -1,6 +1,6 @@
 //! Records that were read and wait to be decided.
 //!
-//! A lane may deliver as fast as it can and still have a backlog. Then the engine takes in no more records than it
+//! A lane may deliver as fast as it can and still have a backlog. Then the engine takes in only as many records as it
 //! delivers: they wait in Kafka instead of the store. A lane that delivers nothing does not slow the intake.
 
 use super::outbox::Outbox;

@@ -337,8 +337,8 @@ impl Outbox {
         }
         if rows.endpoint(webhook).disabled.is_some() {
             let found = self.take(&key, rows, now, ABANDONED_MAX)?;
-            let given_up = |row: Row| row.abandoned(DeadLetterReason::EndpointDisabled);
-            abandoned.extend(found.into_iter().map(given_up));
+            let abandon = |row: Row| row.abandoned(DeadLetterReason::EndpointDisabled);
+            abandoned.extend(found.into_iter().map(abandon));
             return Ok(());
         }
         let room = match downstream.start_attempts(webhook) {
@@ -482,7 +482,6 @@ impl Outbox {
     }
 }
 
-/// A leased row.
 struct Row {
     job: Job,
     scheduled_at: Timestamp,

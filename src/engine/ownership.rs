@@ -186,7 +186,7 @@ impl fmt::Display for Mismatch {
             Self::Rebuilding { partition, topic } => write!(
                 f,
                 "topic {topic}, partition {partition}: a rebuild of the changelog was interrupted. Run `ringback changelog \
-                 rebuild` again: it goes on where it stopped. See ops/guide/changelog-lost.md"
+                 rebuild` again: it continues where it stopped. See ops/guide/changelog-lost.md"
             ),
         }
     }

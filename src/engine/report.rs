@@ -6,7 +6,7 @@ mod lines;
 
 use super::dispatcher::Dispatcher;
 use super::partitions::Partitions;
-use super::work::{Notice, Work, shown};
+use super::work::{DeferredReport, Work, shown};
 use crate::clock;
 use crate::codec::event::{InputChange, InputEvent};
 use crate::codec::row::TopicId;
@@ -96,25 +96,25 @@ impl Report {
     }
 
     /// Reports a committed batch in metrics and logs.
-    pub(super) fn notices(&self, work: &Work) {
-        for notice in &work.notices {
-            match notice {
-                Notice::Event(uuid, event) => {
+    pub(super) fn committed(&self, work: &Work) {
+        for report in &work.reports {
+            match report {
+                DeferredReport::Event(uuid, event) => {
                     self.event(event);
                     log_event(uuid, event, &self.bursts);
                 }
-                Notice::Endpoint(webhook, event) => self.endpoint(webhook, event),
-                Notice::Breaker(webhook, state) => {
+                DeferredReport::Endpoint(webhook, event) => self.endpoint(webhook, event),
+                DeferredReport::Breaker(webhook, state) => {
                     self.metrics.endpoint_change(shown(*state).1);
                     let (webhook, breaker) = (webhook.as_str(), shown(*state).0.as_str());
                     tracing::info!(webhook, breaker, "an endpoint's breaker has changed");
                 }
-                Notice::Input(event) => self.input(event),
-                Notice::Reload => {}
-                Notice::Forwarded(place) => {
+                DeferredReport::Input(event) => self.input(event),
+                DeferredReport::Reload => {}
+                DeferredReport::Forwarded(place) => {
                     self.metrics.source_record(&place.topic, SourceResult::Forwarded)
                 }
-                Notice::Bad { place, offset, reason, detail } => {
+                DeferredReport::Bad { place, offset, reason, detail } => {
                     self.metrics.source_record(&place.topic, SourceResult::DeadLettered);
                     self.metrics.dead_letter(*reason);
                     let place = (&*place.topic, place.partition, *offset);

@@ -13,8 +13,8 @@ use super::ownership::{Holder, Mismatch};
 use crate::clock;
 use crate::codec::row::{InputOffset, Owner, TopicId};
 use crate::log::{
-    self, Changelog, GroupOffset, Identity, LogError, Offsets, Restoration, RestoreError, Start,
-    Step, TopicPartition, Want,
+    self, Changelog, Continuation, GroupOffset, Identity, LogError, Offsets, Restoration,
+    RestoreError, Start, TopicPartition, Want,
 };
 use crate::store::{BulkLoad, Checkpoint, Family, Partition, StoreError};
 use crate::telemetry::{Health, Metrics, with_causes};
@@ -101,18 +101,18 @@ impl<C: Changelog, O: Offsets, F: Family> Restorer<C, O, F> {
     }
 
     /// Does a part of the restore. A failure ends the restore, and is reported to the engine. Blocks.
-    pub(super) fn step(&mut self) -> Step {
+    pub(super) fn step(&mut self) -> Continuation {
         if let Some(pause) = self.pause.take() {
-            return Step::Wait(pause);
+            return Continuation::Wait(pause);
         }
         self.try_step().unwrap_or_else(|error| {
             let Rows { epoch, mailbox, .. } = &self.rows;
             mailbox.put_urgent(Input::RestoreFailed { epoch: *epoch, error });
-            Step::Done
+            Continuation::Done
         })
     }
 
-    fn try_step(&mut self) -> Result<Step, RestoreFailure> {
+    fn try_step(&mut self) -> Result<Continuation, RestoreFailure> {
         let Self { planned, restoration, rows, .. } = self;
         let restoration = match (planned.take(), restoration) {
             (Some(Planned { changelog, wanted, foreign }), slot) => {
@@ -122,7 +122,7 @@ impl<C: Changelog, O: Offsets, F: Family> Restorer<C, O, F> {
                 slot.insert(Restoration::new(changelog, wants))
             }
             (None, Some(restoration)) => restoration,
-            (None, None) => return Ok(Step::Done),
+            (None, None) => return Ok(Continuation::Done),
         };
         restoration.step(&mut |restored| rows.take(restored)).map_err(|error| match error {
             RestoreError::Store(failure) => failure,

@@ -9,8 +9,8 @@ pub(super) fn report(note: ShortageNote, metrics: &Metrics) {
     match note {
         ShortageNote::PutBack(shortage) => metrics.own_shortage(kind(shortage)),
         ShortageNote::Began(shortage) => tracing::warn!(
-            "deliveries wait, since {shortage}: {}. Attempts that could not be made are put back and not counted, and fewer \
-             are made at a time; see ops/guide/too-few-files.md",
+            "deliveries wait because {shortage}: {}. Attempts that could not be made are put back and not counted, \
+             and fewer requests are sent at a time; see ops/guide/too-few-files.md",
             advice(shortage)
         ),
         ShortageNote::Ended(put_back) => tracing::info!(

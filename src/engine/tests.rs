@@ -85,16 +85,16 @@ impl std::fmt::Display for Outcome {
 type Roll = fn(&Setting, &mut Dice) -> Vec<Item>;
 
 /// Runs those items of a seed that `keep` selects.
-fn run(seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> Outcome {
-    play(plan::roll, seed, keep, is_told)
+fn run(seed: u64, keep: impl Fn(usize) -> bool, is_traced: bool) -> Outcome {
+    play(plan::roll, seed, keep, is_traced)
 }
 
-fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> Outcome {
+fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_traced: bool) -> Outcome {
     let (mut dice, setting) = Setting::of(seed);
     let items: Vec<Item> = roll(&setting, &mut dice);
     let count = items.len();
     let cut_ms = dice.one_in(4).then(|| dice.between(5_000, 120_000));
-    let world = World::new(setting, dice.roll(), is_told);
+    let world = World::new(setting, dice.roll(), is_traced);
     World::set_current(Some(world.clone()));
     let watched = Rc::downgrade(&world);
     memory::watch(Some(Rc::new(move || watched.upgrade().is_some_and(|w| w.write_fails()))));
@@ -134,7 +134,7 @@ fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_told: bool) -> O
             true
         }
     };
-    world.tell(|| world.unrest());
+    world.trace(|| world.unrest());
     world.is_over.set(true);
     for (index, node) in world.nodes.iter().enumerate() {
         node.start_at_ms.set(None);
@@ -194,7 +194,7 @@ fn parse(text: &str) -> (u64, Option<Vec<usize>>) {
     (seed.parse().expect("a seed, or a seed and its items"), items)
 }
 
-fn tell(seed: u64, items: Option<&[usize]>) -> Outcome {
+fn print_story(seed: u64, items: Option<&[usize]>) -> Outcome {
     let outcome = run(seed, |index| items.is_none_or(|items| items.contains(&index)), true);
     for line in &outcome.story {
         eprintln!("{line}");
@@ -205,7 +205,7 @@ fn tell(seed: u64, items: Option<&[usize]>) -> Outcome {
 /// Prints the shortest story of a seed that fails, and how to repeat it.
 fn report(seed: u64) -> ! {
     let items = shrink(seed);
-    let outcome = tell(seed, Some(&items));
+    let outcome = print_story(seed, Some(&items));
     let items: Vec<String> = items.iter().map(ToString::to_string).collect();
     panic!(
         "{}\nRINGBACK_SIMULATION={seed}:{} repeats it",
@@ -220,7 +220,7 @@ fn no_fault_loses_doubles_or_reorders_anything() {
     let value = |name: &str| std::env::var(name).ok();
     if let Some(text) = value("RINGBACK_SIMULATION") {
         let (seed, items) = parse(&text);
-        let outcome = tell(seed, items.as_deref());
+        let outcome = print_story(seed, items.as_deref());
         assert!(outcome.faults.is_empty(), "{}", outcome.faults.join("\n"));
         return;
     }

@@ -66,7 +66,7 @@ pub(super) struct View<'a> {
 }
 
 /// A fact that metrics and logs report once the batch is committed.
-pub(super) enum Notice {
+pub(super) enum DeferredReport {
     /// An event of a uuid.
     Event(PhononUuid, Event),
     /// A record was forwarded.
@@ -105,7 +105,7 @@ pub(super) struct Work {
     pub(super) abandoned: Vec<Abandoned>,
     /// The records' part of the reader's budget.
     pub(super) read_bytes: usize,
-    pub(super) notices: Vec<Notice>,
+    pub(super) reports: Vec<DeferredReport>,
     /// All decisions, for a simulation that repeats them.
     #[cfg(test)]
     pub(super) witness: Vec<super::tests::Witness>,
@@ -128,7 +128,7 @@ impl Work {
 
     /// Returns whether there is nothing to commit.
     pub(super) fn is_empty(&self) -> bool {
-        self.notices.is_empty() && self.offsets.is_empty()
+        self.reports.is_empty() && self.offsets.is_empty()
     }
 
     /// Returns the uuids of the batch.
@@ -219,7 +219,7 @@ impl Work {
             if let Some(slot) = self.slots.get_mut(index) {
                 slot.new = after;
             }
-            self.notices.push(Notice::Event(uuid.clone(), event));
+            self.reports.push(DeferredReport::Event(uuid.clone(), event));
         }
         if let Some((raw, became)) = sent_back {
             self.letter_settled(raw, Some((uuid, account)), became, view);
@@ -310,7 +310,7 @@ impl Work {
         let value = self.append(record.bytes());
         self.leave(Target::Inbox(owner), Some(key), Some(value), headers);
         self.pass_on(record.headers.clone());
-        self.notices.push(Notice::Forwarded(record.place.clone()));
+        self.reports.push(DeferredReport::Forwarded(record.place.clone()));
     }
 
     /// Adds the changed rows and the partitions' meta rows. No decision may follow.

@@ -1,8 +1,8 @@
-//! Dead letters with their state, and the result of a replay, as answers that can be serialised.
+//! Dead letters with their state, as answers that can be serialised.
 
 use crate::codec::event::rfc3339;
 use crate::codec::letter::LetterKind;
-use crate::replay::{Letter, Since, Summary};
+use crate::replay::{Letter, Since};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -141,61 +141,5 @@ impl WholeLetter {
             (None, Some((value, Err(_)))) => Content::ValueBase64(STANDARD.encode(value)),
         };
         Self { letter: LetterView::of(letter, since), headers: headers.collect(), content }
-    }
-}
-
-/// The result of a replay, or of a dry run.
-#[derive(Debug, Serialize)]
-pub struct ReplayView<'a> {
-    /// Whether it was a dry run, which sends nothing.
-    pub dry_run: bool,
-    /// The number of letters that match.
-    pub matched: u64,
-    /// The number of letters that the whole run has sent or would send.
-    pub replayed: u64,
-    /// The number of letters that this call has sent.
-    pub replayed_now: u64,
-    /// The number of letters that were skipped because their delivery was delivered since.
-    pub skipped_delivered: u64,
-    /// The number of letters that were skipped because their delivery has a newer letter.
-    pub skipped_older: u64,
-    /// The number of letters that were skipped because a replay of them is in progress.
-    pub skipped_sent: u64,
-    /// The number of letters that can't be replayed: truncated records, and records of topics that are no inputs.
-    pub not_replayable: u64,
-    /// The number of letters that are left for another call.
-    pub left: u64,
-    /// The number of matching letters by reason.
-    pub by_reason: &'a BTreeMap<String, u64>,
-    /// The number of matching letters by webhook.
-    pub by_webhook: &'a BTreeMap<String, u64>,
-    /// Whether this call continues an interrupted run.
-    pub resumed: bool,
-    /// Whether the run has finished.
-    pub finished: bool,
-    /// Kafka has deleted the events before this time (RFC 3339), so that earlier deliveries are unknown.
-    pub events_gone_before: Option<String>,
-}
-
-impl<'a> ReplayView<'a> {
-    /// Returns the answer about the replay that `summary` describes.
-    #[must_use]
-    pub fn of(summary: &'a Summary, dry_run: bool) -> Self {
-        Self {
-            dry_run,
-            matched: summary.matched,
-            replayed: summary.replayed,
-            replayed_now: if dry_run { 0 } else { summary.replayed_now },
-            skipped_delivered: summary.skipped_delivered,
-            skipped_older: summary.skipped_older,
-            skipped_sent: summary.skipped_sent,
-            not_replayable: summary.not_replayable,
-            left: summary.left,
-            by_reason: &summary.by_reason,
-            by_webhook: &summary.by_webhook,
-            resumed: summary.resumed,
-            finished: summary.finished && !dry_run,
-            events_gone_before: summary.unseen_before.map(rfc3339),
-        }
     }
 }

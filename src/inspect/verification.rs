@@ -23,7 +23,7 @@ pub struct Asked {
     pub repeats_max: Option<u64>,
 }
 
-/// The findings.
+/// The result of `ringback verify`.
 pub struct Verification {
     /// The violations, notes and counts.
     pub report: Report,

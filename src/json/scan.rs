@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// The kind of a member's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     Null,
     Boolean(bool),
     Number,
@@ -17,15 +17,15 @@ pub(crate) enum Kind {
 
 /// A member's value and its range in the copy.
 #[derive(Clone, Debug)]
-pub(crate) struct Part {
-    pub(crate) kind: Kind,
+pub(crate) struct MemberValue {
+    pub(crate) kind: ValueKind,
     pub(crate) range: Range<usize>,
 }
 
 /// The result of a scan.
 pub(crate) struct Scanned<const N: usize> {
     /// The members that the caller asked for. One that is null is absent.
-    pub(crate) parts: [Option<Part>; N],
+    pub(crate) members: [Option<MemberValue>; N],
     /// The hash of the whole object.
     pub(crate) content: u64,
 }
@@ -63,7 +63,7 @@ pub(crate) fn scan<const N: usize>(
 
 /// Returns the items of `array`, which [`scan`] accepted and copied without white space, or `None` if an item is an
 /// array or object.
-pub(crate) fn scalars(array: &[u8]) -> Option<Vec<(Kind, &[u8])>> {
+pub(crate) fn scalars(array: &[u8]) -> Option<Vec<(ValueKind, &[u8])>> {
     let mut out = Vec::new();
     let mut scanner = Scanner { text: array, at: 1, run: 1, out: &mut out, unescaped: Vec::new() };
     let mut items = Vec::new();
@@ -130,25 +130,25 @@ impl<'t> Scanner<'t, '_> {
     }
 
     fn top<const N: usize>(&mut self, names: &[&'static str; N]) -> Result<Scanned<N>, Fault> {
-        let mut parts = [const { None }; N];
-        let content = self.members(DEPTH_MAX, |name, part| {
-            let known = names.iter().zip(&mut parts).find(|(known, _)| known.as_bytes() == name);
+        let mut members = [const { None }; N];
+        let content = self.members(DEPTH_MAX, |name, member| {
+            let known = names.iter().zip(&mut members).find(|(known, _)| known.as_bytes() == name);
             match known {
                 Some((name, Some(_))) => Err(Fault::Repeated(name)),
                 Some((_, slot)) => {
-                    *slot = (part.kind != Kind::Null).then_some(part);
+                    *slot = (member.kind != ValueKind::Null).then_some(member);
                     Ok(())
                 }
                 None => Ok(()),
             }
         })?;
-        Ok(Scanned { parts, content })
+        Ok(Scanned { members, content })
     }
 
     fn members(
         &mut self,
         depth: usize,
-        mut found: impl FnMut(&[u8], Part) -> Result<(), Fault>,
+        mut found: impl FnMut(&[u8], MemberValue) -> Result<(), Fault>,
     ) -> Result<u64, Fault> {
         self.expect(b'{')?;
         let mut hash = content::Object::EMPTY;
@@ -171,7 +171,7 @@ impl<'t> Scanner<'t, '_> {
             let start = self.copied();
             let (kind, value) = self.value(depth.saturating_sub(1))?;
             hash.push(content::text(name), value);
-            found(name, Part { kind, range: start..self.copied() })?;
+            found(name, MemberValue { kind, range: start..self.copied() })?;
             self.skip_space();
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -207,19 +207,19 @@ impl<'t> Scanner<'t, '_> {
     }
 
     /// Scans a value with up to `depth` levels of nested arrays and objects.
-    fn value(&mut self, depth: usize) -> Result<(Kind, u64), Fault> {
+    fn value(&mut self, depth: usize) -> Result<(ValueKind, u64), Fault> {
         match self.peek() {
             Some(b'"') => {
                 let token = self.string()?;
-                Ok((Kind::Text, self.hash_text(&token)))
+                Ok((ValueKind::Text, self.hash_text(&token)))
             }
             Some(b'{' | b'[') if depth == 0 => Err(Fault::TooDeep),
-            Some(b'{') => Ok((Kind::Object, self.members(depth, |_, _| Ok(()))?)),
-            Some(b'[') => Ok((Kind::Array, self.array(depth)?)),
-            Some(b't') => self.literal(b"true", Kind::Boolean(true), content::TRUE),
-            Some(b'f') => self.literal(b"false", Kind::Boolean(false), content::FALSE),
-            Some(b'n') => self.literal(b"null", Kind::Null, content::NULL),
-            Some(b'-' | b'0'..=b'9') => Ok((Kind::Number, self.number()?)),
+            Some(b'{') => Ok((ValueKind::Object, self.members(depth, |_, _| Ok(()))?)),
+            Some(b'[') => Ok((ValueKind::Array, self.array(depth)?)),
+            Some(b't') => self.literal(b"true", ValueKind::Boolean(true), content::TRUE),
+            Some(b'f') => self.literal(b"false", ValueKind::Boolean(false), content::FALSE),
+            Some(b'n') => self.literal(b"null", ValueKind::Null, content::NULL),
+            Some(b'-' | b'0'..=b'9') => Ok((ValueKind::Number, self.number()?)),
             _ => Err(Fault::Malformed(self.at)),
         }
     }
@@ -233,7 +233,12 @@ impl<'t> Scanner<'t, '_> {
         content::text(&self.unescaped)
     }
 
-    fn literal(&mut self, word: &[u8], kind: Kind, hash: u64) -> Result<(Kind, u64), Fault> {
+    fn literal(
+        &mut self,
+        word: &[u8],
+        kind: ValueKind,
+        hash: u64,
+    ) -> Result<(ValueKind, u64), Fault> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         if !rest.starts_with(word) {
             return Err(Fault::Malformed(self.at));

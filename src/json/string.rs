@@ -117,7 +117,7 @@ pub(crate) fn unescape(text: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Escaped, plain_run, read_escape};
+    use super::{Escaped, plain_run, read_escape, unescape};
 
     #[test]
     fn a_run_ends_at_the_first_special_byte_at_any_place() {
@@ -131,6 +131,19 @@ mod tests {
             }
             assert_eq!(plain_run(&vec![b'!'; length]), length);
         }
+    }
+
+    #[test]
+    fn halves_of_surrogate_pairs_differ_from_each_other_and_from_every_character() {
+        let unescaped = |text: &str| {
+            let mut out = Vec::new();
+            unescape(text.as_bytes(), &mut out);
+            out
+        };
+        let texts = ["\\ud83d", "\\ud83e", "\\ude00", "\\ud83d\\ude00", "\\ufffd", ""];
+        let distinct: std::collections::BTreeSet<Vec<u8>> = texts.map(unescaped).into();
+        assert_eq!(distinct.len(), texts.len(), "{distinct:?}");
+        assert_eq!(unescaped("\\ud83d\\ude00"), "😀".as_bytes());
     }
 
     #[test]

@@ -166,7 +166,7 @@ pub(crate) fn write_members<'a>(
 #[cfg(test)]
 mod tests {
     use super::super::string::read_string;
-    use super::{write_integer, write_lossy, write_string};
+    use super::{Object, write_integer, write_lossy, write_members, write_string};
 
     #[test]
     fn strings_are_written_and_read_like_serde_json() {
@@ -185,6 +185,19 @@ mod tests {
         let mut out = Vec::new();
         write_lossy(&mut out, b"a\xff\"b");
         assert_eq!(String::from_utf8(out).unwrap(), "\"a\u{fffd}\\\"b\"");
+    }
+
+    #[test]
+    fn names_from_outside_are_escaped() {
+        let mut out = Vec::new();
+        let mut object = Object::open(&mut out);
+        object.text_named("a\"b", "\\");
+        object.text_named("\n", "");
+        object.close();
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"a\"b":"\\","\n":""}"#);
+        let mut out = Vec::new();
+        write_members(&mut out, [("a\"b", "1"), ("\n", "[]")]);
+        assert_eq!(String::from_utf8(out).unwrap(), r#"{"a\"b":1,"\n":[]}"#);
     }
 
     #[test]

@@ -25,7 +25,7 @@ const LOOKS_MAX: usize = 20;
 
 /// The kind of problem between a client and a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ProblemKind {
     /// Nothing listens at the address.
     Refused,
     /// The host name does not resolve.
@@ -38,7 +38,7 @@ pub(super) enum Kind {
     Connection,
 }
 
-impl Kind {
+impl ProblemKind {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",
@@ -53,7 +53,7 @@ impl Kind {
 /// The reason why a broker can't be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    kind: Kind,
+    kind: ProblemKind,
     /// Host and port, as the configuration or Kafka itself spells them.
     broker: String,
     /// librdkafka's text, without the parts that differ from try to try.
@@ -90,7 +90,7 @@ pub(super) fn note_line(line: &str) {
 fn note_text(text: &str) {
     let Some(cause) = cause(text) else { return };
     // Other causes may be harmless: brokers close idle connections and accept them again.
-    let lasts = matches!(cause.kind, Kind::Tls | Kind::Authentication);
+    let lasts = matches!(cause.kind, ProblemKind::Tls | ProblemKind::Authentication);
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
     last.0 = Some((cause, clock::instant()));
     drop(last);
@@ -178,15 +178,15 @@ fn cause(reason: &str) -> Option<Cause> {
     let text = text.rfind(" (after ").and_then(|end| text.get(..end)).unwrap_or(text);
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let kind = if has(&["resolve"]) {
-        Kind::UnknownHost
+        ProblemKind::UnknownHost
     } else if has(&["SASL", "uthentication"]) {
-        Kind::Authentication
+        ProblemKind::Authentication
     } else if has(&["SSL", "TLS", "certificate"]) {
-        Kind::Tls
+        ProblemKind::Tls
     } else if has(&["refused"]) {
-        Kind::Refused
+        ProblemKind::Refused
     } else {
-        Kind::Connection
+        ProblemKind::Connection
     };
     Some(Cause { kind, broker: broker.to_owned(), text: text.to_owned() })
 }
@@ -200,22 +200,22 @@ mod tests {
         for (reason, kind, then) in [
             (
                 "127.0.0.1:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT, 4 identical error(s) suppressed)",
-                Kind::Refused,
+                ProblemKind::Refused,
                 "127.0.0.1:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused",
             ),
             (
                 "none.invalid:9092/bootstrap: Failed to resolve 'none.invalid:9092': Name or service not known (after 7ms in state CONNECT)",
-                Kind::UnknownHost,
+                ProblemKind::UnknownHost,
                 "none.invalid:9092: Failed to resolve 'none.invalid:9092': Name or service not known",
             ),
             (
                 "ssl://[::1]:9093/1: SSL handshake failed: certificate verify failed (after 3ms in state SSL_HANDSHAKE)",
-                Kind::Tls,
+                ProblemKind::Tls,
                 "[::1]:9093: SSL handshake failed: certificate verify failed",
             ),
             (
                 "sasl_plaintext://k:9092/bootstrap: SASL authentication error: Authentication failed (after 305ms in state AUTH_REQ)",
-                Kind::Authentication,
+                ProblemKind::Authentication,
                 "k:9092: SASL authentication error: Authentication failed",
             ),
         ] {

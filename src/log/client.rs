@@ -1,4 +1,4 @@
-//! The settings of every Kafka client, and the requests that need no more than one client.
+//! The settings of every Kafka client, and the requests that need only one client.
 
 use super::report::Reports;
 use super::rights::{self, Operation, Right};
@@ -56,8 +56,8 @@ pub enum LogError {
          create them first, or correct their names in [topics]"
     )]
     NoInputs(String),
-    /// The system can't start another thread.
-    #[error("the thread `{0}` can't be started")]
+    /// The system can't start another thread, or the thread ended early.
+    #[error("the thread `{0}` can't run")]
     Thread(&'static str, #[source] io::Error),
     /// Kafka rejects a request about one topic.
     #[error("topic {topic}: {what}")]
@@ -66,6 +66,17 @@ pub enum LogError {
         topic: String,
         what: String,
     },
+}
+
+/// The consumer group has members, so daemons run.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the consumer group {group} has {members} members: stop all instances and run this command again (Kafka removes an \
+     instance that was killed once its session has timed out)"
+)]
+pub struct HasMembers {
+    group: String,
+    members: usize,
 }
 
 /// Starts a named thread.
@@ -78,6 +89,17 @@ pub fn start_thread(
 ) -> Result<JoinHandle<()>, LogError> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
     thread.map_err(|error| LogError::Thread(name, error))
+}
+
+/// Runs a blocking request to Kafka on one of Tokio's threads for blocking work.
+///
+/// # Errors
+/// The request fails, or its thread does.
+pub async fn blocking<T: Send + 'static>(
+    request: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    let done = tokio::task::spawn_blocking(request).await;
+    done.unwrap_or_else(|error| Err(LogError::Thread("kafka-request", io::Error::other(error))))
 }
 
 impl LogError {
@@ -331,6 +353,21 @@ impl Cluster {
         rights::members(self.client.client(), group, timeout)
     }
 
+    /// Checks that the consumer group has no members, so that no daemon runs. The outer result is Kafka's.
+    ///
+    /// # Errors
+    /// Kafka does not answer within `timeout`, or denies the request.
+    pub fn check_alone(
+        &self,
+        group: &str,
+        timeout: Duration,
+    ) -> Result<Result<(), HasMembers>, LogError> {
+        Ok(match self.members(group, timeout)? {
+            0 => Ok(()),
+            members => Err(HasMembers { group: group.to_owned(), members }),
+        })
+    }
+
     /// Returns the partition counts of those of `topics` that exist. `operation` is the operation that the caller needs
     /// on them.
     ///
@@ -352,8 +389,8 @@ impl Cluster {
         for name in topics {
             match all.topics().iter().find(|topic| topic.name() == name) {
                 Some(topic) => drop(counts.insert(name.to_owned(), partitions(topic))),
-                // The response omits topics that the client may not see. Only a request by name tells a hidden topic
-                // from a missing one.
+                // The response omits topics that the client may not see. Only a request by name distinguishes a hidden
+                // topic from a missing one.
                 None if is_hidden(&ask(Some(name))?, name) => {
                     hidden.push(Right::on_topic(operation, name));
                 }

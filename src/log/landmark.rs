@@ -167,7 +167,7 @@ fn find(
         return Ok(found);
     }
     client.assign(&starts).map_err(failed())?;
-    let mut heard = Instant::now();
+    let mut read_at = Instant::now();
     while !left.is_empty() {
         let (partition, what) = match client.poll(POLL_TIMEOUT) {
             Some(Ok(message)) => {
@@ -181,12 +181,12 @@ fn find(
                 tracing::debug!(%error, topic, "a temporary error while checking landmarks");
                 continue;
             }
-            None if heard.elapsed() > SILENCE_TIMEOUT => {
+            None if read_at.elapsed() > SILENCE_TIMEOUT => {
                 return Err(failed()(KafkaError::NoMessageReceived));
             }
             None => continue,
         };
-        heard = Instant::now();
+        read_at = Instant::now();
         if let Some(what) = what
             && left.remove(&partition).is_some()
         {
@@ -274,7 +274,7 @@ impl Landmarks {
         *self.sights() = Sights::default();
     }
 
-    /// Returns a snapshot.
+    /// Returns a copy of the landmarks and changelog offsets at this moment.
     #[must_use]
     pub fn look(&self) -> Sights {
         self.sights().clone()

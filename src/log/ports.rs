@@ -7,7 +7,7 @@ use super::landmark::Found;
 use super::position::{Begin, GroupOffset};
 use super::reader::Start;
 use super::record::TopicPartition;
-use super::restore::{Changelog, Step};
+use super::restore::{Changelog, Continuation};
 use super::transaction::{Committed, Outgoing, TransactionError};
 use crate::codec::row::{Landmark, Owner};
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ pub trait Log: Sized {
     fn closed(&self) -> bool;
 
     /// Runs a restore in parallel to the engine: calls `step` until it is done.
-    fn restore(&self, step: impl FnMut() -> Step + Send + 'static) -> Self::Restoring;
+    fn restore(&self, step: impl FnMut() -> Continuation + Send + 'static) -> Self::Restoring;
 
     /// Ends a restore, and waits until its step has returned.
     fn cancel(&self, restoring: Self::Restoring);

@@ -2,10 +2,10 @@
 
 use super::client::{self, LogError};
 use super::position::GroupOffset;
-use super::record::TopicPartition;
+use super::record::{TopicPartition, list};
 use super::scan::{ScanFrom, ScanRange, Scanner};
 use super::settings::KafkaSettings;
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ const PINNED_INTERVAL: Duration = Duration::from_millis(50);
 /// A transaction that is open for longer than this belongs to no running producer.
 const OPEN_MAX: Duration = Duration::from_secs(90);
 
-/// Reads positions.
+/// Reads positions without joining the group.
 pub struct PositionReader {
     /// A client of the group, which it does not join.
     group: client::Observer,
@@ -56,24 +56,7 @@ impl PositionReader {
         &self,
         places: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, GroupOffset>, LogError> {
-        let failed = || LogError::request("the group's offsets can't be read");
-        let mut asked = TopicPartitionList::new();
-        for place in places {
-            asked.add_partition(&place.topic, place.partition);
-        }
-        let answer = self.group.committed_offsets(asked, COMMITTED_TIMEOUT).map_err(failed())?;
-        let mut committed = BTreeMap::new();
-        for element in answer.elements() {
-            element.error().map_err(failed())?;
-            if let Offset::Offset(offset) = element.offset() {
-                let place = TopicPartition {
-                    topic: element.topic().into(),
-                    partition: element.partition(),
-                };
-                committed.insert(place, GroupOffset::read(offset, element.metadata()));
-            }
-        }
-        Ok(committed)
+        group_offsets(&self.group, places)
     }
 
     /// Returns the range of each partition of `topic` from `from` to its present end, once no transaction below it is
@@ -107,4 +90,36 @@ impl PositionReader {
             std::thread::sleep(PINNED_INTERVAL);
         }
     }
+}
+
+/// Returns the offsets that the consumer's group has committed, by partition. Waits for open transactions.
+pub(super) fn group_offsets<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    places: &[TopicPartition],
+) -> Result<BTreeMap<TopicPartition, GroupOffset>, LogError> {
+    let answer = committed(consumer, list(places), "the group's offsets can't be read")?;
+    let mut committed = BTreeMap::new();
+    for element in answer.elements() {
+        if let Offset::Offset(offset) = element.offset() {
+            let (topic, partition) = (element.topic().into(), element.partition());
+            let place = TopicPartition { topic, partition };
+            committed.insert(place, GroupOffset::read(offset, element.metadata()));
+        }
+    }
+    Ok(committed)
+}
+
+/// Returns what the consumer's group has committed for the partitions `asked`. Fails with `what` if the offset of a
+/// partition can't be read, because that is not a missing offset. Waits for open transactions.
+pub(super) fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    asked: TopicPartitionList,
+    what: &str,
+) -> Result<TopicPartitionList, LogError> {
+    let answer =
+        consumer.committed_offsets(asked, COMMITTED_TIMEOUT).map_err(LogError::request(what))?;
+    for element in answer.elements() {
+        element.error().map_err(LogError::request(what))?;
+    }
+    Ok(answer)
 }

@@ -15,7 +15,7 @@ mod watch;
 use super::client::{self, LogError, start_thread};
 use super::describe::Identity;
 use super::landmark::LandmarkReader;
-use super::record::{Reading, Record, TopicPartition, Topics};
+use super::record::{Reading, Record, TopicPartition, Topics, list};
 use super::registry::Registry;
 use super::report;
 use super::settings::KafkaSettings;
@@ -27,7 +27,6 @@ use handle::Spawned;
 pub use handle::{KafkaLog, KafkaParts, KafkaRestoring};
 use merge::Merge;
 pub use offsets::OffsetsClient;
-pub(super) use offsets::list;
 use position::{Judged, Position, content};
 use queues::{Bell, Queue};
 use rdkafka::Offset;
@@ -132,7 +131,7 @@ struct Reader {
     schemas: Schemas,
     control: Receiver<Control>,
     sink: Sink,
-    told: Arc<AtomicU64>,
+    reported_epoch: Arc<AtomicU64>,
     followed: u64,
     epoch: u64,
     budget: Arc<ReadBudget>,
@@ -155,11 +154,11 @@ impl Reader {
         sink: Sink,
     ) -> Result<(JoinHandle<()>, Spawned), LogError> {
         let epoch = Arc::new(AtomicU64::new(0));
-        let told = Arc::new(AtomicU64::new(0));
+        let reported_epoch = Arc::new(AtomicU64::new(0));
         let context = Context {
             sink: sink.clone(),
             epoch: epoch.clone(),
-            told: told.clone(),
+            reported_epoch: reported_epoch.clone(),
             unconnected: AtomicU64::new(0),
             ends: Mutex::default(),
             refused: AtomicBool::new(false),
@@ -186,7 +185,7 @@ impl Reader {
             topics,
             control: commands,
             sink,
-            told,
+            reported_epoch,
             followed: 0,
             epoch: 0,
             budget: budget.clone(),
@@ -235,7 +234,7 @@ impl Reader {
         // The consumer's own queue delivers rebalances and errors, the partitions' queues deliver records.
         let polled = consumer.poll(Duration::ZERO);
         self.follow_epoch();
-        self.tell_ends();
+        self.report_ends();
         self.take_stray(polled);
         let mut queues = std::mem::take(&mut self.queues);
         let mut read = |queue: &Queue| self.read(queue);
@@ -258,9 +257,10 @@ impl Reader {
     }
 
     /// Reports the ends of partitions whenever librdkafka has reported them.
-    fn tell_ends(&self) {
-        let told = &self.consumer.context().ends;
-        let mut ends = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
+    fn report_ends(&self) {
+        let reported = &self.consumer.context().ends;
+        let mut ends =
+            std::mem::take(&mut *reported.lock().unwrap_or_else(PoisonError::into_inner));
         if ends.is_empty() {
             return;
         }
@@ -274,10 +274,10 @@ impl Reader {
 
     /// Drops the records of an assignment that has ended: another instance reads them.
     fn follow_epoch(&mut self) {
-        let told = self.told.load(Ordering::SeqCst);
-        if told != self.followed {
-            self.followed = told;
-            self.begin(told);
+        let reported = self.reported_epoch.load(Ordering::SeqCst);
+        if reported != self.followed {
+            self.followed = reported;
+            self.begin(reported);
             match queues::split(&self.consumer, &self.topics, &self.bell) {
                 Ok(queues) => self.queues = Merge::of(queues),
                 Err(error) => (self.sink)(LogEvent::Failed(format!(

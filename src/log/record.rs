@@ -11,6 +11,7 @@ use crate::domain::{
     Source, Timestamp, WebhookName, owner,
 };
 use bytes::Bytes;
+use rdkafka::TopicPartitionList;
 use rdkafka::message::{BorrowedHeaders, Message};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,6 +42,15 @@ pub struct Topics {
 pub struct TopicPartition {
     pub topic: Arc<str>,
     pub partition: i32,
+}
+
+/// Converts partitions for librdkafka.
+pub(super) fn list<'a>(places: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for place in places {
+        list.add_partition(&place.topic, place.partition);
+    }
+    list
 }
 
 /// One record that was read.
@@ -141,7 +151,7 @@ pub(crate) enum Reading {
 }
 
 impl Topics {
-    /// Decodes `message`.
+    /// Decodes a message of an input topic or of the inbox.
     pub(crate) fn read(&self, decoder: &mut Decoder, message: &impl MessageView) -> Reading {
         let (topic, role) = self.role(message.topic_name());
         let place = TopicPartition { topic: topic.clone(), partition: message.partition_number() };
@@ -183,7 +193,7 @@ impl Topics {
         };
         let command = |uuid: &PhononUuid, kind, command| RecordBody::Command {
             uuid: uuid.clone(),
-            owner: owner(uuid.as_str().as_bytes(), self.partitions).cast_signed(),
+            owner: owner(uuid.as_str().as_bytes(), self.partitions),
             forward: Forward::Record(kind),
             command: Box::new(command),
         };
@@ -217,7 +227,7 @@ impl Topics {
     fn command(&self, name: &str, payload: &[u8]) -> RecordBody {
         match command::read_command(name, payload) {
             Ok(InboxCommand::Of(uuid, command)) => RecordBody::Command {
-                owner: owner(uuid.as_str().as_bytes(), self.partitions).cast_signed(),
+                owner: owner(uuid.as_str().as_bytes(), self.partitions),
                 uuid,
                 forward: Forward::Replay,
                 command: Box::new(command),

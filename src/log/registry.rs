@@ -108,7 +108,7 @@ impl Registry {
     }
 }
 
-/// An open request.
+/// A request for a schema that the registry has not answered yet.
 struct Question {
     /// At least one try has failed.
     is_failing: bool,

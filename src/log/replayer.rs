@@ -5,15 +5,13 @@
 //! transaction and continues from the committed offsets.
 
 use super::client::{self, LogError};
+use super::position_reader;
 use super::rights;
 use super::settings::KafkaSettings;
 use super::steward::{Patient, unusable};
 use super::transaction::{Outgoing, TransactionError};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::{Offset, TopicPartitionList};
-use std::time::Duration;
-
-const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The progress of a run in one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,16 +47,14 @@ impl Marks {
     /// # Errors
     /// Kafka does not answer.
     pub fn read(&self, partitions: u32) -> Result<Vec<Mark>, LogError> {
-        let failed =
-            || LogError::request("the committed progress of earlier replays can't be read");
         let mut asked = TopicPartitionList::new();
         if let Some(last) = i32::try_from(partitions).ok().and_then(|count| count.checked_sub(1)) {
             asked.add_partition_range(&self.topic, 0, last);
         }
-        let answer = self.client.committed_offsets(asked, COMMITTED_TIMEOUT).map_err(failed())?;
+        let what = "the committed progress of earlier replays can't be read";
+        let answer = position_reader::committed(&self.client, asked, what)?;
         let mut marks = Vec::new();
         for element in answer.elements() {
-            element.error().map_err(failed())?;
             if let Offset::Offset(offset) = element.offset() {
                 let (partition, note) = (element.partition(), element.metadata().to_owned());
                 marks.push(Mark { partition, offset, note });

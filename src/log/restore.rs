@@ -106,7 +106,7 @@ const REPORT_EACH: i64 = 1024;
 
 /// The continuation of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Continuation {
     Again,
     Wait(Duration),
     /// Not at all: the restore is done.
@@ -151,7 +151,7 @@ impl<C: Changelog> Restoration<C> {
     pub fn step<E>(
         &mut self,
         take: &mut dyn FnMut(Restored<'_>) -> Result<(), E>,
-    ) -> Result<Step, RestoreError<E>> {
+    ) -> Result<Continuation, RestoreError<E>> {
         if let Some(want) = self.asked.front().copied() {
             return Ok(self.ask(want)?);
         }
@@ -161,11 +161,11 @@ impl<C: Changelog> Restoration<C> {
         } else if !self.left.is_empty() {
             self.read(take)?;
         }
-        Ok(if self.left.is_empty() { Step::Done } else { Step::Again })
+        Ok(if self.left.is_empty() { Continuation::Done } else { Continuation::Again })
     }
 
     /// Requests the end of a partition. The end is valid once no transaction below it is open.
-    fn ask(&mut self, want: Want) -> Result<Step, LogError> {
+    fn ask(&mut self, want: Want) -> Result<Continuation, LogError> {
         let (low, high) = match self.first {
             Some(ends) => ends,
             None => *self.first.insert(self.changelog.ends(want.partition)?),
@@ -178,12 +178,12 @@ impl<C: Changelog> Restoration<C> {
                     "another producer's transaction is open in the changelog; waiting until it ends or times out"
                 );
             }
-            return Ok(Step::Wait(PINNED_INTERVAL));
+            return Ok(Continuation::Wait(PINNED_INTERVAL));
         }
         self.asked.pop_front();
         self.first = None;
         self.known.push((want, low, high));
-        Ok(Step::Again)
+        Ok(Continuation::Again)
     }
 
     fn begin<E>(

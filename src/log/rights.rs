@@ -4,18 +4,15 @@
 //! operations it allows on topics and groups ([`missing`]). It does not report them for transactional ids, so those are
 //! tried ([`check_transactional`]).
 
-mod native;
 mod needs;
 
-#[cfg(test)]
-pub(crate) use native::known_properties;
 pub use needs::{Need, NeededBy, needs, replay_groups};
 pub(super) use needs::{instance_id, operator_id, rebuild_id, replay_id};
 
 use super::client::{self, LogError};
+use super::native::{self, Code, Described};
 use super::report::Reports;
 use super::settings::{KafkaSettings, TopicNames};
-use native::{Code, Described};
 use rdkafka::ClientContext;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::Client;
@@ -48,7 +45,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// All operations.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 7] = [
         Self::Read,
         Self::Write,

@@ -6,8 +6,7 @@
 
 use super::client::{self, LogError};
 use super::headers;
-use super::reader::list;
-use super::record::TopicPartition;
+use super::record::{TopicPartition, list};
 use super::rights::{Operation, Right};
 use super::settings::KafkaSettings;
 use crate::domain::Timestamp;
@@ -80,13 +79,13 @@ pub type Watch<'a> = &'a mut dyn FnMut(Progress<'_>) -> ControlFlow<()>;
 pub struct ScanRecord<'a>(BorrowedMessage<'a>);
 
 impl ScanRecord<'_> {
-    /// Returns its partition.
+    /// Returns the partition of the record.
     #[must_use]
     pub fn partition(&self) -> i32 {
         self.0.partition()
     }
 
-    /// Returns its offset.
+    /// Returns the offset of the record.
     #[must_use]
     pub fn offset(&self) -> i64 {
         self.0.offset()
@@ -98,7 +97,7 @@ impl ScanRecord<'_> {
         Timestamp::from_ms(self.0.timestamp().to_millis().unwrap_or(0))
     }
 
-    /// Returns its key.
+    /// Returns the key of the record, if it has one.
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
         self.0.key()
@@ -249,7 +248,7 @@ impl Scanner {
     ) -> Result<ControlFlow<()>, LogError> {
         let mut reading = Reading::new(ranges);
         if reading.left.is_empty() {
-            return Ok(reading.tell(take));
+            return Ok(reading.report_progress(take));
         }
         let mut starts = TopicPartitionList::new();
         for (partition, (from, _)) in &reading.left {
@@ -263,10 +262,10 @@ impl Scanner {
         let client = reader(&self.settings)?;
         client.assign(&starts).map_err(failed())?;
         let name: Arc<str> = topic.into();
-        let (mut heard, mut told) = (Instant::now(), Instant::now());
+        let (mut read_at, mut reported_at) = (Instant::now(), Instant::now());
         loop {
             if reading.left.is_empty() {
-                return Ok(reading.tell(take));
+                return Ok(reading.report_progress(take));
             }
             let done = match client.poll(POLL_TIMEOUT) {
                 Some(Ok(message)) => {
@@ -275,12 +274,12 @@ impl Scanner {
                         return Ok(ControlFlow::Break(()));
                     }
                     // The time that `take` needs does not count as silence of the brokers.
-                    heard = Instant::now();
+                    read_at = Instant::now();
                     reading.pass(&record)
                 }
                 // The position stops below trailing markers, so possibly only this event shows the end.
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    heard = Instant::now();
+                    read_at = Instant::now();
                     reading.finish(partition)
                 }
                 Some(Err(error)) if hopeless(&error) => {
@@ -290,7 +289,7 @@ impl Scanner {
                     tracing::debug!(%error, topic, "a temporary error while reading");
                     None
                 }
-                None if heard.elapsed() > SILENCE_TIMEOUT => {
+                None if read_at.elapsed() > SILENCE_TIMEOUT => {
                     return Err(failed()(KafkaError::NoMessageReceived));
                 }
                 None => None,
@@ -298,9 +297,9 @@ impl Scanner {
             if let Some(partition) = done {
                 let _ = client.pause(&list([&TopicPartition { topic: name.clone(), partition }]));
             }
-            if told.elapsed() > PROGRESS_INTERVAL {
-                told = Instant::now();
-                if reading.tell(take).is_break() {
+            if reported_at.elapsed() > PROGRESS_INTERVAL {
+                reported_at = Instant::now();
+                if reading.report_progress(take).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -333,7 +332,10 @@ impl Reading {
         Self { left, all }
     }
 
-    fn tell(&self, take: &mut dyn FnMut(Scanned<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
+    fn report_progress(
+        &self,
+        take: &mut dyn FnMut(Scanned<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let left: u64 = self.left.values().map(|(from, end)| end.abs_diff(*from)).sum();
         take(Scanned::Progress { done: self.all.saturating_sub(left), all: self.all })
     }

@@ -70,7 +70,7 @@ impl TopicNames {
             .map(String::as_str)
     }
 
-    /// Returns every topic.
+    /// Returns the names of all topics: first the inputs, then the daemon's own.
     pub fn all(&self) -> impl Iterator<Item = &str> {
         self.sources().map(|(name, _)| name.as_str()).chain(self.own())
     }

@@ -33,7 +33,7 @@ impl Patient {
     }
 
     pub(super) fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
-        self.0.send(outgoing).map_err(|error| self.given_up(error))
+        self.0.send(outgoing).map_err(|error| self.abort_after(error))
     }
 
     /// Commits, with these offsets of a group without members.
@@ -44,13 +44,15 @@ impl Patient {
     ) -> Result<(), TransactionError> {
         if offsets.count() > 0 {
             insist(|| self.0.offsets_of_nobody(group, offsets))
-                .map_err(|error| self.given_up(error))?;
+                .map_err(|error| self.abort_after(error))?;
         }
-        insist(|| self.0.flush()).map_err(|error| self.given_up(error))?;
+        insist(|| self.0.flush()).map_err(|error| self.abort_after(error))?;
         match insist(|| self.0.commit()) {
             Ok(_) => Ok(()),
             // Only this error says that it was not committed, and so may be aborted.
-            Err(error) if error.fault == TransactionFault::Abortable => Err(self.given_up(error)),
+            Err(error) if error.fault == TransactionFault::Abortable => {
+                Err(self.abort_after(error))
+            }
             Err(error) => Err(self.explained(error)),
         }
     }
@@ -67,7 +69,7 @@ impl Patient {
         TransactionError { fault, ..error }
     }
 
-    fn given_up(&self, error: TransactionError) -> TransactionError {
+    fn abort_after(&self, error: TransactionError) -> TransactionError {
         let error = self.explained(error);
         if error.fault != TransactionFault::Fenced {
             self.abort();
@@ -146,7 +148,7 @@ impl Steward {
         self.producer.commit(&group, &offsets)
     }
 
-    /// Aborts the transaction.
+    /// Aborts the open transaction. Errors are not reported.
     pub fn abort(&self) {
         self.producer.abort();
     }

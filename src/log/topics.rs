@@ -51,12 +51,12 @@ impl TopicState {
     pub fn faults(&self) -> Vec<TopicFault> {
         let fault = |text, fatal| TopicFault { topic: self.name.clone(), text, fatal };
         let Some(partitions) = self.partitions else {
-            let mend = if self.own {
+            let advice = if self.own {
                 "create it with `ringback topics --create`"
             } else {
                 "its producer creates it"
             };
-            return vec![fault(format!("it does not exist: {mend}"), false)];
+            return vec![fault(format!("it does not exist: {advice}"), false)];
         };
         let mut faults = Vec::new();
         if let Some(wanted) = self.partitions_wanted.filter(|wanted| *wanted != partitions) {
@@ -210,14 +210,11 @@ async fn counts(
     names: &TopicNames,
 ) -> Result<BTreeMap<String, u32>, LogError> {
     let (settings, names) = (settings.clone(), names.clone());
-    let look = move || {
+    client::blocking(move || {
         let cluster = Cluster::new(&settings)?;
         cluster.partition_counts(names.all(), Operation::Describe, REQUEST_TIMEOUT)
-    };
-    let looked = tokio::task::spawn_blocking(look).await;
-    looked.unwrap_or_else(|error| {
-        Err(LogError::Topic { topic: "metadata".to_owned(), what: error.to_string() })
     })
+    .await
 }
 
 /// Returns those of `topics` that are compacted.
@@ -267,8 +264,8 @@ async fn describe_raw(
         .map_err(LogError::request("the topics' settings can't be read"))?;
     let (mut described, mut silent) = (Vec::new(), Vec::new());
     for resource in results {
-        let resource =
-            resource.map_err(|code| refused(Operation::DescribeConfigs, String::new(), code))?;
+        let resource = resource
+            .map_err(|code| refused(Operation::DescribeConfigs, topics.join(", "), code))?;
         let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { continue };
         // rust-rdkafka drops the reason: for a topic with an error it returns an answer without settings.
         if resource.entries.is_empty() {
@@ -281,8 +278,7 @@ async fn describe_raw(
         return Ok(described);
     };
     let asked = settings.clone();
-    let asking = tokio::task::spawn_blocking(move || rights::missing(&asked, &silent)).await;
-    let missing = asking.unwrap_or_else(|_| Ok(Vec::new()))?;
+    let missing = client::blocking(move || rights::missing(&asked, &silent)).await?;
     if missing.is_empty() {
         return Err(LogError::Topic { topic, what: "Kafka does not show its settings".to_owned() });
     }
@@ -381,15 +377,15 @@ async fn create(
 ///
 /// # Errors
 /// Kafka does not answer or refuses.
-pub async fn mend(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<String>, LogError> {
+pub async fn repair(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<String>, LogError> {
     let states = survey(settings, names).await?;
-    let mut mended = Vec::new();
+    let mut repaired = Vec::new();
     for state in &states {
         if let (Some(has), Some(wanted)) = (state.partitions, state.partitions_wanted)
             && has < wanted
         {
             grow(settings, &state.name, wanted).await?;
-            mended.push(state.name.clone());
+            repaired.push(state.name.clone());
         }
     }
     let wrong = |state: &&TopicState| {
@@ -402,11 +398,11 @@ pub async fn mend(settings: &KafkaSettings, names: &TopicNames) -> Result<Vec<St
     };
     for state in states.iter().filter(wrong) {
         alter(settings, state).await?;
-        if !mended.contains(&state.name) {
-            mended.push(state.name.clone());
+        if !repaired.contains(&state.name) {
+            repaired.push(state.name.clone());
         }
     }
-    Ok(mended)
+    Ok(repaired)
 }
 
 async fn grow(settings: &KafkaSettings, topic: &str, partitions: u32) -> Result<(), LogError> {

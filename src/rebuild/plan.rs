@@ -1,6 +1,6 @@
 //! The plan of a rebuild: which partitions of the store are written, and which are refused and why.
 
-use super::{REQUEST_TIMEOUT, Rebuild, RebuildError, Wish};
+use super::{REQUEST_TIMEOUT, Rebuild, RebuildError, RebuildRequest};
 use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
 use crate::domain::Timestamp;
 use crate::log::{GroupOffset, Identity, Newest, Operation, ScanFrom, TopicPartition};
@@ -99,20 +99,20 @@ impl Rebuild {
     ///
     /// # Errors
     /// The group has members, the store does not fit the changelog, or Kafka or the store can't be read.
-    pub fn plan(&self, wish: &Wish) -> Result<Plan, RebuildError> {
+    pub fn plan(&self, request: &RebuildRequest) -> Result<Plan, RebuildError> {
         self.check_alone()?;
-        let metas = self.metas(wish)?;
+        let metas = self.metas(request)?;
         let changelog = &self.topics.changelog;
         let identity = self.cluster.identity(&self.topics.identified(), REQUEST_TIMEOUT)?;
         let exists = identity.topics.contains_key(changelog.as_str());
         let (all, ask) = (self.topics.all(), Operation::Describe);
         let counts = self.cluster.partition_counts(all, ask, REQUEST_TIMEOUT)?;
-        let partitions = count(&metas, wish, &self.kafka.group_id)?;
+        let partitions = count(&metas, request, &self.kafka.group_id)?;
         let has = counts.get(changelog).copied().filter(|_| exists);
         if let Some(has) = has.filter(|has| *has != partitions) {
             return Err(RebuildError::Refused(format!(
-                "topic {changelog} has {has} partitions, and the store's rows are spread over {partitions}. Delete topic \
-                 {changelog} and run this command again: it creates the topic with {partitions} partitions"
+                "topic {changelog} has {has} partitions, but the store's rows are spread over {partitions}. Delete \
+                 topic {changelog} and run this command again: it creates the topic with {partitions} partitions"
             )));
         }
         let newest = match exists {
@@ -127,16 +127,16 @@ impl Rebuild {
         let seen = Seen { identity, counts, changelog: newest };
         let mut stored = Vec::new();
         for (number, meta) in metas {
-            stored.push(self.partition(number, meta, partitions, wish, &seen)?);
+            stored.push(self.partition(number, meta, partitions, request, &seen)?);
         }
         Ok(Plan { partitions, exists, stored })
     }
 
     /// Returns the meta rows of the selected partitions of the store.
-    fn metas(&self, wish: &Wish) -> Result<Vec<(i32, Meta)>, RebuildError> {
+    fn metas(&self, request: &RebuildRequest) -> Result<Vec<(i32, Meta)>, RebuildError> {
         let mut metas = Vec::new();
         for number in self.store.partitions() {
-            if !wish.only.is_empty() && !wish.only.contains(number) {
+            if !request.only.is_empty() && !request.only.contains(number) {
                 continue;
             }
             let mut found = None;
@@ -152,7 +152,7 @@ impl Rebuild {
             metas.push((*number, row::decode_meta(&bytes).map_err(unreadable)?));
         }
         metas.sort_by_key(|(number, _)| *number);
-        for number in &wish.only {
+        for number in &request.only {
             if !metas.iter().any(|(stored, _)| stored == number) {
                 let text =
                     format!("the store ([store] directory) has no rows of partition {number}");
@@ -171,7 +171,7 @@ impl Rebuild {
         number: i32,
         meta: Meta,
         partitions: u32,
-        wish: &Wish,
+        request: &RebuildRequest,
         seen: &Seen,
     ) -> Result<PartitionPlan, RebuildError> {
         let mut rows = 0;
@@ -182,11 +182,12 @@ impl Rebuild {
         let is_elsewhere = is_elsewhere
             .zip(seen.identity.cluster.as_ref())
             .filter(|(theirs, ours)| theirs != ours);
-        if matches!(action, Action::Write { .. }) && !wish.older {
+        if matches!(action, Action::Write { .. }) && !request.older {
             if let Some((theirs, ours)) = is_elsewhere {
                 action = Action::Refuse(format!(
-                    "it belongs to the Kafka cluster {theirs}, and [kafka] bootstrap_servers leads to the cluster {ours}: \
-                     correct bootstrap_servers or [store] directory. If this cluster has replaced the other one, add --older"
+                    "it belongs to the Kafka cluster {theirs}, but [kafka] bootstrap_servers leads to the cluster \
+                     {ours}: correct bootstrap_servers or [store] directory. If this cluster has replaced the other \
+                     one, add --older"
                 ));
             } else if let Some(behind) = behind.first() {
                 action = Action::Refuse(refusal(behind));
@@ -215,8 +216,8 @@ impl Rebuild {
             )),
             None if is_ours && former.is_some() => Action::Done,
             None => Action::Refuse(format!(
-                "topic {topic} has rows of this partition, and they are complete: nothing is written over them. \
-                 `ringback run` goes on with them"
+                "topic {topic} has all rows of this partition, which a rebuild does not overwrite. `ringback run` \
+                 continues with them"
             )),
         }
     }
@@ -283,26 +284,30 @@ pub(super) fn is_row(key: &[u8]) -> bool {
 }
 
 /// Returns the number of partitions over which the rows are spread.
-fn count(metas: &[(i32, Meta)], wish: &Wish, group: &str) -> Result<u32, RebuildError> {
+fn count(
+    metas: &[(i32, Meta)],
+    request: &RebuildRequest,
+    group: &str,
+) -> Result<u32, RebuildError> {
     let owners: Vec<&Owner> = metas.iter().filter_map(|(_, meta)| meta.owner.as_ref()).collect();
     if let Some(other) = owners.iter().find(|owner| *owner.group != *group) {
         return Err(RebuildError::Refused(format!(
-            "the store ([store] directory) belongs to the consumer group {}, and [kafka] group_id is {group}: correct one of \
-             them",
+            "the store ([store] directory) belongs to the consumer group {}, but [kafka] group_id is {group}: correct \
+             one of them",
             other.group
         )));
     }
     let largest = metas.iter().map(|(number, _)| number.cast_unsigned() + 1).max().unwrap_or(0);
     let Some(first) = owners.first() else {
-        return match wish.count {
+        return match request.count {
             Some(count) if count >= largest => Ok(count),
             Some(count) => Err(RebuildError::Refused(format!(
                 "--partitions {count} is too few: the store has rows of partition {}",
                 largest.saturating_sub(1)
             ))),
             None => Err(RebuildError::Refused(format!(
-                "an earlier version wrote the store, and it does not say how many partitions the changelog had. Give the \
-                 number that the changelog had with --partitions, at least {largest}; the inbox has the same number"
+                "an earlier version wrote the store, and did not record how many partitions the changelog had. Give \
+                 this number with --partitions, at least {largest}; the inbox has the same number"
             ))),
         };
     };
@@ -311,9 +316,9 @@ fn count(metas: &[(i32, Meta)], wish: &Wish, group: &str) -> Result<u32, Rebuild
                     partitions: choose those of one changelog with --partition";
         return Err(RebuildError::Refused(text.to_owned()));
     }
-    match wish.count.filter(|count| *count != first.partitions) {
+    match request.count.filter(|count| *count != first.partitions) {
         Some(count) => Err(RebuildError::Refused(format!(
-            "the store's rows are spread over {} partitions, and --partitions is {count}: leave it out",
+            "the store's rows are spread over {} partitions, but --partitions is {count}: leave it out",
             first.partitions
         ))),
         None => Ok(first.partitions),

@@ -21,12 +21,12 @@ const CREATION_PAUSE: Duration = Duration::from_millis(100);
 
 /// The rows of one transaction.
 #[derive(Default)]
-struct Part {
+struct RowBatch {
     rows: Vec<(Vec<u8>, Vec<u8>)>,
     bytes: usize,
 }
 
-impl Part {
+impl RowBatch {
     fn is_full(&self) -> bool {
         self.rows.len() >= ROWS_MAX || self.bytes >= BYTES_MAX
     }
@@ -84,7 +84,7 @@ impl Rebuild {
                 });
             }
             if began.elapsed() > CREATION_TIMEOUT {
-                let what = format!("it was not created in time with {partitions} partitions");
+                let what = format!("Kafka did not create it with {partitions} partitions in time");
                 return Err(LogError::Topic { topic: topic.to_owned(), what }.into());
             }
             std::thread::sleep(CREATION_PAUSE);
@@ -108,35 +108,35 @@ impl Writer<'_> {
         };
         let mut rows = 0;
         loop {
-            let part = self.part(after.as_ref())?;
-            if part.rows.is_empty() {
+            let batch = self.batch(after.as_ref())?;
+            if batch.rows.is_empty() {
                 break;
             }
-            rows += u64::try_from(part.rows.len()).unwrap_or(0);
-            after = last_uuid(&part).or(after);
+            rows += u64::try_from(batch.rows.len()).unwrap_or(0);
+            after = last_uuid(&batch).or(after);
             // Endpoint rows alone don't count as progress. A continued rebuild writes them again.
             let up_to = after.as_ref().map_or("", PhononUuid::as_str).into();
-            self.transact(&part, Some(up_to))?;
+            self.transact(&batch, Some(up_to))?;
             failpoint::pass(Failpoint::Rebuilt);
             let progress = Progress { partition: self.plan.number, rows, all: self.plan.rows };
             if watch(progress).is_break() {
                 return Err(RebuildError::Interrupted);
             }
             if after.is_none() {
-                // The partition has only endpoint rows, and a part always contains all of them.
+                // The partition has only endpoint rows, and a batch always contains all of them.
                 break;
             }
         }
         self.compare()?;
         self.rebuild.check_alone()?;
-        self.transact(&Part::default(), None)?;
+        self.transact(&RowBatch::default(), None)?;
         let topic = self.owner.changelog.as_ref().map(TopicId::as_str);
         tracing::info!(partition = self.plan.number, rows, topic_id = topic, "partition rebuilt");
         Ok(())
     }
 
     /// Returns the next rows after the row of uuid `after`. Endpoint rows come before all others and are few.
-    fn part(&self, after: Option<&PhononUuid>) -> Result<Part, RebuildError> {
+    fn batch(&self, after: Option<&PhononUuid>) -> Result<RowBatch, RebuildError> {
         let from = after.map_or_else(Vec::new, |uuid| {
             let mut key = Vec::new();
             RowKey::write_state(uuid, &mut key);
@@ -144,32 +144,32 @@ impl Writer<'_> {
             key.push(0);
             key
         });
-        let mut part = Part::default();
+        let mut batch = RowBatch::default();
         self.rebuild.store.read_from(self.plan.number, &from, &mut |key, value| {
             if is_row(key) {
-                part.bytes += key.len() + value.len();
-                part.rows.push((key.to_vec(), value.to_vec()));
+                batch.bytes += key.len() + value.len();
+                batch.rows.push((key.to_vec(), value.to_vec()));
             }
-            let is_uuids = last_uuid(&part).is_some();
-            if part.is_full() && is_uuids {
+            let is_uuids = last_uuid(&batch).is_some();
+            if batch.is_full() && is_uuids {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
             }
         })?;
-        Ok(part)
+        Ok(batch)
     }
 
-    /// Writes `part` and a meta row in one transaction. `up_to` is the progress; `None` marks the partition as
+    /// Writes `batch` and a meta row in one transaction. `up_to` is the progress; `None` marks the partition as
     /// complete.
-    fn transact(&self, part: &Part, up_to: Option<Arc<str>>) -> Result<(), RebuildError> {
+    fn transact(&self, batch: &RowBatch, up_to: Option<Arc<str>>) -> Result<(), RebuildError> {
         let owner = Owner { rebuilt_up_to: up_to, ..self.owner.clone() };
         let Meta { offsets, committed_at, .. } = self.plan.meta.clone();
         let meta = Meta { offsets, committed_at, owner: Some(owner) };
         let mut bytes = Vec::new();
         row::encode_meta(&meta, &mut bytes);
         self.steward.begin()?;
-        for (key, value) in &part.rows {
+        for (key, value) in &batch.rows {
             self.steward.send(&self.outgoing(key, value))?;
         }
         self.steward.send(&self.outgoing(RowKey::META, &bytes))?;
@@ -211,16 +211,16 @@ impl Writer<'_> {
             return Ok(());
         }
         Err(RebuildError::Refused(format!(
-            "partition {}: topic {topic} does not hold what the store holds ({} rows, and {} in the store). Another program \
-             has written to it, or an earlier rebuild was made from another copy of the store. Delete topic {topic} and run this \
-             command again",
+            "partition {}: topic {topic} and the store do not have the same rows ({} rows in the topic, {} in the \
+             store). Another program has written to it, or an earlier rebuild was made from another copy of the \
+             store. Delete topic {topic} and run this command again",
             self.plan.number, written.count, stored.count
         )))
     }
 }
 
-fn last_uuid(part: &Part) -> Option<PhononUuid> {
-    let (key, _) = part.rows.last()?;
+fn last_uuid(batch: &RowBatch) -> Option<PhononUuid> {
+    let (key, _) = batch.rows.last()?;
     match RowKey::parse(key)? {
         RowKey::State(uuid) => Some(uuid),
         RowKey::Meta | RowKey::Endpoint(_) => None,

@@ -22,7 +22,7 @@ impl When {
     pub fn parse(text: &str, now: Timestamp) -> Result<Self, String> {
         let at = parse_rfc3339(text).or_else(|| before(now, text));
         at.map(|at| Self { spelt: text.to_owned(), at }).ok_or_else(|| {
-            "it is neither RFC 3339 (2026-11-21T09:00:00Z) nor an age (30s, 15m, 2h, 7d)".to_owned()
+            "it is neither an RFC 3339 time (2026-11-21T09:00:00Z) nor an age (30s, 15m, 2h, 7d)".to_owned()
         })
     }
 }

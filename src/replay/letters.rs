@@ -11,7 +11,7 @@ use bytes::Bytes;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-/// A dead letter.
+/// A dead letter with its place in the topic.
 pub struct Letter<'a> {
     /// Its partition and offset.
     pub place: (i32, i64),

@@ -28,7 +28,7 @@ struct Open {
 
 /// A partition of the topic.
 #[derive(Default)]
-struct Part {
+struct PartitionLetters {
     /// The next offset to read. `None`: it is read from its beginning.
     next: Option<i64>,
     /// The newest letter of each delivery, and the letters of records, by [`subject`].
@@ -40,7 +40,7 @@ pub struct OpenLetters {
     letters: Letters,
     /// The number of partitions that the instances share.
     tasks: u32,
-    parts: BTreeMap<i32, Part>,
+    parts: BTreeMap<i32, PartitionLetters>,
     /// The next offset of each partition of the inbox. A partition without an entry is read from the oldest open letter
     /// on.
     inbox: BTreeMap<i32, i64>,
@@ -115,7 +115,7 @@ impl OpenLetters {
             self.parts.entry(partition).or_insert_with(|| {
                 // Its letters may be older than the part of the inbox that was read.
                 self.inbox.clear();
-                Part::default()
+                PartitionLetters::default()
             });
         }
     }
@@ -130,14 +130,14 @@ impl OpenLetters {
         let Self { letters, parts, is_grown, .. } = self;
         let topic = &letters.topics.dead_letter;
         let begin = known_from.map_or(ScanFrom::Beginning, ScanFrom::Time);
-        let from = |part: &Part| part.next.map_or(begin, ScanFrom::Offset);
+        let from = |part: &PartitionLetters| part.next.map_or(begin, ScanFrom::Offset);
         let wants: Vec<_> = parts.iter().map(|(number, part)| (*number, from(part))).collect();
         let mut ranges = letters.scanner.ranges(topic, &wants)?;
         for range in &mut ranges {
             let Some(part) = parts.get_mut(&range.partition) else { continue };
             if part.next.is_some_and(|next| range.end < next) {
                 // The topic was deleted and created again.
-                *part = Part::default();
+                *part = PartitionLetters::default();
                 range.from = range.first;
             }
             let known = |open: &Open| {
@@ -153,7 +153,7 @@ impl OpenLetters {
             };
             let key = letter.key.unwrap_or_default();
             *is_grown |= letter.head.kind == LetterKind::Delivery
-                && i64::from(owner(key, partitions)) != i64::from(record.partition());
+                && owner(key, partitions) != record.partition();
             let of = |reason: &DeadLetterReason| reason.as_str() == letter.head.reason;
             let reason = DeadLetterReason::ALL.iter().position(of);
             let Some(reason) = reason.and_then(|place| u8::try_from(place).ok()) else { return };

@@ -3,9 +3,11 @@
 use super::note::{Note, Passed};
 use super::since::note_home;
 use super::{Filter, Letter, Letters, ReplayError, Stage, Watch};
+use crate::codec::event::rfc3339;
 use crate::codec::letter::{LetterKind, read_delivery};
 use crate::domain::{DeliveryId, Timestamp, owner};
 use crate::log::{Mark, Marks, NeededBy, ScanFrom, ScanRange, insist_on_groups, replay_groups};
+use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
@@ -32,7 +34,7 @@ pub(super) struct Planned {
 
 /// The run's part of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct PartitionProgress {
     pub(super) partition: i32,
     pub(super) start: i64,
     /// The next offset. Everything below it is done.
@@ -45,7 +47,7 @@ pub struct Plan {
     pub(super) marks: Marks,
     /// The marks of the group when the plan was made.
     pub(super) found: Vec<Mark>,
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<PartitionProgress>,
     /// The ranges of the inbox when the plan was made.
     pub(super) inbox: Vec<ScanRange>,
     /// The filter with the times of the run.
@@ -63,11 +65,13 @@ pub struct Plan {
 }
 
 /// The result of a replay, or of a dry run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Summary {
+    /// Whether it is that of a dry run, which sends nothing.
+    pub dry_run: bool,
     /// The number of letters of the run that match.
     pub matched: u64,
-    /// The number of letters that all calls of the run have sent.
+    /// The number of letters that all calls of the run have sent. A dry run also counts those that a call would send.
     pub replayed: u64,
     /// The number of letters that this call has sent.
     pub replayed_now: u64,
@@ -89,8 +93,8 @@ pub struct Summary {
     pub resumed: bool,
     /// Whether the run is complete and was not interrupted.
     pub finished: bool,
-    /// Kafka has deleted the events before this time, so that deliveries before it are unknown.
-    pub unseen_before: Option<Timestamp>,
+    /// Kafka has deleted the events before this time (RFC 3339), so that deliveries before it are unknown.
+    pub events_gone_before: Option<String>,
 }
 
 impl Plan {
@@ -104,7 +108,8 @@ impl Plan {
     /// Returns the result of a dry run.
     #[must_use]
     pub fn summary(&self) -> Summary {
-        self.summary_of(self.to_replay(), true)
+        let whole = self.summary_of(self.to_replay(), true);
+        Summary { dry_run: true, replayed_now: 0, finished: false, ..whole }
     }
 
     /// Returns whether there is nothing to send and nothing to commit.
@@ -120,6 +125,7 @@ impl Plan {
         let not_replayable = self.passed.unfit + self.count(Fate::Unfit);
         let settled = replayed + skipped_delivered + skipped_older + skipped_sent + not_replayable;
         Summary {
+            dry_run: false,
             matched: self.matched,
             replayed,
             replayed_now,
@@ -132,7 +138,7 @@ impl Plan {
             by_webhook: self.by_webhook.clone(),
             resumed: self.resumed,
             finished,
-            unseen_before: self.unseen_before,
+            events_gone_before: self.unseen_before.map(rfc3339),
         }
     }
 
@@ -149,9 +155,9 @@ pub(super) struct Gathered {
     /// The index of each letter of a record, by place.
     pub(super) records: HashMap<(i32, i64), usize>,
     /// For each partition of the events, the time of the oldest letter whose events it may hold.
-    pub(super) events_from: BTreeMap<u32, Timestamp>,
+    pub(super) events_from: BTreeMap<i32, Timestamp>,
     /// For each partition of the inbox, the time of the oldest letter whose replay it may hold.
-    pub(super) inbox_from: BTreeMap<u32, Timestamp>,
+    pub(super) inbox_from: BTreeMap<i32, Timestamp>,
     matched: u64,
     by_reason: BTreeMap<String, u64>,
     by_webhook: BTreeMap<String, u64>,
@@ -232,14 +238,14 @@ impl Letters {
         &self,
         filter: &Filter,
         found: &[Mark],
-    ) -> Result<Option<(Filter, Vec<Part>, Passed)>, ReplayError> {
+    ) -> Result<Option<(Filter, Vec<PartitionProgress>, Passed)>, ReplayError> {
         let open = |mark: &Mark| Note::read(&mark.note).filter(|note| !note.done);
         let notes: Vec<(&Mark, Note)> =
             found.iter().filter_map(|mark| Some((mark, open(mark)?))).collect();
         let Some((_, first)) = notes.first() else { return Ok(None) };
-        let parts: Vec<Part> = notes
+        let parts: Vec<PartitionProgress> = notes
             .iter()
-            .map(|(mark, note)| Part {
+            .map(|(mark, note)| PartitionProgress {
                 partition: mark.partition,
                 start: note.start,
                 position: mark.offset,
@@ -249,20 +255,24 @@ impl Letters {
         let run = (first.filter(filter), parts, first.passed);
         // If the topic was created again, the run can't continue.
         let ranges = self.ranges(&run.0)?;
-        let there = |part: &Part| {
+        let there = |part: &PartitionProgress| {
             ranges.iter().any(|range| range.partition == part.partition && range.end >= part.end)
         };
         Ok(run.1.iter().all(there).then_some(run))
     }
 
     /// Returns the parts of a new run, which begins where the previous one stopped.
-    fn begin(&self, filter: &Filter, found: &[Mark]) -> Result<Vec<Part>, ReplayError> {
+    fn begin(
+        &self,
+        filter: &Filter,
+        found: &[Mark],
+    ) -> Result<Vec<PartitionProgress>, ReplayError> {
         let ranges = self.ranges(filter)?;
         let part = |range: ScanRange| {
             let mark = found.iter().find(|mark| mark.partition == range.partition);
             let stopped = mark.map(|mark| mark.offset).filter(|offset| *offset <= range.end);
             let start = stopped.map_or(range.from, |offset| offset.max(range.from));
-            Part { partition: range.partition, start, position: start, end: range.end }
+            PartitionProgress { partition: range.partition, start, position: start, end: range.end }
         };
         Ok(ranges.into_iter().map(part).collect())
     }
@@ -270,7 +280,7 @@ impl Letters {
     fn gather(
         &self,
         filter: &Filter,
-        parts: &[Part],
+        parts: &[PartitionProgress],
         counts: &Counts,
         watch: Watch<'_>,
     ) -> Result<Gathered, ReplayError> {
@@ -301,7 +311,7 @@ impl Letters {
     }
 }
 
-impl Part {
+impl PartitionProgress {
     /// Returns the range from an offset to the part's end.
     pub(super) fn range(&self, from: i64) -> ScanRange {
         ScanRange { partition: self.partition, first: self.start, from, end: self.end }
@@ -334,7 +344,7 @@ impl Gathered {
         }
         if letter.head.kind == LetterKind::Record && fit {
             self.records.insert(letter.place, self.letters.len());
-            let home = u32::try_from(note_home(letter.place.0, counts.inbox)).unwrap_or(0);
+            let home = note_home(letter.place.0, counts.inbox);
             let oldest = self.inbox_from.entry(home).or_insert(letter.at);
             *oldest = letter.at.min(*oldest);
         }
@@ -345,12 +355,12 @@ impl Gathered {
     fn owned(&mut self, letter: &Letter<'_>, counts: &Counts) {
         let key = letter.key.unwrap_or_default();
         // If partitions were added since, older events may be in any partition.
-        let kept = i64::from(letter.place.0) == i64::from(owner(key, counts.letters));
+        let kept = letter.place.0 == owner(key, counts.letters);
         for (from, count) in
             [(&mut self.events_from, counts.events), (&mut self.inbox_from, counts.inbox)]
         {
             let home = owner(key, count);
-            for partition in if kept { home..home + 1 } else { 0..count } {
+            for partition in if kept { home..home + 1 } else { 0..count.cast_signed() } {
                 let oldest = from.entry(partition).or_insert(letter.at);
                 *oldest = letter.at.min(*oldest);
             }

@@ -32,7 +32,7 @@ impl Letters {
         watch: Watch<'_>,
     ) -> Result<Summary, ReplayError> {
         if plan.is_idle() {
-            return Ok(plan.summary());
+            return Ok(plan.summary_of(0, true));
         }
         let inbox_partitions = self.partitions(&self.topics.inbox)?;
         let replayer = Replayer::open(&self.kafka)?;
@@ -68,7 +68,7 @@ impl Letters {
             let _ = self.scanner.read(&self.topics.dead_letter, &ranges, &mut |scanned| {
                 let taken = match scanned {
                     Scanned::Record(record) => run.record(record, watch),
-                    Scanned::Progress { .. } => Ok(run.told(watch)),
+                    Scanned::Progress { .. } => Ok(run.report_progress(watch)),
                 };
                 match taken {
                     Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
@@ -118,7 +118,6 @@ enum Ended {
     Interrupted,
 }
 
-/// An open transaction.
 struct Open {
     since: Instant,
     records: u64,
@@ -151,7 +150,7 @@ impl Run<'_> {
     }
 
     /// Reports the progress to the watch.
-    fn told(&mut self, watch: Watch<'_>) -> ControlFlow<Ended> {
+    fn report_progress(&mut self, watch: Watch<'_>) -> ControlFlow<Ended> {
         self.watched = Instant::now();
         let progress = Progress { stage: Stage::Sending, done: self.done(), all: self.all };
         if watch(progress).is_break() {
@@ -210,9 +209,9 @@ impl Run<'_> {
     fn pace(&mut self, watch: Watch<'_>) -> Result<ControlFlow<Ended>, ReplayError> {
         loop {
             if self.watched.elapsed() >= WATCH_INTERVAL {
-                let told = self.told(&mut *watch);
-                if told.is_break() {
-                    return Ok(told);
+                let flow = self.report_progress(&mut *watch);
+                if flow.is_break() {
+                    return Ok(flow);
                 }
             }
             let wait = self.pace.wait();
@@ -279,7 +278,7 @@ impl Run<'_> {
                 ];
                 self.replayer.send(&Outgoing {
                     topic: &self.topics.inbox,
-                    partition: i32::try_from(owner(key, self.inbox_partitions)).ok(),
+                    partition: Some(owner(key, self.inbox_partitions)),
                     changelog: false,
                     key: Some(key),
                     value: Some(&self.buffer),

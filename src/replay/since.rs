@@ -49,8 +49,7 @@ impl Letters {
         let Gathered { newest, letters, events_from, .. } = gathered;
         let flow = self.scan(topic, Stage::Events, &ranges, watch, &mut |record| {
             if cut.remove(&record.partition()).is_some() {
-                let wanted =
-                    u32::try_from(record.partition()).ok().and_then(|p| events_from.get(&p));
+                let wanted = events_from.get(&record.partition());
                 if wanted.is_some_and(|oldest| *oldest < record.timestamp()) {
                     unseen_before = unseen_before.max(Some(record.timestamp()));
                 }
@@ -98,13 +97,13 @@ impl Letters {
     pub(super) fn ranges_from(
         &self,
         topic: &str,
-        from: &BTreeMap<u32, Timestamp>,
+        from: &BTreeMap<i32, Timestamp>,
     ) -> Result<Vec<ScanRange>, ReplayError> {
-        let want = |(partition, at): (&u32, &Timestamp)| {
+        let want = |(partition, at): (&i32, &Timestamp)| {
             let at = Timestamp::from_ms(at.as_ms().saturating_sub(CLOCKS_DIFFER_MS));
-            Some((i32::try_from(*partition).ok()?, ScanFrom::Time(at)))
+            (*partition, ScanFrom::Time(at))
         };
-        let wants: Vec<_> = from.iter().filter_map(want).collect();
+        let wants: Vec<_> = from.iter().map(want).collect();
         Ok(self.scanner.ranges(topic, &wants)?)
     }
 }

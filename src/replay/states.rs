@@ -90,8 +90,8 @@ struct Batch {
     entries: Vec<Entry>,
     /// The indices of the letters of each delivery, in their order.
     ids: Vec<(DeliveryId, usize)>,
-    events_from: BTreeMap<u32, Timestamp>,
-    inbox_from: BTreeMap<u32, Timestamp>,
+    events_from: BTreeMap<i32, Timestamp>,
+    inbox_from: BTreeMap<i32, Timestamp>,
 }
 
 /// The numbers of partitions of the topics.
@@ -237,7 +237,8 @@ impl Letters {
         let Some(first) = of_records.filter_map(|entry| entry.sent_at).min() else {
             return Ok(());
         };
-        for partition in 0..self.scanner.partitions(&self.topics.events)?.unwrap_or(0) {
+        let count = self.scanner.partitions(&self.topics.events)?.unwrap_or(0);
+        for partition in 0..count.cast_signed() {
             let oldest = batch.events_from.entry(partition).or_insert(first);
             *oldest = first.min(*oldest);
         }
@@ -303,7 +304,7 @@ impl Batch {
                 self.owned(letter, counts);
             }
             None => {
-                let home = u32::try_from(note_home(letter.place.0, counts.inbox)).unwrap_or(0);
+                let home = note_home(letter.place.0, counts.inbox);
                 if counts.inbox > 0 {
                     reach(&mut self.inbox_from, home, letter.at);
                 }
@@ -316,7 +317,7 @@ impl Batch {
     fn owned(&mut self, letter: &Letter<'_>, counts: &Counts) {
         let key = letter.key.unwrap_or_default();
         // If partitions were added since, older events may be in any partition.
-        let kept = i64::from(letter.place.0) == i64::from(owner(key, counts.letters));
+        let kept = letter.place.0 == owner(key, counts.letters);
         for (from, count) in
             [(&mut self.events_from, counts.events), (&mut self.inbox_from, counts.inbox)]
         {
@@ -324,7 +325,7 @@ impl Batch {
                 continue;
             }
             let home = owner(key, count);
-            for partition in if kept { home..home + 1 } else { 0..count } {
+            for partition in if kept { home..home + 1 } else { 0..count.cast_signed() } {
                 reach(from, partition, letter.at);
             }
         }
@@ -472,7 +473,7 @@ impl Entry {
     }
 }
 
-fn reach(from: &mut BTreeMap<u32, Timestamp>, partition: u32, at: Timestamp) {
+fn reach(from: &mut BTreeMap<i32, Timestamp>, partition: i32, at: Timestamp) {
     let oldest = from.entry(partition).or_insert(at);
     *oldest = at.min(*oldest);
 }

@@ -42,7 +42,7 @@ impl Ages {
         }
     }
 
-    /// Removes all counts.
+    /// Removes all counts. Then no delivery is the oldest.
     pub fn clear(&mut self) {
         self.0.clear();
     }

@@ -26,7 +26,7 @@ pub enum Why {
 }
 
 impl Why {
-    /// Both reasons.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 2] = [Self::Damaged, Self::Replaced];
 
     /// Returns the word in the name of the copy's directory.

@@ -93,7 +93,7 @@ impl<F: Family> Batch<F> {
         partition.family.put(&mut self.writes, RowKey::META, encoded);
     }
 
-    /// Puts the checkpoint.
+    /// Adds the partition's checkpoint to the batch.
     pub fn put_checkpoint(&mut self, partition: &Partition<F>, checkpoint: Checkpoint) {
         partition.family.put(&mut self.writes, CHECKPOINT_KEY, &checkpoint.to_bytes());
     }

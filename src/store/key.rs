@@ -82,7 +82,7 @@ pub enum StoreKey {
 }
 
 impl StoreKey {
-    /// Parses a key.
+    /// Parses the key of an entry. Returns `None` for the key of no entry.
     #[must_use]
     pub fn parse(key: &[u8]) -> Option<Self> {
         match *key.first()? {

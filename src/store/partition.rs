@@ -138,7 +138,8 @@ impl<F: Family> Partition<F> {
         })
     }
 
-    /// Returns the due keys of a webhook's class from `from` on, the earliest first, with the uuids of their deliveries.
+    /// Returns the due keys of a webhook's class from `from` on, the earliest first, with the uuids of their
+    /// deliveries.
     pub fn due(
         &self,
         webhook: &WebhookName,

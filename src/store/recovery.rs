@@ -74,9 +74,9 @@ impl Store {
                     %store,
                     set_aside = %copy,
                     damage = says,
-                    "the store is damaged: it is set aside, and the changelog restores another one in its place; check the \
-                     disk and this machine's memory, and remove what was set aside once `ringback verify` finds nothing; \
-                     see ops/guide/damaged-store.md"
+                    "the store is damaged: it is set aside, and a new one is restored from the changelog; check the \
+                     disk and this machine's memory, and remove the copy that was set aside once `ringback verify` \
+                     reports no violation; see ops/guide/damaged-store.md"
                 );
             }
             Why::Replaced => {

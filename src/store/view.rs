@@ -49,7 +49,7 @@ impl StoreView {
                     return Err(StoreError::View { directory: directory.to_owned(), source });
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "the store can't be opened, since it may have changed meanwhile; trying again");
+                    tracing::debug!(%error, "the store can't be opened, perhaps because it changed meanwhile; trying again");
                     clock::sleep(PAUSE);
                 }
             }

@@ -110,8 +110,8 @@ impl FilePlan {
         Ok(Self { limit, needs, in_flight_max, kept: free - granted })
     }
 
-    /// Returns how many idle connections to each webhook may be kept if there are `webhooks` of them. 0 means none. It is a
-    /// power of two, so that one webhook more rarely changes it for the others.
+    /// Returns how many idle connections each webhook may keep if there are `webhooks` of them. 0 means none. The
+    /// number is a power of two, so that a new webhook seldom changes it for the others.
     #[must_use]
     pub fn kept_per_webhook(&self, webhooks: usize) -> usize {
         let each = self.kept / count(webhooks).max(1);

@@ -1,9 +1,9 @@
-//! An error with everything that it comes from, on one line.
+//! Formats an error with all its causes on one line.
 
 use std::error::Error;
 
-/// The message of `error` and those of its causes, separated by colons. Some errors of libraries repeat their cause, which is
-/// written once.
+/// Returns the message of `error` and those of its causes, separated by colons. Some errors of libraries repeat their
+/// cause. It is written once.
 #[must_use]
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());

@@ -2,7 +2,7 @@
 
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     Counter,
     /// Goes up and down.
     Gauge,
@@ -15,7 +15,7 @@ pub enum Kind {
 pub struct Definition {
     /// The metric's name in Prometheus.
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// The names of its labels.
     pub labels: &'static [&'static str],
     pub help: &'static str,
@@ -42,7 +42,7 @@ macro_rules! definitions {
         $(
             pub(super) const $constant: Definition = Definition {
                 name: $name,
-                kind: Kind::$kind,
+                kind: MetricKind::$kind,
                 labels: &[$($label),*],
                 help: $help,
                 buckets: definitions!(@buckets $($buckets)?),

@@ -1,6 +1,6 @@
 //! A metric with its children resolved in advance: an occurrence costs one atomic addition, and no label is hashed.
 
-use super::definitions::{Definition, Kind};
+use super::definitions::{Definition, MetricKind};
 use super::labels::Label;
 use prometheus::core::{Collector, Metric, MetricVec, MetricVecBuilder};
 use prometheus::{
@@ -37,11 +37,11 @@ pub(super) struct Maker<'a>(pub(super) &'a Registry);
 
 impl Maker<'_> {
     pub(super) fn counter(&self, definition: &Definition) -> IntCounter {
-        self.register(sound(IntCounter::with_opts(options(definition, Kind::Counter))))
+        self.register(sound(IntCounter::with_opts(options(definition, MetricKind::Counter))))
     }
 
     pub(super) fn counter_vec(&self, definition: &Definition) -> IntCounterVec {
-        let options = options(definition, Kind::Counter);
+        let options = options(definition, MetricKind::Counter);
         self.register(sound(IntCounterVec::new(options, definition.labels)))
     }
 
@@ -50,20 +50,20 @@ impl Maker<'_> {
     }
 
     pub(super) fn gauge(&self, definition: &Definition) -> IntGauge {
-        self.register(sound(IntGauge::with_opts(options(definition, Kind::Gauge))))
+        self.register(sound(IntGauge::with_opts(options(definition, MetricKind::Gauge))))
     }
 
     pub(super) fn seconds(&self, definition: &Definition) -> Gauge {
-        self.register(sound(Gauge::with_opts(options(definition, Kind::Gauge))))
+        self.register(sound(Gauge::with_opts(options(definition, MetricKind::Gauge))))
     }
 
     pub(super) fn gauge_vec(&self, definition: &Definition) -> IntGaugeVec {
-        let options = options(definition, Kind::Gauge);
+        let options = options(definition, MetricKind::Gauge);
         self.register(sound(IntGaugeVec::new(options, definition.labels)))
     }
 
     pub(super) fn seconds_vec(&self, definition: &Definition) -> GaugeVec {
-        let options = options(definition, Kind::Gauge);
+        let options = options(definition, MetricKind::Gauge);
         self.register(sound(GaugeVec::new(options, definition.labels)))
     }
 
@@ -81,20 +81,20 @@ impl Maker<'_> {
         Family::resolve(&vec, &[])
     }
 
-    /// Registers `collector`.
     pub(super) fn register<C: Collector + Clone + 'static>(&self, collector: C) -> C {
         sound(self.0.register(Box::new(collector.clone())));
         collector
     }
 }
 
-fn options(definition: &Definition, kind: Kind) -> Opts {
+fn options(definition: &Definition, kind: MetricKind) -> Opts {
     debug_assert_eq!(definition.kind, kind, "{}", definition.name);
     Opts::new(definition.name, definition.help)
 }
 
 fn histogram_options(definition: &Definition) -> HistogramOpts {
-    HistogramOpts::from(options(definition, Kind::Histogram)).buckets(definition.buckets.to_vec())
+    HistogramOpts::from(options(definition, MetricKind::Histogram))
+        .buckets(definition.buckets.to_vec())
 }
 
 /// Definitions are constants: a wrong one fails every start and every test, but never a running daemon.

@@ -96,7 +96,7 @@ impl State {
         self.waiting.iter().any(for_kafka)
     }
 
-    /// Returns how long nothing moved since `since`, without the time until Kafka was back.
+    /// Returns how long nothing has moved since `since`, without the time that the daemon waited for Kafka.
     fn standstill(&self, since: Instant, now: Instant) -> Duration {
         if self.waits_for_kafka() {
             return Duration::ZERO;
@@ -137,8 +137,8 @@ impl Health {
         })
     }
 
-    /// An engine is about to be created, and the daemon waits for these. Nothing counts as stuck before its first
-    /// heartbeat.
+    /// Records that an engine is about to be created, and that the daemon waits for these. Nothing counts as stuck
+    /// before the engine's first heartbeat.
     pub fn begin(&self, what: impl IntoIterator<Item = Waiting>) {
         self.heartbeat_ms.store(NEVER, Ordering::Relaxed);
         self.wait_only(what);
@@ -147,12 +147,12 @@ impl Health {
         state.is_standby = false;
     }
 
-    /// The daemon waits for this from now on.
+    /// Records that the daemon waits for this from now on.
     pub fn wait(&self, what: Waiting) {
         self.state().waiting.insert(what);
     }
 
-    /// The daemon no longer waits for this.
+    /// Records that the daemon no longer waits for this.
     pub fn resume(&self, what: &Waiting) {
         self.resume_at(what, Instant::now());
     }
@@ -163,7 +163,7 @@ impl Health {
         });
     }
 
-    /// The daemon waits for exactly these from now on.
+    /// Records that the daemon waits for exactly these from now on.
     pub fn wait_only(&self, what: impl IntoIterator<Item = Waiting>) {
         let what = what.into_iter().collect();
         self.state().wait(Instant::now(), |waiting| *waiting = what);
@@ -181,8 +181,8 @@ impl Health {
         state.is_standby && state.partitions.is_empty()
     }
 
-    /// A partition was assigned. It is not restored until [`Health::restored`]. Has no effect for an assigned
-    /// partition.
+    /// Adds an assigned partition. It is not restored until [`Health::restored`]. Has no effect for a partition that is
+    /// assigned already.
     pub fn assign(&self, partition: i32) {
         let fresh = Partition {
             is_restored: false,
@@ -193,12 +193,12 @@ impl Health {
         self.state().partitions.entry(partition).or_insert(fresh);
     }
 
-    /// A partition was revoked.
+    /// Removes a revoked partition.
     pub fn unassign(&self, partition: i32) {
         self.state().partitions.remove(&partition);
     }
 
-    /// The restore of a partition begins again; the number of remaining records is unknown.
+    /// Records that the restore of a partition begins again. The number of remaining records is unknown.
     pub fn restore(&self, partition: i32) {
         self.update(partition, |state| {
             (state.is_restored, state.restore_remaining) = (false, None);
@@ -206,7 +206,7 @@ impl Health {
         });
     }
 
-    /// A partition has `remaining` changelog records left to restore. This counts as progress.
+    /// Records that a partition has `remaining` changelog records left to restore. This counts as progress.
     pub fn restoring(&self, partition: i32, remaining: u64) {
         self.update(partition, |state| {
             (state.is_restored, state.restore_remaining) = (false, Some(remaining));
@@ -214,7 +214,7 @@ impl Health {
         });
     }
 
-    /// A partition is restored.
+    /// Records that a partition is restored.
     pub fn restored(&self, partition: i32) {
         self.update(partition, |state| {
             (state.is_restored, state.restore_remaining) = (true, None);
@@ -223,7 +223,8 @@ impl Health {
         });
     }
 
-    /// A partition has made progress and seems to have no more work; otherwise [`Health::work_pending`] follows.
+    /// Records that a partition has made progress and seems to have no work. Otherwise [`Health::work_pending`]
+    /// follows.
     pub fn progress(&self, partition: i32) {
         self.progress_at(partition, Instant::now());
     }
@@ -235,15 +236,15 @@ impl Health {
         });
     }
 
-    /// A partition has had work since `since` that only the daemon can do; rows that a limit or a breaker holds back do
-    /// not count. Until its next progress, the earliest call counts.
+    /// Records that a partition has had work since `since` that only the daemon can do. Rows that a limit or a breaker
+    /// holds back do not count. Until the next progress, the earliest call counts.
     pub fn work_pending(&self, partition: i32, since: Instant) {
         self.update(partition, |state| {
             state.pending_since = Some(state.pending_since.map_or(since, |it| it.min(since)));
         });
     }
 
-    /// The engine's loop went round once. After the first beat it has to continue.
+    /// Records that the engine's loop has completed a round. After the first heartbeat, further ones must follow.
     pub fn heartbeat(&self) {
         self.heartbeat_at(Instant::now());
     }
@@ -290,7 +291,7 @@ impl Health {
         let beat = (beat_ms != NEVER).then(|| self.started + Duration::from_millis(beat_ms));
         let engine = beat
             .and_then(too_long)
-            .map(|seconds| format!("the engine has stood still for {seconds} s"));
+            .map(|seconds| format!("the engine has made no progress for {seconds} s"));
         let partitions = state.partitions.iter().filter_map(|(number, partition)| {
             let seconds = too_long(partition.stalled_since()?)?;
             Some(format!("partition {number} has had work for {seconds} s without making progress"))
@@ -406,7 +407,7 @@ mod tests {
         health.work_pending(0, start);
         assert!(health.reasons_not_live_at(after(200)).is_empty());
         assert!(!health.reasons_not_live_at(after(300)).is_empty());
-        // What Kafka does not let happen, a restart would not either. Once Kafka is back, the deadline begins anew.
+        // A restart would not help while Kafka does not answer. Once it answers again, the deadline begins anew.
         for (back, waiting) in
             [(300, Waiting::Kafka("here".to_owned())), (500, Waiting::Commits("why".to_owned()))]
         {
@@ -435,7 +436,7 @@ mod tests {
         assert!(health.reasons_not_live_at(after(130)).is_empty());
         assert_eq!(
             health.reasons_not_live_at(after(132)),
-            ["the engine has stood still for 122 s"]
+            ["the engine has made no progress for 122 s"]
         );
         health.heartbeat_at(after(132));
         assert!(health.reasons_not_live_at(after(132)).is_empty());

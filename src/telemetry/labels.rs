@@ -74,7 +74,7 @@ macro_rules! labels {
         pub enum $name { $($(#[$doc])* $variant,)+ }
 
         impl $name {
-            /// All values.
+            /// All variants, in declaration order.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             /// Returns the label's text.

@@ -1,4 +1,4 @@
-//! Structured logs to stderr. The daemon works even if nobody reads its log.
+//! Structured logs to stderr. The daemon works even if no program reads its log.
 
 use super::line::{self, Form};
 use super::output::{self, BestEffort};
@@ -39,7 +39,7 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
-    /// All formats.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 3] = [Self::Auto, Self::Text, Self::Json];
 
     /// Returns the format's name on the command line.
@@ -75,7 +75,7 @@ impl FromStr for LogFormat {
 /// Why logging could not be initialised.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// `RUST_LOG` is wrong.
+    /// `RUST_LOG` is not a valid log filter.
     #[error("RUST_LOG={0:?} is no log filter: write a level, or `target=level`, comma separated")]
     Filter(String, #[source] ParseError),
     /// Logging was initialised before.
@@ -173,7 +173,7 @@ fn within_reach(directive: &str) -> Result<String, ParseError> {
     })
 }
 
-/// Writes cleaned lines.
+/// Creates writers that clean log lines.
 struct Tidy<W> {
     inner: W,
     form: Form,
@@ -187,7 +187,7 @@ impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Tidy<W> {
     }
 }
 
-/// Writes one line.
+/// Cleans one log line, then writes it.
 struct TidyLine<W> {
     inner: W,
     form: Form,

@@ -178,12 +178,12 @@ impl Metrics {
         Arc::new(metrics)
     }
 
-    /// A record of `topic` was processed.
+    /// Counts a processed record of `topic`.
     pub fn source_record(&self, topic: &str, result: SourceResult) {
         self.source_records(topic, result, 1);
     }
 
-    /// `count` records of `topic` were processed, all with the same result.
+    /// Counts `count` processed records of `topic` that have the same result.
     pub fn source_records(&self, topic: &str, result: SourceResult, count: u64) {
         match self.source_topics.iter().find(|(name, _)| name == topic) {
             Some((_, family)) => add(family.at(result), count),
@@ -194,33 +194,33 @@ impl Metrics {
         }
     }
 
-    /// Kafka deleted `records` records of `topic` before they were read.
+    /// Counts `records` records of `topic` that Kafka deleted before they were read.
     pub fn records_missed(&self, topic: &str, records: u64) {
         self.records_missed.with_label_values(&[topic]).inc_by(records);
     }
 
-    /// A partition of `topic` is read from its beginning, because the topic was created again.
+    /// Counts a partition of `topic` that is read from its beginning because the topic was created again.
     pub fn input_recreated(&self, topic: &str) {
         self.inputs_recreated.with_label_values(&[topic]).inc();
     }
 
-    /// A source record changed nothing.
+    /// Counts a source record that changed nothing.
     pub fn record_ignored(&self, reason: IgnoreReason) {
         add(self.records_ignored.at(reason), 1);
         add(self.reports_ignored.at(reason), 1);
     }
 
-    /// The status of a report is not in the status table.
+    /// Counts a report whose status is not in the status table.
     pub fn unknown_status(&self) {
         self.unknown_statuses.inc();
     }
 
-    /// The reports of a flow did not all arrive in time.
+    /// Counts a flow whose reports did not all arrive in time.
     pub fn report_timeout(&self) {
         self.report_timeouts.inc();
     }
 
-    /// The webhook of a rule is not sent, because its conditions could not be evaluated.
+    /// Counts a rule whose webhook is not sent because its conditions could not be evaluated.
     pub fn rule_skipped(&self, reason: SkipReason) {
         add(self.rules_skipped.at(reason), 1);
     }
@@ -246,30 +246,30 @@ impl Metrics {
         self.outbox_overdue.set(due_at);
     }
 
-    /// A delivery is finished.
+    /// Counts a finished delivery.
     pub fn delivery(&self, phase: Phase, result: DeliveryResult) {
         add(self.deliveries.at((phase, result)), 1);
     }
 
-    /// A delivery was delivered, `latency` after its source record's timestamp.
+    /// Observes the latency of a delivered webhook, which counts from its source record's timestamp.
     pub fn delivery_latency(&self, phase: Phase, latency: Duration) {
         if let Some(histogram) = self.delivery_latency.at(phase) {
             histogram.observe(latency.as_secs_f64());
         }
     }
 
-    /// An attempt finished.
+    /// Counts a finished attempt, and observes its duration.
     pub fn attempt(&self, phase: Phase, outcome: &Outcome) {
         add(self.attempts.at((phase, AttemptOutcome(outcome.reason))), 1);
         self.attempt_duration.observe(Duration::from_millis(outcome.duration_ms).as_secs_f64());
     }
 
-    /// `exchanges` requests were repeated within their attempts.
+    /// Counts `exchanges` requests that were repeated within their attempts.
     pub fn exchanges_repeated(&self, exchanges: u64) {
         self.exchanges_repeated.inc_by(exchanges);
     }
 
-    /// A delivery or a record became a dead letter.
+    /// Counts a delivery or a record that became a dead letter.
     pub fn dead_letter(&self, reason: DeadLetterReason) {
         add(self.dead_letters.at(reason), 1);
     }
@@ -285,27 +285,27 @@ impl Metrics {
         }
     }
 
-    /// A dead delivery is sent again.
+    /// Counts a dead delivery that is sent again.
     pub fn replay(&self) {
         self.replays.inc();
     }
 
-    /// Rate limits delayed `attempts` attempts.
+    /// Counts `attempts` attempts that rate limits delayed.
     pub fn rate_limited(&self, attempts: u64) {
         self.rate_limited.inc_by(attempts);
     }
 
-    /// An attempt was put back because the daemon lacks a resource.
+    /// Counts an attempt that was put back because the daemon lacks a resource.
     pub fn own_shortage(&self, kind: ShortageKind) {
         add(self.own_shortages.at(kind), 1);
     }
 
-    /// A name look-up failed.
+    /// Counts a failed name look-up.
     pub fn look_up_failed(&self, reason: LookUpFailure) {
         add(self.look_ups_failed.at(reason), 1);
     }
 
-    /// The state of an endpoint changed.
+    /// Counts a change of an endpoint's state.
     pub fn endpoint_change(&self, change: EndpointChange) {
         add(self.endpoint_changes.at(change), 1);
     }
@@ -335,12 +335,12 @@ impl Metrics {
         }
     }
 
-    /// A transaction was committed, `duration` after its beginning.
+    /// Observes the time from the beginning of a transaction to its commit.
     pub fn transaction(&self, duration: Duration) {
         self.transaction_duration.observe(duration.as_secs_f64());
     }
 
-    /// A transaction failed.
+    /// Counts a failed transaction.
     pub fn transaction_error(&self, kind: TransactionErrorKind) {
         add(self.transaction_errors.at(kind), 1);
     }
@@ -369,12 +369,12 @@ impl Metrics {
         let _ = self.consumer_lag.remove_label_values(&[topic, &partition.to_string()]);
     }
 
-    /// `records` changelog records were read to restore state.
+    /// Counts `records` changelog records that were read to restore state.
     pub fn restored(&self, records: u64) {
         self.restore_records.inc_by(records);
     }
 
-    /// A damaged store was set aside.
+    /// Counts a damaged store that was set aside.
     pub fn store_corruption(&self) {
         self.store_corruptions.inc();
     }
@@ -412,13 +412,13 @@ impl Metrics {
         *shown = assigned;
     }
 
-    /// The configuration was read at the start, and is in force since `now`.
+    /// Records that the configuration was read at the start, and is in force since `now`.
     pub fn config_loaded(&self, now: Timestamp) {
         self.config_reloaded.set(1);
         self.config_reloaded_at.set(Duration::from_millis(now.ms_since(EPOCH)).as_secs_f64());
     }
 
-    /// The configuration was reloaded at `now`.
+    /// Records the result of a reload at `now`.
     pub fn config_reloaded(&self, result: ReloadResult, now: Timestamp) {
         add(self.config_reloads.at(result), 1);
         match result {

@@ -3,7 +3,7 @@
 use prometheus::proto::{Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use std::fmt::Write as _;
 
-/// The exposition of `families`.
+/// Returns the exposition of `families`.
 pub(super) fn encode(families: &[MetricFamily]) -> String {
     let mut out = Exposition(String::new());
     for family in families {
@@ -21,11 +21,11 @@ impl Exposition {
             MetricType::COUNTER => "counter",
             MetricType::GAUGE => "gauge",
             MetricType::HISTOGRAM => "histogram",
-            // The daemon has neither; were there one, a scraper would rather miss it than read it wrongly.
+            // The daemon has no such metric. A missing metric would be better than one that a scraper reads wrongly.
             MetricType::SUMMARY | MetricType::UNTYPED => return,
         };
         let full = family.name();
-        // A counter's family goes without the suffix that its samples have.
+        // The name of a counter's family lacks the suffix of its samples.
         let name =
             if kind == "counter" { full.strip_suffix("_total").unwrap_or(full) } else { full };
         self.line(format_args!("# TYPE {name} {kind}"));

@@ -73,16 +73,17 @@ pub(super) struct BestEffort<W: Write> {
 }
 
 impl BestEffort<StderrLock<'static>> {
-    /// This process's stderr. Others wait until the line is written, so that no line stands within another.
+    /// Returns this process's stderr. Other threads wait until the line is written, so that no line is written within
+    /// another.
     pub(super) fn stderr() -> Self {
         Self { out: io::stderr().lock(), lost: &LINES_LOST, is_torn: &IS_TORN }
     }
 }
 
 impl<W: Write> BestEffort<W> {
-    /// Writes one line.
+    /// Writes one line. A line that can't be written is counted as lost.
     fn put(&mut self, line: &[u8]) {
-        // What is left of a line that broke off would make this one unreadable too.
+        // The rest of a torn line would make this one unreadable too.
         if self.is_torn.load(Ordering::Relaxed) {
             if !self.put_all(b"\n") {
                 self.lost.fetch_add(1, Ordering::Relaxed);
@@ -95,7 +96,7 @@ impl<W: Write> BestEffort<W> {
         }
     }
 
-    /// Whether all of it could be written.
+    /// Returns whether all of it was written.
     fn put_all(&mut self, bytes: &[u8]) -> bool {
         let mut left = bytes;
         while !left.is_empty() {
@@ -114,7 +115,7 @@ impl<W: Write> BestEffort<W> {
     }
 }
 
-/// `tracing` hands over one whole line at a time.
+/// `tracing` writes one whole line at a time.
 impl<W: Write> Write for BestEffort<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);

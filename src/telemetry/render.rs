@@ -1,4 +1,4 @@
-//! Which of the two text formats a scraper gets.
+//! Selects one of the two text formats for a scraper.
 
 use super::openmetrics;
 use prometheus::TextEncoder;
@@ -12,7 +12,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that an `Accept` header prefers; without a preference the older one, which everything reads.
+    /// Returns the format that an `Accept` header prefers. Without a preference, it is the older one, which all
+    /// scrapers read.
     #[must_use]
     pub fn from_accept(accept: Option<&str>) -> Self {
         let mut open = 0.0_f32;
@@ -42,7 +43,7 @@ impl Format {
         if open > 0.0 && open >= text { Self::OpenMetrics } else { Self::Text }
     }
 
-    /// The `Content-Type` of the answer.
+    /// Returns the `Content-Type` of the answer.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {

@@ -74,11 +74,11 @@ impl Commands {
                 // The life that it replays must have ended. Then only another replay can make it superfluous: a later
                 // one, or a second one of an older letter, which retention may have removed.
                 let older = replays.sent.iter().filter(|other| other.replays < sent.replays);
-                let needed = letters.is_told(*id, sent.replays)
+                let needed = letters.is_reported(*id, sent.replays)
                     && older.count() as u64 == u64::from(sent.replays)
                     && (sent.replays == 0 || !inbox.is_cut(sent.partition));
                 if read && needed && life.is_some_and(|life| life.replays_max <= sent.replays) {
-                    let says = "the replay was read, and nothing came of it".to_owned();
+                    let says = "the replay was read, but it had no effect".to_owned();
                     let at = ledgers.spot(place, sent.offset);
                     book.note(Violation::new(What::Lost, says).of(&replays.uuid).about(*id).at(at));
                 }
@@ -94,7 +94,7 @@ impl Commands {
             let sent = replays.sent.iter().filter(read).count();
             if revived > sent {
                 let says = format!(
-                    "it was replayed {revived} times, and {sent} commands in the inbox ask for it"
+                    "it was replayed {revived} times, but the inbox has {sent} commands that request it"
                 );
                 let what = if sent == 0 { What::UnexplainedEvent } else { What::Twice };
                 book.note(Violation::new(what, says).of(&replays.uuid).about(*id));

@@ -2,16 +2,16 @@
 
 use super::violation::{Violation, What};
 use super::{
-    Bytes, Entry, Evidence, Fact, Given, HashMap, History, Known, LetterHead, LetterKind, Notice,
-    PhononUuid, RecordKind, Row, RowKey, Saying, Says, Source, Spot, Stored, Telling, Timestamp,
-    Word, owner, read_life, read_notice, row, stored,
+    Bytes, Entry, Evidence, Fact, FactContext, Given, HashMap, History, Known, LetterHead,
+    LetterKind, Notice, PhononUuid, RecordKind, RecordPosition, Row, RowKey, Saying, Says, Spot,
+    Stored, Timestamp, Word, owner, read_life, read_notice, row, stored,
 };
 
 /// The reason for ignoring a record that was read before.
 const DUPLICATE: &str = "duplicate";
 
 impl Evidence {
-    /// Takes an event.
+    /// Takes an event. A value that can't be read becomes a violation.
     pub fn event(&mut self, partition: i32, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) {
         self.counts.events += 1;
         let topic = self.layout.events.name.clone();
@@ -41,13 +41,13 @@ impl Evidence {
     }
 
     /// Returns the place of the record that an event at `at` is about.
-    fn entry(&self, source: &Source<'_>, at: Timestamp) -> Option<Entry> {
+    fn entry(&self, source: &RecordPosition<'_>, at: Timestamp) -> Option<Entry> {
         let entry = (self.ledgers.find(&source.topic, source.partition)?, source.offset);
         self.known.logs(entry, at).last()
     }
 
     /// Like `entry`, but prefers the place of a report that still waits.
-    fn entry_of(&self, uuid: &str, source: &Source<'_>, at: Timestamp) -> Option<Entry> {
+    fn entry_of(&self, uuid: &str, source: &RecordPosition<'_>, at: Timestamp) -> Option<Entry> {
         let entry = (self.ledgers.find(&source.topic, source.partition)?, source.offset);
         let waits = |entry: &Entry| {
             self.history(uuid).is_some_and(|history| history.reports.holds(Some(*entry)))
@@ -61,14 +61,14 @@ impl Evidence {
         // The word about a record that was forwarded from a replaced log comes later. Its offset may belong to another
         // record then.
         let own = owner(uuid.as_bytes(), self.layout.changelog.partitions);
-        let is_direct = self.ledgers.is_aligned(which) && i64::from(own) == i64::from(which.1);
+        let is_direct = self.ledgers.is_aligned(which) && own == which.1;
         let doubtful = self.known.is_recreated(which) && !is_direct && !uuid.is_empty();
         self.doubtful += u64::from(doubtful);
         let saying = Saying { word, uuid, again, doubtful };
         if self.ledgers.word((which, offset), saying) > 1 {
             let says = match word {
-                Word::First => "a second event tells what became of the record",
-                Word::Second => "a second event tells what became of the accepted report",
+                Word::First => "a second event reports the record's result",
+                Word::Second => "a second event reports the end of the accepted report",
             };
             let at = self.ledgers.spot(which, offset);
             let violation = Violation::new(What::Twice, says.to_owned()).at(at);
@@ -115,7 +115,7 @@ impl Evidence {
         let Some(known) = known(&mut self.uuids, uuid) else { return };
         known.scattered |= scattered;
         let history = known.history.get_or_insert_with(|| History::new(cut));
-        let telling = Telling {
+        let context = FactContext {
             uuid,
             at: notice.at,
             source: entry,
@@ -124,7 +124,7 @@ impl Evidence {
         };
         // A waiting report that is read again is its own duplicate.
         if !(ignored && waits && duplicate) {
-            history.tell(&notice.fact, telling);
+            history.apply(&notice.fact, context);
         }
     }
 
@@ -137,7 +137,7 @@ impl Evidence {
             | Fact::ReportAccepted { .. }
             | Fact::RecordIgnored { record: RecordKind::Flow | RecordKind::Start, .. } => {
                 if let Some(entry) = entry {
-                    self.ledgers.told_directly(entry, uuid, partition);
+                    self.ledgers.direct_word(entry, uuid, partition);
                 }
             }
             Fact::RecordDeadLettered { reason, source } => {
@@ -170,7 +170,7 @@ impl Evidence {
     /// topic.
     fn is_elsewhere(&self, partition: i32, uuid: &str) -> bool {
         let count = u32::try_from(self.layout.events.firsts.len()).unwrap_or(1);
-        i64::from(owner(uuid.as_bytes(), count)) != i64::from(partition)
+        owner(uuid.as_bytes(), count) != partition
     }
 
     pub(super) fn history(&self, uuid: &str) -> Option<&History> {
@@ -215,7 +215,7 @@ impl Evidence {
                 self.letters.letter(given, key, head.reason, 0, timestamp);
             }
             (LetterKind::Delivery | LetterKind::Record, ..) => {
-                self.unreadable(spot, "the dead letter does not say of what it is");
+                self.unreadable(spot, "the dead letter does not name its delivery or its record");
             }
         }
     }
@@ -233,7 +233,7 @@ impl Evidence {
         let spot = Spot { topic: &topic, partition, offset: Some(offset) };
         let key = key.unwrap_or_default();
         let Some(row_key) = RowKey::parse(key) else {
-            self.unreadable(spot, "the record's key is no row's");
+            self.unreadable(spot, "the record's key is not the key of a row");
             return;
         };
         let hash = value.map(stored::hash);
@@ -278,7 +278,7 @@ impl Evidence {
         hash: Option<u64>,
     ) {
         let own = owner(uuid.as_str().as_bytes(), self.layout.changelog.partitions);
-        if i64::from(own) != i64::from(spot.partition) {
+        if own != spot.partition {
             let says = format!("the row belongs to partition {own}");
             self.book.note(Violation::new(What::Partition, says).of(uuid.as_str()).at(spot));
             return;
@@ -295,7 +295,7 @@ impl Evidence {
             Ok(Some(state)) => {
                 known.row = Some(Box::new(Row::of(&state)));
                 if state.is_empty() {
-                    self.unreadable(spot, "the row holds nothing; it should be gone");
+                    self.unreadable(spot, "the row is empty; it should have been deleted");
                 }
                 self.encoded.clear();
                 row::encode_state(&state, &mut self.encoded);
@@ -314,7 +314,7 @@ impl Evidence {
         const HEAD_BYTES: usize = 10;
         let Some(value) = value.filter(|value| *value != self.encoded) else { return };
         if value.get(..HEAD_BYTES) == self.encoded.get(..HEAD_BYTES) {
-            let says = "the row, read and written again, is another one".to_owned();
+            let says = "the row changes when it is decoded and encoded again".to_owned();
             let violation = Violation::new(What::Unreadable, says).at(spot);
             self.book.note(match uuid {
                 Some(uuid) => violation.of(uuid.as_str()),
@@ -357,7 +357,7 @@ impl Evidence {
     }
 }
 
-fn spot_of<'a>(source: &'a Source<'_>) -> Spot<'a> {
+fn spot_of<'a>(source: &'a RecordPosition<'_>) -> Spot<'a> {
     Spot { topic: &source.topic, partition: source.partition, offset: Some(source.offset) }
 }
 

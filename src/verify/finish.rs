@@ -48,7 +48,6 @@ impl Evidence {
             }
             explain(uuid, known, &self.events, book);
             let own = owner(uuid.as_bytes(), self.layout.changelog.partitions);
-            let own = i32::try_from(own).unwrap_or(i32::MAX);
             if let Some(checkpoint) = self.store.checkpoint(own, options.now) {
                 let stored = known.stored.as_deref();
                 stored::compare(uuid, stored, known.stands, (own, checkpoint), book);
@@ -60,7 +59,7 @@ impl Evidence {
         if let Some(max) = options.repeats_max.filter(|max| self.counts.repeats > *max) {
             let repeats = self.counts.repeats;
             let says = format!(
-                "the receiver saw {repeats} requests that no attempt is told of; at most {max} are explained"
+                "the receiver saw {repeats} requests for which no event reports an attempt; --repeats-max allows {max}"
             );
             self.book.note(Violation::new(What::Repeats, says));
         }
@@ -81,7 +80,7 @@ impl Evidence {
                 }
                 if *offset < before || *offset > after && early {
                     let says = format!(
-                        "by the meta row the group stands at {offset}; by the group at {after}"
+                        "the meta row has the offset {offset}, but the group has committed {after}"
                     );
                     let at = self.ledgers.spot(which, *offset);
                     self.book.note(Violation::new(What::Offsets, says).at(at));
@@ -96,7 +95,7 @@ impl Evidence {
                 && self.ledgers.is_aligned(which)
                 && !self.metas.contains_key(&which.1)
             {
-                let says = "the group has committed offsets of this partition, and the changelog has no meta row".to_owned();
+                let says = "the group has committed offsets of this partition, but the changelog has no meta row".to_owned();
                 let at = Spot { topic, partition: which.1, offset: None };
                 self.book.note(Violation::new(What::Offsets, says).at(at));
             }

@@ -40,7 +40,7 @@ pub(super) struct History {
 }
 
 /// The context of an event.
-pub(super) struct Telling<'a> {
+pub(super) struct FactContext<'a> {
     pub(super) uuid: &'a str,
     pub(super) at: Timestamp,
     /// The place of the event's record.
@@ -50,7 +50,7 @@ pub(super) struct Telling<'a> {
     pub(super) book: &'a mut Book,
 }
 
-impl Telling<'_> {
+impl FactContext<'_> {
     fn say(&mut self, what: What, id: Option<DeliveryId>, says: String) {
         let violation = Violation::new(what, says).of(self.uuid);
         self.book.note(match id {
@@ -81,17 +81,17 @@ impl History {
     }
 
     /// Applies an event, and reports what does not follow from the events before it.
-    pub(super) fn tell(&mut self, fact: &Fact<'_>, mut telling: Telling<'_>) {
-        let telling = &mut telling;
+    pub(super) fn apply(&mut self, fact: &Fact<'_>, mut context: FactContext<'_>) {
+        let context = &mut context;
         match fact {
-            Fact::FlowAccepted(_) => self.flow(Stage::Open, telling),
+            Fact::FlowAccepted(_) => self.flow(Stage::Open, context),
             Fact::ReportAccepted { account, sms, waiting, source } => {
                 let place = (&*source.topic, source.partition, source.offset);
-                let report = Accepted::new(*account, sms, place, telling.source);
-                self.report(report, *waiting, telling);
+                let report = Accepted::new(*account, sms, place, context.source);
+                self.report(report, *waiting, context);
             }
             Fact::RecordIgnored { record: RecordKind::Flow, reason, .. } => {
-                self.ignored(reason, telling)
+                self.ignored(reason, context)
             }
             // A start is accepted only if the uuid is not remembered. So the deliveries of an earlier start are
             // forgotten.
@@ -101,12 +101,12 @@ impl History {
                 }
             }
             Fact::RecordIgnored { record: RecordKind::Start, .. } => {}
-            Fact::Rendered(about) => self.rendered(about, telling),
+            Fact::Rendered(about) => self.rendered(about, context),
             Fact::RecordIgnored { record: RecordKind::Report, .. } => {
-                self.reports.end(telling.source);
+                self.reports.end(context.source);
             }
             Fact::RecordDeadLettered { reason, .. } if reason == "flow_missing" => {
-                self.missing(telling)
+                self.missing(context)
             }
             Fact::RecordDeadLettered { .. }
             | Fact::RecordReplayed { .. }
@@ -114,44 +114,44 @@ impl History {
             | Fact::Other => {}
             Fact::Scheduled { about, due_at, pending, account, sms } => {
                 self.reports.carried(about.phase, *account, sms);
-                self.scheduled(about, *due_at, *pending, telling);
+                self.scheduled(about, *due_at, *pending, context);
             }
             Fact::AttemptFailed { about, attempt, retry_at } => {
-                self.attempt(about, *attempt, telling);
+                self.attempt(about, *attempt, context);
                 self.retry(about.id, *retry_at);
             }
             Fact::Delivered { about, attempt, status } => {
-                self.attempt(about, *attempt, telling);
-                self.end(about, true, status.unwrap_or(0), telling);
+                self.attempt(about, *attempt, context);
+                self.end(about, true, status.unwrap_or(0), context);
             }
             Fact::DeadLettered { about, attempts, replays, .. } => {
-                self.given_up(about, *attempts, *replays, telling);
-                self.end(about, false, 0, telling);
+                self.dead_lettered(about, *attempts, *replays, context);
+                self.end(about, false, 0, context);
             }
-            Fact::Replayed { about, replays } => self.replayed(about, *replays, telling),
+            Fact::Replayed { about, replays } => self.replayed(about, *replays, context),
             Fact::ReportTimedOut => {
-                self.expect(&[Stage::Open], "report_timed_out", telling);
+                self.expect(&[Stage::Open], "report_timed_out", context);
                 if self.timed_out && self.stage == Stage::Open {
-                    let says = "report_timed_out is told again of one flow".to_owned();
-                    telling.say(What::Twice, None, says);
+                    let says = "report_timed_out is reported twice for one flow".to_owned();
+                    context.say(What::Twice, None, says);
                 }
                 (self.stage, self.timed_out) = (Stage::Open, true);
                 // This event is the word about all reports that no webhook carries.
                 self.reports = Reports::default();
-                self.settle(telling.at);
+                self.settle(context.at);
             }
             Fact::CorrelationEnded { reports_sent } => {
-                self.expect(&[Stage::Open], "correlation_ended", telling);
+                self.expect(&[Stage::Open], "correlation_ended", context);
                 if let Some(life) = self.lives.iter().find(|life| life.live) {
                     let says =
-                        "correlation_ended is told while the delivery is on its way".to_owned();
-                    telling.say(What::Order, Some(life.id), says);
+                        "correlation_ended is reported before the delivery has ended".to_owned();
+                    context.say(What::Order, Some(life.id), says);
                 }
                 // Earlier versions closed collections without a word about the reports that were left.
                 if reports_sent.is_some() {
-                    self.accounted(telling);
+                    self.accounted(context);
                 }
-                self.finish(Stage::Ended, telling.at);
+                self.finish(Stage::Ended, context.at);
             }
         }
     }
@@ -164,70 +164,69 @@ impl History {
     }
 
     /// Reports accepted reports that ended without a word.
-    fn accounted(&self, telling: &mut Telling<'_>) {
+    fn accounted(&self, context: &mut FactContext<'_>) {
         let left = self.reports.left();
         if !self.cut && left > 0 {
             let says = format!(
-                "correlation_ended is told; of {left} accepted reports no webhook and no event tells what became of them"
+                "correlation_ended is reported, but {left} accepted reports are in no webhook and no event reports \
+                 their end"
             );
-            telling.say(What::Lost, None, says);
+            context.say(What::Lost, None, says);
         }
     }
 
-    fn expect(&self, stages: &[Stage], event: &str, telling: &mut Telling<'_>) {
+    fn expect(&self, stages: &[Stage], event: &str, context: &mut FactContext<'_>) {
         if self.stage != Stage::Unsure && !stages.contains(&self.stage) {
-            let says = format!("{event} is told while {}", self.stage.shown());
-            telling.say(What::Order, None, says);
+            let says = format!("{event} is reported while {}", self.stage.shown());
+            context.say(What::Order, None, says);
         }
     }
 
     /// Applies the flow complete record of the uuid.
-    fn flow(&mut self, stage: Stage, telling: &mut Telling<'_>) {
+    fn flow(&mut self, stage: Stage, context: &mut FactContext<'_>) {
         if self.stage == Stage::Open {
-            let says =
-                "a flow complete record is accepted while another one's webhooks are on their way";
-            telling.say(What::Twice, None, says.to_owned());
+            let says = "a flow complete record is accepted before the webhooks of an earlier one have ended";
+            context.say(What::Twice, None, says.to_owned());
         }
-        self.remembered(telling);
+        self.remembered(context);
         // Deliveries that are not finished were replayed after the uuid was forgotten.
         for life in &mut self.lives {
             life.former = true;
         }
         (self.stage, self.timed_out) = (stage, false);
         if stage == Stage::Silent {
-            self.ended_at = telling.at;
+            self.ended_at = context.at;
         }
     }
 
     /// Checks that the marker of an ended uuid was kept for its time, if that is known.
-    fn remembered(&self, telling: &mut Telling<'_>) {
+    fn remembered(&self, context: &mut FactContext<'_>) {
         let kept = matches!(self.stage, Stage::Silent | Stage::Ended);
-        if let Some(window) = telling.dedup_window_ms.filter(|_| kept)
-            && telling.at.ms_since(self.ended_at) < window
+        if let Some(window) = context.dedup_window_ms.filter(|_| kept)
+            && context.at.ms_since(self.ended_at) < window
         {
             let ended = shown(self.ended_at);
-            let says = format!(
-                "it ended at {ended} and is forgotten before dedup_window_s: it begins again"
-            );
-            telling.say(What::Twice, None, says);
+            let says =
+                format!("it ended at {ended} and begins again before dedup_window_s has passed");
+            context.say(What::Twice, None, says);
         }
     }
 
-    fn ignored(&mut self, reason: &str, telling: &mut Telling<'_>) {
+    fn ignored(&mut self, reason: &str, context: &mut FactContext<'_>) {
         match reason {
             // Only the uuid's own flow complete record is ignored for these reasons.
-            "webhook_disabled" | "no_default_webhook" => self.flow(Stage::Silent, telling),
-            "late" => self.expect(&[Stage::Ended], "a flow complete record that is late", telling),
+            "webhook_disabled" | "no_default_webhook" => self.flow(Stage::Silent, context),
+            "late" => self.expect(&[Stage::Ended], "a late flow complete record", context),
             _ => {
                 let expected = [Stage::Open, Stage::Silent];
-                self.expect(&expected, "a second flow complete record that is ignored", telling);
+                self.expect(&expected, "an ignored second flow complete record", context);
             }
         }
     }
 
-    fn report(&mut self, report: Accepted, waits: bool, telling: &mut Telling<'_>) {
+    fn report(&mut self, report: Accepted, waits: bool, context: &mut FactContext<'_>) {
         if !waits {
-            self.expect(&[Stage::Open], "a report that belongs to its flow", telling);
+            self.expect(&[Stage::Open], "a report of an accepted flow", context);
             if self.stage == Stage::Unsure {
                 self.stage = Stage::Open;
             }
@@ -235,15 +234,15 @@ impl History {
             return;
         }
         if self.stage == Stage::Open {
-            telling.say(
+            context.say(
                 What::Order,
                 None,
-                "a report waits for its flow, which is there".to_owned(),
+                "a report waits for its flow, which was accepted already".to_owned(),
             );
             return;
         }
         if self.stage != Stage::Awaiting {
-            self.remembered(telling);
+            self.remembered(context);
             self.reports = Reports::default();
             self.stage = Stage::Awaiting;
         }
@@ -251,12 +250,14 @@ impl History {
     }
 
     /// Applies the end of a report whose flow never came.
-    fn missing(&mut self, telling: &mut Telling<'_>) {
-        let known = self.reports.end(telling.source) || telling.source.is_none();
+    fn missing(&mut self, context: &mut FactContext<'_>) {
+        let known = self.reports.end(context.source) || context.source.is_none();
         if !self.cut && (self.stage != Stage::Awaiting || !known) {
             let says =
-                "a report is given up as flow_missing that does not wait for its flow".to_owned();
-            telling.say(What::Order, None, says);
+                "a report that does not wait for its flow becomes a dead letter with the reason \
+                 flow_missing"
+                    .to_owned();
+            context.say(What::Order, None, says);
         }
         if self.stage == Stage::Awaiting && self.reports.len() == 0 {
             self.stage = if self.cut { Stage::Unsure } else { Stage::Unknown };
@@ -268,62 +269,64 @@ impl History {
         about: &About<'_>,
         due_at: Option<Timestamp>,
         pending: bool,
-        telling: &mut Telling<'_>,
+        context: &mut FactContext<'_>,
     ) {
         // A rule can schedule its delivery at the start of a flow, before any other event.
         if about.phase != 0 {
-            self.expect(&[Stage::Open], "delivery_scheduled", telling);
+            self.expect(&[Stage::Open], "delivery_scheduled", context);
         }
         if about.phase != 0 && self.stage == Stage::Unsure {
             self.stage = Stage::Open;
         }
         let waited_for = |life: &Life| life.live && (life.phase == 1 || pending);
         if due_at.is_none() && !self.lives.iter().any(waited_for) && !self.cut {
-            let says = "the delivery waits for one that is not on its way".to_owned();
-            telling.say(What::Stuck, Some(about.id), says);
+            let says =
+                "the delivery waits for another one, but no such delivery is unfinished".to_owned();
+            context.say(What::Stuck, Some(about.id), says);
         }
         let mut life = Life {
             due: due_at.map_or(When::Waiting, When::At),
             held: due_at.is_none() && !pending,
             pending,
-            ..Life::begin(about, telling.at)
+            ..Life::begin(about, context.at)
         };
         if let Some(known) = self.lives.iter_mut().find(|known| known.id == about.id) {
             if known.live || !known.former && !known.unsure {
-                let says = "delivery_scheduled is told again of one delivery".to_owned();
-                telling.say(What::Twice, Some(about.id), says);
+                let says = "delivery_scheduled is reported twice for one delivery".to_owned();
+                context.say(What::Twice, Some(about.id), says);
             }
             life.scheduled = known.scheduled.saturating_add(1);
-            (life.told, life.replays_max) = (known.told, known.replays_max);
+            (life.attempts_total, life.replays_max) = (known.attempts_total, known.replays_max);
             *known = life;
         } else {
             self.add(life);
         }
     }
 
-    fn replayed(&mut self, about: &About<'_>, replays: u32, telling: &mut Telling<'_>) {
+    fn replayed(&mut self, about: &About<'_>, replays: u32, context: &mut FactContext<'_>) {
         // It may wait for phase 1, or for the delivery that gives its variables values.
         let others = self.lives.iter().any(|life| life.live && life.id != about.id);
-        let mut life = Life { replays, replays_max: replays, ..Life::begin(about, telling.at) };
+        let mut life = Life { replays, replays_max: replays, ..Life::begin(about, context.at) };
         if others || self.cut {
-            life.due = When::AtOrWaiting(telling.at);
+            life.due = When::AtOrWaiting(context.at);
         }
         life.scheduled = 0;
         match self.lives.iter_mut().find(|known| known.id == about.id) {
             Some(known) => {
                 if known.live && !known.unsure {
-                    let says = "replayed is told of a delivery that is on its way".to_owned();
-                    telling.say(What::Twice, Some(about.id), says);
+                    let says = "replayed is reported for a delivery that has not ended".to_owned();
+                    context.say(What::Twice, Some(about.id), says);
                 }
                 life.replays_max = known.replays_max.max(replays);
-                (life.told, life.scheduled) = (known.told, known.scheduled);
+                (life.attempts_total, life.scheduled) = (known.attempts_total, known.scheduled);
                 (life.former, life.held) = (known.former, known.held);
                 *known = life;
             }
             None => {
                 if !self.cut {
-                    let says = "replayed is told of a delivery that was never scheduled".to_owned();
-                    telling.say(What::Order, Some(about.id), says);
+                    let says =
+                        "replayed is reported for a delivery that was never scheduled".to_owned();
+                    context.say(What::Order, Some(about.id), says);
                 }
                 self.add(life);
             }
@@ -341,7 +344,7 @@ impl History {
         &mut self,
         about: &About<'_>,
         event: &str,
-        telling: &mut Telling<'_>,
+        context: &mut FactContext<'_>,
     ) -> Option<&mut Life> {
         let index = self.lives.iter().position(|life| life.id == about.id);
         let Some(index) = index else {
@@ -352,81 +355,82 @@ impl History {
                     attempts: u32::MAX,
                     replays: u32::MAX,
                     scheduled: 0,
-                    ..Life::begin(about, telling.at)
+                    ..Life::begin(about, context.at)
                 };
                 self.add(unsure);
                 return self.lives.last_mut();
             }
-            let says = format!("{event} is told of a delivery that was never scheduled");
-            telling.say(What::Order, Some(about.id), says);
+            let says = format!("{event} is reported for a delivery that was never scheduled");
+            context.say(What::Order, Some(about.id), says);
             return None;
         };
         let life = self.lives.get_mut(index)?;
         if !life.live {
-            let says = format!("{event} is told of a delivery that has ended");
-            telling.say(What::Twice, Some(about.id), says);
+            let says = format!("{event} is reported for a delivery that has ended");
+            context.say(What::Twice, Some(about.id), says);
         }
         Some(life)
     }
 
-    fn attempt(&mut self, about: &About<'_>, attempt: u32, telling: &mut Telling<'_>) {
-        let at = telling.at;
-        let Some(life) = self.on_its_way(about, "an attempt", telling) else { return };
+    fn attempt(&mut self, about: &About<'_>, attempt: u32, context: &mut FactContext<'_>) {
+        let at = context.at;
+        let Some(life) = self.on_its_way(about, "an attempt", context) else { return };
         let (attempts, due, last) = (life.attempts, life.due, life.last);
-        (life.attempts, life.told) = (attempt, life.told.saturating_add(1));
+        (life.attempts, life.attempts_total) = (attempt, life.attempts_total.saturating_add(1));
         if !life.live {
             return;
         }
         if attempts != u32::MAX && attempt != attempts.saturating_add(1) {
-            let says = format!("attempt {attempt} is told after attempt {attempts}");
+            let says = format!("attempt {attempt} is reported after attempt {attempts}");
             let what = if attempt <= attempts { What::Twice } else { What::Order };
-            telling.say(what, Some(about.id), says);
+            context.say(what, Some(about.id), says);
         }
         if last {
-            let says = "an attempt is told after the last one".to_owned();
-            telling.say(What::Order, Some(about.id), says);
+            let says = "an attempt is reported after the last one".to_owned();
+            context.say(What::Order, Some(about.id), says);
         }
         match due {
             When::Waiting => {
                 let says = format!(
-                    "it was attempted by {}, and what it waits for is still on its way",
+                    "it was attempted by {}, but the delivery that it waits for has not ended",
                     shown(at)
                 );
-                telling.say(What::Early, Some(about.id), says);
+                context.say(What::Early, Some(about.id), says);
             }
             When::At(_) | When::AtOrWaiting(_) | When::Unsure => {}
         }
     }
 
     /// A delivery that waited to be rendered becomes due.
-    fn rendered(&mut self, about: &About<'_>, telling: &mut Telling<'_>) {
-        let at = telling.at;
-        let Some(life) = self.on_its_way(about, "delivery_rendered", telling) else { return };
+    fn rendered(&mut self, about: &About<'_>, context: &mut FactContext<'_>) {
+        let at = context.at;
+        let Some(life) = self.on_its_way(about, "delivery_rendered", context) else { return };
         (life.due, life.pending) = (When::At(at), false);
     }
 
-    fn given_up(
+    fn dead_lettered(
         &mut self,
         about: &About<'_>,
         attempts: u32,
         replays: u32,
-        telling: &mut Telling<'_>,
+        context: &mut FactContext<'_>,
     ) {
-        let Some(life) = self.on_its_way(about, "dead_lettered", telling) else { return };
+        let Some(life) = self.on_its_way(about, "dead_lettered", context) else { return };
         let known = (life.attempts, life.replays);
         (life.attempts, life.replays) = (attempts, replays);
-        let differ = |known: u32, told: u32| known != u32::MAX && known != told;
+        let differ = |known: u32, reported: u32| known != u32::MAX && known != reported;
         if life.live && (differ(known.0, attempts) || differ(known.1, replays)) {
             let says = format!(
-                "dead_lettered tells of {attempts} attempts and {replays} replays; the events before it of {} and {}",
+                "dead_lettered reports {attempts} attempts and {replays} replays, but the events before it report {} \
+                 and {}",
                 known.0, known.1
             );
-            telling.say(What::Order, Some(about.id), says);
+            context.say(What::Order, Some(about.id), says);
         }
     }
 
     /// Ends a life. The end of phase 1 makes the deliveries due that wait for it.
-    fn end(&mut self, about: &About<'_>, delivered: bool, status: u16, telling: &Telling<'_>) {
+    fn end(&mut self, about: &About<'_>, delivered: bool, status: u16, context: &FactContext<'_>) {
         let Some(life) = self.lives.iter_mut().find(|life| life.id == about.id) else { return };
         (life.live, life.last) = (false, false);
         if delivered {
@@ -435,13 +439,13 @@ impl History {
         if life.phase == 1 {
             for life in self.lives.iter_mut().filter(|life| life.live && !life.pending) {
                 life.due = match life.due {
-                    When::Waiting => When::At(telling.at),
+                    When::Waiting => When::At(context.at),
                     When::AtOrWaiting(_) => When::Unsure,
                     other @ (When::At(_) | When::Unsure) => other,
                 };
             }
         }
-        self.settle(telling.at);
+        self.settle(context.at);
     }
 
     /// After a time-out no further event reports the end: the correlation ends with its last delivery.
@@ -461,11 +465,11 @@ impl History {
 impl Stage {
     pub(super) const fn shown(self) -> &'static str {
         match self {
-            Self::Unsure => "not much is known of it",
-            Self::Unknown => "nothing is known of it",
+            Self::Unsure => "its state is not fully known",
+            Self::Unknown => "it is unknown",
             Self::Awaiting => "its reports wait for their flow",
-            Self::Open => "its webhooks are on their way",
-            Self::Silent => "its flow sends nothing",
+            Self::Open => "its webhooks have not ended",
+            Self::Silent => "its flow sends no webhook",
             Self::Ended => "it has ended",
         }
     }

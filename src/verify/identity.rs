@@ -43,16 +43,18 @@ impl Evidence {
             for InputOffset { topic, partition, next_offset, topic_id, .. } in &meta.offsets {
                 let because = match (topic_id, layout.ids.get(topic)) {
                     (Some(was), Some(is)) if was != is => format!(
-                        "the position {next_offset} counts in the topic with the id {was}, and topic {topic} has the id {is}"
+                        "the position {next_offset} belongs to the topic with the id {was}, but topic {topic} has \
+                         the id {is}"
                     ),
                     (Some(_), Some(_)) => continue,
                     _ if layout.replaced.contains(&(topic.clone(), *partition)) => format!(
-                        "the position is {next_offset}, and a record of topic {topic} that was read before is not there any more"
+                        "the position is {next_offset}, but topic {topic} no longer has a record that was read before"
                     ),
                     _ => continue,
                 };
                 let says = format!(
-                    "{because}: it was deleted and created again, and the daemon reads it from its beginning at its next start"
+                    "{because}: the topic was deleted and created again, and the daemon reads it from its beginning \
+                     at its next start"
                 );
                 let spot = Spot { topic, partition: *partition, offset: Some(*next_offset) };
                 book.note(Violation::new(What::Identity, says).at(spot));
@@ -68,16 +70,16 @@ impl Evidence {
 fn shown(difference: &Difference) -> String {
     match difference {
         Difference::Cluster(theirs, ours) => {
-            format!("the Kafka cluster {theirs}, and this is the cluster {ours}")
+            format!("the Kafka cluster {theirs}, but this is the cluster {ours}")
         }
         Difference::Changelog(theirs, ours) => {
-            format!("the changelog with the id {theirs}, and the changelog has the id {ours}")
+            format!("the changelog with the id {theirs}, but the current one has the id {ours}")
         }
         Difference::Partitions(theirs, ours) => {
-            format!("a changelog of {theirs} partitions, and there are {ours}")
+            format!("a changelog with {theirs} partitions, but the current one has {ours}")
         }
         Difference::Group(theirs, ours) => {
-            format!("the consumer group {theirs}, and [kafka] group_id is {ours}")
+            format!("the consumer group {theirs}, but [kafka] group_id is {ours}")
         }
     }
 }

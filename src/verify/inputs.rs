@@ -7,7 +7,7 @@
 use super::ledger::{Entry, Which};
 use super::violation::{Book, Violation, What, shown};
 use super::{Layout, Spot};
-use crate::codec::event::{InputNotice, InputNoticeChange};
+use crate::codec::event::{InputChange, InputEvent, MovedBy};
 use crate::domain::Timestamp;
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ struct Moved {
     at: Timestamp,
     from: i64,
     to: i64,
-    by: Box<str>,
+    by: MovedBy,
 }
 
 /// The changes of one partition of an input.
@@ -38,17 +38,16 @@ pub struct Changes(BTreeMap<Which, Story>);
 
 impl Changes {
     /// Takes a change of the partition `which` from an event.
-    pub(super) fn see(&mut self, which: Which, at: Timestamp, notice: &InputNotice<'_>) {
+    pub(super) fn see(&mut self, which: Which, at: Timestamp, event: &InputEvent) {
         let story = self.0.entry(which).or_default();
-        match &notice.change {
-            InputNoticeChange::Recreated { .. } => {
+        match &event.change {
+            InputChange::Recreated { .. } => {
                 let index = story.recreated.partition_point(|known| *known <= at);
                 story.recreated.insert(index, at);
             }
-            InputNoticeChange::Missed { from, to } => story.missed.push((*from, *to)),
-            InputNoticeChange::Moved { from, to, by } => {
-                let (from, to, by) = (*from, *to, by.as_ref().into());
-                story.moved.push(Moved { at, from, to, by });
+            InputChange::Missed { from, to } => story.missed.push((*from, *to)),
+            InputChange::Moved { from, to, by } => {
+                story.moved.push(Moved { at, from: *from, to: *to, by: *by });
             }
         }
     }
@@ -121,26 +120,28 @@ impl Changes {
             }
             for at in &story.recreated {
                 notes.push(format!(
-                    "topic {topic}, partition {partition}, was deleted and created again; that was noticed at {}. What was told \
-                     before it is about records that are gone, and was not compared with any",
+                    "topic {topic}, partition {partition}, was deleted and created again; this was noticed at {}. \
+                     The earlier events are about deleted records, and were not compared with records",
                     shown(*at)
                 ));
             }
             for Moved { at, from, to, by } in &story.moved {
-                let by = match &**by {
-                    "" | "group" => "another program".to_owned(),
-                    by => format!("`ringback offsets {by}`"),
+                let by = match by {
+                    MovedBy::Group => "another program".to_owned(),
+                    MovedBy::Skip | MovedBy::Reset => {
+                        format!("`ringback offsets {}`", by.as_str())
+                    }
                 };
                 notes.push(if to < from {
                     format!(
-                        "topic {topic}, partition {partition}: {by} moved the offset from {from} back to {to} at {}; a second \
-                         event about these records was not judged",
+                        "topic {topic}, partition {partition}: {by} moved the offset from {from} back to {to} at {}; \
+                         a second event about one of these records was not counted as a violation",
                         shown(*at)
                     )
                 } else {
                     format!(
-                        "topic {topic}, partition {partition}: {by} moved the offset from {from} to {to} at {}; records \
-                         between them were not to be read",
+                        "topic {topic}, partition {partition}: {by} moved the offset from {from} to {to} at {}; the \
+                         records between them were skipped on purpose",
                         shown(*at)
                     )
                 });

@@ -82,7 +82,7 @@ struct Cell {
 
 impl Cell {
     /// Takes a word about the uuid with this mark. `None`: a word without uuid.
-    fn told(&mut self, mark: Option<u8>) {
+    fn add_word(&mut self, mark: Option<u8>) {
         let is_there = self.flags & RECORD != 0;
         self.mark = match (mark, self.mark) {
             (Some(_), SETTLED) | (None, _) => SETTLED,
@@ -103,7 +103,7 @@ struct Ledger {
     first: Option<i64>,
     /// For each partition of the events whose beginning is deleted, the smallest offset with a word in it. Records that
     /// were read later have a later word.
-    told_from: BTreeMap<u32, i64>,
+    words_from: BTreeMap<i32, i64>,
 }
 
 impl Ledger {
@@ -119,14 +119,14 @@ impl Ledger {
     }
 
     /// Returns the last offset below `end` with a word.
-    fn told_below(&self, end: i64) -> Option<i64> {
+    fn last_word_below(&self, end: i64) -> Option<i64> {
         let (last, _) = place_of(end)?;
         self.pieces.range(..=last).rev().find_map(|(piece, cells)| {
             let start = piece.saturating_mul(PIECE as i64);
-            let told = |(offset, cell): &(i64, &Cell)| {
+            let has_word = |(offset, cell): &(i64, &Cell)| {
                 *offset < end && cell.flags & (FIRST_MASK | SECOND_MASK) != 0
             };
-            (start..).zip(cells).filter(told).map(|(offset, _)| offset).last()
+            (start..).zip(cells).filter(has_word).map(|(offset, _)| offset).last()
         })
     }
 
@@ -225,8 +225,8 @@ impl Ledgers {
     }
 
     /// Returns the last offset below `end` with a word.
-    pub(super) fn told_below(&self, which: Which, end: i64) -> Option<i64> {
-        self.ledger(which).and_then(|ledger| ledger.told_below(end))
+    pub(super) fn last_word_below(&self, which: Which, end: i64) -> Option<i64> {
+        self.ledger(which).and_then(|ledger| ledger.last_word_below(end))
     }
 
     /// Returns whether the input has as many partitions as the inbox, so that the same owner reads a number in both.
@@ -274,12 +274,12 @@ impl Ledgers {
             SETTLED => SETTLED,
             _ if wordless => SETTLED,
             UNMARKED => uuid().unwrap_or(SETTLED),
-            told if key.is_some_and(|key| mark_of(key) == told) => SETTLED,
-            told => uuid().filter(|mark| *mark != told).map_or(SETTLED, |_| FOREIGN),
+            known if key.is_some_and(|key| mark_of(key) == known) => SETTLED,
+            known => uuid().filter(|mark| *mark != known).map_or(SETTLED, |_| FOREIGN),
         };
         cell.flags |= RECORD | if wordless { WORDLESS } else { 0 };
-        let told = cell.flags & FIRST_MASK != 0;
-        if !told && !wordless {
+        let has_word = cell.flags & FIRST_MASK != 0;
+        if !has_word && !wordless {
             self.remember(entry, key.unwrap_or_default());
         }
     }
@@ -310,7 +310,7 @@ impl Ledgers {
             cell.flags += one;
         }
         cell.flags |= if doubtful { DOUBTFUL } else { 0 };
-        cell.told((!uuid.is_empty()).then(|| mark_of(uuid.as_bytes())));
+        cell.add_word((!uuid.is_empty()).then(|| mark_of(uuid.as_bytes())));
         let is_judged = cell.flags & DOUBTFUL == 0;
         let count = if is_judged { (cell.flags & mask) / one } else { 1 };
         if ahead {
@@ -322,18 +322,17 @@ impl Ledgers {
     }
 
     /// Takes a first word, in partition `events`, about a record that was read from its own place.
-    pub(super) fn told_directly(&mut self, entry: Entry, uuid: &str, events: i32) {
-        let Ok(events) = u32::try_from(events) else { return };
+    pub(super) fn direct_word(&mut self, entry: Entry, uuid: &str, events: i32) {
         let own = owner(uuid.as_bytes(), self.partitions);
         let is_cut = self.is_cut(events);
-        if is_cut && i64::from(own) == i64::from(entry.0.1) && entry.0.0 != self.inbox {
+        if is_cut && own == entry.0.1 && entry.0.0 != self.inbox {
             let Some(ledger) = self.ledger_mut(entry.0) else { return };
-            let from = ledger.told_from.entry(events).or_insert(entry.1);
+            let from = ledger.words_from.entry(events).or_insert(entry.1);
             *from = (*from).min(entry.1);
         }
     }
 
-    fn is_cut(&self, events: u32) -> bool {
+    fn is_cut(&self, events: i32) -> bool {
         usize::try_from(events)
             .ok()
             .and_then(|index| self.events.get(index))
@@ -405,26 +404,25 @@ impl Ledgers {
         options: &Options,
     ) -> Option<Violation> {
         let (which, offset) = entry;
-        let told = cell & (FIRST_MASK | SECOND_MASK) != 0 && cell & DOUBTFUL == 0;
+        let has_word = cell & (FIRST_MASK | SECOND_MASK) != 0 && cell & DOUBTFUL == 0;
         let (what, says) = match (cell & RECORD != 0, ledger.committed) {
-            (_, Some((_, after))) if told && offset >= after => (
+            (_, Some((_, after))) if has_word && offset >= after => (
                 What::UnexplainedEvent,
-                "an event tells of a record that the group has not committed; both belong to one transaction",
+                "an event is about a record that the group has not committed; one transaction should contain both",
             ),
             (true, None) if options.at_rest => (
                 What::Unread,
-                "the group has committed nothing of this partition, and a record waits",
+                "the record was not read: the group has committed no offset of this partition",
             ),
-            (true, Some((_, after))) if options.at_rest && offset >= after => (
-                What::Unread,
-                "the record waits to be read; at rest every input is read to its end",
-            ),
+            (true, Some((_, after))) if options.at_rest && offset >= after => {
+                (What::Unread, "the record was not read; at rest, every input is read to its end")
+            }
             (true, Some((before, _)))
                 if offset < before
                     && cell & (FIRST_MASK | WORDLESS | FORWARDED) == 0
                     && self.is_judged(entry, ledger) =>
             {
-                (What::Lost, "the record was read, and no event tells what became of it; one must")
+                (What::Lost, "the record was read, but no event reports its result")
             }
             (true, Some((before, _)))
                 if offset < before
@@ -434,16 +432,16 @@ impl Ledgers {
             {
                 (
                     What::Lost,
-                    "the event at this offset is about another uuid, and none tells what became of the record that stands \
+                    "the event about this offset has another uuid, and no event reports the result of the record \
                      there: the log was replaced",
                 )
             }
             (false, Some((before, _)))
-                if told && offset < before && self.would_be_seen(entry, ledger) =>
+                if has_word && offset < before && self.would_be_seen(entry, ledger) =>
             {
                 (
                     What::UnexplainedEvent,
-                    "an event tells of a record that is not there; it may never have been committed",
+                    "an event is about a record that does not exist; its producer may never have committed it",
                 )
             }
             _ => return None,
@@ -458,15 +456,15 @@ impl Ledgers {
     /// Returns whether the events would still have the record's word. Either no events are deleted, or the word of an
     /// earlier record is there, so that later words are there too.
     fn is_judged(&self, entry: Entry, ledger: &Ledger) -> bool {
-        let cut = (0_u32..).zip(&self.events).filter(|(_, first)| **first > 0);
+        let cut = (0_i32..).zip(&self.events).filter(|(_, first)| **first > 0);
         let mut cut = cut.map(|(partition, _)| partition).peekable();
         if cut.peek().is_none() {
             return true;
         }
-        if ledger.told_from.values().any(|from| entry.1 <= *from) {
+        if ledger.words_from.values().any(|from| entry.1 <= *from) {
             return false;
         }
-        let known = |partition: &u32| ledger.told_from.contains_key(partition);
+        let known = |partition: &i32| ledger.words_from.contains_key(partition);
         match (self.keys.get(&entry), u32::try_from(self.events.len())) {
             (Some(key), Ok(count)) => {
                 let own = owner(key, count);

@@ -101,7 +101,7 @@ impl Letters {
     }
 
     /// Returns whether an event reports that the delivery became a dead letter in that life.
-    pub(super) fn is_told(&self, id: DeliveryId, replays: u32) -> bool {
+    pub(super) fn is_reported(&self, id: DeliveryId, replays: u32) -> bool {
         self.0.get(&hash(Given::Delivery(id, replays))).is_some_and(|pair| pair.events > 0)
     }
 
@@ -135,13 +135,13 @@ impl Letters {
                 _ if !whole => continue,
                 (false, true) => {
                     format!(
-                        "{} events tell that it was given up, and there are {} dead letters of it",
+                        "{} events report that it became a dead letter, but the topic has {} dead letters of it",
                         pair.events, pair.letters
                     )
                 }
                 (false, false) => {
                     format!(
-                        "there are {} dead letters of it, and {} events tell that it was given up",
+                        "the topic has {} dead letters of it, but {} events report that it became one",
                         pair.letters, pair.events
                     )
                 }

@@ -27,7 +27,7 @@ pub(super) struct Life {
     /// The largest `replays` of all lives.
     pub(super) replays_max: u32,
     /// The number of attempts in all lives.
-    pub(super) told: u32,
+    pub(super) attempts_total: u32,
     /// How often it was scheduled, without replays.
     pub(super) scheduled: u16,
     /// The status of the last successful answer. 0: it was not delivered, or there was no status.
@@ -57,7 +57,7 @@ impl Life {
             attempts: 0,
             replays: 0,
             replays_max: 0,
-            told: 0,
+            attempts_total: 0,
             scheduled: 1,
             status: 0,
             phase: about.phase,

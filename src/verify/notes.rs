@@ -8,14 +8,14 @@ impl Evidence {
         self.changes.finish(&self.layout, &mut self.book, &mut notes);
         if self.doubtful > 0 {
             notes.push(format!(
-                "{} events are about records that stood in another partition than their uuid's, in a topic that was deleted and \
-                 created again: which of both logs they mean is unknown, and they were not judged",
+                "{} events were not checked: they are about records of a topic that was deleted and created again, \
+                 in another partition than their uuid's, and it is unknown which of both logs they mean",
                 self.doubtful
             ));
         }
         self.gaps(&mut notes);
         for input in self.layout.inputs.iter().filter(|input| input.partitions == 0) {
-            notes.push(format!("topic {} does not exist: nothing of it was compared", input.topic));
+            notes.push(format!("topic {} does not exist, so it was not compared", input.topic));
         }
         let own = [
             (&self.layout.events, &self.events),
@@ -25,7 +25,8 @@ impl Evidence {
         notes.extend(own.into_iter().filter_map(|(topic, cuts)| retention(topic, cuts)));
         if self.counts.scattered > 0 {
             notes.push(format!(
-                "the events of {} uuids stand in several partitions, which gives them no order: they were not judged",
+                "the events of {} uuids are in several partitions, so that their order is unknown: they were not \
+                 checked",
                 self.counts.scattered
             ));
         }
@@ -44,19 +45,19 @@ impl Evidence {
                     continue;
                 }
                 let committed = self.ledgers.committed(which).map(|(before, _)| before);
-                let told = self.ledgers.told_below(which, *first);
+                let last = self.ledgers.last_word_below(which, *first);
                 // The markers of producers' transactions take offsets too.
-                let gap = told.filter(|told| !is_cut && !input.compacted && first - told > 2);
+                let gap = last.filter(|last| !is_cut && !input.compacted && first - last > 2);
                 if let Some(committed) = committed.filter(|committed| committed < first) {
                     notes.push(format!(
-                        "topic {topic}, partition {partition}: the group stands at offset {committed}, and the first offset \
-                         that is left is {first}: records between them are gone, and the daemon reports them when it reads on"
+                        "topic {topic}, partition {partition}: the group's offset is {committed}, but Kafka has \
+                         deleted the records below {first}; the daemon reports the missing ones when it continues"
                     ));
-                } else if let Some(told) = gap {
+                } else if let Some(last) = gap {
                     notes.push(format!(
-                        "topic {topic}, partition {partition}: no event tells of offsets {} to {}, and Kafka has deleted them: \
-                         whether they were read is unknown",
-                        told + 1,
+                        "topic {topic}, partition {partition}: no event is about offsets {} to {}, and Kafka has \
+                         deleted them: it is unknown whether they were read",
+                        last + 1,
                         first - 1
                     ));
                 }
@@ -69,7 +70,8 @@ fn retention(topic: &OwnTopic, cuts: &Cuts) -> Option<String> {
     let cut = cuts.0.iter().filter(|cut| cut.is_some()).count();
     (cut > 0).then(|| {
         format!(
-            "topic {}: the beginning of {cut} of its {} partitions is gone; what it told was not judged",
+            "topic {}: Kafka has deleted the beginning of {cut} of its {} partitions; facts that only these records \
+             show were not checked",
             topic.name,
             cuts.0.len()
         )

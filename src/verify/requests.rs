@@ -80,7 +80,8 @@ impl Requests {
             };
             if life.delivered && life.status != 0 && self.answered(life).is_none() {
                 let says = format!(
-                    "it is told to be delivered with {}; the receiver answered that to no request of it",
+                    "an event reports that it was delivered with the status {}, but the receiver answered no request \
+                     of it with this status",
                     life.status
                 );
                 say(What::Unseen, says);
@@ -99,14 +100,14 @@ impl Requests {
                 && seen.first < at
             {
                 let says = format!(
-                    "the receiver saw it at {}, and phase 1 not answered before {}",
+                    "the receiver saw it at {}, but answered phase 1 only at {}",
                     shown(seen.first),
                     shown(at)
                 );
                 say(What::Early, says);
             }
             if !life.unsure {
-                repeats += u64::from(seen.count.saturating_sub(life.told));
+                repeats += u64::from(seen.count.saturating_sub(life.attempts_total));
             }
         }
         for life in &history.lives {
@@ -129,7 +130,7 @@ impl Requests {
             let told = options.at_rest || seen.first.plus_ms(CLOCKS_DIFFER_MS) < options.now;
             if whole && told {
                 let says = format!(
-                    "the receiver saw {} requests of it, and no event tells that it was scheduled",
+                    "the receiver saw {} requests of it, but no event reports that it was scheduled",
                     seen.count
                 );
                 book.note(Violation::new(What::Unscheduled, says).about(*id));

@@ -21,12 +21,12 @@ pub(super) struct Row {
     reports: u32,
     reports_hash: u64,
     timer: Option<Timestamp>,
-    deliveries: Box<[Standing]>,
+    deliveries: Box<[RowDelivery]>,
 }
 
 /// The part of a delivery that is compared.
 #[derive(Debug)]
-struct Standing {
+struct RowDelivery {
     id: DeliveryId,
     phase: Phase,
     due: Due,
@@ -65,7 +65,7 @@ impl Row {
             Correlation::Silent { .. } => row.stage = Stage::Silent,
             Correlation::Ended { .. } => row.stage = Stage::Ended,
         }
-        let standing = state.deliveries.iter().map(|delivery| Standing {
+        let deliveries = state.deliveries.iter().map(|delivery| RowDelivery {
             id: delivery.id,
             phase: delivery.phase,
             due: delivery.due,
@@ -79,7 +79,7 @@ impl Row {
             attempts: delivery.attempts,
             replays: delivery.replays,
         });
-        row.deliveries = standing.collect();
+        row.deliveries = deliveries.collect();
         row
     }
 }
@@ -141,12 +141,16 @@ impl Comparison<'_> {
         };
         if !fits {
             let says = match (self.history, self.row) {
-                (None, _) => "the changelog has a row of it, and no event tells of it".to_owned(),
+                (None, _) => "the changelog has a row of it, but no event mentions it".to_owned(),
                 (Some(_), None) => {
-                    format!("by its events {}; the changelog has no row of it", told.shown())
+                    format!("the events say that {}; the changelog has no row of it", told.shown())
                 }
                 (Some(_), Some(_)) => {
-                    format!("by its events {}; by the changelog {}", told.shown(), is.shown())
+                    format!(
+                        "the events say that {}; the changelog says that {}",
+                        told.shown(),
+                        is.shown()
+                    )
                 }
             };
             self.unexplained(None, says);
@@ -159,7 +163,7 @@ impl Comparison<'_> {
         {
             let told = if timed_out { "" } else { "not " };
             let says = format!(
-                "report_timed_out is {told}told, and the changelog says otherwise: {collection:?}"
+                "report_timed_out was {told}reported, but the state of the reports in the changelog is {collection:?}"
             );
             self.unexplained(None, says);
         }
@@ -174,7 +178,7 @@ impl Comparison<'_> {
                 let waiting = self.row.filter(|row| row.stage == Stage::Awaiting);
                 if let Some(row) = waiting.filter(|row| row.reports_hash != hash) {
                     let says = format!(
-                        "the reports that wait for the flow differ: {told} by the events, {} by the changelog",
+                        "the reports that wait for the flow differ: {told} in the events, {} in the changelog",
                         row.reports
                     );
                     self.unexplained(None, says);
@@ -182,7 +186,7 @@ impl Comparison<'_> {
             }
             Stage::Silent if told > 0 => {
                 let says = format!(
-                    "{told} reports waited for the flow, which sends nothing, and nothing tells what became of them"
+                    "{told} reports waited for the flow, which sends no webhook, and no event reports their end"
                 );
                 (self.say)(Violation::new(What::Lost, says).of(self.uuid));
             }
@@ -193,43 +197,42 @@ impl Comparison<'_> {
     fn deliveries(&mut self) {
         let rows = self.row.map_or(&[][..], |row| &row.deliveries);
         for life in self.history.into_iter().flat_map(History::live) {
-            match rows.iter().find(|standing| standing.id == life.id) {
-                Some(standing) => {
-                    if let Some(says) = difference(life, standing) {
+            match rows.iter().find(|delivery| delivery.id == life.id) {
+                Some(delivery) => {
+                    if let Some(says) = difference(life, delivery) {
                         self.unexplained(Some(life.id), says);
                     }
                 }
                 None => {
-                    let says =
-                        "by its events the delivery is on its way; the changelog does not have it";
+                    let says = "by its events, the delivery has not ended, but the changelog does not have it";
                     self.unexplained(Some(life.id), says.to_owned());
                 }
             }
             if life.last {
-                let says = "its last attempt is told, and not that it was given up";
+                let says = "its last attempt is reported, but not that it became a dead letter";
                 let violation = Violation::new(What::Lost, says.to_owned());
                 (self.say)(violation.of(self.uuid).about(life.id));
             }
         }
-        for (index, standing) in rows.iter().enumerate() {
-            let known = self.history.and_then(|history| history.life(standing.id));
+        for (index, delivery) in rows.iter().enumerate() {
+            let known = self.history.and_then(|history| history.life(delivery.id));
             let says = match known {
-                _ if rows.iter().take(index).any(|other| other.id == standing.id) => {
+                _ if rows.iter().take(index).any(|other| other.id == delivery.id) => {
                     "the changelog's row has the delivery twice"
                 }
                 Some(life) if life.live => continue,
-                Some(_) => "by its events the delivery has ended; the changelog has it on its way",
-                None if self.may_be_gone(standing.scheduled_at) => continue,
-                None => "the changelog has the delivery on its way, and no event tells of it",
+                Some(_) => "by its events, the delivery has ended, but the changelog still has it",
+                None if self.may_be_gone(delivery.scheduled_at) => continue,
+                None => "the changelog has the delivery, but no event mentions it",
             };
-            self.unexplained(Some(standing.id), says.to_owned());
+            self.unexplained(Some(delivery.id), says.to_owned());
         }
     }
 }
 
 /// Returns how the delivery's row differs from its events.
-fn difference(life: &Life, standing: &Standing) -> Option<String> {
-    let due = match (life.due, standing.due) {
+fn difference(life: &Life, delivery: &RowDelivery) -> Option<String> {
+    let due = match (life.due, delivery.due) {
         (When::At(told), Due::At(is)) => told == is,
         (When::Waiting, Due::Waiting) | (When::Unsure, _) => true,
         (When::AtOrWaiting(told), due) => due == Due::Waiting || due == Due::At(told),
@@ -237,25 +240,26 @@ fn difference(life: &Life, standing: &Standing) -> Option<String> {
     };
     if !due {
         return Some(format!(
-            "by its events it is due {}; by the changelog {}",
+            "the events say that it is due {}; the changelog says {}",
             shown_when(life.due),
-            shown_due(standing.due)
+            shown_due(delivery.due)
         ));
     }
-    let differ = |told: u32, is: u32| told != u32::MAX && told != is;
-    if differ(life.attempts, standing.attempts) || differ(life.replays, standing.replays) {
+    let differ = |reported: u32, is: u32| reported != u32::MAX && reported != is;
+    if differ(life.attempts, delivery.attempts) || differ(life.replays, delivery.replays) {
         return Some(format!(
-            "by its events it had {} attempts and {} replays; by the changelog {} and {}",
-            life.attempts, life.replays, standing.attempts, standing.replays
+            "the events report {} attempts and {} replays; the changelog has {} and {}",
+            life.attempts, life.replays, delivery.attempts, delivery.replays
         ));
     }
-    if !life.unsure && life.since != standing.scheduled_at {
-        let (told, is) = (shown(life.since), shown(standing.scheduled_at));
-        return Some(format!("by its events it was scheduled at {told}; by the changelog at {is}"));
+    if !life.unsure && life.since != delivery.scheduled_at {
+        let (told, is) = (shown(life.since), shown(delivery.scheduled_at));
+        return Some(format!(
+            "the events say that it was scheduled at {told}; the changelog says at {is}"
+        ));
     }
-    let same = life.webhook == standing.webhook && life.phase == standing.phase.number();
-    (!same)
-        .then(|| "its webhook or phase is another in the changelog than in its events".to_owned())
+    let same = life.webhook == delivery.webhook && life.phase == delivery.phase.number();
+    (!same).then(|| "the changelog has another webhook or phase of it than its events".to_owned())
 }
 
 fn shown_when(when: When) -> String {
@@ -263,7 +267,7 @@ fn shown_when(when: When) -> String {
         When::At(at) => format!("at {}", shown(at)),
         When::Waiting => "after phase 1".to_owned(),
         When::AtOrWaiting(at) => format!("at {} or after phase 1", shown(at)),
-        When::Unsure => "some time".to_owned(),
+        When::Unsure => "at an unknown time".to_owned(),
     }
 }
 
@@ -277,13 +281,14 @@ fn shown_due(due: Due) -> String {
 impl Row {
     /// Reports deliveries and flows that wait for something that can't happen, whatever the events say.
     pub(super) fn stuck(&self, uuid: &str, say: &mut dyn FnMut(Violation)) {
-        for standing in &self.deliveries {
-            let waited_for = |other: &&Standing| {
-                standing.after.contains(&other.id) || !standing.pending && other.phase == Phase::One
+        for delivery in &self.deliveries {
+            let waited_for = |other: &&RowDelivery| {
+                delivery.after.contains(&other.id) || !delivery.pending && other.phase == Phase::One
             };
-            if standing.due == Due::Waiting && !self.deliveries.iter().any(|it| waited_for(&it)) {
-                let says = "it waits for a delivery that is not on its way".to_owned();
-                say(Violation::new(What::Stuck, says).of(uuid).about(standing.id));
+            if delivery.due == Due::Waiting && !self.deliveries.iter().any(|it| waited_for(&it)) {
+                let says =
+                    "it waits for another delivery, but no such delivery is unfinished".to_owned();
+                say(Violation::new(What::Stuck, says).of(uuid).about(delivery.id));
             }
         }
         let closed = match self.collection {
@@ -292,7 +297,7 @@ impl Row {
         };
         if closed && self.deliveries.is_empty() {
             let says =
-                "it waits for no report and has no delivery, and yet it has not ended".to_owned();
+                "it has no delivery and waits for no report, but it has not ended".to_owned();
             say(Violation::new(What::Stuck, says).of(uuid));
         }
     }
@@ -300,20 +305,23 @@ impl Row {
     /// Reports timers and attempts that were due before `before`.
     pub(super) fn overdue(&self, uuid: &str, before: Timestamp, say: &mut dyn FnMut(Violation)) {
         if let Some(due) = self.timer.filter(|due| *due < before) {
-            let says =
-                format!("{}, and what ends that was due at {}", self.stage.shown(), shown(due));
+            let says = format!(
+                "{}; the timer that ends this state was due at {}",
+                self.stage.shown(),
+                shown(due)
+            );
             say(Violation::new(What::Overdue, says).of(uuid));
         }
-        for standing in &self.deliveries {
-            if let Due::At(due) = standing.due
+        for delivery in &self.deliveries {
+            if let Due::At(due) = delivery.due
                 && due < before
             {
                 let says = format!(
-                    "attempt {} was due at {} and was not made",
-                    standing.attempts.saturating_add(1),
+                    "attempt {} was due at {}, but was not made",
+                    delivery.attempts.saturating_add(1),
                     shown(due)
                 );
-                say(Violation::new(What::Overdue, says).of(uuid).about(standing.id));
+                say(Violation::new(What::Overdue, says).of(uuid).about(delivery.id));
             }
         }
     }

@@ -25,7 +25,7 @@ pub(super) struct Stored {
 }
 
 #[derive(Default)]
-struct Part {
+struct StoredPartition {
     checkpoint: Option<Checkpoint>,
     tally: Tally,
     /// The hashes of rows that belong to no uuid.
@@ -39,7 +39,7 @@ struct Part {
 /// The partitions of the store.
 #[derive(Default)]
 pub(super) struct Store {
-    parts: BTreeMap<i32, Part>,
+    partitions: BTreeMap<i32, StoredPartition>,
     pub(super) rows: u64,
 }
 
@@ -83,7 +83,7 @@ impl Store {
         layout: &Layout,
         book: &mut Book,
     ) -> Says {
-        let part = self.parts.entry(partition).or_default();
+        let stored = self.partitions.entry(partition).or_default();
         let mut odd = |says: String| {
             let mut violation = Violation::new(What::Store, says);
             violation.partition = Some(partition);
@@ -92,43 +92,43 @@ impl Store {
         };
         let uuid_of = |value: &[u8]| std::str::from_utf8(value).ok().and_then(PhononUuid::new);
         match StoreKey::parse(key) {
-            None => odd(format!("the key {} is none of a store's", key.escape_ascii())),
+            None => {
+                odd(format!("the key {} is not the key of a store's entry", key.escape_ascii()))
+            }
             Some(StoreKey::Checkpoint) => {
-                part.checkpoint = Checkpoint::from_bytes(value);
+                stored.checkpoint = Checkpoint::from_bytes(value);
                 Says::Nothing
             }
             Some(StoreKey::Timer(timer)) => Says::Index(timer.uuid, timer_hash(timer.due)),
             Some(StoreKey::Due(webhook, due)) => match uuid_of(value) {
                 Some(uuid) => Says::Index(uuid, due_hash(webhook.as_str(), &due)),
-                None => odd("an entry of a lane names no uuid".to_owned()),
+                None => odd("an entry of the outbox names no uuid".to_owned()),
             },
             Some(StoreKey::Row(RowKey::Meta)) => {
-                part.others.insert(key.into(), hash(value));
+                stored.others.insert(key.into(), hash(value));
                 let meta = row::decode_meta(&Bytes::copy_from_slice(value)).ok();
                 let owner = meta.and_then(|meta| meta.owner);
-                part.foreign = owner.as_ref().and_then(|owner| {
+                stored.foreign = owner.as_ref().and_then(|owner| {
                     let difference = owner.difference(layout.owner.as_ref()?)?;
                     // If a group was taken over, its store is a copy of the current group's state.
                     let is_taken_over = matches!(difference, Difference::Group(..));
                     (!is_taken_over).then_some(difference)
                 });
-                part.changelog = owner.and_then(|owner| owner.changelog);
+                stored.changelog = owner.and_then(|owner| owner.changelog);
                 Says::Nothing
             }
             Some(StoreKey::Row(RowKey::Endpoint(_))) => {
-                part.others.insert(key.into(), hash(value));
+                stored.others.insert(key.into(), hash(value));
                 Says::Nothing
             }
             Some(StoreKey::Row(RowKey::State(uuid))) => {
                 self.rows += 1;
-                if i64::from(owner(uuid.as_str().as_bytes(), layout.changelog.partitions))
-                    != i64::from(partition)
-                {
+                if owner(uuid.as_str().as_bytes(), layout.changelog.partitions) != partition {
                     return odd(format!("the row of {uuid} belongs to another partition"));
                 }
                 match row::decode_state(&Bytes::copy_from_slice(value)) {
                     Ok(state) => {
-                        part.tally.change(&Derived::default(), &Derived::of(&state));
+                        stored.tally.change(&Derived::default(), &Derived::of(&state));
                         let stored = Stored { row: Some(hash(value)), index: index_of(&state) };
                         Says::Row(uuid, stored)
                     }
@@ -141,15 +141,15 @@ impl Store {
     /// Excludes this partition, or all partitions, from the comparison.
     pub(super) fn forget(&mut self, partition: Option<i32>) {
         match partition {
-            Some(partition) => drop(self.parts.remove(&partition)),
-            None => self.parts.clear(),
+            Some(partition) => drop(self.partitions.remove(&partition)),
+            None => self.partitions.clear(),
         }
     }
 
     /// Returns the checkpoint of a partition. `None`: the partition is not compared with the changelog.
     pub(super) fn checkpoint(&self, partition: i32, now: Timestamp) -> Option<i64> {
-        let part = self.parts.get(&partition).filter(|part| part.foreign.is_none())?;
-        let checkpoint = part.checkpoint.as_ref()?;
+        let stored = self.partitions.get(&partition).filter(|stored| stored.foreign.is_none())?;
+        let checkpoint = stored.checkpoint.as_ref()?;
         let fresh = now.ms_since(checkpoint.at) <= STORE_AGE_MAX_MS;
         (checkpoint.next_offset > 0 && fresh).then_some(checkpoint.next_offset)
     }
@@ -157,42 +157,42 @@ impl Store {
     /// Returns the number of partitions that are compared.
     pub(super) fn compared(&self, now: Timestamp) -> u64 {
         let compared =
-            self.parts.keys().filter(|partition| self.checkpoint(**partition, now).is_some());
+            self.partitions.keys().filter(|partition| self.checkpoint(**partition, now).is_some());
         compared.count() as u64
     }
 
     /// Returns the partitions whose rows belong to something else, each with the changelog of these rows.
     pub(super) fn foreign(&self) -> impl Iterator<Item = (i32, &Difference, Option<&TopicId>)> {
-        self.parts.iter().filter_map(|(partition, part)| {
-            Some((*partition, part.foreign.as_ref()?, part.changelog.as_ref()))
+        self.partitions.iter().filter_map(|(partition, stored)| {
+            Some((*partition, stored.foreign.as_ref()?, stored.changelog.as_ref()))
         })
     }
 
     /// Recognises a replaced changelog by its rows, which belong to `changelog`, if Kafka has no topic ids.
     pub(super) fn recognise(&mut self, partition: i32, changelog: &TopicId) {
-        let Some(part) = self.parts.get_mut(&partition) else { return };
-        let former = part.changelog.clone().filter(TopicId::is_generated);
+        let Some(stored) = self.partitions.get_mut(&partition) else { return };
+        let former = stored.changelog.clone().filter(TopicId::is_generated);
         if let Some(former) = former.filter(|former| former != changelog) {
             let difference = Difference::Changelog(former, changelog.clone());
-            part.foreign.get_or_insert(difference);
+            stored.foreign.get_or_insert(difference);
         }
     }
 
     /// Returns a note about the partitions that are not compared.
     pub(super) fn notes(&self, now: Timestamp) -> Option<String> {
         let left: Vec<String> = self
-            .parts
+            .partitions
             .keys()
             .filter(|partition| self.checkpoint(**partition, now).is_none())
             .map(ToString::to_string)
             .collect();
-        if self.parts.is_empty() {
-            return Some("there is no store here: none was compared".to_owned());
+        if self.partitions.is_empty() {
+            return Some("this machine has no store, so no store was compared".to_owned());
         }
         (!left.is_empty()).then(|| {
             format!(
-                "partitions {} of the store were not compared: they hold nothing of this changelog, or are so old that the \
-                 daemon restores them from it",
+                "partitions {} of the store were not compared: they have no rows of this changelog, or are too old, \
+                 so that the daemon restores them from it",
                 left.join(", ")
             )
         })
@@ -200,7 +200,7 @@ impl Store {
 
     /// Reports violations in entries that belong to no uuid. `others` are the changelog's rows that belong to none.
     pub(super) fn finish(&self, now: Timestamp, layout: &Layout, others: &Others, book: &mut Book) {
-        for (partition, part) in &self.parts {
+        for (partition, stored) in &self.partitions {
             let Some(next) = self.checkpoint(*partition, now) else { continue };
             let mut say = |says: String| {
                 let mut violation = Violation::new(What::Store, says);
@@ -212,23 +212,23 @@ impl Store {
                 say(format!("the checkpoint is {next}, above the changelog's end {end}"));
             }
             if let Some(checkpoint) =
-                part.checkpoint.filter(|checkpoint| checkpoint.tally != part.tally)
+                stored.checkpoint.filter(|checkpoint| checkpoint.tally != stored.tally)
             {
                 say(format!(
-                    "the tally is {:?}, and the rows make {:?}",
-                    checkpoint.tally, part.tally
+                    "the tally is {:?}, but the rows add up to {:?}",
+                    checkpoint.tally, stored.tally
                 ));
             }
             let in_log = others.iter().filter(|((number, _), _)| number == partition);
             for ((_, key), (offset, row)) in in_log {
-                if *offset < next && part.others.get(key) != row.as_ref() {
+                if *offset < next && stored.others.get(key) != row.as_ref() {
                     let key = key.escape_ascii();
                     say(format!(
-                        "the row {key} is not that of the changelog's offset {offset}, below the checkpoint {next}"
+                        "the row {key} differs from the changelog's record {offset}, below the checkpoint {next}"
                     ));
                 }
             }
-            for key in part.others.keys() {
+            for key in stored.others.keys() {
                 if !others.contains_key(&(*partition, key.clone())) {
                     say(format!("the changelog does not have the row {}", key.escape_ascii()));
                 }
@@ -248,7 +248,7 @@ pub(super) fn compare(
     let row = stored.and_then(|stored| stored.row);
     let says = match changelog {
         _ if stored.is_some_and(|stored| stored.index != 0) => {
-            "the indexes are not those of its row".to_owned()
+            "the indexes do not match its row".to_owned()
         }
         Some((offset, _)) if offset >= checkpoint => return,
         Some((_, is)) if is == row => return,
@@ -256,17 +256,17 @@ pub(super) fn compare(
         None => "the store has a row that the changelog does not have".to_owned(),
         Some((offset, Some(_))) if row.is_none() => {
             format!(
-                "the store lacks the row of the changelog's offset {offset}, below the checkpoint {checkpoint}"
+                "the store lacks the row of the changelog's record {offset}, below the checkpoint {checkpoint}"
             )
         }
         Some((offset, None)) => {
             format!(
-                "the store has a row that the changelog's offset {offset} deletes, below the checkpoint {checkpoint}"
+                "the store has a row that the changelog's record {offset} deletes, below the checkpoint {checkpoint}"
             )
         }
         Some((offset, Some(_))) => {
             format!(
-                "the store's row is not that of the changelog's offset {offset}, below the checkpoint {checkpoint}"
+                "the store's row differs from the changelog's record {offset}, below the checkpoint {checkpoint}"
             )
         }
     };

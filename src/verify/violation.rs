@@ -104,10 +104,10 @@ impl Violation {
     }
 }
 
-/// The maximum number of violations that are kept. Nobody reads a longer report.
+/// The maximum number of violations that are kept. A longer report would not be read.
 const VIOLATIONS_MAX: usize = 10_000;
 
-/// Collects the violations.
+/// Collects the violations, and counts those beyond the maximum.
 #[derive(Default)]
 pub(super) struct Book {
     pub(super) violations: Vec<Violation>,

@@ -105,7 +105,7 @@ impl Function {
             && needs_nodes
             && argument.kind() != Type::Nodes
         {
-            let problem = format!("`{name}` needs a node-set, and this is none");
+            let problem = format!("`{name}` needs a node-set, and this is not one");
             return Err(PathFault::new(*column, problem, "write a path here"));
         }
         let arguments = arguments.into_iter().map(|(argument, _)| argument).collect();

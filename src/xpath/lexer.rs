@@ -17,7 +17,7 @@ pub(super) enum Token {
     Slash,
     SlashSlash,
     Pipe,
-    /// An operator between two operands. `-` may also stand before one.
+    /// An operator between two operands. `-` is also a prefix of one operand.
     Binary(Binary),
     /// `*` as a name test.
     Star,
@@ -124,7 +124,7 @@ impl Lexer {
             '"' | '\'' => return self.text_literal(first),
             '.' | '0'..='9' => return self.number(),
             '$' => {
-                let fix = "an XPath of a map has no variables; write the value itself";
+                let fix = "an XPath of a map can't use variables; write the value itself";
                 return self.fault("`$` begins a variable", fix);
             }
             _ if is_name_start(first) => return self.name(),
@@ -183,7 +183,7 @@ impl Lexer {
         }
         match digits.parse() {
             Ok(number) => Ok(Token::Number(number)),
-            Err(_) => self.fault("this is no number", "write digits, with one point or none"),
+            Err(_) => self.fault("this is not a number", "write digits, with at most one point"),
         }
     }
 

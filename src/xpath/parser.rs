@@ -157,7 +157,7 @@ impl<'p> Parser<'p> {
         if expression.kind() == Type::Nodes {
             return Ok(());
         }
-        let problem = format!("{why}, and this is none");
+        let problem = format!("{why}, and this is not one");
         Err(PathFault::new(column, problem, "write a path here"))
     }
 
@@ -291,8 +291,7 @@ impl<'p> Parser<'p> {
             if let Expression::Number(number) = predicate
                 && (number < 1.0 || number.fract() != 0.0)
             {
-                let problem =
-                    format!("`[{number}]` never finds anything, as positions count 1, 2, 3, …");
+                let problem = format!("`[{number}]` never finds a node: positions are 1, 2, 3, …");
                 return Err(PathFault::new(column, problem, "write `[1]` for the first"));
             }
             self.close(&Token::CloseBracket, "the bracket", open, "add `]`")?;

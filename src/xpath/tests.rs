@@ -2,7 +2,7 @@
 //! open.
 
 use super::XPath;
-use crate::definition::mapping::{EntryText, Kind, PathFault, ResponseMap};
+use crate::definition::mapping::{AnswerFormat, EntryText, PathFault, ResponseMap};
 
 const DOCUMENT: &str = "<?xml version='1.0'?><!--before--><doc xmlns='' xmlns:p='urn:p' xml:lang='en'>\
 <a id='1'>one</a><a id='2' p:id='3'>two<b>2.5</b></a><p:a>three</p:a>\
@@ -11,7 +11,7 @@ const DOCUMENT: &str = "<?xml version='1.0'?><!--before--><doc xmlns='' xmlns:p=
 fn find(path: &str) -> Option<String> {
     let entries = [EntryText { path, mandatory: false }];
     let namespaces = [("p", "urn:p"), ("q", "urn:p")];
-    let map = ResponseMap::parse(Kind::Xml, &entries, &namespaces);
+    let map = ResponseMap::parse(AnswerFormat::Xml, &entries, &namespaces);
     let map = map.unwrap_or_else(|faults| panic!("{path}: {}", faults[0].fault));
     map.apply(DOCUMENT.as_bytes()).unwrap().pop().map(|(_, value)| value)
 }
@@ -184,7 +184,7 @@ fn numbers_and_booleans_follow_the_recommendation() {
         ("not(//a)", "false"),
         ("true() and not(false())", "true"),
         ("false() or 1", "true"),
-        // The words are operators where an operator may stand, and names elsewhere.
+        // The words are operators where an operator is allowed, and names elsewhere.
         ("count(//and | //or | //div | //mod)", "0"),
         ("2*//b", "5"),
         ("//b*2", "5"),
@@ -244,7 +244,7 @@ fn faults_of_xpaths_say_where_and_how_to_correct_them() {
         ("/a]", 3, "not opened", "leave it out"),
         ("/a /b c", 7, "operator or the end", "leave this out"),
         ("/a[0]", 4, "`[0]` never finds anything", "`[1]`"),
-        ("data.a.b[0]", 10, "positions count 1", "`[1]`"),
+        ("data.a.b[0]", 10, "positions are 1", "`[1]`"),
         ("/a[1.5]", 4, "never", "`[1]`"),
         ("/a['x", 4, "quotes", "close"),
         ("/a[$x]", 4, "variable", "value itself"),

@@ -445,7 +445,7 @@ fn a_second_replay_takes_over_and_nothing_is_sent_twice() {
     let second = replay(&stage, &["--webhook", WEBHOOK]);
     let first = slow.wait();
     assert_eq!(first.code, Some(1), "{first:?}");
-    assert!(first.err.contains("another replay has begun"), "{first:?}");
+    assert!(first.err.contains("another replay has started"), "{first:?}");
     let (replayed, skipped) = (&second["replayed"], &second["skipped_sent"]);
     let skipped = skipped.as_u64().unwrap_or(0) + second["skipped_delivered"].as_u64().unwrap_or(0);
     assert!(skipped >= 20, "{second}");

@@ -1,5 +1,6 @@
-//! The README and the pages of `ops/guide/` do what they say. Scenes follow a page's commands and programs, taken from its text.
-//! Where a page is about an accident, it happens, one sees what the page says, and comes to the end that it describes.
+//! Tests that the README and the pages of `ops/guide/` are true. Scenes run a page's commands and programs, taken from
+//! its text. For a page about an accident, the scene causes the accident, checks the symptoms, and follows the page
+//! until it is over.
 
 mod changelog;
 mod inputs;
@@ -14,10 +15,10 @@ mod surroundings;
 use page::{Page, directory};
 use std::collections::BTreeSet;
 
-/// A way through a page.
+/// A test of a part of a page.
 type Scene = fn(&Page);
 
-/// Every page with its scenes, which run beside each other; together they run each of its commands.
+/// Every page with its scenes, which run in parallel. Together they run all commands of the page.
 const PAGES: [(&str, &[Scene]); 21] = [
     (README, &[start::quick_start]),
     ("changelog-lost.md", &[changelog::deleted, changelog::older_copy, changelog::without_a_store]),
@@ -69,13 +70,13 @@ const INDEX: &str = "README.md";
 /// A heading of `partitions.md`.
 const INBOX: &str = "The inbox has another number than the changelog";
 
-/// Plays every scene of the page, and panics unless each command of it was run.
+/// Runs every scene of the page, and panics unless each command of it was run.
 fn play(name: &'static str) {
     let page = &Page::open(name);
     let (_, scenes) = PAGES.iter().find(|(page, _)| *page == name).expect("a page with scenes");
     std::thread::scope(|scope| {
         for scene in *scenes {
-            // A panic tells the thread's name.
+            // A panic shows the thread's name.
             let thread = std::thread::Builder::new().name(name.to_owned());
             thread.spawn_scoped(scope, move || scene(page)).expect("a thread");
         }

@@ -93,7 +93,7 @@ fn an_instance_that_joins_later_gets_its_share() {
     assert_eq!(stage.verify()["repeats"], 0);
 }
 
-/// Instances stand still for longer than their session while requests are in flight. When they continue, another
+/// Instances are stopped for longer than their session while requests are in flight. When they continue, another
 /// instance has repeated these attempts, so that they must not commit the answers that arrive now.
 ///
 /// A transaction with outcomes alone has read nothing, and would not be fenced if it carried no offsets. There are

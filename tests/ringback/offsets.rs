@@ -107,7 +107,7 @@ fn offsets_are_not_moved_out_of_range_or_for_an_unknown_topic() {
     let stage = Stage::on(broker::shared(), "offsets-wrong", 1);
     let topic = stage.topic("flow-complete");
     for (arguments, says) in [
-        (["--topic", "nowhere", "--to", "0"], "is no input of this configuration"),
+        (["--topic", "nowhere", "--to", "0"], "is not an input of this configuration"),
         (["--topic", &topic, "--to", "7"], "has the offsets 0 to 0"),
     ] {
         let done = stage.command(&[&["offsets", "reset", "--yes"], &arguments[..]].concat());

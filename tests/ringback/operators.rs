@@ -89,11 +89,11 @@ fn check_online_checks_the_stores_directory_and_the_permissions_of_secret_files(
     open(0o640);
     let done = stage.command(&["check", "--online"]);
     assert!(!done.err.contains("every user"), "{done:?}");
-    assert!(done.out.contains("nobody has it open"), "{done:?}");
+    assert!(done.out.contains("no daemon has it open"), "{done:?}");
     stage.set("store.directory", path.clone());
     let done = stage.command(&["check", "--online"]);
     assert_eq!(done.code, Some(EX_CONFIG), "{done:?}");
-    assert!(done.err.contains(&format!("store.directory: {path} is no directory")), "{done:?}");
+    assert!(done.err.contains(&format!("store.directory: {path} is not a directory")), "{done:?}");
 }
 
 #[test]

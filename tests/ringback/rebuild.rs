@@ -78,7 +78,7 @@ fn a_deleted_changelog_is_written_from_the_store() {
     // A rebuild must not write over a changelog that the daemon has used.
     let over = rebuild(&stage);
     assert_eq!(over.code, Some(1), "{}{}", over.out, over.err);
-    assert!(over.out.contains("nothing is written over them"), "{}", over.out);
+    assert!(over.out.contains("which a rebuild does not overwrite"), "{}", over.out);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn an_interrupted_rebuild_is_refused_by_the_daemon_and_can_be_continued() {
     assert!(said.contains("a rebuild of the changelog was interrupted"), "{said}");
     let done = rebuild(&stage);
     done.succeeds();
-    assert!(done.out.contains("this one goes on"), "{}", done.out);
+    assert!(done.out.contains("this one continues it"), "{}", done.out);
     let rows = stage.kafka.read(&stage.topic("changelog"));
     let states = rows.iter().filter(|row| row.key.as_deref().is_some_and(|key| key[0] == b's'));
     assert_eq!(states.count(), uuids.len(), "no row is written twice");

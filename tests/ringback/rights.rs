@@ -9,6 +9,8 @@ use crate::harness::samples::flow;
 use crate::harness::stage::Stage;
 use crate::harness::{PATIENCE, wait_until};
 use crate::logs::delivers;
+use ringback::config::Loaded;
+use ringback::log::{PositionReader, TopicPartition};
 use std::collections::BTreeMap;
 use std::process::Command;
 
@@ -310,7 +312,34 @@ fn a_right_that_is_missing_while_partitions_are_restored_is_named() {
     daemon.stop();
 }
 
-/// Kafka's own tool runs the commands that stand below "Granting them" in the guide.
+/// A client that may describe its group but not a topic gets an error for each partition of that topic.
+#[test]
+fn an_offset_that_can_not_be_read_is_an_error_and_not_a_missing_offset() {
+    let mut stage = stage("rights-offsets");
+    let topics = ["flow-complete", "sms-delivery-report"].map(|kind| stage.topic(kind));
+    for topic in &topics {
+        stage.kafka.reset_offsets(&stage.group(), topic, 0);
+    }
+    let user = nobody();
+    stage.log_in("PLAIN", &user);
+    let describe = |kind, name: &str| Grant {
+        operation: "Describe".to_owned(),
+        kind,
+        name: name.to_owned(),
+        is_prefix: false,
+    };
+    let rights = [describe("GROUP", &stage.group()), describe("TOPIC", &topics[0])];
+    grant(rights.iter().map(|right| (user.as_str(), right)));
+    let settings = Loaded::load(&stage.write_config(0, 1)).expect("a good configuration").settings;
+    let reader = PositionReader::new(&settings.kafka).expect("a client");
+    let places = topics.map(|topic| TopicPartition { topic: topic.into(), partition: 0 });
+    let committed = reader.committed(&places[..1]).expect("the topic can be described");
+    assert_eq!(committed.into_iter().collect::<Vec<_>>(), [(places[0].clone(), 0)]);
+    let error = reader.committed(&places).expect_err("one topic can not be described");
+    assert_eq!(error.to_string(), "the group's offsets can't be read");
+}
+
+/// Kafka's own tool runs the commands below "Granting them" in the guide.
 #[test]
 fn the_grants_of_the_guide_are_enough() {
     let mut stage = stage("rights-guide");

@@ -112,7 +112,7 @@ fn trace_shows_both_phases_a_failure_and_a_dead_letter_in_order() {
     ] {
         assert!(has_line(&people, words), "{words:?}: {people}");
     }
-    assert!(people.contains("ended; what comes now is late"), "{people}");
+    assert!(people.contains("ended; records that come now are late"), "{people}");
     assert!(!people.contains("no, thanks"), "{people}");
     assert!(text(&stage, "whole", &["--bodies"]).out.contains("no, thanks"));
     let everywhere = traced(&stage, "whole", &["--all-partitions"]);
@@ -171,7 +171,7 @@ fn trace_shows_what_a_uuid_waits_for() {
     let (facts, state) = traced(&stage, "unread", &[]);
     assert_eq!(story(&facts), ["flow_complete"]);
     assert_eq!((&facts[0]["waits"], &state["state"]), (&true.into(), &Value::Null));
-    assert!(text(&stage, "unread", &[]).out.contains("not taken into account yet"));
+    assert!(text(&stage, "unread", &[]).out.contains("not processed yet"));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn trace_exits_with_1_for_an_unknown_uuid_and_with_75_without_kafka() {
     let mut stage = Stage::new("trace-unknown");
     let done = stage.command(&["trace", "nobody"]);
     assert_eq!(done.code, Some(1), "{done:?}");
-    assert!(done.err.contains("nothing is known of nobody"), "{done:?}");
+    assert!(done.err.contains("nothing is known about nobody"), "{done:?}");
     assert!(done.out.is_empty(), "{done:?}");
     assert_eq!(stage.command(&["trace", ""]).code, Some(2));
     stage.set("kafka.bootstrap_servers", format!("127.0.0.1:{}", free_port()));

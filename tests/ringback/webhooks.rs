@@ -106,7 +106,7 @@ fn webhook_test_shows_the_exchange_and_what_it_means() {
         "> content-type: application/json",
         "< HTTP/1.1 503",
         "busy \\u001b[2J",
-        "FAILED: a delivery would be tried again",
+        "FAILED: a delivery would be retried",
         "REFUSED",
     ] {
         assert!(done.out.contains(line), "{line}: {}", done.out);

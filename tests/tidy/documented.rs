@@ -1,5 +1,5 @@
-//! Public items have doc comments. Fields and variants need none where their name says enough: rustc's `missing_docs` has no
-//! such exception, and so leads to comments that repeat the name.
+//! Checks that public items have doc comments. Fields and variants need none where their name says enough. rustc's
+//! `missing_docs` has no such exception, and so leads to comments that repeat the name.
 
 use crate::source::{is_test, shipped_code};
 use crate::{assert_tidy, sources};
@@ -8,7 +8,8 @@ use crate::{assert_tidy, sources};
 const ITEMS: &[&str] = &["fn", "struct", "enum", "union", "trait", "const", "static", "type"];
 const BEFORE: &[&str] = &["async", "const", "unsafe", "extern"];
 
-/// Returns the public functions, types, traits, constants and statics, and the functions of public traits, without a doc comment.
+/// Returns the public functions, types, traits, constants and statics, and the functions of public traits, without a
+/// doc comment.
 fn documented(path: &str, text: &str) -> Vec<String> {
     if is_test(path) {
         return Vec::new();

@@ -62,7 +62,8 @@ fn prose(text: &str) -> String {
     text.split("```").step_by(2).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns the anchors that GitHub gives the headings: lower case, hyphens for spaces, no other punctuation, a number for a repetition.
+/// Returns the anchors that GitHub gives the headings: lower case, hyphens for spaces, no other punctuation, a number
+/// for a repetition.
 fn anchors(text: &str) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for line in prose(text).lines().filter(|line| line.starts_with('#')) {

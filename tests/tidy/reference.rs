@@ -1,5 +1,5 @@
-//! The configuration reference of the guide, generated from the JSON Schemas, which themselves are generated from the types that
-//! read the configuration. `UPDATE_GUIDE=1 cargo test --release --test tidy reference::` writes it again.
+//! The configuration reference of the guide. It is generated from the JSON Schemas, which are generated from the types
+//! that read the configuration. `UPDATE_GUIDE=1 cargo test --release --test tidy reference::` writes it again.
 
 use crate::root;
 use serde_json::Value;

@@ -37,7 +37,7 @@ fn store(directory: &Path) -> bool {
     // The last ancestor of a relative path is empty and means the working directory.
     let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
     if !existing.is_dir() {
-        err_line!("store.directory: {} is no directory: name another one", existing.display());
+        err_line!("store.directory: {} is not a directory: name another one", existing.display());
         return false;
     }
     if let Err(error) = access(existing, Access::WRITE_OK | Access::EXEC_OK) {
@@ -67,7 +67,9 @@ fn store(directory: &Path) -> bool {
     }
     match store::is_open(directory) {
         Ok(true) => out_line!("store in {shown}: a daemon has it open"),
-        Ok(false) => out_line!("store in {shown}: nobody has it open, and there is room for it"),
+        Ok(false) => {
+            out_line!("store in {shown}: no daemon has it open, and the disk has room for it")
+        }
         Err(error) => {
             err_line!("store.directory: {shown} can't be locked: {error}; change its owner");
             return false;

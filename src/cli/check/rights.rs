@@ -7,10 +7,7 @@ use crate::telemetry::{err_line, out_line};
 /// Tests every right and prints the missing ones. Returns whether the daemon has all of its own.
 pub(super) async fn check(settings: &Settings) -> Result<bool, LogError> {
     let asked = settings.clone();
-    let asking = tokio::task::spawn_blocking(move || missing(&asked)).await;
-    let mut missing = asking.unwrap_or_else(|error| {
-        Err(LogError::Topic { topic: "rights".to_owned(), what: error.to_string() })
-    })?;
+    let mut missing = log::blocking(move || missing(&asked)).await?;
     let (kafka, names) = (&settings.kafka, &settings.topics);
     let mut of_run = of(&missing, settings, NeededBy::Run);
     if of_run.is_empty() {

@@ -68,7 +68,7 @@ pub(super) fn run(
     drop(watcher);
     warn(&looked);
     if !looked.is_whole && interrupted.load(Ordering::Relaxed) {
-        err_line!("interrupted: not all dead letters were looked at");
+        err_line!("interrupted: not all dead letters were read");
     } else if count == 0 && !arguments.json {
         err_line!("no dead letter matches");
     }

@@ -2,11 +2,9 @@
 
 use super::{Watcher, Which, target};
 use crate::cli::terminal::json;
-use crate::codec::event::rfc3339;
 use crate::config::Accounts;
 use crate::domain::WebhookName;
 use crate::exit::ExitCode;
-use crate::inspect::dead_letters::ReplayView;
 use crate::replay::{Letters, Plan, ReplayError, Summary, Target};
 use crate::telemetry::{err_line, out_line, output};
 use clap::Args;
@@ -74,13 +72,9 @@ pub(super) fn run(
         err_line!("nothing was sent");
         return Ok(ExitCode::SUCCESS);
     };
-    let text = if arguments.json {
-        json(&ReplayView::of(&summary, arguments.dry_run))
-    } else {
-        text_of(&summary, arguments.dry_run)
-    };
+    let text = if arguments.json { json(&summary) } else { text_of(&summary) };
     out_line!("{text}");
-    if !summary.finished {
+    if !summary.finished && !summary.dry_run {
         err_line!("interrupted: run the same command again to continue");
     }
     Ok(ExitCode::SUCCESS)
@@ -93,7 +87,7 @@ impl Arguments {
         if self.yes || !asks || plan.to_replay() == 0 {
             return true;
         }
-        err_line!("{}", text_of(&plan.summary(), true));
+        err_line!("{}", text_of(&plan.summary()));
         output::err(format_args!("Replay {}? [y/N] ", plan.to_replay()));
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer);
@@ -112,15 +106,15 @@ fn warn(summary: &Summary, accounts: &Accounts) {
             );
         }
     }
-    if let Some(since) = summary.unseen_before {
-        let since = rfc3339(since);
+    if let Some(since) = &summary.events_gone_before {
         err_line!(
-            "warning: events before {since} are deleted: it is unknown what was replayed and delivered before then; --since {since} leaves these letters out"
+            "warning: events before {since} are deleted: it is unknown which letters were replayed and delivered \
+             before that time; --since {since} leaves these letters out"
         );
     }
 }
 
-fn text_of(summary: &Summary, dry_run: bool) -> String {
+fn text_of(summary: &Summary) -> String {
     let mut lines = Vec::new();
     if summary.resumed {
         lines.push(
@@ -130,14 +124,17 @@ fn text_of(summary: &Summary, dry_run: bool) -> String {
     lines.push(format!("{:>10}  match", summary.matched));
     histogram("by reason", &summary.by_reason, &mut lines);
     histogram("by webhook", &summary.by_webhook, &mut lines);
-    let replayed = if dry_run { "would be replayed" } else { "replayed" };
+    let replayed = if summary.dry_run { "would be replayed" } else { "replayed" };
     lines.push(format!("{:>10}  {replayed}", summary.replayed));
     for (count, what) in [
         (summary.skipped_delivered, "skipped: delivered since"),
         (summary.skipped_older, "skipped: their deliveries have a newer letter"),
         (summary.skipped_sent, "skipped: replayed before, and in progress"),
-        (summary.not_replayable, "can't be replayed: truncated, or of a topic that is no input"),
-        (summary.left, "left for another call"),
+        (
+            summary.not_replayable,
+            "can't be replayed: truncated, or from a topic that is not an input",
+        ),
+        (summary.left, "left for another run"),
     ] {
         if count > 0 {
             lines.push(format!("{count:>10}  {what}"));

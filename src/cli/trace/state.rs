@@ -42,7 +42,7 @@ pub(super) fn lines(state: &State, now: Timestamp) -> Vec<String> {
             rfc3339(*until)
         )),
         Correlation::Ended { until, .. } => lines.push(format!(
-            "ended; what comes now is late, and from {} on it would be new",
+            "ended; records that come now are late, and from {} on they start a new correlation",
             rfc3339(*until)
         )),
     }
@@ -60,13 +60,13 @@ fn flow_lines(flow: &Flow) -> Vec<String> {
             )
         }
         Collection::Complete => {
-            format!("open since {}; all reports are there", rfc3339(flow.accepted_at))
+            format!("open since {}; all reports have arrived", rfc3339(flow.accepted_at))
         }
         Collection::TimedOut => {
-            format!("open since {}; the reports did not come in time", rfc3339(flow.accepted_at))
+            format!("open since {}; the reports did not arrive in time", rfc3339(flow.accepted_at))
         }
         Collection::NotWanted => {
-            format!("open since {}; there is no phase 2", rfc3339(flow.accepted_at))
+            format!("open since {}; it has no phase 2", rfc3339(flow.accepted_at))
         }
     }];
     lines.extend(flow.reports.iter().map(report_line));
@@ -91,7 +91,7 @@ fn delivery_lines(delivery: &Delivery, now: Timestamp) -> Vec<String> {
         Due::At(at) if at > now => format!("attempt {next} is due at {}", rfc3339(at)),
         Due::At(at) => format!("attempt {next} is due since {}", rfc3339(at)),
         Due::Waiting => {
-            "waits for the end of phase 1, or of the webhook that gives its variables values"
+            "waits for the end of phase 1, or of the webhook whose answer sets its variables"
                 .to_owned()
         }
     };

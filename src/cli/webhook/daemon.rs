@@ -128,12 +128,11 @@ impl Daemon {
         match self.configuration {
             Compared::Same => {}
             Compared::Unknown => err_line!(
-                "ringback: can't compare configurations: the server at {address} does not show the page \
-                 /api/v1/config/hash"
+                "ringback: can't compare configurations: the server at {address} does not serve /api/v1/config/hash"
             ),
             Compared::OtherToken => err_line!(
-                "ringback: warning: the daemon at {address} runs another configuration: it requires another http.token than this \
-                 one has; a restart applies it"
+                "ringback: warning: the daemon at {address} runs another configuration: its http.token differs from \
+                 the one in this configuration; a restart applies the new one"
             ),
             Compared::Other => {
                 let mut text = format!(

@@ -75,7 +75,8 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         Ok(rendered) => rendered,
         Err(problem) => {
             err_line!(
-                "webhook {}: the test message lacks a value: {problem}; try `ringback webhook preview` with records of your own",
+                "webhook {}: the test message lacks a value: {problem}; try `ringback webhook preview` with your own \
+                 records",
                 webhook.name
             );
             return ExitCode::from(FAILED);
@@ -243,14 +244,14 @@ fn text_lines(shown: &Shown<'_>, outcome: &Outcome) -> Vec<String> {
         lines.push(body.trim_end().to_owned());
         if outcome.response_truncated {
             lines.push(
-                "(truncated: the answer is longer than what is kept, or did not end)".to_owned(),
+                "(truncated: the answer is longer than the limit, or did not end)".to_owned(),
             );
         }
         lines.push(String::new());
     }
     let meaning = match outcome.verdict {
         Verdict::Delivered => "SUCCESS: a delivery would count as delivered",
-        Verdict::Retry => "FAILED: a delivery would be tried again",
+        Verdict::Retry => "FAILED: a delivery would be retried",
         Verdict::GiveUp => "FAILED: a delivery would become a dead letter at once",
     };
     lines.push(meaning.to_owned());

@@ -42,7 +42,7 @@ struct Value<'a> {
 /// Parses the command `name` with the value `value`.
 pub(super) fn read(name: &str, value: &[u8]) -> Result<InboxCommand, &'static str> {
     let value: Value<'_> = serde_json::from_slice(value)
-        .map_err(|_| "the command in the inbox is not the JSON of one about an endpoint")?;
+        .map_err(|_| "the command in the inbox is not the JSON of a command about an endpoint")?;
     let webhook = WebhookName::new(value.webhook);
     let webhook = webhook.ok_or("the command in the inbox names no webhook")?;
     let command = if name == ENABLE_ENDPOINT {

@@ -1,6 +1,7 @@
 //! The dead letter of a delivery, and the headers of all dead letters.
 
 use super::outcome::write_outcome;
+use crate::codec::delivery::write_identity;
 use crate::codec::header;
 use crate::codec::rendering;
 use crate::codec::sms;
@@ -30,11 +31,7 @@ pub fn write_delivery_dead_letter(
 ) {
     out.reserve(delivery.body.len() + 1024);
     let mut object = Object::open(out);
-    object.display("webhook_id", &delivery.id);
-    object.text("phonon_uuid", uuid.as_str());
-    object.integer("account_id", delivery.account.0);
-    object.text("webhook", delivery.webhook.as_str());
-    object.integer("phase", i64::from(delivery.phase.number()));
+    write_identity(&mut object, uuid, delivery);
     object.text("reason", reason.as_str());
     object.integer("attempts", i64::from(delivery.attempts));
     object.integer("replays", i64::from(delivery.replays));

@@ -2,9 +2,11 @@
 //! topic, or the id of the instance.
 
 use super::super::row::TopicId;
+use super::members::Members;
 use super::open;
 use crate::domain::Timestamp;
 use crate::json::Object;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// An event of an input partition.
@@ -31,7 +33,7 @@ impl InputEvent {
 pub enum InputChange {
     /// The topic was deleted and created again, so that its offsets start again.
     Recreated {
-        /// The id of the former topic; `None` if it had none. The change was then noticed because its records are gone.
+        /// The id of the former topic; `None` if it had none. Then its missing records showed the change.
         former: Option<TopicId>,
         /// The id of the new topic.
         id: Option<TopicId>,
@@ -60,16 +62,16 @@ pub enum InputChange {
 /// How a position was moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MovedBy {
-    /// `ringback offsets skip`
+    /// An operator moved the position with `ringback offsets skip`.
     Skip,
-    /// `ringback offsets reset`
+    /// An operator moved the position with `ringback offsets reset`.
     Reset,
     /// Kafka's own tool, or another program, moved the group's offset back.
     Group,
 }
 
 impl MovedBy {
-    /// Every way.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 3] = [Self::Skip, Self::Reset, Self::Group];
 
     /// Returns the word that events use.
@@ -158,4 +160,31 @@ pub fn write_input_event(out: &mut Vec<u8>, at: Timestamp, event: &InputEvent) {
             object.close();
         }
     }
+}
+
+/// Reads an event of an input partition. Returns `None` if a member is missing.
+pub(super) fn read_input_event(members: Members<'_>) -> Option<InputEvent> {
+    let range = members.from_offset.zip(members.to_offset);
+    let id = |text: Option<Cow<'_, str>>| text.map(|text| TopicId::from(&*text));
+    let change = match &*members.kind {
+        "input_recreated" => InputChange::Recreated {
+            former: id(members.former_topic_id),
+            id: id(members.topic_id),
+            former_offset: members.former_offset?,
+            offset: members.offset?,
+        },
+        "records_missed" => {
+            let (from, to) = range?;
+            InputChange::Missed { from, to }
+        }
+        _ => {
+            let (from, to) = range?;
+            let word = members.by.unwrap_or_default();
+            // A way that a later version writes counts as that of another program.
+            let by = MovedBy::ALL.into_iter().find(|by| by.as_str() == word);
+            InputChange::Moved { from, to, by: by.unwrap_or(MovedBy::Group) }
+        }
+    };
+    let (topic, partition) = (members.topic?.as_ref().into(), members.partition?);
+    Some(InputEvent { topic, partition, change })
 }

@@ -166,8 +166,8 @@ pub struct Members<'a> {
     pub state: Option<Cow<'a, str>>,
     /// The position of the record that the event is about, or that triggered the delivery.
     #[serde(borrow)]
-    #[schemars(with = "Place<'static>")]
-    pub source: Option<Place<'a>>,
+    #[schemars(with = "RecordPosition<'static>")]
+    pub source: Option<RecordPosition<'a>>,
     /// The name of the topic.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
@@ -182,11 +182,13 @@ pub struct Members<'a> {
     #[schemars(with = "i64")]
     pub former_offset: Option<i64>,
     /// The id of the topic; absent if topics have no ids.
+    #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
-    pub topic_id: Option<serde::de::IgnoredAny>,
+    pub topic_id: Option<Cow<'a, str>>,
     /// The id of the former topic; absent if topics have no ids.
+    #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
-    pub former_topic_id: Option<serde::de::IgnoredAny>,
+    pub former_topic_id: Option<Cow<'a, str>>,
     /// The first offset that is missing, or the position before the move.
     #[schemars(with = "i64")]
     pub from_offset: Option<i64>,
@@ -216,7 +218,7 @@ pub struct Members<'a> {
 
 /// The position of a record in Kafka.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-pub struct Place<'a> {
+pub struct RecordPosition<'a> {
     /// The topic of the record.
     #[serde(borrow)]
     pub topic: Cow<'a, str>,

@@ -1,12 +1,13 @@
 //! Published events for code that evaluates them: the correlation, the time and the fact.
 
-use super::members::{Members, Place, read_members};
+use super::input::{InputEvent, read_input_event};
+use super::members::{Members, RecordPosition, read_members};
 use super::{Became, parse_rfc3339};
 use crate::codec::command::read_place;
 use crate::domain::{DeliveryId, RecordKind, Timestamp};
 use std::borrow::Cow;
 
-/// A published event.
+/// A published event, without the members that no check or trace evaluates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice<'a> {
     /// The phonon-uuid; `None` if the event belongs to no correlation.
@@ -29,9 +30,9 @@ pub struct About<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact<'a> {
     /// `flow_started`
-    FlowStarted(Place<'a>),
+    FlowStarted(RecordPosition<'a>),
     /// `flow_accepted`
-    FlowAccepted(Place<'a>),
+    FlowAccepted(RecordPosition<'a>),
     /// `report_accepted`
     ReportAccepted {
         account: i64,
@@ -39,20 +40,20 @@ pub enum Fact<'a> {
         /// Whether the report waits for its flow.
         waiting: bool,
         /// The record's position in Kafka.
-        source: Place<'a>,
+        source: RecordPosition<'a>,
     },
     /// `record_ignored`
     RecordIgnored {
         record: RecordKind,
         reason: Cow<'a, str>,
         /// The record's position in Kafka.
-        source: Place<'a>,
+        source: RecordPosition<'a>,
     },
     /// `dead_lettered` of a record
     RecordDeadLettered {
         reason: Cow<'a, str>,
         /// The record's position in Kafka.
-        source: Place<'a>,
+        source: RecordPosition<'a>,
     },
     /// `delivery_scheduled`
     Scheduled {
@@ -113,43 +114,9 @@ pub enum Fact<'a> {
         reports_sent: Option<u64>,
     },
     /// `input_recreated`, `records_missed` or `offsets_moved`
-    Input(InputNotice<'a>),
+    Input(InputEvent),
     /// Any other event: of an endpoint, of an instance, or of a later version.
     Other,
-}
-
-/// A change of an input partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InputNotice<'a> {
-    pub topic: Cow<'a, str>,
-    pub partition: i32,
-    pub change: InputNoticeChange<'a>,
-}
-
-/// The kind of a change of an input partition, by the event's `type`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InputNoticeChange<'a> {
-    /// `input_recreated`
-    Recreated {
-        /// The offset from which the new log is read.
-        offset: i64,
-    },
-    /// `records_missed`
-    Missed {
-        /// The first offset that is missing.
-        from: i64,
-        /// The first offset that existed.
-        to: i64,
-    },
-    /// `offsets_moved`
-    Moved {
-        /// The position before the move.
-        from: i64,
-        /// The position after the move.
-        to: i64,
-        /// How the position was moved.
-        by: Cow<'a, str>,
-    },
 }
 
 /// Parses an event. Returns `None` if `value` is no event, or lacks a member that its type must have. An event of an
@@ -182,28 +149,9 @@ fn begins_with(value: &[u8], types: &[&str]) -> bool {
 const HEAD_BYTES: usize = 32;
 
 impl<'a> Members<'a> {
-    /// Returns the change of an input partition, or `None` if a member is missing.
-    fn input(self) -> Option<Fact<'a>> {
-        let range = self.from_offset.zip(self.to_offset);
-        let change = match &*self.kind {
-            "input_recreated" => InputNoticeChange::Recreated { offset: self.offset? },
-            "records_missed" => {
-                let (from, to) = range?;
-                InputNoticeChange::Missed { from, to }
-            }
-            _ => {
-                let (from, to) = range?;
-                let by = self.by.unwrap_or_default();
-                InputNoticeChange::Moved { from, to, by }
-            }
-        };
-        let (topic, partition) = (self.topic?, self.partition?);
-        Some(Fact::Input(InputNotice { topic, partition, change }))
-    }
-
     fn fact(self) -> Option<Fact<'a>> {
         if matches!(&*self.kind, "input_recreated" | "records_missed" | "offsets_moved") {
-            return self.input();
+            return read_input_event(self).map(Fact::Input);
         }
         let due_at = time(self.due_at.flatten())?;
         let retry_at = time(self.retry_at.flatten())?;

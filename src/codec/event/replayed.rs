@@ -15,7 +15,7 @@ pub enum Became {
 }
 
 impl Became {
-    /// Every result.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 3] = [Self::Accepted, Self::Ignored, Self::DeadLettered];
 
     /// Returns the word that events use.

@@ -353,12 +353,12 @@ fn only_events_of_the_wanted_types_are_read() {
         out
     };
     let (delivery, reason) = (Box::new(delivery()), DeadLetterReason::Refused);
-    let given_up = write(&Event::DeadLettered { delivery: delivery.clone(), reason, at: AT });
+    let dead_lettered = write(&Event::DeadLettered { delivery: delivery.clone(), reason, at: AT });
     let replayed = write(&Event::Replayed { delivery: delivery.clone() });
     let Some(Fact::DeadLettered { about, attempts: 2, replays: 1, .. }) =
-        fact(&given_up).map(|notice| notice.fact)
+        fact(&dead_lettered).map(|notice| notice.fact)
     else {
-        panic!("{:?}", fact(&given_up))
+        panic!("{:?}", fact(&dead_lettered))
     };
     assert_eq!(about.id, delivery.id);
     assert_eq!(fact(&replayed), None);

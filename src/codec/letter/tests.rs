@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::codec::event::{delivery_headers, record_headers, write_delivery_dead_letter};
-use crate::domain::DeadLetterReason;
-use crate::domain::Due;
+use crate::domain::{DeadLetterReason, Due, Phase, WebhookName};
+use bytes::Bytes;
 
 const AT: Timestamp = Timestamp::from_ms(1_697_696_721_042);
 

@@ -3,7 +3,7 @@
 use super::{Bad, Fields, json_fault};
 use crate::domain::{FlowComplete, SmsId};
 use crate::json;
-use crate::json::scan::{self, Kind, Part, Scanned};
+use crate::json::scan::{self, MemberValue, Scanned, ValueKind};
 use bytes::Bytes;
 use std::collections::HashSet;
 
@@ -19,8 +19,8 @@ const FIELDS: [&str; 8] = [
 ];
 
 pub(super) fn decode(record: &[u8], compact: &mut Vec<u8>) -> Result<FlowComplete, Bad> {
-    let Scanned { parts, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
-    let [uuid, account, flow, enabled, calls, keys, recordings, sms] = parts;
+    let Scanned { members, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
+    let [uuid, account, flow, enabled, calls, keys, recordings, sms] = members;
     let fields = Fields { compact };
     let account = fields.account(account.as_ref())?;
     let uuid = fields.uuid(uuid.as_ref(), account)?;
@@ -35,7 +35,7 @@ pub(super) fn decode(record: &[u8], compact: &mut Vec<u8>) -> Result<FlowComplet
             80 + uuid.as_str().len()
                 + [calls, keys, recordings]
                     .iter()
-                    .map(|part| part.map_or(2, <[u8]>::len))
+                    .map(|member| member.map_or(2, <[u8]>::len))
                     .sum::<usize>(),
         );
         body.extend_from_slice(br#"{"callDetails":"#);
@@ -59,24 +59,28 @@ pub(super) fn decode(record: &[u8], compact: &mut Vec<u8>) -> Result<FlowComplet
     Ok(FlowComplete { uuid, account, flow, webhook_enabled, sms, body, keys, record, content })
 }
 
-pub(super) fn boolean(name: &str, part: Option<&Part>) -> Result<Option<bool>, Bad> {
-    match part.map(|part| part.kind) {
+pub(super) fn boolean(name: &str, member: Option<&MemberValue>) -> Result<Option<bool>, Bad> {
+    match member.map(|member| member.kind) {
         None => Ok(None),
-        Some(Kind::Boolean(value)) => Ok(Some(value)),
-        Some(Kind::Null | Kind::Number | Kind::Text | Kind::Array | Kind::Object) => {
-            Err(Bad::undecodable(format!("the field {name} is neither true nor false")))
-        }
+        Some(ValueKind::Boolean(value)) => Ok(Some(value)),
+        Some(
+            ValueKind::Null
+            | ValueKind::Number
+            | ValueKind::Text
+            | ValueKind::Array
+            | ValueKind::Object,
+        ) => Err(Bad::undecodable(format!("the field {name} is neither true nor false"))),
     }
 }
 
 fn array<'c>(
     fields: &Fields<'c>,
     name: &str,
-    part: Option<&Part>,
+    member: Option<&MemberValue>,
 ) -> Result<Option<&'c [u8]>, Bad> {
-    match part {
-        Some(part) if part.kind == Kind::Array => Ok(Some(fields.text_of(part))),
-        Some(_) => Err(Bad::undecodable(format!("the field {name} is no array"))),
+    match member {
+        Some(member) if member.kind == ValueKind::Array => Ok(Some(fields.text_of(member))),
+        Some(_) => Err(Bad::undecodable(format!("the field {name} is not an array"))),
         None => Ok(None),
     }
 }
@@ -86,7 +90,9 @@ fn sms_list(array: Option<&[u8]>) -> Result<Option<Vec<SmsId>>, Bad> {
     let Some(array) = array else { return Ok(None) };
     let fault = || {
         let max = SmsId::BYTES_MAX;
-        Bad::undecodable(format!("the field sms holds something else than ids of 1 to {max} bytes"))
+        Bad::undecodable(format!(
+            "the field sms contains something other than ids of 1 to {max} bytes"
+        ))
     };
     let items = scan::scalars(array).ok_or_else(fault)?;
     let mut seen = HashSet::with_capacity(items.len());
@@ -101,13 +107,13 @@ fn sms_list(array: Option<&[u8]>) -> Result<Option<Vec<SmsId>>, Bad> {
 }
 
 /// Reads the id of an SMS, which is a string or an integer.
-pub(super) fn sms_id(kind: Kind, text: &[u8]) -> Option<SmsId> {
+pub(super) fn sms_id(kind: ValueKind, text: &[u8]) -> Option<SmsId> {
     match kind {
-        Kind::Text => SmsId::new(&json::read_string(text)?),
-        Kind::Number => {
+        ValueKind::Text => SmsId::new(&json::read_string(text)?),
+        ValueKind::Number => {
             let integer = text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-');
             SmsId::new(std::str::from_utf8(text).ok().filter(|_| integer)?)
         }
-        Kind::Null | Kind::Boolean(_) | Kind::Array | Kind::Object => None,
+        ValueKind::Null | ValueKind::Boolean(_) | ValueKind::Array | ValueKind::Object => None,
     }
 }

@@ -4,7 +4,7 @@ use super::flow::sms_id;
 use super::{Bad, Fields, json_fault};
 use crate::domain::{DeliveryReport, SmsId};
 use crate::json;
-use crate::json::scan::{self, Kind, Part, Scanned};
+use crate::json::scan::{self, MemberValue, Scanned, ValueKind};
 use bytes::Bytes;
 
 const FIELDS: [&str; 5] = ["id", "phononUuid", "flowId", "accountID", "deliveryStatus"];
@@ -15,8 +15,8 @@ pub(super) fn decode(
     payload: &[u8],
     compact: &mut Vec<u8>,
 ) -> Result<DeliveryReport, Bad> {
-    let Scanned { parts, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
-    let [id, uuid, flow, account, status] = parts;
+    let Scanned { members, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
+    let [id, uuid, flow, account, status] = members;
     let fields = Fields { compact };
     let account = fields.account(account.as_ref())?;
     let uuid = fields.uuid(uuid.as_ref(), account)?;
@@ -32,18 +32,18 @@ pub(super) fn decode(
     Ok(DeliveryReport { uuid, account, sms, status, body, raw, headers, content })
 }
 
-fn sms(fields: &Fields<'_>, part: Option<&Part>) -> Result<SmsId, Bad> {
-    part.and_then(|part| sms_id(part.kind, fields.text_of(part))).ok_or_else(|| {
+fn sms(fields: &Fields<'_>, member: Option<&MemberValue>) -> Result<SmsId, Bad> {
+    member.and_then(|member| sms_id(member.kind, fields.text_of(member))).ok_or_else(|| {
         let max = SmsId::BYTES_MAX;
-        Bad::undecodable(format!("the field id is missing or is no id of 1 to {max} bytes"))
+        Bad::undecodable(format!("the field id is missing or is not an id of 1 to {max} bytes"))
     })
 }
 
-fn delivery_status(fields: &Fields<'_>, part: Option<&Part>) -> Result<Box<str>, Bad> {
-    let text = part
-        .filter(|part| part.kind == Kind::Text)
-        .and_then(|part| json::read_string(fields.text_of(part)));
+fn delivery_status(fields: &Fields<'_>, member: Option<&MemberValue>) -> Result<Box<str>, Bad> {
+    let text = member
+        .filter(|member| member.kind == ValueKind::Text)
+        .and_then(|member| json::read_string(fields.text_of(member)));
     text.filter(|text| !text.is_empty()).map(|text| text.into_owned().into_boxed_str()).ok_or_else(
-        || Bad::undecodable("the field deliveryStatus is missing or is no string with content"),
+        || Bad::undecodable("the field deliveryStatus is missing or is not a non-empty string"),
     )
 }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 const FIELDS: [&str; 4] = ["phononUuid", "accountID", "flowId", "webhookEnabled"];
 
 pub(super) fn decode(record: &[u8], compact: &mut Vec<u8>) -> Result<FlowStarted, Bad> {
-    let Scanned { parts, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
-    let [uuid, account, flow, enabled] = parts;
+    let Scanned { members, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
+    let [uuid, account, flow, enabled] = members;
     let fields = Fields { compact };
     let account = fields.account(account.as_ref())?;
     let uuid = fields.uuid(uuid.as_ref(), account)?;

@@ -88,7 +88,7 @@ pub(in crate::config) enum Show {
     Plain,
     /// As an absolute path.
     Path,
-    /// Not at all.
+    /// The value is not shown, because it may be a secret.
     Hidden,
 }
 

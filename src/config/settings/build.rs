@@ -203,7 +203,7 @@ fn statuses(written: file::Statuses, place: &Place<'_>, context: &mut Context<'_
     for (index, word) in written.intermediate.iter().enumerate() {
         if written.last.iter().any(|other| other.eq_ignore_ascii_case(word)) {
             let place = place.key("intermediate").item(index);
-            let problem = format!("`{word}` is among the final words too");
+            let problem = format!("`{word}` is also in the list of final words");
             context.fault(&place, problem, "keep it in one of the two lists");
         }
     }

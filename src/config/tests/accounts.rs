@@ -84,7 +84,7 @@ fn the_platforms_settings_may_be_written_without_quotes() {
         &[
             "accounts.toml:3: account[1].account.sms.notifyOnDeliver: unknown key; did you mean \
              `account.sms.notifyOnDelivery`?",
-            "accounts.toml:7: account.sms.notifyOnDelivery: stands here twice; keep one of the two spellings",
+            "accounts.toml:7: account.sms.notifyOnDelivery: is set twice here; keep one of the two spellings",
         ],
     );
 }
@@ -112,12 +112,12 @@ fn a_url_must_be_https_and_complete_and_without_secrets() {
         ),
         (
             "https://a.b/$Flow.key.x",
-            "bad template of URL: `$Flow.key.x` is no variable (line 1, column 13); did you mean `$flow.key.x`? `$$` stands \
-             for a plain `$`",
+            "bad template of URL: `$Flow.key.x` is not a variable (line 1, column 13); did you mean `$flow.key.x`? \
+             `$$` stands for a plain `$`",
         ),
         (
             "https://a.b/?c=%targett%",
-            "bad template of URL: there is no token `%targett%` (line 1, column 16); did you mean `%target%`? \
+            "bad template of URL: the token `%targett%` does not exist (line 1, column 16); did you mean `%target%`? \
              `%%targett%%` stands for the text itself",
         ),
         (
@@ -184,9 +184,9 @@ fn every_part_of_response_settings_is_checked() {
          { save_in = \"$sms.id\", path = \"a[-1]\" }, { save_in = \"$flow.key.a\", path = \"a.b[0]\" }, \
          { save_in = \"$flow.key.a\", path = \"b\" }] }\n",
         &[
-            "accounts.toml:7: webhook[w].response.map[#1].save_in: is no variable that an answer can give a value; \
+            "accounts.toml:7: webhook[w].response.map[#1].save_in: is not a variable that an answer can set; \
              write it as $flow.key.NAME, with letters, digits and underscores",
-            "accounts.toml:7: webhook[w].response.map[#3].save_in: $flow.key.a is there twice; give one of them \
+            "accounts.toml:7: webhook[w].response.map[#3].save_in: $flow.key.a is set twice; give one of them \
              another name",
             "accounts.toml:7: webhook[w].response.namespaces: JSON has no namespaces; remove it",
             "accounts.toml:7: webhook[w].response.map[#1].path: an index counts from the beginning, so it is not negative (column 3); write 0 for the \
@@ -196,15 +196,15 @@ fn every_part_of_response_settings_is_checked() {
     check_webhook(
         "url = \"https://a.b/\"\nmethod = \"HEAD\"\nresponse = { type = \"json\" }\n",
         &[
-            "accounts.toml:8: webhook[w].response: is of no use: a HEAD request is answered without a body; remove it, \
-           or call the endpoint by another method",
+            "accounts.toml:8: webhook[w].response: has no effect: the answer to a HEAD request has no body; remove \
+             it, or set another method",
         ],
     );
     check_webhook(
         "url = \"https://a.b/\"\nresponse = { type = \"xml\", map = [{ save_in = \"$user.key.a\", path = \"//q:a\" }] }\n",
         &[
-            "accounts.toml:7: webhook[w].response.map[#1].path: the prefix `q` stands for no namespace (column 3); declare it in the definition, or \
-           write `*[local-name()='…']`",
+            "accounts.toml:7: webhook[w].response.map[#1].path: the prefix `q` is not declared (column 3); declare it \
+             in the definition, or write `*[local-name()='…']`",
         ],
     );
     let text = format!(
@@ -240,7 +240,7 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
              { type = \"basic\", username = \"…\", password = { env = \"NAME\" } }",
             "accounts.toml:9: webhook[w].signing_secrets[#1]: a signing secret starts with `whsec_` or `whsk_`; make \
              one with `ringback secret new`",
-            "accounts.toml:9: webhook[w].signing_secrets[#2]: what follows `whsec_` is not base64; make one with \
+            "accounts.toml:9: webhook[w].signing_secrets[#2]: the text after `whsec_` is not base64; make a secret with \
              `ringback secret new`",
             "accounts.toml:9: webhook[w].signing_secrets[#3]: a signing secret has 24 to 64 bytes, this one has 4; \
              make one with `ringback secret new`",
@@ -248,7 +248,7 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
              or write { file = \"PATH\" }",
             "accounts.toml:10: webhook[w].burst: has no meaning without a rate; set `rate_per_second` or `rate` too, \
              or remove it",
-            "accounts.toml:11: webhook[w].timeout_ms: is another name of `request_timeout_ms`, which is there too; \
+            "accounts.toml:11: webhook[w].timeout_ms: is another name of `request_timeout_ms`, which is set too; \
              keep one of them",
             "accounts.toml:13: webhook[w].success_codes[#1]: is 99; write a whole number from 100 to 599",
             "accounts.toml:14: webhook[w].ca_file: cannot read missing.pem: No such file or directory (os error 2); \
@@ -385,20 +385,20 @@ account = 1
 webhook_enabled = false
 "#,
         &[
-            "accounts.toml:4: account[1].id: account 1 is already at line 2; give it another id",
-            "accounts.toml:11: webhook[a].name: webhook a is already at line 6; give it another name",
+            "accounts.toml:4: account[1].id: account 1 is already defined in line 2; give it another id",
+            "accounts.toml:11: webhook[a].name: webhook a is already defined in line 6; give it another name",
             "accounts.toml:17: webhook[b].default: webhook a is the default of account 1 too; keep `default = true` at \
              one of them",
             "accounts.toml:20: webhook[no good].name: is not a webhook's name; use 1 to 64 letters, digits, dots, \
              hyphens and underscores",
-            "accounts.toml:21: webhook[no good].account: there is no account 2; add an [[account]] with id = 2, or \
-             name one that is there: 1",
+            "accounts.toml:21: webhook[no good].account: account 2 is not configured; add an [[account]] with id = 2, \
+             or name an existing one: 1",
             "accounts.toml:23: webhook[#5].name: is missing; add `name`: text",
             "accounts.toml:23: webhook[#5].account: is missing; add `account`: a whole number",
             "accounts.toml:23: webhook[#5].url: is missing; add `url`: text",
-            "accounts.toml:26: flow[5].account: there is no account 3; add an [[account]] with id = 3, or name one \
-             that is there: 1",
-            "accounts.toml:33: flow[6].id: flow 6 of account 1 is already at line 29; remove one of them",
+            "accounts.toml:26: flow[5].account: account 3 is not configured; add an [[account]] with id = 3, or name \
+             an existing one: 1",
+            "accounts.toml:33: flow[6].id: flow 6 of account 1 is already defined in line 29; remove one of them",
         ],
     );
 }
@@ -417,8 +417,8 @@ fn faults_of_both_files_come_at_once_and_none_hides_another() {
              whole number; write one of GET, POST, PUT, PATCH, DELETE, OPTIONS, HEAD",
             "accounts.toml:10: webhook[w].auth: is a whole number; write a table",
             "accounts.toml:12: flow[x].id: is text; write a whole number",
-            "accounts.toml:13: flow[x].account: there is no account 9; add an [[account]] with id = 9, or name one \
-             that is there: 1",
+            "accounts.toml:13: flow[x].account: account 9 is not configured; add an [[account]] with id = 9, or name \
+             an existing one: 1",
             "accounts.toml:14: flow[x].webhook_enabled: is a whole number; write true or false",
             "ringback.toml:2: kafka.group_id: is a whole number; write text",
             "ringback.toml:4: http.listen: 0.0.0.0 can be reached from other hosts, and there is no `http.token`; set \
@@ -433,7 +433,7 @@ fn a_list_of_tables_has_two_brackets() {
         "",
         "[account]\nid = 1\n",
         &[
-            "accounts.toml:1: account: is a table; write [[account]], with two brackets on either side",
+            "accounts.toml:1: account: is a table; write [[account]], with two brackets on each side",
         ],
     );
 }

@@ -107,11 +107,11 @@ fn faults_name_the_variable() {
         "environment: RINGBACK__DELIVERY__ATTEMPTS_MAX (delivery.attempts_max): has another type; write a whole number from 1 to 10000",
         "environment: RINGBACK__KAFKA (kafka): is a table; name one of its keys: bootstrap_servers, client, \
          commit_interval_ms, group_id, instance_id",
-        "environment: RINGBACK__KAFKA__BOOTSTRAP_SERVER (kafka.bootstrap_server): names no key; did you mean \
+        "environment: RINGBACK__KAFKA__BOOTSTRAP_SERVER (kafka.bootstrap_server): does not name a key; did you mean \
          `RINGBACK__KAFKA__BOOTSTRAP_SERVERS`?",
-        "environment: RINGBACK__KAFKA__GROUP_ID__X (kafka.group_id.x): names no key; `kafka.group_id` has no keys \
-         below it",
-        "environment: RINGBACK__NOTHING__LIKE__THIS (nothing): names no key; unset it; known here: accounts, \
+        "environment: RINGBACK__KAFKA__GROUP_ID__X (kafka.group_id.x): does not name a key; `kafka.group_id` has no \
+         keys below it",
+        "environment: RINGBACK__NOTHING__LIKE__THIS (nothing): does not name a key; unset it; known here: accounts, \
          correlation, delivery, http, kafka, schema_registry, statuses, store, topics",
         "environment: ringback__store__directory (store.directory): `RINGBACK__STORE__DIRECTORY` sets the same key; \
          remove one of them",

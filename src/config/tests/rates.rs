@@ -52,17 +52,17 @@ fn faults_of_a_rate_name_file_key_and_fix() {
         &format!("[delivery]\n{both}"),
         &format!("[[account]]\nid = 1\n{both}{WEBHOOK}{both}"),
         &[
-            "accounts.toml:4: account[1].rate: says the same as `rate_per_second`, which is there too; keep one of them",
-            "accounts.toml:10: webhook[w].rate: says the same as `rate_per_second`, which is there too; keep one of \
+            "accounts.toml:4: account[1].rate: means the same as `rate_per_second`, which is set too; keep one of them",
+            "accounts.toml:10: webhook[w].rate: means the same as `rate_per_second`, which is set too; keep one of \
              them",
-            "ringback.toml:3: delivery.rate: says the same as `rate_per_second`, which is there too; keep one of them",
+            "ringback.toml:3: delivery.rate: means the same as `rate_per_second`, which is set too; keep one of them",
         ],
     );
     let units = "write a number and a unit, such as \"5/s\", \"30/min\", \"100/h\" or \"1/d\"";
     for (line, fault) in [
-        ("rate = \"30/week\"", format!("rate: is no rate; {units}")),
-        ("rate = \"often\"", format!("rate: is no rate; {units}")),
-        ("rate = \"-1/s\"", format!("rate: is no rate; {units}")),
+        ("rate = \"30/week\"", format!("rate: is not a rate; {units}")),
+        ("rate = \"often\"", format!("rate: is not a rate; {units}")),
+        ("rate = \"-1/s\"", format!("rate: is not a rate; {units}")),
         ("rate = 5", "rate: is a whole number; write text".to_owned()),
         (
             "rate = \"2000000/s\"",

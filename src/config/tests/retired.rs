@@ -4,8 +4,8 @@ use super::{Folder, check};
 use crate::config::Loaded;
 
 const KEY: &str = "[topics]\nencoding = \"json\"\n";
-const WARNING: &str = "topics.encoding: has no effect any more: events and dead letters are always JSON; remove the key";
-const FAULT: &str = "topics.encoding: is not \"json\", and nothing else is possible: events and dead letters are always JSON; \
+const WARNING: &str = "topics.encoding: no longer has an effect: events and dead letters are always JSON; remove the key";
+const FAULT: &str = "topics.encoding: is not \"json\", the only value that is possible: events and dead letters are always JSON; \
      remove the key";
 
 impl Folder {

@@ -178,12 +178,12 @@ interval_max_ms = 9
         &[
             "ringback.toml:1: store: is a whole number; write a table with directory or on_corruption",
             "ringback.toml:3: kafka.group_id: is a whole number; write text",
-            "ringback.toml:4: kafka.instance_id: is empty; write a text, or remove the key",
+            "ringback.toml:4: kafka.instance_id: is empty; write some text, or remove the key",
             "ringback.toml:5: kafka.commit_interval_ms: is text; write a whole number from 1 to 10000",
             "ringback.toml:7: kafka.client.a: is a list; write text or a whole number or a number or true or false or a table",
             "ringback.toml:9: topics.flow_complete: is a whole number; write text or a list",
             "ringback.toml:10: topics.delivery_report: is an empty list; name at least one, or remove the key",
-            "ringback.toml:11: topics.encoding: is not \"json\", and nothing else is possible: events and dead letters are always JSON; remove the key",
+            "ringback.toml:11: topics.encoding: is not \"json\", the only value that is possible: events and dead letters are always JSON; remove the key",
             "ringback.toml:13: http.token: is a whole number; write text or a table with env or file",
             "ringback.toml:15: correlation.phase2_wait: unknown word `al`; did you mean `all`?",
             "ringback.toml:16: correlation.phase2_order: unknown word `whatever`; write one of strict, independent",
@@ -243,8 +243,8 @@ proxy = "socks5://u:hush@proxy"
             "ringback.toml:2: kafka.bootstrap_servers: is not a list of servers; write host:port, comma separated",
             "ringback.toml:4: kafka.client.group.id: belongs to the daemon: the group is part of the state's identity; set \
              kafka.group_id",
-            "ringback.toml:5: kafka.client.enable.auto.commit: belongs to the daemon: offsets are committed with the state, \
-             and a second way would lose records; remove it",
+            "ringback.toml:5: kafka.client.enable.auto.commit: belongs to the daemon: offsets are committed with the \
+             state, and committing them separately would lose records; remove it",
             "ringback.toml:6: topics.inbox: `ringback.inbox` is the topic of `events` too; give each role a topic of \
              its own",
             "ringback.toml:7: topics.flow_complete: lists `a` twice; list it once",
@@ -257,9 +257,9 @@ proxy = "socks5://u:hush@proxy"
              `username` and `password`",
             "ringback.toml:14: http.listen: 0.0.0.0 can be reached from other hosts, and there is no `http.token`; set \
              token = { env = \"NAME\" } under [http], or listen on 127.0.0.1",
-            "ringback.toml:17: statuses.intermediate[#1]: `a` is among the final words too; keep it in one of the two \
-             lists",
-            "ringback.toml:19: delivery.proxy: is not an http:// proxy, the only kind there is; write it as in \
+            "ringback.toml:17: statuses.intermediate[#1]: `a` is also in the list of final words; keep it in one of \
+             the two lists",
+            "ringback.toml:19: delivery.proxy: is not an http:// proxy, the only supported kind; write it as in \
              \"http://proxy.example:3128\"",
         ],
     );

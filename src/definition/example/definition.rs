@@ -1,14 +1,14 @@
 //! Writes a definition's `response` as TOML 1.0, with an entry for each leaf.
 
-use super::super::mapping::Kind;
+use super::super::mapping::AnswerFormat;
 use super::Leaf;
 
 /// Writes `leaves` as the `response` of the preceding `[[webhook]]`, each with its sample as a comment.
 #[must_use]
-pub fn definition(kind: Kind, leaves: &[Leaf]) -> String {
+pub fn definition(kind: AnswerFormat, leaves: &[Leaf]) -> String {
     let kind = match kind {
-        Kind::Json => "json",
-        Kind::Xml => "xml",
+        AnswerFormat::Json => "json",
+        AnswerFormat::Xml => "xml",
     };
     let mut out = format!("[webhook.response]\ntype = \"{kind}\"\n");
     for leaf in leaves {

@@ -1,7 +1,7 @@
 //! The leaves of a JSON text.
 
 use super::super::mapping::{push_item, push_member};
-use super::name::Part;
+use super::name::PathSegment;
 use super::{Found, check, sample};
 use crate::json::TextFault;
 use crate::json::walk::{self, Begins, Cursor};
@@ -20,7 +20,7 @@ pub(super) fn leaves(bytes: &[u8]) -> Result<Vec<Found>, TextFault> {
 struct Listing {
     found: Vec<Option<Found>>,
     path: String,
-    parts: Vec<Part>,
+    segments: Vec<PathSegment>,
 }
 
 impl Listing {
@@ -34,27 +34,29 @@ impl Listing {
                         return Err(cursor.fault("a name with half a surrogate pair before this"));
                     };
                     let start = self.found.len();
-                    self.below(Part::Name(name.clone().into_owned()), cursor)?;
+                    self.below(PathSegment::Name(name.clone().into_owned()), cursor)?;
                     if let Some(hidden) = members.insert(name, start..self.found.len()) {
                         self.found.get_mut(hidden).unwrap_or_default().fill_with(|| None);
                     }
                     Ok(())
                 })
             }
-            Begins::Array => cursor.array(|cursor, index| self.below(Part::Index(index), cursor)),
+            Begins::Array => {
+                cursor.array(|cursor, index| self.below(PathSegment::Index(index), cursor))
+            }
             Begins::Scalar => self.scalar(cursor),
         }
     }
 
-    fn below(&mut self, part: Part, cursor: &mut Cursor<'_>) -> Result<(), TextFault> {
+    fn below(&mut self, segment: PathSegment, cursor: &mut Cursor<'_>) -> Result<(), TextFault> {
         let length = self.path.len();
-        match &part {
-            Part::Name(name) => push_member(&mut self.path, name),
-            Part::Index(index) => push_item(&mut self.path, *index),
+        match &segment {
+            PathSegment::Name(name) => push_member(&mut self.path, name),
+            PathSegment::Index(index) => push_item(&mut self.path, *index),
         }
-        self.parts.push(part);
+        self.segments.push(segment);
         self.value(cursor)?;
-        self.parts.pop();
+        self.segments.pop();
         self.path.truncate(length);
         Ok(())
     }
@@ -66,8 +68,8 @@ impl Listing {
         let value = cursor.since(start);
         if value != "null" {
             let path = if self.path.is_empty() { "$" } else { &self.path };
-            let (path, parts) = (path.to_owned(), self.parts.clone());
-            self.found.push(Some(Found { path, parts, sample: sample(value) }));
+            let (path, segments) = (path.to_owned(), self.segments.clone());
+            self.found.push(Some(Found { path, segments, sample: sample(value) }));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A step on the path to a value.
 #[derive(Clone, Debug)]
-pub(super) enum Part {
+pub(super) enum PathSegment {
     Name(String),
     Index(usize),
 }
@@ -15,7 +15,7 @@ const NAME_MAX: usize = 64;
 /// The most names of the path to join before a number is used.
 const NAMES_MAX: usize = 4;
 
-/// Creates unique names.
+/// Creates names that are unique within one example.
 #[derive(Default)]
 pub(super) struct Namer {
     taken: BTreeSet<String>,
@@ -24,19 +24,20 @@ pub(super) struct Namer {
 }
 
 impl Namer {
-    /// Returns a name for the value at `parts`: the last name, with the index behind it if there is one.
+    /// Returns a name for the value at `segments`: the last name, with the index behind it if there is one.
     ///
     /// If that is taken, it adds the name before it, and so on. As a last resort it adds a number.
-    pub(super) fn name(&mut self, parts: &[Part]) -> String {
-        let names = parts.iter().enumerate().rev();
-        let names = names.filter(|(_, part)| matches!(part, Part::Name(_))).map(|(at, _)| at);
+    pub(super) fn name(&mut self, segments: &[PathSegment]) -> String {
+        let names = segments.iter().enumerate().rev();
+        let names =
+            names.filter(|(_, segment)| matches!(segment, PathSegment::Name(_))).map(|(at, _)| at);
         for start in names.take(NAMES_MAX) {
-            let name = join(parts.get(start..).unwrap_or_default());
+            let name = join(segments.get(start..).unwrap_or_default());
             if self.taken.insert(name.clone()) {
                 return name;
             }
         }
-        let base = join(parts);
+        let base = join(segments);
         loop {
             let last = self.last.entry(base.clone()).or_insert(0);
             *last += 1;
@@ -48,13 +49,13 @@ impl Namer {
     }
 }
 
-fn join(parts: &[Part]) -> String {
+fn join(segments: &[PathSegment]) -> String {
     let mut name = String::new();
-    for part in parts {
-        let word = match part {
-            Part::Name(spelt) => word(spelt),
-            Part::Index(index) if name.is_empty() => format!("value_{index}"),
-            Part::Index(index) => index.to_string(),
+    for segment in segments {
+        let word = match segment {
+            PathSegment::Name(spelt) => word(spelt),
+            PathSegment::Index(index) if name.is_empty() => format!("value_{index}"),
+            PathSegment::Index(index) => index.to_string(),
         };
         if !name.is_empty() && !word.is_empty() {
             name.push('_');

@@ -1,6 +1,6 @@
 //! The path of every leaf finds the leaf, and every definition is valid TOML.
 
-use super::super::mapping::{EntryText, Kind, ResponseMap};
+use super::super::mapping::{AnswerFormat, EntryText, ResponseMap};
 use super::{Leaf, definition, leaves, sample};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -256,7 +256,7 @@ proptest! {
         prop_assert_eq!(find_again(&example).len(), count, "{}", example);
         // All paths differ, and each finds its leaf and no other.
         let (kind, leaves) = leaves(example.as_bytes()).unwrap();
-        prop_assert_eq!(kind, Kind::Xml);
+        prop_assert_eq!(kind, AnswerFormat::Xml);
         let paths: BTreeSet<_> = leaves.iter().map(|leaf| &leaf.path).collect();
         prop_assert_eq!(paths.len(), leaves.len());
         for path in paths {
@@ -274,7 +274,7 @@ proptest! {
     ) {
         let sample = sample(&Value::from(value).to_string());
         let leaf = Leaf { path: path.clone(), name: "x".to_owned(), sample };
-        let table: toml::Table = definition(Kind::Json, &[leaf]).parse().unwrap();
+        let table: toml::Table = definition(AnswerFormat::Json, &[leaf]).parse().unwrap();
         let found = table["webhook"]["response"]["map"][0]["path"].as_str();
         prop_assert_eq!(found, Some(path.as_str()));
     }

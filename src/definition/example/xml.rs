@@ -1,7 +1,7 @@
 //! The leaves of an XML document.
 
 use super::super::mapping::{TextFault, xml};
-use super::name::Part;
+use super::name::PathSegment;
 use super::{Found, SAMPLE_MAX, check, sample};
 use roxmltree::Node;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub(super) fn leaves(bytes: &[u8]) -> Result<Vec<Found>, TextFault> {
 struct Listing {
     found: Vec<Found>,
     path: String,
-    parts: Vec<Part>,
+    segments: Vec<PathSegment>,
 }
 
 /// How often each node test matches among an element's children or attributes.
@@ -66,7 +66,7 @@ impl Listing {
                 continue;
             }
             let length = self.path.len();
-            let parts = self.parts.len();
+            let segments = self.segments.len();
             self.path.push('/');
             self.push_test(test, &all, &before);
             match test {
@@ -74,7 +74,7 @@ impl Listing {
                 Test::Text => self.leaf(child.text().unwrap_or_default())?,
             }
             self.path.truncate(length);
-            self.parts.truncate(parts);
+            self.segments.truncate(segments);
         }
         Ok(())
     }
@@ -102,7 +102,7 @@ impl Listing {
             let local = Test::Local(attribute.name());
             local.count(&mut before);
             let length = self.path.len();
-            let parts = self.parts.len();
+            let segments = self.segments.len();
             self.path.push_str("/@");
             match attribute.namespace() {
                 Some(XML_NAMESPACE) => {
@@ -114,7 +114,7 @@ impl Listing {
             }
             self.leaf(attribute.value())?;
             self.path.truncate(length);
-            self.parts.truncate(parts);
+            self.segments.truncate(segments);
         }
         Ok(())
     }
@@ -127,12 +127,12 @@ impl Listing {
             Test::Text => self.path.push_str("text()"),
         }
         if let Test::Plain(name) | Test::Local(name) = test {
-            self.parts.push(Part::Name(name.to_owned()));
+            self.segments.push(PathSegment::Name(name.to_owned()));
         }
         let (all, before) = (all.get(&test).copied(), before.get(&test).copied());
         if let Some(position) = before.filter(|_| all.is_some_and(|all| all > 1)) {
             self.path.push_str(&format!("[{position}]"));
-            self.parts.push(Part::Index(position));
+            self.segments.push(PathSegment::Index(position));
         }
     }
 
@@ -140,7 +140,7 @@ impl Listing {
         check(&self.path, self.found.len())?;
         let shown: String = value.chars().take(SAMPLE_MAX + 1).collect();
         let sample = sample(&serde_json::Value::from(shown).to_string());
-        self.found.push(Found { path: self.path.clone(), parts: self.parts.clone(), sample });
+        self.found.push(Found { path: self.path.clone(), segments: self.segments.clone(), sample });
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ pub enum MapFault {
         detail: String,
     },
     /// A mandatory entry is missing (`INVALID_RESPONSE_MAP`).
-    #[error("entry {entry} of the map is mandatory, and the answer has nothing at {path}")]
+    #[error("entry {entry} of the map is mandatory, but the answer has no value at {path}")]
     Missing {
         /// The index of the entry, from 0.
         entry: usize,

@@ -10,11 +10,11 @@ use crate::xpath::PathFault;
 /// is the whole text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonPath {
-    steps: Vec<Step>,
+    steps: Vec<JsonStep>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Step {
+pub(super) enum JsonStep {
     Member(String),
     Item(usize),
 }
@@ -32,7 +32,7 @@ impl JsonPath {
         parser.start()?;
         while let Some(step) = parser.step()? {
             if steps.len() == DEPTH_MAX {
-                let problem = format!("deeper than {DEPTH_MAX} levels, as no answer may be");
+                let problem = format!("deeper than {DEPTH_MAX} levels, the limit for an answer");
                 return Err(PathFault::new(parser.at, problem, "shorten the path"));
             }
             steps.push(step);
@@ -40,7 +40,7 @@ impl JsonPath {
         Ok(Self { steps })
     }
 
-    pub(super) fn steps(&self) -> &[Step] {
+    pub(super) fn steps(&self) -> &[JsonStep] {
         &self.steps
     }
 }
@@ -99,21 +99,22 @@ impl Parser {
         }
         if text.starts_with('/') {
             let fix = "write `data.id` rather than `/data/id`, or set type = \"xml\"";
-            return self.fault("this begins as an XPath does, but the type is json", fix);
+            return self.fault("this begins like an XPath, but the type is json", fix);
         }
         if ["$flow.", "$user.", "$call.", "$sms."].iter().any(|group| text.starts_with(group)) {
-            let fix = "the variable belongs into `save_in`; write here where in the answer the value stands";
+            let fix =
+                "write the variable in `save_in`, and here the path of the value in the answer";
             return self.fault("this is a variable, not a place in the answer", fix);
         }
         if self.peek() == Some('$') && matches!(self.text.get(1), None | Some('.' | '[')) {
             self.at = 1;
         } else if self.peek() == Some('.') {
-            return self.fault("a path does not begin with a dot", "leave the dot out");
+            return self.fault("a path can't begin with a dot", "leave the dot out");
         }
         Ok(())
     }
 
-    fn step(&mut self) -> Result<Option<Step>, PathFault> {
+    fn step(&mut self) -> Result<Option<JsonStep>, PathFault> {
         match self.peek() {
             None => Ok(None),
             Some('.') => {
@@ -127,12 +128,12 @@ impl Parser {
             // The first name has no dot before it.
             Some(other) if self.at == 0 && other != ']' => self.name().map(Some),
             Some(other) => {
-                self.fault(format!("`{other}` cannot stand here"), "write `.name` or `[0]`")
+                self.fault(format!("`{other}` is not allowed here"), "write `.name` or `[0]`")
             }
         }
     }
 
-    fn name(&mut self) -> Result<Step, PathFault> {
+    fn name(&mut self) -> Result<JsonStep, PathFault> {
         let start = self.at;
         while self.peek().is_some_and(|letter| !is_special(letter)) {
             self.at += 1;
@@ -144,15 +145,15 @@ impl Parser {
         match self.peek() {
             Some('*') => self.wildcard(),
             Some('.') if self.at == start => self.fault(
-                "`..` would search at every depth, and a path leads to one place",
+                "`..` would search at every depth, but a path leads to one value",
                 "write every name on the way",
             ),
             _ if self.at == start => {
                 self.fault("a name is missing after the dot", "write a name, or leave the dot out")
             }
-            _ => {
-                Ok(Step::Member(self.text.get(start..self.at).unwrap_or_default().iter().collect()))
-            }
+            _ => Ok(JsonStep::Member(
+                self.text.get(start..self.at).unwrap_or_default().iter().collect(),
+            )),
         }
     }
 
@@ -164,13 +165,13 @@ impl Parser {
     }
 
     /// Parses the text behind an opening bracket.
-    fn bracket(&mut self) -> Result<Step, PathFault> {
+    fn bracket(&mut self) -> Result<JsonStep, PathFault> {
         let step = match self.peek() {
             Some(quote @ ('"' | '\'')) => {
                 self.at += 1;
-                Step::Member(self.quoted(quote)?)
+                JsonStep::Member(self.quoted(quote)?)
             }
-            Some('0'..='9') => Step::Item(self.index()?),
+            Some('0'..='9') => JsonStep::Item(self.index()?),
             Some('-') => {
                 return self.fault(
                     "an index counts from the beginning, so it is not negative",
@@ -180,16 +181,16 @@ impl Parser {
             Some('*') => return self.wildcard(),
             Some('?' | '(' | '@') => {
                 return self.fault(
-                    "filters are not supported: a path leads to one place",
+                    "filters are not supported: a path leads to one value",
                     "write the index of the item",
                 );
             }
             Some(']') | None => {
-                return self.fault("the brackets hold nothing", "write an index, such as `[0]`");
+                return self.fault("the brackets are empty", "write an index, such as `[0]`");
             }
             Some(_) => {
                 return self.fault(
-                    "in brackets stands an index, or a name in quotes",
+                    "brackets contain an index, or a name in quotes",
                     "write `[0]` or `[\"name\"]`",
                 );
             }
@@ -214,7 +215,7 @@ impl Parser {
             let next = index.checked_mul(10).and_then(|tens| tens.checked_add(digit as usize));
             let Some(next) = next else {
                 self.at = start;
-                return self.fault("no array has so many items", "write a smaller index");
+                return self.fault("this index is too large", "write a smaller index");
             };
             index = next;
             self.at += 1;
@@ -262,6 +263,6 @@ impl Parser {
     }
 
     fn no_escape<T>(&self) -> Result<T, PathFault> {
-        self.fault("this is no escape that JSON knows", "write `\\\\` for a backslash")
+        self.fault("this is not an escape of JSON", "write `\\\\` for a backslash")
     }
 }

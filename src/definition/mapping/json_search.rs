@@ -1,6 +1,6 @@
 //! Finds all paths of a map in one walk over the answer.
 
-use super::json_path::{JsonPath, Step};
+use super::json_path::{JsonPath, JsonStep};
 use crate::json::TextFault;
 use crate::json::walk::{self, Begins, Cursor};
 use std::collections::BTreeMap;
@@ -31,12 +31,12 @@ impl Search {
     }
 
     /// Returns the node to which `step` leads, and creates it if necessary.
-    fn follow(&mut self, node: usize, step: &Step) -> usize {
+    fn follow(&mut self, node: usize, step: &JsonStep) -> usize {
         let new = self.nodes.len();
         let Some(node) = self.nodes.get_mut(node) else { return node };
         let next = match step {
-            Step::Member(name) => *node.members.entry(name.clone()).or_insert(new),
-            Step::Item(index) => *node.items.entry(*index).or_insert(new),
+            JsonStep::Member(name) => *node.members.entry(name.clone()).or_insert(new),
+            JsonStep::Item(index) => *node.items.entry(*index).or_insert(new),
         };
         if next == new {
             self.nodes.push(Node::default());
@@ -47,9 +47,9 @@ impl Search {
     /// Returns the value that each path finds in `text`, which [`walk::check`] returned. Of members with the same name
     /// the last one counts.
     pub(super) fn find<'t>(&self, text: &'t str) -> Result<Vec<Option<&'t str>>, TextFault> {
-        let mut places = vec![Place::default(); self.nodes.len()];
-        self.value(0, &mut Cursor::new(text), &mut places)?;
-        let value = |end: &usize| places.get(*end).and_then(|place| place.value);
+        let mut found = vec![NodeValue::default(); self.nodes.len()];
+        self.value(0, &mut Cursor::new(text), &mut found)?;
+        let value = |end: &usize| found.get(*end).and_then(|entry| entry.value);
         Ok(self.ends.iter().map(value).collect())
     }
 
@@ -59,17 +59,17 @@ impl Search {
         &self,
         node: usize,
         cursor: &mut Cursor<'t>,
-        places: &mut [Place<'t>],
+        found: &mut [NodeValue<'t>],
     ) -> Result<(), TextFault> {
         let Some(Node { members, items }) = self.nodes.get(node) else { return Ok(()) };
-        forget_below(node, places);
+        forget_below(node, found);
         let start = cursor.at();
         let mut visit = |next: Option<&usize>, cursor: &mut Cursor<'t>| match next {
             Some(next) => {
-                if let Some(place) = places.get_mut(node) {
-                    place.visited.push(*next);
+                if let Some(entry) = found.get_mut(node) {
+                    entry.visited.push(*next);
                 }
-                self.value(*next, cursor, places)
+                self.value(*next, cursor, found)
             }
             None => cursor.skip_value(),
         };
@@ -83,8 +83,8 @@ impl Search {
             }
             Begins::Object | Begins::Array | Begins::Scalar => cursor.skip_value()?,
         }
-        if let Some(place) = places.get_mut(node) {
-            place.value = Some(cursor.since(start)).filter(|value| *value != "null");
+        if let Some(entry) = found.get_mut(node) {
+            entry.value = Some(cursor.since(start)).filter(|value| *value != "null");
         }
         Ok(())
     }
@@ -92,17 +92,17 @@ impl Search {
 
 /// The value found for a node.
 #[derive(Clone, Debug, Default)]
-struct Place<'t> {
+struct NodeValue<'t> {
     value: Option<&'t str>,
     /// The nodes directly below that were visited, one entry per visit.
     visited: Vec<usize>,
 }
 
 /// Removes the values found below a node in an earlier member of the same name. It takes as long as finding them took.
-fn forget_below(node: usize, places: &mut [Place<'_>]) {
+fn forget_below(node: usize, found: &mut [NodeValue<'_>]) {
     let mut open = vec![node];
-    while let Some(place) = open.pop().and_then(|node| places.get_mut(node)) {
-        place.value = None;
-        open.append(&mut place.visited);
+    while let Some(entry) = open.pop().and_then(|node| found.get_mut(node)) {
+        entry.value = None;
+        open.append(&mut entry.visited);
     }
 }

@@ -24,7 +24,7 @@ const NAMESPACES_MAX: usize = 64;
 pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, TextFault> {
     let fault = |at, problem| Err(TextFault::at(bytes, at, problem));
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return fault(0, "UTF-16, and only UTF-8 and ISO-8859-1 are read");
+        return fault(0, "UTF-16: only UTF-8 and ISO-8859-1 are supported");
     }
     let rest = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if rest.trim_ascii().is_empty() {
@@ -38,7 +38,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, TextFault> {
         // ISO-8859-1's 256 characters are the first 256 of Unicode.
         Encoding::Latin1 => Ok(rest.iter().copied().map(char::from).collect()),
         Encoding::Other => {
-            fault(0, "declares an encoding that is not read: only UTF-8 and ISO-8859-1 are")
+            fault(0, "declares an encoding that is not supported: only UTF-8 and ISO-8859-1 are")
         }
     }
 }
@@ -56,7 +56,7 @@ fn fault(text: &str, error: &Error) -> TextFault {
     let end = |problem| TextFault::at(text.as_bytes(), text.len(), problem);
     let problem = if matches!(error, Error::DtdDetected) {
         let at = text.find("<!DOCTYPE").unwrap_or(0);
-        return TextFault::at(text.as_bytes(), at, "a DOCTYPE, which is never read");
+        return TextFault::at(text.as_bytes(), at, "a DOCTYPE, which is not allowed");
     } else if matches!(error, Error::NodesLimitReached) {
         return end("more than 100,000 nodes");
     } else if matches!(error, Error::UnclosedRootNode | Error::UnexpectedEndOfStream) {
@@ -66,11 +66,11 @@ fn fault(text: &str, error: &Error) -> TextFault {
     } else if matches!(error, Error::UnexpectedCloseTag(..)) {
         "not XML: the wrong element is closed"
     } else if matches!(error, Error::UnknownEntityReference(..)) {
-        "not XML: an entity that XML does not know"
+        "not XML: an unknown entity"
     } else if matches!(error, Error::UnknownNamespace(..)) {
         "not XML: a prefix that is not declared"
     } else if matches!(error, Error::DuplicatedAttribute(..)) {
-        "not XML: an attribute stands twice"
+        "not XML: an element has the same attribute twice"
     } else {
         "not XML"
     };
@@ -184,7 +184,7 @@ impl<'t> Scan<'t> {
                     namespaces += usize::from(declares);
                 }
                 (None, b'>') => break,
-                // White space may stand between a name and its equals sign.
+                // White space is allowed between a name and its equals sign.
                 (None, _) if between => (name, between) = (at, false),
                 (None, _) => {}
             }

@@ -1,5 +1,6 @@
 //! Templates of bodies. Each kind of body has a variant of [`Language`] here, and a module that compiles it.
 
+mod compiler;
 mod form;
 mod json;
 mod xml;
@@ -39,6 +40,15 @@ impl Language {
     }
 }
 
+/// A text to compile.
+#[derive(Clone, Copy)]
+struct Input<'i> {
+    text: &'i str,
+    tokens: &'i Tokens,
+    /// Says which variables must have a value.
+    mandatory: &'i dyn Fn(&Variable) -> bool,
+}
+
 /// A compiled body, which can be written with the values of its variables.
 trait Compiled: Debug + Send + Sync {
     /// Appends the body to `out`.
@@ -46,12 +56,7 @@ trait Compiled: Debug + Send + Sync {
 }
 
 /// Compiles a text. Adds its faults to `faults`; after a fault the result is unusable.
-type Compile = fn(
-    text: &str,
-    tokens: &Tokens,
-    mandatory: &dyn Fn(&Variable) -> bool,
-    faults: &mut Faults<'_>,
-) -> (Box<dyn Compiled>, Uses);
+type Compile = fn(&Input<'_>, &mut Faults<'_>) -> (Box<dyn Compiled>, Uses);
 
 /// A body with variables.
 #[derive(Debug)]
@@ -75,7 +80,7 @@ impl BodyTemplate {
         mandatory: &dyn Fn(&Variable) -> bool,
     ) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::of(text)?;
-        let (compiled, uses) = language.compiler()(text, tokens, mandatory, &mut faults);
+        let (compiled, uses) = language.compiler()(&Input { text, tokens, mandatory }, &mut faults);
         faults.finish(Self { content_type: language.content_type(), compiled, uses })
     }
 

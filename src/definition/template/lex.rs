@@ -6,16 +6,16 @@ use super::{Tokens, VARIABLES_MAX};
 use crate::definition::nearest;
 use std::ops::Range;
 
-/// A part of a text that is not rendered as it stands.
+/// A part of a text that is not rendered unchanged.
 pub(super) struct Piece<'t> {
     /// The bytes of the piece. It contains only letters, digits, `_`, `.`, `$` and `%`, so that it never spans a
     /// bracket, a quote, or another character that structures a text.
     pub(super) range: Range<usize>,
-    pub(super) kind: Kind<'t>,
+    pub(super) kind: PieceKind<'t>,
 }
 
 /// The content of a piece.
-pub(super) enum Kind<'t> {
+pub(super) enum PieceKind<'t> {
     Variable(Variable),
     /// Escaped text: `$$` stands for `$` everywhere, and `%%ani%%` stands for `%ani%`.
     Plain(&'t str),
@@ -74,7 +74,7 @@ struct Lexer<'a, 'f> {
 /// The finding at a `$` or `%`, with its length in bytes.
 enum Found<'t> {
     Text(usize),
-    Piece(usize, Kind<'t>),
+    Piece(usize, PieceKind<'t>),
 }
 
 impl Lexer<'_, '_> {
@@ -83,21 +83,23 @@ impl Lexer<'_, '_> {
             return match read(escaped) {
                 Reading::Variable(_, length) | Reading::Misspelt(length, _) => {
                     let plain = escaped.get(..length).unwrap_or_default();
-                    Found::Piece(1 + length, Kind::Plain(plain))
+                    Found::Piece(1 + length, PieceKind::Plain(plain))
                 }
                 Reading::Plain => {
-                    Found::Piece(2, Kind::Plain(escaped.get(..1).unwrap_or_default()))
+                    Found::Piece(2, PieceKind::Plain(escaped.get(..1).unwrap_or_default()))
                 }
             };
         }
         match read(text) {
-            Reading::Variable(variable, length) => Found::Piece(length, Kind::Variable(variable)),
+            Reading::Variable(variable, length) => {
+                Found::Piece(length, PieceKind::Variable(variable))
+            }
             Reading::Misspelt(length, meant) => {
-                let problem = format!("`{}` is no variable", short(text, length));
+                let problem = format!("`{}` is not a variable", short(text, length));
                 let meant = short(&meant, meant.len());
                 let fix = format!("did you mean `{meant}`? `$$` stands for a plain `$`");
                 self.faults.add(at, problem, fix);
-                Found::Piece(length, Kind::Bad)
+                Found::Piece(length, PieceKind::Bad)
             }
             Reading::Plain => Found::Text(1),
         }
@@ -109,18 +111,18 @@ impl Lexer<'_, '_> {
             let length = word.len() + 2;
             let plain = escaped.get(..length).unwrap_or_default();
             let doubled = escaped.get(length..).is_some_and(|rest| rest.starts_with('%'));
-            return Found::Piece(1 + length + usize::from(doubled), Kind::Plain(plain));
+            return Found::Piece(1 + length + usize::from(doubled), PieceKind::Plain(plain));
         }
         let Some(word) = self.token(text) else { return Found::Text(1) };
         let length = word.len() + 2;
         if let Some(variable) = self.tokens.get(word) {
-            return Found::Piece(length, Kind::Variable(variable.clone()));
+            return Found::Piece(length, PieceKind::Variable(variable.clone()));
         }
         if self.faults.is_full() {
-            return Found::Piece(length, Kind::Bad);
+            return Found::Piece(length, PieceKind::Bad);
         }
         let shown = short(text, length);
-        let problem = format!("there is no token `{shown}`");
+        let problem = format!("the token `{shown}` does not exist");
         let meant = nearest(word, self.tokens.keys().map(String::as_str));
         let fix = match meant {
             Some(meant) => {
@@ -132,7 +134,7 @@ impl Lexer<'_, '_> {
             None => format!("map it to a variable; `%{shown}%` stands for the text itself"),
         };
         self.faults.add(at, problem, fix);
-        Found::Piece(length, Kind::Bad)
+        Found::Piece(length, PieceKind::Bad)
     }
 
     /// Returns the word of the token at the beginning of `text`, even if there is no such token.

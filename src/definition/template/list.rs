@@ -3,7 +3,7 @@
 use super::fault::Faults;
 use super::lex::{Percent, lex};
 use super::pairs::{Compiler, Element, Literals, write_elements};
-use super::uses::{Filled, Part, Uses, UsesFound};
+use super::uses::{DefinitionPart, Filled, Uses, UsesFound};
 use super::{Fault, Missing, Tokens, Use, Values, value};
 use http::HeaderName;
 
@@ -30,7 +30,7 @@ impl QueryTemplate {
         mandatory: bool,
         tokens: &Tokens,
     ) -> Result<Self, Vec<Fault>> {
-        let part = Part::Query(name.into());
+        let part = DefinitionPart::Query(name.into());
         let mut all = Vec::new();
         let mut entry = |text| match Entry::parse(text, mandatory, tokens, &part, Literals::Text) {
             Ok(entry) => Some(entry),
@@ -51,7 +51,7 @@ impl QueryTemplate {
     ///
     /// The name is faulty. The error lists all of its faults.
     pub fn with_secret(name: &str, secret: &str, tokens: &Tokens) -> Result<Self, Vec<Fault>> {
-        let part = Part::Query(name.into());
+        let part = DefinitionPart::Query(name.into());
         let value = Entry::fixed(secret, &part, Literals::Text);
         Ok(Self { name: Entry::parse(name, false, tokens, &part, Literals::Text)?, value })
     }
@@ -108,8 +108,13 @@ impl HeaderTemplate {
         mandatory: bool,
         tokens: &Tokens,
     ) -> Result<Self, Vec<Fault>> {
-        let parsed =
-            Entry::parse(value, mandatory, tokens, &Part::Header(name.into()), Literals::Kept);
+        let parsed = Entry::parse(
+            value,
+            mandatory,
+            tokens,
+            &DefinitionPart::Header(name.into()),
+            Literals::Kept,
+        );
         match (HeaderName::from_bytes(name.as_bytes()), parsed) {
             (Ok(name), Ok(value)) => Ok(Self { name, value, is_secret: false }),
             (Ok(_), Err(faults)) => Err(faults),
@@ -127,7 +132,7 @@ impl HeaderTemplate {
     ///
     /// The name is not a valid HTTP header name.
     pub fn with_secret(name: &str, secret: &str) -> Result<Self, Vec<Fault>> {
-        let value = Entry::fixed(secret, &Part::Header(name.into()), Literals::Kept);
+        let value = Entry::fixed(secret, &DefinitionPart::Header(name.into()), Literals::Kept);
         match HeaderName::from_bytes(name.as_bytes()) {
             Ok(name) => Ok(Self { name, value, is_secret: true }),
             Err(_) => Err(vec![name_fault(name)]),
@@ -196,7 +201,7 @@ fn name_fault(name: &str) -> Fault {
         None if name.is_empty() => "the header has no name".to_owned(),
         None => "the header's name is too long".to_owned(),
     };
-    let fix = format!("use letters, digits and {SIGNS}; variables stand in the value only");
+    let fix = format!("use letters, digits and {SIGNS}; variables are allowed in the value only");
     Fault { line: 1, column: at.unwrap_or(0) + 1, problem, fix }
 }
 
@@ -209,7 +214,7 @@ struct Entry {
 
 impl Entry {
     /// Creates an entry of text without variables or escapes.
-    fn fixed(text: &str, part: &Part, literals: Literals) -> Self {
+    fn fixed(text: &str, part: &DefinitionPart, literals: Literals) -> Self {
         let mut uses = UsesFound::default();
         let mandatory = &|_: &_| false;
         let mut compiler = Compiler { text, pieces: &[], uses: &mut uses, mandatory };
@@ -221,7 +226,7 @@ impl Entry {
         text: &str,
         mandatory: bool,
         tokens: &Tokens,
-        part: &Part,
+        part: &DefinitionPart,
         literals: Literals,
     ) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::of(text)?;

@@ -1,7 +1,7 @@
 //! Pairs of names and values, `a=1&b=2`, in the query of a URL and in a form body.
 
 use super::Variable;
-use super::lex::{Kind, Piece, is_encoded};
+use super::lex::{Piece, PieceKind, is_encoded};
 use super::uses::{Filled, UsesFound};
 use super::value::decode;
 use url::form_urlencoded::byte_serialize;
@@ -134,7 +134,7 @@ impl Compiler<'_, '_> {
             value = equals + 1;
         }
         let optional = match self.pieces_within(value, to) {
-            [Piece { range, kind: Kind::Variable(variable) }] if *range == (value..to) => {
+            [Piece { range, kind: PieceKind::Variable(variable) }] if *range == (value..to) => {
                 (!(self.mandatory)(variable)).then(|| self.uses.slot(variable))
             }
             _ => None,
@@ -150,14 +150,14 @@ impl Compiler<'_, '_> {
             literals.encode(text, &mut elements.literal);
             at = piece.range.end;
             match &piece.kind {
-                Kind::Variable(variable) => {
+                PieceKind::Variable(variable) => {
                     let mandatory = (self.mandatory)(variable);
                     elements.variable(self.uses.add(variable, piece.range.start, mandatory));
                 }
-                Kind::Plain(text) => {
+                PieceKind::Plain(text) => {
                     literals.encode_plain(text, &mut elements.literal);
                 }
-                Kind::Bad => {}
+                PieceKind::Bad => {}
             }
         }
         let text = self.text.get(at..to).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 /// A run of fixed text and the action behind it.
 #[derive(Clone, Copy, Debug)]
-struct Step<A> {
+struct Instruction<A> {
     from: u32,
     to: u32,
     action: A,
@@ -12,7 +12,7 @@ struct Step<A> {
 #[derive(Clone, Debug)]
 pub(super) struct Program<A> {
     text: Box<str>,
-    steps: Box<[Step<A>]>,
+    steps: Box<[Instruction<A>]>,
 }
 
 impl<A: Copy> Program<A> {
@@ -46,11 +46,11 @@ impl<A: Copy> Program<A> {
     }
 }
 
-/// Builds a program.
+/// Builds a program by appending texts and actions.
 pub(super) struct Builder<A> {
     text: String,
     run: usize,
-    steps: Vec<Step<A>>,
+    steps: Vec<Instruction<A>>,
     nothing: A,
 }
 
@@ -69,7 +69,7 @@ impl<A: Copy> Builder<A> {
     pub(super) fn step(&mut self, action: A) -> usize {
         let (from, to) = (short(self.run), short(self.text.len()));
         self.run = self.text.len();
-        self.steps.push(Step { from, to, action });
+        self.steps.push(Instruction { from, to, action });
         self.steps.len() - 1
     }
 

@@ -1,4 +1,4 @@
-//! Templates of URLs.
+//! Templates of URLs: variables in the path and the query.
 
 mod compile;
 
@@ -55,7 +55,7 @@ pub enum Unrenderable {
     Missing(#[from] Missing),
     /// The values make a path segment of the URL `.` or `..`.
     #[error(
-        "the values make the path segment at line {line}, column {column} of the URL a `.` or `..`"
+        "the values turn the path segment at line {line}, column {column} of the URL into `.` or `..`"
     )]
     DotSegment {
         /// The line of the segment in the template, from 1.

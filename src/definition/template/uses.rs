@@ -9,7 +9,7 @@ use thiserror::Error;
 
 /// The part of a definition to which a template belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum DefinitionPart {
     Body,
     Url,
     /// The entry of the query list with this name.
@@ -18,7 +18,7 @@ pub enum Part {
     Header(Box<str>),
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for DefinitionPart {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Body => formatter.write_str("the body"),
@@ -35,7 +35,7 @@ pub struct Use {
     /// The variable; for a token, the variable to which it is mapped.
     pub variable: Variable,
     /// The part of the definition that contains it.
-    pub part: Part,
+    pub part: DefinitionPart,
     /// The line, from 1.
     pub line: usize,
     /// The column in characters, from 1.
@@ -96,7 +96,7 @@ impl UsesFound {
     }
 
     /// Returns all uses found in `text`.
-    pub(super) fn finish(mut self, text: &str, part: &Part) -> Uses {
+    pub(super) fn finish(mut self, text: &str, part: &DefinitionPart) -> Uses {
         let mut variables: Vec<_> = self.slots.into_iter().collect();
         variables.sort_unstable_by_key(|(_, slot)| *slot);
         let variables: Box<[_]> = variables.into_iter().map(|(variable, _)| variable).collect();

@@ -56,7 +56,8 @@ pub struct Variable {
 /// A text that is not the spelling of a variable.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "`{0}` is no variable: these are $flow.key.<name>, $flow.syskey.<name>, $user.key.<name>, $call.<path> and $sms.<path>"
+    "`{0}` is not a variable: write $flow.key.<name>, $flow.syskey.<name>, $user.key.<name>, $call.<path> or \
+     $sms.<path>"
 )]
 pub struct NotAVariable(String);
 

@@ -46,7 +46,7 @@ pub(super) fn after_error(
         return None;
     }
     let link = link?;
-    (link.is_older_than(started) && !link.has_heard()).then_some(Again::Fresh)
+    (link.is_older_than(started) && !link.has_received()).then_some(Again::Fresh)
 }
 
 /// Decides after `response` to an exchange on `link`. `was_older` says that the connection existed before the exchange.

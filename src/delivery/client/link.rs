@@ -52,8 +52,8 @@ impl Link {
     }
 
     /// Returns whether a byte arrived after the latest request. Only HTTP/1 shows which answer a byte belongs to.
-    pub(super) fn has_heard(&self) -> bool {
-        !self.is_http2 && self.lock().has_heard()
+    pub(super) fn has_received(&self) -> bool {
+        !self.is_http2 && self.lock().has_received()
     }
 
     /// Returns the status of the answer to the latest request, unless the library has parsed its head.
@@ -77,7 +77,7 @@ impl Link {
 
     fn read(&self, bytes: &[u8]) {
         if !self.is_http2 && !bytes.is_empty() {
-            self.lock().hear(bytes);
+            self.lock().receive(bytes);
         }
     }
 

@@ -11,7 +11,7 @@ pub(super) struct Sniff {
     at: At,
     line: [u8; LINE_BYTES],
     length: usize,
-    has_heard: bool,
+    has_received: bool,
 }
 
 /// The position in the answer.
@@ -40,8 +40,8 @@ impl Sniff {
     }
 
     /// Returns whether any byte arrived since the request was sent.
-    pub(super) fn has_heard(&self) -> bool {
-        self.has_heard
+    pub(super) fn has_received(&self) -> bool {
+        self.has_received
     }
 
     /// Returns the status, once its line is complete.
@@ -53,8 +53,8 @@ impl Sniff {
     }
 
     /// Reads bytes of the answer.
-    pub(super) fn hear(&mut self, bytes: &[u8]) {
-        self.has_heard = true;
+    pub(super) fn receive(&mut self, bytes: &[u8]) {
+        self.has_received = true;
         for byte in bytes {
             match self.at {
                 At::Nowhere | At::Behind(_) => return,
@@ -116,12 +116,12 @@ mod tests {
         let whole = {
             let mut sniff = Sniff::default();
             sniff.begin();
-            sniff.hear(answer.as_bytes());
+            sniff.receive(answer.as_bytes());
             sniff.status()
         };
         let mut sniff = Sniff::default();
         sniff.begin();
-        answer.bytes().for_each(|byte| sniff.hear(&[byte]));
+        answer.bytes().for_each(|byte| sniff.receive(&[byte]));
         assert_eq!(sniff.status(), whole, "{answer:?}");
         whole.map(|status| status.as_u16())
     }
@@ -158,16 +158,16 @@ mod tests {
     #[test]
     fn a_status_belongs_to_the_latest_request_only() {
         let mut sniff = Sniff::default();
-        sniff.hear(b"HTTP/1.1 408 Unsolicited\r\n");
+        sniff.receive(b"HTTP/1.1 408 Unsolicited\r\n");
         assert_eq!(sniff.status(), None);
         sniff.begin();
-        assert!(!sniff.has_heard());
-        sniff.hear(b"HTTP/1.1 200 OK\r\n");
-        assert_eq!((sniff.status(), sniff.has_heard()), (Some(StatusCode::OK), true));
+        assert!(!sniff.has_received());
+        sniff.receive(b"HTTP/1.1 200 OK\r\n");
+        assert_eq!((sniff.status(), sniff.has_received()), (Some(StatusCode::OK), true));
         sniff.settle();
-        sniff.hear(b"HTTP/1.1 500 in the body\r\n");
+        sniff.receive(b"HTTP/1.1 500 in the body\r\n");
         assert_eq!(sniff.status(), None);
         sniff.begin();
-        assert_eq!((sniff.status(), sniff.has_heard()), (None, false));
+        assert_eq!((sniff.status(), sniff.has_received()), (None, false));
     }
 }

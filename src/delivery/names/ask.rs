@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
-/// How long to wait for the other kind of addresses once one kind has arrived.
+/// How long to wait for the other family of addresses once one family has arrived.
 const OTHER_KIND: Duration = Duration::from_millis(200);
 /// Any port: routes do not depend on it.
 const ANY_PORT: u16 = 443;
@@ -27,8 +27,8 @@ pub(super) struct Asker {
     system: Mutex<Option<Arc<System>>>,
 }
 
-/// Addresses of one kind, IPv4 or IPv6, or of both.
-struct Kind {
+/// Addresses of one family, IPv4 or IPv6, or of both.
+struct AddressSet {
     addresses: Vec<IpAddr>,
     ttl: Duration,
 }
@@ -48,10 +48,12 @@ impl Asker {
             Err(error) => Err(Failure::of(&error)),
         };
         match asked.map_err(blame) {
-            Ok(Kind { addresses, ttl }) if addresses.is_empty() => {
+            Ok(AddressSet { addresses, ttl }) if addresses.is_empty() => {
                 Answer { found: Err(blame(Failure::Missing)), ttl }
             }
-            Ok(Kind { addresses, ttl }) => Answer { found: Ok(ordered(addresses).into()), ttl },
+            Ok(AddressSet { addresses, ttl }) => {
+                Answer { found: Ok(ordered(addresses).into()), ttl }
+            }
             Err(failure) => Answer { found: Err(failure), ttl: Duration::ZERO },
         }
     }
@@ -91,18 +93,18 @@ fn blame(failure: Failure) -> Failure {
 }
 
 /// Returns the addresses of the first candidate of `name` that has any.
-async fn find(system: &System, name: &str) -> Result<Kind, Failure> {
-    let Ok(name) = Name::from_ascii(name) else { return Ok(Kind::none()) };
+async fn find(system: &System, name: &str) -> Result<AddressSet, Failure> {
+    let Ok(name) = Name::from_ascii(name) else { return Ok(AddressSet::none()) };
     let addresses = system.in_hosts(&name);
     if !addresses.is_empty() {
-        return Ok(Kind { addresses, ttl: Duration::MAX });
+        return Ok(AddressSet { addresses, ttl: Duration::MAX });
     }
-    let mut missing = Kind::none();
+    let mut missing = AddressSet::none();
     let mut refused = None;
     for candidate in system.candidates(&name) {
-        match both_kinds(system, &candidate).await {
-            Ok(kind) if kind.addresses.is_empty() => missing = kind,
-            Ok(kind) => return Ok(kind),
+        match both_families(system, &candidate).await {
+            Ok(set) if set.addresses.is_empty() => missing = set,
+            Ok(set) => return Ok(set),
             Err(failure @ Failure::Refused(_)) => refused = Some(failure),
             Err(failure) => return Err(failure),
         }
@@ -111,9 +113,9 @@ async fn find(system: &System, name: &str) -> Result<Kind, Failure> {
 }
 
 /// Asks for IPv4 and IPv6 at the same time. Neither delays the other for long.
-async fn both_kinds(system: &System, name: &Name) -> Result<Kind, Failure> {
-    let v4 = pin!(one_kind(system, name, RecordType::A));
-    let v6 = pin!(one_kind(system, name, RecordType::AAAA));
+async fn both_families(system: &System, name: &Name) -> Result<AddressSet, Failure> {
+    let v4 = pin!(one_family(system, name, RecordType::A));
+    let v6 = pin!(one_family(system, name, RecordType::AAAA));
     let mut v4 = v4;
     let mut v6 = v6;
     tokio::select! {
@@ -123,9 +125,9 @@ async fn both_kinds(system: &System, name: &Name) -> Result<Kind, Failure> {
 }
 
 async fn with_other(
-    first: Result<Kind, Failure>,
-    other: impl Future<Output = Result<Kind, Failure>>,
-) -> Result<Kind, Failure> {
+    first: Result<AddressSet, Failure>,
+    other: impl Future<Output = Result<AddressSet, Failure>>,
+) -> Result<AddressSet, Failure> {
     let first = match first {
         Ok(first) if !first.addresses.is_empty() => first,
         first => {
@@ -139,21 +141,27 @@ async fn with_other(
     match timeout(OTHER_KIND, other).await {
         Ok(Ok(other)) if other.addresses.is_empty() => Ok(first),
         Ok(Ok(other)) => Ok(first.with(other)),
-        // The incomplete answer is kept only briefly, so that the missing kind is asked for again soon.
-        Ok(Err(_)) | Err(_) => Ok(Kind { ttl: first.ttl.min(super::MISSING_KEPT_MAX), ..first }),
+        // The incomplete answer is kept only briefly, so that the missing family is asked for again soon.
+        Ok(Err(_)) | Err(_) => {
+            Ok(AddressSet { ttl: first.ttl.min(super::MISSING_KEPT_MAX), ..first })
+        }
     }
 }
 
-async fn one_kind(system: &System, name: &Name, kind: RecordType) -> Result<Kind, Failure> {
-    match system.look_up(name, kind).await {
-        Ok(found) => Ok(Kind {
+async fn one_family(
+    system: &System,
+    name: &Name,
+    family: RecordType,
+) -> Result<AddressSet, Failure> {
+    match system.look_up(name, family).await {
+        Ok(found) => Ok(AddressSet {
             addresses: found.answers().iter().filter_map(|record| record.data.ip_addr()).collect(),
             ttl: found.valid_until().saturating_duration_since(Instant::now()),
         }),
         Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
             // A negative answer without a TTL is not kept (RFC 2308).
             let ttl = Duration::from_secs(none.negative_ttl.unwrap_or(0).into());
-            Ok(Kind { addresses: Vec::new(), ttl })
+            Ok(AddressSet { addresses: Vec::new(), ttl })
         }
         Err(NetError::Timeout) => Err(Failure::Late),
         Err(NetError::Io(error)) => Err(Failure::of(&error)),
@@ -161,7 +169,7 @@ async fn one_kind(system: &System, name: &Name, kind: RecordType) -> Result<Kind
     }
 }
 
-impl Kind {
+impl AddressSet {
     fn none() -> Self {
         Self { addresses: Vec::new(), ttl: Duration::ZERO }
     }
@@ -174,7 +182,7 @@ impl Kind {
 }
 
 /// Sorts IPv6 first if this host has a route to one of the IPv6 addresses, and last otherwise. The client tries the
-/// kind of the first address first.
+/// family of the first address first.
 fn ordered(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     let mut v6 = addresses.iter().filter(|address| address.is_ipv6());
     let has_v6 = v6.any(|address| is_reachable(SocketAddr::new(*address, ANY_PORT)));

@@ -3,7 +3,7 @@
 use super::answers::outcome;
 use super::server::{Server, drip, raw, request, says};
 use super::{attempt, endpoint, run, webhook};
-use crate::definition::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::mapping::{AnswerFormat, EntryText, ResponseMap};
 use crate::delivery::{Response, Webhook};
 use crate::domain::{Outcome, RESPONSE_BYTES_KEPT, Verdict};
 use flate2::Compression;
@@ -115,7 +115,7 @@ fn the_end_of_an_unneeded_body_is_awaited_for_two_seconds() {
 
 fn mapping() -> Response {
     let entries = [EntryText { path: "id", mandatory: true }];
-    let map = ResponseMap::parse(Kind::Json, &entries, &[]).unwrap();
+    let map = ResponseMap::parse(AnswerFormat::Json, &entries, &[]).unwrap();
     Response { map, save_in: vec!["$flow.key.id".into()], retry: false }
 }
 

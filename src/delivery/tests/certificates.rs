@@ -166,8 +166,8 @@ fn a_self_signed_authority_is_trusted_as_a_server_certificate_where_it_is_config
     let own = self_signed(&["127.0.0.1"], false);
     is_delivered(&own, naming(&own));
     let other = self_signed(&["127.0.0.1"], false);
-    is_unreachable(&own, naming(&other), "put this very certificate into ca_file");
-    is_unreachable(&own, Tls::default(), "put this very certificate into ca_file");
+    is_unreachable(&own, naming(&other), "put this certificate itself into ca_file");
+    is_unreachable(&own, Tls::default(), "put this certificate itself into ca_file");
     let over = self_signed(&["127.0.0.1"], true);
     is_unreachable(&over, naming(&over), "certificate expired");
     let elsewhere = self_signed(&["other.example"], false);

@@ -3,7 +3,7 @@
 use super::answers::outcome;
 use super::server::{drip, raw, request, says};
 use super::{attempt, endpoint, run, webhook};
-use crate::definition::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::mapping::{AnswerFormat, EntryText, ResponseMap};
 use crate::delivery::{Message, Response, Webhook};
 use crate::domain::ErrorReason::{InvalidResponse, Refused};
 use crate::domain::Verdict::{Delivered, GiveUp, Retry};
@@ -114,7 +114,7 @@ fn a_success_with_a_needed_body_fails_when_its_head_is_unreadable() {
     let server = says("HTTP/1.1 200 OK\r\nx: \0\r\ncontent-length: 7\r\n\r\n{\"a\":1}");
     let entries = [EntryText { path: "a", mandatory: true }];
     let response = Response {
-        map: ResponseMap::parse(Kind::Json, &entries, &[]).unwrap(),
+        map: ResponseMap::parse(AnswerFormat::Json, &entries, &[]).unwrap(),
         save_in: vec!["$flow.key.a".into()],
         retry: false,
     };

@@ -2,7 +2,7 @@
 
 use super::server::says;
 use super::{attempt, endpoint, run, webhook};
-use crate::definition::mapping::{EntryText, Kind, ResponseMap};
+use crate::definition::mapping::{AnswerFormat, EntryText, ResponseMap};
 use crate::delivery::{Response, Webhook};
 use crate::domain::{ErrorReason, Outcome, Verdict};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ fn outcome(answer: &str, times: usize, retry: bool) -> Outcome {
         let server = says(answer);
         let entries = vec![EntryText { path: "a", mandatory: true }; times];
         let response = Response {
-            map: ResponseMap::parse(Kind::Json, &entries, &[]).unwrap(),
+            map: ResponseMap::parse(AnswerFormat::Json, &entries, &[]).unwrap(),
             save_in: (0..times).map(|n| format!("$flow.key.a{n}").into()).collect(),
             retry,
         };

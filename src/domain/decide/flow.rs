@@ -114,7 +114,7 @@ fn open(
     let room = Room::with_flow(state, &flow);
     let bytes = room.bytes() + phase_one.as_ref().map_or(0, Delivery::bytes_max);
     if bytes > STATE_BYTES_MAX {
-        return vec![given_up(record, source, DeadLetterReason::Undecodable, too_large(bytes))];
+        return vec![rejected(record, source, DeadLetterReason::Undecodable, too_large(bytes))];
     }
     let (make, kept) = (|| rule::facts(&flow, state), OnceCell::new());
     let known = Known::new(&make, policy, &kept);
@@ -132,7 +132,7 @@ fn open(
         let status = report.status.as_deref().unwrap_or_default();
         rule::fire_of_report(&scheduler, &record.uuid, &flow, report, status, &mut events);
     }
-    phase2::end_rest(&flow, phase2::why_left(&flow), &mut events);
+    phase2::end_rest(&flow, phase2::reason_for_rest(&flow), &mut events);
     events
 }
 
@@ -226,10 +226,10 @@ fn silence(
 
 fn unknown_account(flow: &FlowComplete, source: &Source) -> Event {
     let detail = format!("account {} is not in the accounts file", flow.account);
-    given_up(flow, source, DeadLetterReason::UnknownAccount, detail)
+    rejected(flow, source, DeadLetterReason::UnknownAccount, detail)
 }
 
-fn given_up(
+fn rejected(
     flow: &FlowComplete,
     source: &Source,
     reason: DeadLetterReason,

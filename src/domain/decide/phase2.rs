@@ -47,12 +47,12 @@ pub(super) fn end_rest(flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event
 /// Like `end_rest`, but for a collection that was completed before.
 pub(super) fn end_rest_of_closed(flow: &Flow, events: &mut Vec<Event>) {
     if flow.collection == Collection::Complete {
-        ignore_rest(flow, why_left(flow), events);
+        ignore_rest(flow, reason_for_rest(flow), events);
     }
 }
 
 /// Returns why a report is left when the collection is complete.
-pub(super) fn why_left(flow: &Flow) -> IgnoreReason {
+pub(super) fn reason_for_rest(flow: &Flow) -> IgnoreReason {
     if flow.webhook.is_some() { IgnoreReason::Late } else { IgnoreReason::NoDefaultWebhook }
 }
 

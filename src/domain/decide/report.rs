@@ -107,7 +107,7 @@ fn collect(
         collected.headers.clone_from(&report.headers);
         collected.expires_at = Some(now.plus_ms(policy.correlation.correlation_ttl_ms));
     }
-    let refuse = |detail| vec![given_up(report, source, DeadLetterReason::Undecodable, detail)];
+    let refuse = |detail| vec![rejected(report, source, DeadLetterReason::Undecodable, detail)];
     let accepted = |collected: Collected| Event::ReportAccepted {
         report: Box::new(collected),
         status: report.status.clone(),
@@ -163,7 +163,7 @@ fn react(
     if let Some(own) = flow.reports.last() {
         rule::fire_of_report(&scheduler, &report.uuid, flow, own, &report.status, events);
     }
-    phase2::end_rest(flow, phase2::why_left(flow), events);
+    phase2::end_rest(flow, phase2::reason_for_rest(flow), events);
 }
 
 /// Explains to operators why the row has no room for the report, with which its bound is `bytes`. Returns `None` if it
@@ -175,17 +175,18 @@ fn no_room(state: &State, bytes: usize, report: &Collected) -> Option<String> {
     let reports = state.report_bytes_with(report);
     (reports > REPORTS_BYTES_MAX).then(|| {
         format!(
-            "with this record, the reports kept of its phonon-uuid would be {reports} bytes long, more than the {REPORTS_BYTES_MAX} that fit into one webhook: replay it when they were sent"
+            "with this record, the reports of its phonon-uuid would have {reports} bytes, but only \
+             {REPORTS_BYTES_MAX} fit into one webhook: replay it when they have been sent"
         )
     })
 }
 
 fn unknown_account(report: &DeliveryReport, source: &Source) -> Event {
     let detail = format!("account {} is not in the accounts file", report.account);
-    given_up(report, source, DeadLetterReason::UnknownAccount, detail)
+    rejected(report, source, DeadLetterReason::UnknownAccount, detail)
 }
 
-fn given_up(
+fn rejected(
     report: &DeliveryReport,
     source: &Source,
     reason: DeadLetterReason,

@@ -107,7 +107,7 @@ fn time_out(
         events.push(Event::ReportTimedOut { missing: phase2::missing(flow) });
     }
     events.push(Event::CollectionClosed(closed));
-    let reason = if wanted { phase2::why_left(flow) } else { IgnoreReason::NotifyOff };
+    let reason = if wanted { phase2::reason_for_rest(flow) } else { IgnoreReason::NotifyOff };
     phase2::end_rest(flow, reason, &mut events);
     events
 }

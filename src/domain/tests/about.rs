@@ -53,7 +53,7 @@ fn a_phase_2_of_several_sms_names_them_all_until_its_end_and_in_a_replay() {
     scene.play(1, &delivered(phase_1()), &[""]);
     scene.report("b", "DELIVERED", &[]);
     scene.report("a", "FAILED", &["a b"]);
-    let refused = given_up(phase_2("a b"), 1, ErrorReason::Refused);
+    let refused = final_failure(phase_2("a b"), 1, ErrorReason::Refused);
     let events = scene.play(2, &refused, &["a b"]);
     let letter = events.iter().find_map(Event::ended).unwrap().clone();
     scene.play(5000, &timer(), &[]);

@@ -1,8 +1,8 @@
 //! Outcomes of deliveries: delivered, retried, or dead letter.
 
 use super::{
-    Step, check, delivered, delivered_at_attempt, failed, flow, flow_of, given_up, outcome,
-    phase_1, phase_2, policy, report, steps, timer, uuid,
+    HistoryStep, check, delivered, delivered_at_attempt, failed, final_failure, flow, flow_of,
+    outcome, phase_1, phase_2, policy, report, steps, timer, uuid,
 };
 use crate::domain::{
     Class, Command, DeadLetterReason, Delivery, DeliveryId, Due, ErrorReason, Event, Outcome,
@@ -103,7 +103,7 @@ fn a_final_outcome_makes_a_dead_letter_at_once_with_its_reason() {
              1: dead letter of P1: {word} after 1
              = collecting until 2000"
         );
-        check(&policy(), steps![0 => flow(), 1 => given_up(phase_1(), 1, reason)], &then);
+        check(&policy(), steps![0 => flow(), 1 => final_failure(phase_1(), 1, reason)], &then);
     }
 }
 
@@ -171,7 +171,7 @@ fn a_retry_of_phase_1_does_not_free_phase_2() {
 #[test]
 fn a_timer_that_fires_when_nothing_is_due_does_nothing() {
     check(&policy(), steps![0 => timer()], "0: nothing\n= unknown");
-    let waits_for_deliveries: [(i64, Step); 3] =
+    let waits_for_deliveries: [(i64, HistoryStep); 3] =
         [(0, flow_of("a").into()), (1, report("a", "DELIVERED").into()), (9000, timer().into())];
     check(
         &policy(),

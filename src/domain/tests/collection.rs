@@ -1,7 +1,7 @@
 //! Rules 2 and 3: which reports are collected, when phase 2 is due, and when it leaves.
 
 use super::{
-    account, check, correlation, delivered, each, flow, flow_of, given_up, phase_1, phase_2,
+    account, check, correlation, delivered, each, final_failure, flow, flow_of, phase_1, phase_2,
     policy, report, steps, timer,
 };
 use crate::domain::{ErrorReason, Phase2Order};
@@ -136,7 +136,7 @@ fn strict_phase_2_leaves_when_phase_1_became_a_dead_letter() {
     check(
         &policy(),
         steps![0 => flow_of("a"), 1 => report("a", "DELIVERED"),
-               7 => given_up(phase_1(), 1, ErrorReason::Refused), 8 => delivered(phase_2("a"))],
+               7 => final_failure(phase_1(), 1, ErrorReason::Refused), 8 => delivered(phase_2("a"))],
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
          1: report a DELIVERED
@@ -156,7 +156,7 @@ fn a_phase_2_that_ends_frees_no_other_one() {
     check(
         &each(),
         steps![0 => flow_of("a b"), 1 => report("a", "DELIVERED"), 2 => report("b", "FAILED"),
-               3 => given_up(phase_2("a"), 1, ErrorReason::Refused)],
+               3 => final_failure(phase_2("a"), 1, ErrorReason::Refused)],
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
          1: report a DELIVERED

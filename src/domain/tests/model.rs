@@ -264,7 +264,7 @@ impl World {
         let expired: Vec<_> = self.expired();
         let events = self.play(&Command::FireTimer(uuid()));
         assert_eq!(
-            given_up(&events),
+            dead_lettered_sms(&events),
             expired,
             "each expired report becomes a dead letter once: {events:?}"
         );
@@ -408,15 +408,15 @@ fn settled(events: &[Event]) -> Vec<SmsId> {
 }
 
 /// Returns the SMS of the reports whose flow never came.
-fn given_up(events: &[Event]) -> Vec<SmsId> {
-    let mut given_up: Vec<SmsId> = Vec::new();
+fn dead_lettered_sms(events: &[Event]) -> Vec<SmsId> {
+    let mut dead_lettered_sms: Vec<SmsId> = Vec::new();
     for event in events {
         if let Event::RecordDeadLettered { record, .. } = event {
-            given_up.extend(record.sms.clone());
+            dead_lettered_sms.extend(record.sms.clone());
         }
     }
-    given_up.sort();
-    given_up
+    dead_lettered_sms.sort();
+    dead_lettered_sms
 }
 
 impl Life {

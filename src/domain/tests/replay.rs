@@ -1,8 +1,8 @@
 //! Replays: the delivery of a dead letter is sent again.
 
 use super::{
-    Step, check, correlation, delivered, failed, flow, flow_of, given_up, phase_1, phase_2, policy,
-    report, source, steps, timer,
+    HistoryStep, check, correlation, delivered, failed, final_failure, flow, flow_of, phase_1,
+    phase_2, policy, report, source, steps, timer,
 };
 use crate::domain::{
     Command, Delivery, DeliveryId, Due, ErrorReason, Event, Phase, Phase2Order, State, Timestamp,
@@ -31,11 +31,11 @@ fn letter(id: DeliveryId, phase: Phase, replays: u32) -> Delivery {
     }
 }
 
-fn replay(id: DeliveryId, phase: Phase, replays: u32) -> Step {
-    Step::Do(Command::Replay(Box::new(letter(id, phase, replays))))
+fn replay(id: DeliveryId, phase: Phase, replays: u32) -> HistoryStep {
+    HistoryStep::Do(Command::Replay(Box::new(letter(id, phase, replays))))
 }
 
-fn replay_1(replays: u32) -> Step {
+fn replay_1(replays: u32) -> HistoryStep {
     replay(phase_1(), Phase::One, replays)
 }
 
@@ -43,7 +43,7 @@ fn replay_1(replays: u32) -> Step {
 fn a_replay_has_all_attempts_and_the_full_age_again() {
     check(
         &policy(),
-        steps![0 => flow_of(""), 1 => given_up(phase_1(), 1, ErrorReason::Refused),
+        steps![0 => flow_of(""), 1 => final_failure(phase_1(), 1, ErrorReason::Refused),
                20_000 => replay_1(0), 20_001 => failed(phase_1(), 1),
                20_011 => failed(phase_1(), 2), 20_031 => failed(phase_1(), 3),
                30_000 => replay_1(1), 30_001 => delivered(phase_1())],
@@ -69,7 +69,7 @@ fn a_replay_of_a_delivery_in_the_outbox_changes_nothing() {
     check(
         &policy(),
         steps![0 => flow_of(""), 1 => replay_1(0), 2 => failed(phase_1(), 1), 3 => replay_1(0),
-               12 => given_up(phase_1(), 2, ErrorReason::Refused), 13 => replay_1(0),
+               12 => final_failure(phase_1(), 2, ErrorReason::Refused), 13 => replay_1(0),
                14 => replay_1(0)],
         "0: flow, phase 1 only
          0: P1 to crm at 0, by #0: flow K
@@ -90,8 +90,8 @@ fn a_replay_of_a_delivery_in_the_outbox_changes_nothing() {
 fn a_replayed_phase_2_waits_for_a_replayed_phase_1() {
     check(
         &policy(),
-        steps![0 => flow_of("a"), 1 => given_up(phase_1(), 1, ErrorReason::Refused),
-               2 => report("a", "DELIVERED"), 3 => given_up(phase_2("a"), 1, ErrorReason::Refused),
+        steps![0 => flow_of("a"), 1 => final_failure(phase_1(), 1, ErrorReason::Refused),
+               2 => report("a", "DELIVERED"), 3 => final_failure(phase_2("a"), 1, ErrorReason::Refused),
                10 => replay_1(0), 11 => replay(phase_2("a"), Phase::Two, 0),
                12 => delivered(phase_1()), 13 => delivered(phase_2("a"))],
         "0: flow, collecting until 2000
@@ -117,7 +117,7 @@ fn a_replayed_phase_2_waits_for_a_replayed_phase_1() {
 fn a_later_phase_2_waits_for_a_replayed_phase_1_and_the_end_waits_for_both() {
     check(
         &policy(),
-        steps![0 => flow_of("a"), 1 => given_up(phase_1(), 1, ErrorReason::Refused),
+        steps![0 => flow_of("a"), 1 => final_failure(phase_1(), 1, ErrorReason::Refused),
                2 => replay_1(0), 3 => report("a", "DELIVERED"), 4 => delivered(phase_1()),
                5 => delivered(phase_2("a"))],
         "0: flow, collecting until 2000
@@ -141,7 +141,7 @@ fn a_later_phase_2_waits_for_a_replayed_phase_1_and_the_end_waits_for_both() {
 fn a_flow_that_comes_again_after_its_marker_expired_does_not_repeat_its_replay() {
     check(
         &policy(),
-        steps![0 => flow_of(""), 1 => given_up(phase_1(), 1, ErrorReason::Refused),
+        steps![0 => flow_of(""), 1 => final_failure(phase_1(), 1, ErrorReason::Refused),
                501 => timer(), 600 => replay_1(0), 601 => flow(), 602 => delivered(phase_1())],
         "0: flow, phase 1 only
          0: P1 to crm at 0, by #0: flow K
@@ -162,7 +162,7 @@ fn a_replayed_phase_2_does_not_wait_if_the_order_is_independent() {
     check(
         &correlation(|c| c.phase2_order = Phase2Order::Independent),
         steps![0 => flow_of("a"), 2 => report("a", "DELIVERED"),
-               3 => given_up(phase_2("a"), 1, ErrorReason::Refused),
+               3 => final_failure(phase_2("a"), 1, ErrorReason::Refused),
                11 => replay(phase_2("a"), Phase::Two, 0)],
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
@@ -179,8 +179,8 @@ fn a_replayed_phase_2_does_not_wait_if_the_order_is_independent() {
 #[test]
 fn a_replay_contains_nothing_from_earlier_attempts() {
     let last_outcome = Some(super::outcome(Verdict::GiveUp, Some(ErrorReason::Refused)));
-    let given_up = Delivery { last_outcome, ..letter(phase_1(), Phase::One, 0) };
-    let command = Command::Replay(Box::new(given_up.clone()));
+    let former = Delivery { last_outcome, ..letter(phase_1(), Phase::One, 0) };
+    let command = Command::Replay(Box::new(former.clone()));
     let at = Timestamp::from_ms(20_000);
     let fresh = Delivery {
         scheduled_at: at,
@@ -190,7 +190,7 @@ fn a_replay_contains_nothing_from_earlier_attempts() {
         first_attempt_at: None,
         last_attempt_at: None,
         last_outcome: None,
-        ..given_up
+        ..former
     };
     let events = decide(&State::default(), &command, &policy(), at);
     assert_eq!(events, [Event::Replayed { delivery: Box::new(fresh) }]);

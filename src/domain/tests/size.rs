@@ -40,11 +40,14 @@ impl Met {
 
     fn is_taken(&mut self, command: &Command, policy: &Policy) {
         let events = self.meet(command, policy, 0);
-        let given_up = |event: &Event| matches!(event, Event::RecordDeadLettered { .. });
-        assert!(!events.is_empty() && !events.iter().any(given_up), "the record is not accepted");
+        let dead_lettered = |event: &Event| matches!(event, Event::RecordDeadLettered { .. });
+        assert!(
+            !events.is_empty() && !events.iter().any(dead_lettered),
+            "the record is not accepted"
+        );
     }
 
-    /// Asserts that the record becomes a dead letter whose detail tells the operator what to do.
+    /// Asserts that the record becomes a dead letter whose detail says what the operator should do.
     fn is_not_taken(&mut self, command: &Command, policy: &Policy, limit: usize) {
         let before = self.0.clone();
         let events = self.meet(command, policy, 0);

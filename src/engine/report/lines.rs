@@ -11,7 +11,7 @@ pub(super) fn log_event(uuid: &PhononUuid, event: &Event, bursts: &Bursts) {
     let phonon_uuid = uuid.as_str();
     match event {
         Event::DeadLettered { delivery, reason, .. } => {
-            log_given_up(phonon_uuid, delivery, *reason, bursts);
+            log_dead_letter(phonon_uuid, delivery, *reason, bursts);
         }
         Event::RecordDeadLettered { record, reason, detail } => {
             let Source { topic, partition, offset, .. } = &record.source;
@@ -86,7 +86,12 @@ pub(super) fn log_record(
     }
 }
 
-fn log_given_up(phonon_uuid: &str, delivery: &Delivery, reason: DeadLetterReason, bursts: &Bursts) {
+fn log_dead_letter(
+    phonon_uuid: &str,
+    delivery: &Delivery,
+    reason: DeadLetterReason,
+    bursts: &Bursts,
+) {
     if !bursts.is_single(About::Delivery, reason.as_str()) {
         return;
     }

@@ -7,7 +7,7 @@ use crate::domain::owner;
 
 /// Adds a flow with one SMS, and its final report.
 pub(super) fn produce(uuid: &str, account: i64, at: u64, setting: &Setting, items: &mut Vec<Item>) {
-    let partition = Some(owner(uuid.as_bytes(), setting.input_partitions).cast_signed());
+    let partition = Some(owner(uuid.as_bytes(), setting.input_partitions));
     for (topic, value) in [
         ("flow-complete", flow(uuid, account, Some(&["a"]), "one")),
         ("sms-delivery-report", report(uuid, account, "a", "DELIVERED")),

@@ -14,7 +14,7 @@ use crate::domain::Outcome;
 use crate::engine::channels::Channels;
 use crate::engine::input::Input;
 use crate::engine::{EngineError, Pieces, Shell};
-use crate::log::{Landmarks, Log as _, Step as Next};
+use crate::log::{Continuation, Landmarks, Log as _};
 use crate::store::{Store, memory};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -55,7 +55,7 @@ pub(super) struct Node {
 type SimShell = Shell<SimLog, memory::Disk>;
 
 /// The steps of a restore.
-pub(super) type Restore = Box<dyn FnMut() -> Next>;
+pub(super) type Restore = Box<dyn FnMut() -> Continuation>;
 
 pub(super) struct Process {
     /// The engine; `None` while it runs.
@@ -114,7 +114,7 @@ impl Flight {
 
 /// A possible next step of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum NodeStep {
     Start,
     Boot,
     Reader,
@@ -152,36 +152,36 @@ impl Node {
     }
 
     /// Passes each step that is possible now to `tell`.
-    pub(super) fn ready(&self, passed_ms: u64, changes: u64, mut tell: impl FnMut(Step)) {
+    pub(super) fn ready(&self, passed_ms: u64, changes: u64, mut add: impl FnMut(NodeStep)) {
         let process = self.process.borrow();
         let Some(process) = process.as_ref() else {
             if self.start_at_ms.get().is_some_and(|at| at <= passed_ms) {
-                tell(Step::Start);
+                add(NodeStep::Start);
             }
             return;
         };
         if !process.is_booted {
             if process.wake_ms <= passed_ms {
-                tell(Step::Boot);
+                add(NodeStep::Boot);
             }
             return;
         }
         if process.rested_at != Some(changes) || process.reader.borrow_mut().is_called() {
-            tell(Step::Reader);
+            add(NodeStep::Reader);
         }
         if process.alarm_ms.is_some_and(|at| at <= passed_ms) {
-            tell(Step::Alarm);
+            add(NodeStep::Alarm);
         }
         for (index, flight) in process.flights.iter().enumerate() {
             if !flight.has_arrived && flight.arrives_ms <= passed_ms {
-                tell(Step::Arrive(index));
+                add(NodeStep::Arrive(index));
             } else if flight.has_arrived && flight.ends_ms <= passed_ms {
-                tell(Step::End(index));
+                add(NodeStep::End(index));
             }
         }
         for (index, (_, at, _)) in process.restores.iter().enumerate() {
             if *at <= passed_ms {
-                tell(Step::Restore(index));
+                add(NodeStep::Restore(index));
             }
         }
         if let Some(shell) = &process.shell
@@ -189,7 +189,7 @@ impl Node {
                 || shell.mailbox.is_ready(if shell.committer.is_busy() { 64 } else { 1 })
                 || shell.log.reader.borrow().closed)
         {
-            tell(Step::Round);
+            add(NodeStep::Round);
         }
     }
 
@@ -246,12 +246,12 @@ impl Node {
         )
     }
 
-    pub(super) fn step(&self, world: &World, node: usize, step: Step) {
+    pub(super) fn step(&self, world: &World, node: usize, step: NodeStep) {
         match step {
-            Step::Start => world.start(node),
-            Step::Boot => self.boot(world, node),
-            Step::Reader => self.read(world),
-            Step::Alarm => {
+            NodeStep::Start => world.start(node),
+            NodeStep::Boot => self.boot(world, node),
+            NodeStep::Reader => self.read(world),
+            NodeStep::Alarm => {
                 let process = self.process.borrow();
                 let ring = || {
                     process
@@ -261,7 +261,7 @@ impl Node {
                 };
                 world.of_node(node, ring);
             }
-            Step::Arrive(index) => {
+            NodeStep::Arrive(index) => {
                 if let Some(process) = self.process.borrow_mut().as_mut()
                     && let Some(flight) = process.flights.get_mut(index)
                 {
@@ -269,9 +269,9 @@ impl Node {
                     world.arrive(flight);
                 }
             }
-            Step::End(index) => self.end(world, node, index),
-            Step::Restore(index) => self.restore(world, node, index),
-            Step::Round => self.round(world, node),
+            NodeStep::End(index) => self.end(world, node, index),
+            NodeStep::Restore(index) => self.restore(world, node, index),
+            NodeStep::Round => self.round(world, node),
         }
     }
 
@@ -341,7 +341,7 @@ impl Node {
         process.rested_at = (!is_active).then(|| world.changes());
         if reader.membership() != process.membership {
             process.membership = reader.membership();
-            world.tell(|| format!("member {:?}: {reader:?}", process.membership));
+            world.trace(|| format!("member {:?}: {reader:?}", process.membership));
         }
         if reader.returns > process.returns {
             process.returns = reader.returns;
@@ -383,9 +383,11 @@ impl Node {
         let incarnation = self.incarnation.get();
         let next = world.restoring(node, || world.of_node(node, &mut step));
         let at = match next {
-            None | Some(Next::Done) => return,
-            Some(Next::Again) => world.passed_ms(),
-            Some(Next::Wait(time)) => world.passed_ms() + u64::try_from(time.as_millis()).unwrap(),
+            None | Some(Continuation::Done) => return,
+            Some(Continuation::Again) => world.passed_ms(),
+            Some(Continuation::Wait(time)) => {
+                world.passed_ms() + u64::try_from(time.as_millis()).unwrap()
+            }
         };
         if let Some(process) = self.process.borrow_mut().as_mut()
             && self.incarnation.get() == incarnation
@@ -432,7 +434,7 @@ impl Node {
     /// Removes a process that has ended by itself.
     fn ended(&self, world: &World, node: usize, end: Option<Result<(), EngineError>>) {
         let failed = matches!(end, Some(Err(_)));
-        world.tell(|| format!("node {node}: ended {end:?}"));
+        world.trace(|| format!("node {node}: ended {end:?}"));
         // A clean end closes the store, which writes everything it holds.
         let is_clean = !failed;
         world.bury(node, is_clean);
@@ -452,7 +454,7 @@ impl Process {
     }
 
     /// Sends an input to its engine.
-    pub(super) fn tell(&self, input: Input) {
+    pub(super) fn send(&self, input: Input) {
         self.channels.mailbox.put_urgent(input);
     }
 
@@ -465,7 +467,7 @@ impl Process {
         // An attempt that can't be made does not reach its endpoint.
         let is_short = dice.one_in(SHORTAGE_IN);
         let made = if is_short { Err(dice.pick(&Shortage::ALL)) } else { Ok(outcome) };
-        world.tell(|| {
+        world.trace(|| {
             let job = attempt.job();
             format!(
                 "node {node}: {} phase {} attempt {}: {:?}",

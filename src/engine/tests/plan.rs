@@ -172,7 +172,7 @@ pub(super) fn overdue(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     for number in 0..8 {
         let (uuid, at) = (format!("uuid-{number}"), dice.between(0, 3000));
         let value = report(&uuid, 28, "a", "SENT");
-        let partition = Some(owner(uuid.as_bytes(), setting.input_partitions).cast_signed());
+        let partition = Some(owner(uuid.as_bytes(), setting.input_partitions));
         let key = Some(uuid);
         items.push((at, Action::Produce { topic: "sms-delivery-report", partition, key, value }));
     }
@@ -198,7 +198,7 @@ pub(super) fn unreported(setting: &Setting, dice: &mut Dice) -> Vec<Item> {
     for number in 0..dice.between(1, 3) {
         let (uuid, at) = (format!("uuid-{number}"), dice.between(3000, 4000));
         let value = report(&uuid, 28, "a", "SENT");
-        let partition = Some(owner(uuid.as_bytes(), setting.input_partitions).cast_signed());
+        let partition = Some(owner(uuid.as_bytes(), setting.input_partitions));
         let key = Some(uuid);
         items.push((at, Action::Produce { topic: "sms-delivery-report", partition, key, value }));
     }
@@ -329,12 +329,12 @@ fn fault(dice: &mut Dice) -> Fault {
 impl Action {
     /// Carries out the action.
     pub(super) fn happen(self, world: &World) {
-        world.tell(|| format!("{self:?}"));
+        world.trace(|| format!("{self:?}"));
         match self {
             Self::Produce { topic, partition, key, value } => {
                 let key = key.as_deref().map(str::as_bytes);
                 let partitions = world.setting.input_partitions;
-                let own = || owner(key.unwrap_or_default(), partitions).cast_signed();
+                let own = || owner(key.unwrap_or_default(), partitions);
                 let partition = partition.unwrap_or_else(own);
                 world.produce(topic, partition, key, value.as_bytes(), &[]);
             }
@@ -462,7 +462,7 @@ impl World {
         for (uuid, value) in commands {
             let key = uuid.as_str().as_bytes();
             let headers = [(COMMAND_HEADER, command::REPLAY)];
-            let partition = owner(key, self.setting.inbox_partitions).cast_signed();
+            let partition = owner(key, self.setting.inbox_partitions);
             self.produce(&self.names.inbox, partition, Some(key), &value, &headers);
         }
     }

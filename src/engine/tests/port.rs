@@ -9,8 +9,9 @@ use super::world::World;
 use crate::clock;
 use crate::codec::row::{Landmark, Owner};
 use crate::log::{
-    Begin, Changelog, Committed, Found, GroupOffset, Identity, Log, LogError, Offsets, Outgoing,
-    Polled, Start, Step, TopicPartition, TransactionError, TransactionFault, Transactions,
+    Begin, Changelog, Committed, Continuation, Found, GroupOffset, Identity, Log, LogError,
+    Offsets, Outgoing, Polled, Start, TopicPartition, TransactionError, TransactionFault,
+    Transactions,
 };
 use bytes::Bytes;
 use std::any::Any;
@@ -80,14 +81,14 @@ impl Log for SimLog {
     }
 
     fn start(&self, epoch: u64, starts: Vec<Start>) {
-        self.reader.borrow_mut().tell(Control::Start { epoch, starts });
+        self.reader.borrow_mut().send(Control::Start { epoch, starts });
     }
 
     fn hold(&self) -> u64 {
         let mut reader = self.reader.borrow_mut();
         reader.counter += 1;
         let epoch = reader.counter;
-        reader.tell(Control::Hold(epoch));
+        reader.send(Control::Hold(epoch));
         epoch
     }
 
@@ -104,14 +105,14 @@ impl Log for SimLog {
     }
 
     fn close(&self) {
-        self.reader.borrow_mut().tell(Control::Close);
+        self.reader.borrow_mut().send(Control::Close);
     }
 
     fn closed(&self) -> bool {
         self.reader.borrow().closed
     }
 
-    fn restore(&self, step: impl FnMut() -> Step + Send + 'static) -> u64 {
+    fn restore(&self, step: impl FnMut() -> Continuation + Send + 'static) -> u64 {
         self.caller.world().add_restore(self.caller.node, Box::new(step))
     }
 
@@ -347,7 +348,7 @@ impl Transactions for SimTransactions {
                     format!("{} {} {}", place.topic, place.partition, offset.offset)
                 })
             };
-            world.tell(|| {
+            world.trace(|| {
                 format!(
                     "node {}: offsets {:?} accepted {accepted}",
                     self.caller.node,
@@ -382,7 +383,7 @@ impl Transactions for SimTransactions {
                     self.is_committed.set(false);
                     return Err(fenced);
                 }
-                self.world().tell(|| {
+                self.world().trace(|| {
                     let decided = self.witness.borrow().len();
                     let rows = self.rows.borrow().len();
                     format!(

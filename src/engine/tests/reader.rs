@@ -103,7 +103,7 @@ impl Reader {
     }
 
     /// Sends a request to the reader.
-    pub(super) fn tell(&mut self, control: Control) {
+    pub(super) fn send(&mut self, control: Control) {
         self.controls.push_back(control);
     }
 

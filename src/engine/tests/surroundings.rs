@@ -106,10 +106,10 @@ impl World {
             let is_dense = |place: &TopicPartition| *place.topic == *self.names.inbox;
             let others = landmarks.take(&sights, &found, is_dense);
             if !others.is_empty() {
-                process.tell(Input::Replaced(others));
+                process.send(Input::Replaced(others));
             }
         }
-        process.tell(Input::Identity(identity));
+        process.send(Input::Identity(identity));
     }
 
     /// Starts an instance with a wrong setting, but only once all rows name their owner: before that it can't be

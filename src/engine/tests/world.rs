@@ -58,7 +58,7 @@ pub(super) struct World {
     /// The number of faults of each kind.
     pub(super) struck: RefCell<BTreeMap<&'static str, u64>>,
     pub(super) story: RefCell<Vec<String>>,
-    is_told: bool,
+    is_traced: bool,
 }
 
 impl Time for World {
@@ -90,7 +90,7 @@ impl Time for World {
 }
 
 impl World {
-    pub(super) fn new(setting: Setting, seed: u64, is_told: bool) -> Rc<Self> {
+    pub(super) fn new(setting: Setting, seed: u64, is_traced: bool) -> Rc<Self> {
         let names = setting.names();
         let mut broker = Broker::with_ids(setting.has_ids);
         let mut group = Group::default();
@@ -134,7 +134,7 @@ impl World {
             is_timely: Cell::new(true),
             struck: RefCell::default(),
             story: RefCell::default(),
-            is_told,
+            is_traced,
         })
     }
 
@@ -164,8 +164,8 @@ impl World {
         EPOCH_MS + self.passed_ms.get().cast_signed()
     }
 
-    pub(super) fn tell(&self, line: impl FnOnce() -> String) {
-        if self.is_told {
+    pub(super) fn trace(&self, line: impl FnOnce() -> String) {
+        if self.is_traced {
             let line = format!("{:>8} {}", self.passed_ms.get(), line());
             self.story.borrow_mut().push(line);
         }
@@ -177,7 +177,7 @@ impl World {
 
     /// Returns the partition of records with this key.
     pub(super) fn partition_of(&self, key: Option<&[u8]>) -> i32 {
-        owner(key.unwrap_or_default(), self.setting.partitions).cast_signed()
+        owner(key.unwrap_or_default(), self.setting.partitions)
     }
 
     /// Writes a record as a gateway or an operator does.
@@ -239,7 +239,7 @@ impl World {
             }
         };
         if let Some(fault) = armed {
-            self.tell(|| format!("node {node}: {fault:?} at {call:?}"));
+            self.trace(|| format!("node {node}: {fault:?} at {call:?}"));
             self.count(call.as_str());
         }
         match armed {
@@ -428,16 +428,16 @@ impl World {
     }
 
     /// Returns the steps that are possible now.
-    fn ready(&self) -> Vec<Step> {
+    fn ready(&self) -> Vec<WorldStep> {
         let passed = self.passed_ms.get();
         let changes = self.changes();
         let mut ready = Vec::new();
         if self.agenda.borrow().keys().next().is_some_and(|(at, _)| *at <= passed) {
-            ready.push(Step::Agenda);
+            ready.push(WorldStep::Agenda);
         }
         for (index, node) in self.nodes.iter().enumerate() {
             if node.paused_until_ms.get() <= passed && self.restoring.get() != Some(index) {
-                node.ready(passed, changes, |step| ready.push(Step::Of(index, step)));
+                node.ready(passed, changes, |step| ready.push(WorldStep::Of(index, step)));
             }
         }
         ready
@@ -466,15 +466,15 @@ impl World {
         format!("nodes {nodes:?}, transactions {broker:?}, group {group:?}")
     }
 
-    fn act(&self, step: Step) {
+    fn act(&self, step: WorldStep) {
         match step {
-            Step::Agenda => {
+            WorldStep::Agenda => {
                 let first = self.agenda.borrow_mut().pop_first();
                 if let Some((_, action)) = first {
                     action.happen(self);
                 }
             }
-            Step::Of(node, step) => self.nodes[node].step(self, node, step),
+            WorldStep::Of(node, step) => self.nodes[node].step(self, node, step),
         }
     }
 
@@ -486,7 +486,7 @@ impl World {
 
 /// A possible next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum WorldStep {
     Agenda,
-    Of(usize, super::node::Step),
+    Of(usize, super::node::NodeStep),
 }

@@ -1,6 +1,6 @@
 //! A batch's decisions about endpoints.
 
-use super::{EndpointSlot, Notice, Range, Target, View, Work};
+use super::{DeferredReport, EndpointSlot, Range, Target, View, Work};
 use crate::codec::{command, event};
 use crate::delivery::BreakerState;
 use crate::domain::{
@@ -39,7 +39,7 @@ impl Work {
             let slot = self.endpoints.entry(key.clone());
             let slot = slot.or_insert(EndpointSlot { old: state, new: state });
             slot.new = evolve_endpoint(slot.new, &event);
-            self.notices.push(Notice::Endpoint(webhook.clone(), event));
+            self.reports.push(DeferredReport::Endpoint(webhook.clone(), event));
         }
     }
 
@@ -56,7 +56,7 @@ impl Work {
             event::write_breaker_event(out, &webhook, account, view.now, word);
             true
         });
-        self.notices.push(Notice::Breaker(webhook, state));
+        self.reports.push(DeferredReport::Breaker(webhook, state));
     }
 
     fn publish_about(&mut self, webhook: &WebhookName, write: impl FnOnce(&mut Vec<u8>) -> bool) {

@@ -1,6 +1,6 @@
 //! A batch's events about input partitions and the configuration.
 
-use super::{Notice, Target, View, Work};
+use super::{DeferredReport, Target, View, Work};
 use crate::clock;
 use crate::codec::event::{self, InputEvent, ReloadEvent};
 
@@ -12,7 +12,7 @@ impl Work {
         event::write_input_event(&mut self.buffer, view.now, &event);
         let value = start..self.buffer.len();
         self.leave(Target::Events, Some(key), Some(value), Vec::new());
-        self.notices.push(Notice::Input(event));
+        self.reports.push(DeferredReport::Input(event));
     }
 
     /// Adds the results of reloads on this instance.
@@ -23,7 +23,7 @@ impl Work {
             event::write_reload_event(&mut self.buffer, clock::now(), instance, event);
             let value = start..self.buffer.len();
             self.leave(Target::Events, Some(key), Some(value), Vec::new());
-            self.notices.push(Notice::Reload);
+            self.reports.push(DeferredReport::Reload);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The dead letters of a batch. Each keeps its whole delivery or record.
 
-use super::{Notice, Target, View, Work};
+use super::{DeferredReport, Target, View, Work};
 use crate::codec::event::{self, Became, RequestView};
 use crate::codec::header;
 use crate::domain::{
@@ -89,7 +89,7 @@ impl Work {
         self.letter_settled(record, None, Became::DeadLettered, view);
         let (place, offset) = (record.place.clone(), record.offset);
         let (reason, detail) = (bad.reason, bad.detail.clone());
-        self.notices.push(Notice::Bad { place, offset, reason, detail });
+        self.reports.push(DeferredReport::Bad { place, offset, reason, detail });
     }
 
     /// Adds the result of a record that was replayed from the dead letters.

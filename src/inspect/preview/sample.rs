@@ -41,7 +41,7 @@ pub fn of_records(
     let bad = |kind, decoded: Decoded| match decoded {
         Decoded::Bad(bad) => (kind, bad.detail),
         Decoded::Start(_) | Decoded::Flow(_) | Decoded::Report(_) | Decoded::NeedsSchema(_) => {
-            (kind, "it names a schema of a registry; write it as JSON".to_owned())
+            (kind, "it needs a schema of a registry; write it as JSON".to_owned())
         }
     };
     let decoded = decoder.decode(RecordKind::Flow, flow);

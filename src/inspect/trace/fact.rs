@@ -178,7 +178,7 @@ impl Fact {
             more.push(format!("at {}:{}", self.partition, self.offset));
         }
         if self.waits {
-            more.push("not taken into account yet".to_owned());
+            more.push("not processed yet".to_owned());
         }
         let cells = [what, phase, webhook, attempt, status, reason].map(String::clone);
         let [what, phase, webhook, attempt, status, reason] = cells;

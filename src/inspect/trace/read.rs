@@ -179,11 +179,9 @@ impl Reader<'_> {
             return Ok(());
         };
         let own = owner(self.uuid.as_str().as_bytes(), count);
-        let partitions = if everywhere { 0..count } else { own..own + 1 };
-        let wants: Vec<(i32, ScanFrom)> = partitions
-            .filter_map(|partition| i32::try_from(partition).ok())
-            .map(|partition| (partition, from(partition)))
-            .collect();
+        let partitions = if everywhere { 0..count.cast_signed() } else { own..own + 1 };
+        let wants: Vec<(i32, ScanFrom)> =
+            partitions.map(|partition| (partition, from(partition))).collect();
         let ranges = self.scanner.ranges(topic, &wants)?;
         let flow = self.scanner.scan(topic, &ranges, &mut *self.watch, &mut |record| {
             take(record);

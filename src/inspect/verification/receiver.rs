@@ -17,7 +17,7 @@ pub enum ReceiverError {
     #[error("it can't be read")]
     File(#[from] std::io::Error),
     /// A line, whose number comes first, is not a request.
-    #[error("line {0} is not as `ringback verify --help` shows it: {1}")]
+    #[error("line {0} does not have the format that `ringback verify --help` shows: {1}")]
     Line(u64, String),
 }
 
@@ -51,15 +51,14 @@ pub(super) fn read(file: &Path, take: &mut dyn FnMut(ReceiverEntry)) -> Result<(
 
 fn entry(text: &str) -> Result<ReceiverEntry, String> {
     let line: Line<'_> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let at = parse_rfc3339(&line.at).ok_or("`at` is no time of RFC 3339")?;
-    let id = DeliveryId::parse(&line.webhook_id).ok_or("`webhook_id` is none of ours")?;
+    let at = parse_rfc3339(&line.at).ok_or("`at` is not an RFC 3339 time")?;
+    let id = DeliveryId::parse(&line.webhook_id).ok_or("`webhook_id` is not an id of Ringback")?;
     let body = match (&line.body, &line.body_sha256) {
         (Some(body), _) => first_half(digest(&SHA256, body.as_bytes()).as_ref()),
         (None, Some(hash)) => hash.get(..32).and_then(|half| u128::from_str_radix(half, 16).ok()),
         (None, None) => None,
     };
-    let body =
-        body.ok_or("neither `body` nor a `body_sha256` of 64 hexadecimal digits is there")?;
+    let body = body.ok_or("it has neither `body` nor a `body_sha256` of 64 hexadecimal digits")?;
     Ok(ReceiverEntry { at, id, status: line.status, body })
 }
 

@@ -22,7 +22,7 @@ pub(in crate::log) struct Context {
     pub(super) sink: Sink,
     pub(super) epoch: Arc<AtomicU64>,
     /// The epoch of the last assignment or revocation that was reported. Only the poll thread writes and reads it.
-    pub(super) told: Arc<AtomicU64>,
+    pub(super) reported_epoch: Arc<AtomicU64>,
     /// The number of successive statistics without a connected broker.
     pub(super) unconnected: AtomicU64,
     /// The ends of partitions. The poll thread reports them, completed with its own positions.
@@ -43,7 +43,7 @@ const FORMER_JOIN_AGE_MAX: Duration = Duration::from_secs(600);
 impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
         let connected = |broker: &Broker| broker.source != "internal" && broker.state == "UP";
-        self.tell_connected(statistics.brokers.values().any(connected));
+        self.report_connection(statistics.brokers.values().any(connected));
         let ends = statistics.topics.iter().flat_map(|(topic, stats)| {
             let topic: Arc<str> = topic.as_str().into();
             // librdkafka's own lag counts from offsets that a consumer commits. Here, transactions commit them.
@@ -119,7 +119,7 @@ impl Context {
         *self.disturbed.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::instant());
     }
 
-    fn tell_connected(&self, connected: bool) {
+    fn report_connection(&self, connected: bool) {
         if connected {
             if self.unconnected.swap(0, Ordering::Relaxed) >= UNCONNECTED_MAX {
                 away::over();
@@ -138,7 +138,7 @@ impl Context {
 
     fn next_epoch(&self) -> u64 {
         let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
-        self.told.store(epoch, Ordering::SeqCst);
+        self.reported_epoch.store(epoch, Ordering::SeqCst);
         epoch
     }
 

@@ -9,7 +9,7 @@ use crate::log::landmark::{LandmarkReader, Landmarks};
 use crate::log::ports::Log;
 use crate::log::record::Topics;
 use crate::log::registry::Registry;
-use crate::log::restore::{KafkaChangelog, Step};
+use crate::log::restore::{Continuation, KafkaChangelog};
 use crate::log::settings::{KafkaSettings, TopicNames};
 use crate::log::transaction::Producer;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -55,7 +55,7 @@ pub struct KafkaLog {
 
 /// A restore, on the side of the thread that runs it.
 struct Running {
-    step: Box<dyn FnMut() -> Step + Send>,
+    step: Box<dyn FnMut() -> Continuation + Send>,
     /// Carries no messages. It is disconnected when the restore is cancelled.
     cancelled: Receiver<Infallible>,
     /// Dropped when the restore has ended.
@@ -73,10 +73,10 @@ fn run_restores(restores: &Receiver<Running>) {
     for Running { mut step, cancelled, _ended } in restores {
         while cancelled.try_recv() == Err(TryRecvError::Empty) {
             match step() {
-                Step::Again => {}
+                Continuation::Again => {}
                 // A cancellation ends the wait.
-                Step::Wait(time) => drop(cancelled.recv_timeout(time)),
-                Step::Done => break,
+                Continuation::Wait(time) => drop(cancelled.recv_timeout(time)),
+                Continuation::Done => break,
             }
         }
     }
@@ -177,7 +177,7 @@ impl Log for KafkaLog {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    fn restore(&self, step: impl FnMut() -> Step + Send + 'static) -> KafkaRestoring {
+    fn restore(&self, step: impl FnMut() -> Continuation + Send + 'static) -> KafkaRestoring {
         let (cancel, cancelled) = channel();
         let (_ended, ended) = channel();
         // The receiving thread ends only with this sender, or by a panic, which ends the process.

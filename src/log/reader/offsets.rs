@@ -8,6 +8,7 @@ use crate::log::landmark::{Found, LandmarkReader};
 use crate::log::newest::Newest;
 use crate::log::ports::Offsets;
 use crate::log::position::{Begin, GroupOffset};
+use crate::log::position_reader;
 use crate::log::record::TopicPartition;
 use crate::log::scan::Scanner;
 use crate::log::settings::KafkaSettings;
@@ -17,7 +18,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-const COMMITTED_TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client for requests that block, and so must not be made on the engine's thread.
@@ -34,19 +34,7 @@ impl Offsets for OffsetsClient {
         &self,
         places: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, GroupOffset>, LogError> {
-        let asked = self.consumer.committed_offsets(list(places), COMMITTED_TIMEOUT);
-        let answer = asked.map_err(LogError::request("the group's offsets can't be read"))?;
-        let mut known = BTreeMap::new();
-        for element in answer.elements() {
-            // An offset that can't be read is not a missing one.
-            element.error().map_err(LogError::request("the group's offsets can't be read"))?;
-            if let Offset::Offset(offset) = element.offset() {
-                let (topic, partition) = (element.topic().into(), element.partition());
-                let place = TopicPartition { topic, partition };
-                known.insert(place, GroupOffset::read(offset, element.metadata()));
-            }
-        }
-        Ok(known)
+        position_reader::group_offsets(&self.consumer, places)
     }
 
     fn offset_at(&self, place: &TopicPartition, begin: Begin) -> Result<i64, LogError> {
@@ -89,15 +77,4 @@ impl Offsets for OffsetsClient {
         let owner = |newest: Newest| Some((newest.partition, newest.owner()?));
         Ok(newest.into_iter().filter_map(owner).collect())
     }
-}
-
-/// Converts partitions for librdkafka.
-pub(in crate::log) fn list<'a>(
-    places: impl IntoIterator<Item = &'a TopicPartition>,
-) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for place in places {
-        list.add_partition(&place.topic, place.partition);
-    }
-    list
 }

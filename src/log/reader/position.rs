@@ -2,9 +2,9 @@
 //!
 //! librdkafka looks up a partition's offset again when its leader or the leader's epoch changes. A fetch that is in
 //! flight at that moment may deliver records again. A record that is read twice would be decided twice, and the second
-//! time produce an event about a duplicate that nobody sent. But an offset may also return with another record, because
-//! a log was truncated or a topic recreated. That record was never read. So the reader skips only the same record. It
-//! does not seek, because librdkafka knows where to continue.
+//! time produce an event about a duplicate that no producer sent. But an offset may also return with another record,
+//! because a log was truncated or a topic recreated. That record was never read. So the reader skips only the same
+//! record. It does not seek, because librdkafka knows where to continue.
 
 use rdkafka::message::{BorrowedMessage, Message as _};
 use std::cell::{Cell, RefCell};

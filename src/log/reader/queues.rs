@@ -33,7 +33,7 @@ impl Bell {
     }
 }
 
-/// A partition's queue.
+/// The queue of an assigned partition, with its position.
 pub(super) struct Queue {
     pub(super) place: TopicPartition,
     pub(super) records: PartitionQueue<Context>,

@@ -56,7 +56,7 @@ pub(super) fn judge(status: StatusCode, body: &[u8]) -> Result<Found, String> {
         // 40403 means that there is no such schema; 40401 and 40402 name a subject or a version. The 404 of a gateway
         // or of a wrong path has none of these codes.
         StatusCode::NOT_FOUND if code.is_some_and(|code| code / 100 == 404) => {
-            Ok(Found::Nothing("there is no schema with this id"))
+            Ok(Found::Nothing("no schema has this id"))
         }
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Ok(match code {
             Some(_) => Found::Nothing("the registry rejects the id"),

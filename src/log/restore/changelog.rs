@@ -3,8 +3,7 @@
 use super::{Changelog, Polled};
 use crate::log::away;
 use crate::log::client::{self, LogError, Observer};
-use crate::log::reader::list;
-use crate::log::record::TopicPartition;
+use crate::log::record::{TopicPartition, list};
 use crate::log::report::is_due;
 use crate::log::rights::{Operation, Right};
 use crate::log::scan::hopeless;

@@ -34,7 +34,7 @@ pub enum NeededBy {
 }
 
 impl NeededBy {
-    /// All commands.
+    /// All variants, in declaration order.
     pub const ALL: [Self; 13] = [
         Self::Run,
         Self::Verify,

@@ -38,7 +38,6 @@ impl Content {
         self.pending.len()
     }
 
-    /// Returns all entries.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.current.iter().map(|(key, value)| (&**key, &**value))
     }

@@ -1,8 +1,9 @@
-//! The metrics reference of the guide, generated from the definitions: `UPDATE_GUIDE=1 cargo test --release --lib telemetry::`
+//! The metrics reference of the guide, generated from the definitions: `UPDATE_GUIDE=1 cargo test --release --lib
+//! telemetry::`
 //! writes it again.
 
 use super::now;
-use crate::telemetry::{Definition, Format, Kind, Metrics};
+use crate::telemetry::{Definition, Format, MetricKind, Metrics};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -76,9 +77,9 @@ fn page() -> String {
     );
     for definition in Definition::ALL {
         let kind = match definition.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram => "histogram",
         };
         let (name, help) = (definition.name, definition.help);
         let labels = labels(definition, &values);
@@ -87,7 +88,7 @@ fn page() -> String {
     out.push_str(
         "\n## Buckets of the histograms\n\n| Metric | Upper bounds, in seconds |\n|---|---|\n",
     );
-    for definition in Definition::ALL.iter().filter(|it| it.kind == Kind::Histogram) {
+    for definition in Definition::ALL.iter().filter(|it| it.kind == MetricKind::Histogram) {
         let bounds: Vec<String> = definition.buckets.iter().map(ToString::to_string).collect();
         let _ = writeln!(out, "| `{}` | {} |", definition.name, bounds.join(", "));
     }

@@ -204,7 +204,7 @@ fn events_about_missing_records_are_found() {
     });
     check(What::UnexplainedEvent, "due", |world| {
         // The group has not committed the flow complete record of `due`.
-        let own = owner(b"due", OWNERS).cast_signed();
+        let own = owner(b"due", OWNERS);
         for (_, place, offset) in &mut world.commits {
             if &*place.topic == FLOWS && place.partition == own {
                 *offset = (*offset).min(1);

@@ -32,24 +32,23 @@ impl World {
     }
 
     /// Writes an event about a change of an input.
-    fn tell(&mut self, topic: &'static str, partition: u32, change: InputChange) {
+    fn report_change(&mut self, topic: &'static str, partition: i32, change: InputChange) {
         self.txn += 1;
-        let partition = partition.cast_signed();
         let event = InputEvent { topic: topic.into(), partition, change };
         let mut out = Vec::new();
         write_input_event(&mut out, self.now, &event);
         self.publish_input(topic, out);
     }
 
-    fn tell_recreated(&mut self, topic: &'static str) {
-        for partition in 0..OWNERS {
+    fn report_recreated(&mut self, topic: &'static str) {
+        for partition in 0..OWNERS.cast_signed() {
             let change = InputChange::Recreated {
                 former: Some("former".into()),
                 id: Some("new".into()),
                 former_offset: 5,
                 offset: 0,
             };
-            self.tell(topic, partition, change);
+            self.report_change(topic, partition, change);
         }
     }
 
@@ -60,7 +59,7 @@ impl World {
             Said::Report(report) => &report.uuid,
             Said::Bad => return,
         };
-        let partition = owner(of.as_str().as_bytes(), OWNERS).cast_signed();
+        let partition = owner(of.as_str().as_bytes(), OWNERS);
         let source = Source { topic: topic.into(), partition, offset, timestamp: self.now };
         self.read(said, &source, &source.clone());
     }
@@ -82,7 +81,7 @@ fn words_about_a_former_log_do_not_count_for_records_of_the_new_log() {
     world.flows(&old);
     world.now = time(1);
     world.recreate(FLOWS);
-    world.tell_recreated(FLOWS);
+    world.report_recreated(FLOWS);
     world.flows(&new);
     let report = verified(&world);
     assert_eq!(report.violations, []);
@@ -175,7 +174,7 @@ fn a_report_that_waited_in_a_former_log_ends_there() {
     world.report("waits", "a", "SENT");
     world.now = time(1);
     world.recreate(REPORTS);
-    world.tell_recreated(REPORTS);
+    world.report_recreated(REPORTS);
     world.report("other", "a", "SENT");
     world.fire(&uuid("waits"));
     assert_eq!(verified(&world).violations, []);
@@ -186,23 +185,24 @@ fn a_record_forwarded_from_a_former_log_is_no_violation() {
     let mut world = World::new();
     let said = Said::Flow(flow(&uuid("astray"), OURS, Some(&["a"])));
     let own = owner(b"astray", OWNERS);
-    let source = world.write(FLOWS, (own + 1) % OWNERS, Some("astray"), Vec::new(), b"{}");
+    let source =
+        world.write(FLOWS, (own + 1) % OWNERS.cast_signed(), Some("astray"), Vec::new(), b"{}");
     world.forward(FLOWS, own, "astray", &source);
     world.now = time(1);
     world.recreate(FLOWS);
-    world.tell_recreated(FLOWS);
+    world.report_recreated(FLOWS);
     world.flows(&names(10, "new"));
     world.read_copy(own, &said, &source);
     let report = verified(&world);
     assert_eq!(report.violations, []);
-    noted(&report, "which of both logs they mean is unknown");
+    noted(&report, "it is unknown which of both logs they mean");
 }
 
 #[test]
 fn records_that_kafka_deleted_unread_are_missed() {
     let mut world = World::new();
     world.flows(&names(10, "u"));
-    world.tell(FLOWS, 1, InputChange::Missed { from: 100, to: 120 });
+    world.report_change(FLOWS, 1, InputChange::Missed { from: 100, to: 120 });
     let report = verified(&world);
     let found = report.violations.iter().map(|it| (it.what, it.partition, it.offset));
     assert_eq!(found.collect::<Vec<_>>(), [(What::Missed, Some(1), Some(100))]);
@@ -225,7 +225,7 @@ fn records_that_an_operator_skipped_are_not_lost() {
     world.positions.insert(place, second.offset + 1);
     check_in(&world, What::Lost, "skipped");
     let (from, to) = (first.offset, second.offset + 1);
-    world.tell(FLOWS, 0, InputChange::Moved { from, to, by: MovedBy::Skip });
+    world.report_change(FLOWS, 0, InputChange::Moved { from, to, by: MovedBy::Skip });
     world.flows(&names(8, "v"));
     let report = verified(&world);
     assert_eq!(report.violations, []);
@@ -247,12 +247,12 @@ fn records_that_are_read_again_on_purpose_are_no_violation() {
     };
     let (one, two) = (offset(&world, FLOWS, "u"), offset(&world, REPORTS, "waits"));
     let positions = world.positions.clone();
-    let mut again = |is_told: bool| {
+    let mut again = |is_reported: bool| {
         world.now = world.now.plus_ms(1000);
-        if is_told {
+        if is_reported {
             for (topic, of, to) in [(FLOWS, "u", one), (REPORTS, "waits", two)] {
                 let change = InputChange::Moved { from: 10, to, by: MovedBy::Group };
-                world.tell(topic, owner(of.as_bytes(), OWNERS), change);
+                world.report_change(topic, owner(of.as_bytes(), OWNERS), change);
             }
         }
         world.read_again(FLOWS, &flow_of, one);
@@ -278,7 +278,11 @@ fn a_second_word_about_a_record_without_a_move_is_a_violation() {
     world.now = world.now.plus_ms(1000);
     let partition = owner(b"u", OWNERS);
     // This move came later, so that it is not the reason.
-    world.tell(FLOWS, partition, InputChange::Moved { from: 1, to: 0, by: MovedBy::Group });
+    world.report_change(
+        FLOWS,
+        partition,
+        InputChange::Moved { from: 1, to: 0, by: MovedBy::Group },
+    );
     check_in(&world, What::Twice, "u");
     noted(&verified(&world), "another program moved the offset from 1 back to 0");
 }
@@ -288,12 +292,16 @@ fn offsets_moved_in_a_former_log_do_not_explain_losses_in_the_new_log() {
     let (old, new) = (names(30, "old"), names(30, "new"));
     let mut world = World::new();
     world.flows(&old);
-    for partition in 0..OWNERS {
-        world.tell(FLOWS, partition, InputChange::Moved { from: 0, to: 30, by: MovedBy::Skip });
+    for partition in 0..OWNERS.cast_signed() {
+        world.report_change(
+            FLOWS,
+            partition,
+            InputChange::Moved { from: 0, to: 30, by: MovedBy::Skip },
+        );
     }
     world.now = time(1);
     world.recreate(FLOWS);
-    world.tell_recreated(FLOWS);
+    world.report_recreated(FLOWS);
     world.flows(&new);
     assert_eq!(verified(&world).violations, []);
     for log in &mut world.events {
@@ -315,7 +323,7 @@ fn replays_from_a_former_inbox_need_no_command_in_the_new_one() {
     world.now = time(1);
     world.recreate(INBOX);
     check_in(&world, What::UnexplainedEvent, "u");
-    world.tell_recreated(INBOX);
+    world.report_recreated(INBOX);
     let report = verified(&world);
     assert_eq!(report.violations, []);
     noted(&report, "topic inbox, partition 0, was deleted and created again");
@@ -353,7 +361,7 @@ fn positions_are_named(has_ids: bool) {
     assert!(report.violations.iter().all(|it| it.what == What::Identity), "{report:?}");
     assert_eq!(report.violations.len(), OWNERS as usize);
     let says = &report.violations[0].says;
-    let named: &[&str] = if has_ids { &["former", "new"] } else { &["is not there any more"] };
+    let named: &[&str] = if has_ids { &["former", "new"] } else { &["no longer has a record"] };
     for word in named.iter().copied().chain(["next start"]) {
         assert!(says.contains(word), "{says}");
     }
@@ -399,13 +407,13 @@ fn records_that_were_deleted_unread_are_noted() {
     world.inputs.get_mut(FLOWS).unwrap()[partition].clear();
     let report = verified(&world);
     assert_eq!(report.violations, []);
-    noted(&report, "the daemon reports them when it reads on");
+    noted(&report, "the daemon reports the missing ones when it continues");
     // The daemon read on, and no event reports the gap.
     let place = TopicPartition { topic: FLOWS.into(), partition: 0 };
     world.commits.push((world.txn, place, end + 10));
     world.changelog[partition].clear();
-    noted(&verified(&world), "whether they were read is unknown");
-    world.tell(FLOWS, 0, InputChange::Missed { from: end, to: end + 10 });
+    noted(&verified(&world), "it is unknown whether they were read");
+    world.report_change(FLOWS, 0, InputChange::Missed { from: end, to: end + 10 });
     let is_unknown = |world: &World, compacted: bool| {
         let mut layout = world.layout();
         layout.inputs[0].compacted = compacted;

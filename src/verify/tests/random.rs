@@ -53,7 +53,7 @@ fn account(dice: &mut Dice) -> AccountPolicy {
 
 /// A record in the wrong partition whose copy was not read yet.
 struct Copied {
-    own: u32,
+    own: i32,
     said: Said,
     source: Source,
 }
@@ -139,7 +139,8 @@ impl Random {
         };
         let own = owner(of.as_str().as_bytes(), OWNERS);
         let key = Some(of.as_str()).filter(|_| self.dice.one_in(2));
-        let source = self.world.write(topic, (own + 1) % OWNERS, key, Vec::new(), b"{}");
+        let source =
+            self.world.write(topic, (own + 1) % OWNERS.cast_signed(), key, Vec::new(), b"{}");
         self.world.forward(topic, own, of.as_str(), &source);
         self.copies.push(Copied { own, said, source });
     }

@@ -189,13 +189,13 @@ fn each_damage_of_a_store_is_named() {
             batch.put(partition, &uuid("due"), &state(world), &none, &[]);
         });
     });
-    check("due", "the indexes are not those", |follower, world| {
+    check("due", "the indexes do not match", |follower, world| {
         follower.change("due", |batch, partition| {
             // The row stays, and its index entries are removed.
             batch.put(partition, &uuid("due"), &state(world), &none, &encoded(&due(world)));
         });
     });
-    check("due", "row is not that of", |follower, world| {
+    check("due", "row differs from", |follower, world| {
         let mut other = due(world);
         other.deliveries[0].attempts += 1;
         follower.change("due", |batch, partition| {
@@ -228,7 +228,7 @@ fn each_damage_of_a_store_is_named() {
         let checkpoint = follower.partitions[1].checkpoint().unwrap();
         follower.set(1, Checkpoint { next_offset: checkpoint.next_offset + 1000, ..checkpoint });
     });
-    check("", "the row m is not that", |follower, _| {
+    check("", "the row m differs from", |follower, _| {
         let partition = &follower.partitions[0];
         let mut batch = partition.batch(0);
         batch.put_meta(partition, b"another");
@@ -330,11 +330,11 @@ fn a_store_that_is_too_old_is_not_compared() {
     world.now = world.now.plus_ms(86_400_000);
     let report = follower.verify(&world);
     assert_eq!(report.violations, []);
-    noted(&report, "are so old that the daemon restores them");
+    noted(&report, "are too old, so that the daemon restores them");
 }
 
 #[test]
 fn a_missing_store_is_noted() {
     let world = super::story();
-    noted(&world.verify(&world.options()), "there is no store here: none was compared");
+    noted(&world.verify(&world.options()), "this machine has no store, so no store was compared");
 }

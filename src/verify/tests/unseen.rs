@@ -65,12 +65,15 @@ fn data_that_could_not_be_read_is_noted() {
     let mut evidence = Evidence::new(layout);
     world.feed(&mut evidence, &Moment::now(&world));
     let report = evidence.finish(&world.options());
-    noted(&report, "topic reports does not exist: nothing of it was compared");
+    noted(&report, "topic reports does not exist, so it was not compared");
     world.cut = true;
     for log in &mut world.events {
         log.remove(0);
     }
-    noted(&verified(&world), "topic events: the beginning of 3 of its 3 partitions is gone");
+    noted(
+        &verified(&world),
+        "topic events: Kafka has deleted the beginning of 3 of its 3 partitions",
+    );
 }
 
 /// Partitions were added to the topic of the events, so that their order is unknown.
@@ -87,5 +90,5 @@ fn a_uuid_whose_events_are_in_several_partitions_is_not_judged() {
     world.events[2].push(accepted);
     let report = verified(&world);
     assert_eq!((report.violations.as_slice(), report.counts.scattered), (&[][..], 1));
-    noted(&report, "the events of 1 uuids stand in several partitions");
+    noted(&report, "the events of 1 uuids are in several partitions");
 }

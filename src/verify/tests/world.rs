@@ -197,7 +197,7 @@ impl World {
     pub(super) fn write(
         &mut self,
         topic: &'static str,
-        partition: u32,
+        partition: i32,
         key: Option<&str>,
         headers: Vec<(&'static str, String)>,
         value: &[u8],
@@ -207,7 +207,7 @@ impl World {
         let key = key.map(|key| key.as_bytes().to_vec());
         let offset = i64::try_from(log.len()).unwrap();
         log.push(Entry { offset, txn, at, key, value: Some(value.to_vec()), headers });
-        Source { topic: topic.into(), partition: partition.cast_signed(), offset, timestamp: at }
+        Source { topic: topic.into(), partition, offset, timestamp: at }
     }
 
     /// Writes and reads a record. If `astray`, it is in a partition that does not own it, and its copy is read too.
@@ -219,7 +219,7 @@ impl World {
         };
         let key = of.as_ref().map(PhononUuid::as_str);
         let own = key.map_or(0, |key| owner(key.as_bytes(), OWNERS));
-        let partition = if astray { (own + 1) % OWNERS } else { own };
+        let partition = if astray { (own + 1) % OWNERS.cast_signed() } else { own };
         let source = self.write(topic, partition, key, Vec::new(), b"{}");
         if astray {
             self.forward(topic, own, key.unwrap_or_default(), &source);
@@ -230,7 +230,7 @@ impl World {
     }
 
     /// Copies a record in the wrong partition to the inbox.
-    pub(super) fn forward(&mut self, topic: &'static str, own: u32, key: &str, source: &Source) {
+    pub(super) fn forward(&mut self, topic: &'static str, own: i32, key: &str, source: &Source) {
         let kind = if topic == FLOWS { RecordKind::Flow } else { RecordKind::Report };
         self.txn += 1;
         let headers = forward_headers(Forward::Record(kind), source);
@@ -239,13 +239,13 @@ impl World {
     }
 
     /// Reads the next copy in the inbox.
-    pub(super) fn read_copy(&mut self, own: u32, said: &Said, source: &Source) {
+    pub(super) fn read_copy(&mut self, own: i32, said: &Said, source: &Source) {
         let here = self.unread_inbox(own);
         self.read(said, source, &here);
     }
 
-    fn unread_inbox(&self, own: u32) -> Source {
-        let place = TopicPartition { topic: INBOX.into(), partition: own.cast_signed() };
+    fn unread_inbox(&self, own: i32) -> Source {
+        let place = TopicPartition { topic: INBOX.into(), partition: own };
         let offset = self.positions.get(&place).copied().unwrap_or(0);
         Source { topic: place.topic, partition: place.partition, offset, timestamp: self.now }
     }
@@ -360,10 +360,10 @@ impl World {
     /// Ends a transaction: commits the offsets of the records in `read`, and writes the changed rows.
     fn commit(&mut self, read: &[Source], changed: &[(PhononUuid, State)]) {
         let (txn, at) = (self.txn, self.now);
-        let mut touched: Vec<u32> = Vec::new();
+        let mut touched: Vec<i32> = Vec::new();
         for source in read {
             let place = TopicPartition { topic: source.topic.clone(), partition: source.partition };
-            touched.push(source.partition.cast_unsigned());
+            touched.push(source.partition);
             self.positions.insert(place.clone(), source.offset + 1);
             self.commits.push((txn, place, source.offset + 1));
         }
@@ -386,9 +386,8 @@ impl World {
         }
     }
 
-    fn meta(&self, number: u32) -> Meta {
-        let ours =
-            self.positions.iter().filter(|(place, _)| place.partition == number.cast_signed());
+    fn meta(&self, number: i32) -> Meta {
+        let ours = self.positions.iter().filter(|(place, _)| place.partition == number);
         let offsets = ours.map(|(place, offset)| InputOffset {
             topic: place.topic.clone(),
             partition: place.partition,

@@ -85,12 +85,7 @@ impl Parser<'_> {
             ("comment", _) => Test::Comment,
             _ => Test::Node,
         };
-        self.close(
-            &Token::Close,
-            "the node type",
-            open,
-            "write `()` behind it, with nothing between",
-        )?;
+        self.close(&Token::Close, "the node type", open, "write `()` directly after it")?;
         Ok(test)
     }
 
@@ -104,7 +99,7 @@ impl Parser<'_> {
                 let fix = suggestion(prefix, prefixes).unwrap_or_else(|| {
                     "declare it in the definition, or write `*[local-name()='…']`".to_owned()
                 });
-                self.fault(format!("the prefix `{prefix}` stands for no namespace"), fix)
+                self.fault(format!("the prefix `{prefix}` is not declared"), fix)
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::{seen, split};
 use crate::target::{Seen, Target};
 use ringback::definition::example::{definition, leaves};
-use ringback::definition::mapping::{EntryText, Kind, ResponseMap, VALUE_MAX};
+use ringback::definition::mapping::{AnswerFormat, EntryText, ResponseMap, VALUE_MAX};
 use serde_json::value::RawValue;
 
 const JSON_WORDS: &[&str] =
@@ -27,7 +27,7 @@ const XML_WORDS: &[&str] = &[
 
 pub(super) const JSON_MAP: Target = Target {
     name: "json-map",
-    run: |input| map(Kind::Json, input),
+    run: |input| map(AnswerFormat::Json, input),
     seeds: || {
         [
             "data.ids[1]\n\n{\"data\": {\"ids\": [\"a\", \"b\"], \"amount\": 0.10}}",
@@ -43,7 +43,7 @@ pub(super) const JSON_MAP: Target = Target {
 
 pub(super) const XML_MAP: Target = Target {
     name: "xml-map",
-    run: |input| map(Kind::Xml, input),
+    run: |input| map(AnswerFormat::Xml, input),
     seeds: || {
         [
             "/a/b[2]/@id\n\n<a><b id='1'/><b id=\"2\">x &amp; y</b></a>",
@@ -72,7 +72,7 @@ pub(super) const EXAMPLE: Target = Target {
     bytes_per_byte: 1024,
 };
 
-fn map(kind: Kind, input: &[u8]) -> Seen {
+fn map(kind: AnswerFormat, input: &[u8]) -> Seen {
     let (path, answer) = split(input);
     let path = String::from_utf8_lossy(path);
     let entry = EntryText { path: &path, mandatory: false };

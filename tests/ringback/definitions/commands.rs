@@ -236,11 +236,11 @@ when = [{ variable = "$flow.key.both", equals = "x", present = true }, { variabl
 const FAULTS: [(&str, &str); 15] = [
     (
         "template = '{\"x\"",
-        "webhook[token].template: there is no token `%anni%` (line 1, column 8); did you mean `%ani%`?",
+        "webhook[token].template: the token `%anni%` does not exist (line 1, column 8); did you mean `%ani%`?",
     ),
     (
         "template = '{\"x\"",
-        "webhook[token].template: `$flow.kee.y` is no variable (line 1, column 22); did you mean `$flow.key.y`?",
+        "webhook[token].template: `$flow.kee.y` is not a variable (line 1, column 22); did you mean `$flow.key.y`?",
     ),
     (
         "template = \"\"\"",
@@ -249,7 +249,7 @@ const FAULTS: [(&str, &str); 15] = [
     ("template = '<a>", "webhook[xml].template: expected 'a' tag, not 'b' (line 1, column "),
     (
         "method_name",
-        "webhook[internal].method_name: is none of the platform's functions; write `createOutbound`",
+        "webhook[internal].method_name: is not a function of the platform; write `createOutbound`",
     ),
     (
         "headers",
@@ -261,24 +261,24 @@ const FAULTS: [(&str, &str); 15] = [
     ),
     (
         "mandatory",
-        "webhook[unused].mandatory: $flow.key.nothing stands neither in the URL nor in the body; remove it",
+        "webhook[unused].mandatory: $flow.key.nothing is used neither in the URL nor in the body; remove it",
     ),
     (
         "url = \"https://$flow",
-        "webhook[host].url: bad template of URL: a variable cannot stand in the host (line 1, column 9)",
+        "webhook[host].url: bad template of URL: a variable is not allowed in the host (line 1, column 9)",
     ),
     ("webhook = \"goood\"", "rule[#1].webhook: account 28 has no webhook `goood`; write `good`"),
     (
         "on = [\"flow_complete\", \"sms:FAILED\"]",
-        "rule[#2].on: account 50 ignores delivery reports, so that this never comes; set \"account.sms.notifyOnDelivery\"",
+        "rule[#2].on: account 50 ignores delivery reports, so this never happens; set \"account.sms.notifyOnDelivery\"",
     ),
     (
         "on = [\"sms_failed\"]",
-        "rule[#3].on[#1]: is nothing that a rule can be upon; write flow_started, ",
+        "rule[#3].on[#1]: is not an event that can trigger a rule; write flow_started, ",
     ),
-    ("on = [\"flow_started\"]", "rule[#4].on: no topic is named that call begin records come from"),
-    ("when", "rule[#5].when[#1]: does not say one thing of its variable; write one of equals"),
-    ("when", "rule[#5].when[#2].variable: `flow.key.x` is no variable; these are $flow.key.<name>"),
+    ("on = [\"flow_started\"]", "rule[#4].on: no input topic for call begin records is configured"),
+    ("when", "rule[#5].when[#1]: needs exactly one test of its variable; write one of equals"),
+    ("when", "rule[#5].when[#2].variable: `flow.key.x` is not a variable; write $flow.key.<name>"),
 ];
 
 #[test]

@@ -1,4 +1,4 @@
-//! What happens to the changelog: it is deleted, grown, or another group's.
+//! Accidents of the changelog: it is deleted, gets more partitions, or belongs to another group.
 
 use super::page::Page;
 use crate::harness::daemon::{Daemon, copy_dir};
@@ -9,7 +9,7 @@ use crate::rebuild::{delivers_by, waiting};
 use serde_json::Value;
 use std::sync::atomic::Ordering;
 
-/// Whether the table of `ringback offsets show` has a lag of 0 in every line.
+/// Returns whether the table of `ringback offsets show` has a lag of 0 in every line.
 pub(super) fn no_lag(table: &str) -> bool {
     let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let titles = lines.next().unwrap_or_default();
@@ -43,7 +43,7 @@ pub(super) fn deleted(page: &Page) {
     stage.verify();
 }
 
-/// The same, where the only store that is left is out of date.
+/// `changelog-lost.md`, with a store that is out of date.
 pub(super) fn older_copy(page: &Page) {
     let (stage, recovered, uuids) = waiting("guide-older", 962);
     let store = stage.instance_dir(0).join("data");
@@ -69,11 +69,11 @@ pub(super) fn older_copy(page: &Page) {
     invariants::wait_delivered(&stage, &all, PATIENCE);
     reader.until(&stage, "ringback offsets show", |done| no_lag(&done.out));
     daemon.stop();
-    // The same webhook-id, whatever is sent again.
+    // Webhooks that are sent again have the same webhook-id.
     invariants::assert_delivered(&stage, &all, usize::MAX);
 }
 
-/// The same without any store.
+/// `changelog-lost.md`, without any store.
 pub(super) fn without_a_store(page: &Page) {
     let (stage, recovered, uuids) = waiting("guide-no-store", 964);
     stage.recreate("changelog", 2);
@@ -133,7 +133,7 @@ pub(super) fn shared_by_mistake(page: &Page) {
     assert_eq!(first.receiver.count() + second.receiver.count(), 5, "nothing was sent twice");
 }
 
-/// The same: a group gets another name.
+/// `group.md`: a group is renamed.
 pub(super) fn renamed_group(page: &Page) {
     let mut stage = Stage::new("guide-renamed");
     stage.command(&["topics", "--mend"]).succeeds();
@@ -166,7 +166,7 @@ pub(super) fn renamed_group(page: &Page) {
     assert_eq!(stage.receiver.count(), 10, "nothing was sent twice");
 }
 
-/// `partitions.md`: the changelog was given more of them.
+/// `partitions.md`: the changelog has got more partitions.
 pub(super) fn grown(page: &Page) {
     let (stage, recovered, uuids) = waiting("guide-grown", 969);
     stage.kafka.grow_topic(&stage.topic("changelog"), 4);
@@ -182,7 +182,7 @@ pub(super) fn grown(page: &Page) {
     delivers_by(daemon, &stage, &recovered, &uuids);
 }
 
-/// The same: the inbox lacks some.
+/// `partitions.md`: the inbox has too few partitions.
 pub(super) fn small_inbox(page: &Page) {
     let stage = Stage::on(broker::shared(), "guide-inbox", 2);
     stage.recreate("inbox", 1);
@@ -197,7 +197,7 @@ pub(super) fn small_inbox(page: &Page) {
     stage.start().stop();
 }
 
-/// The same: the inbox has more, and is replaced.
+/// `partitions.md`: the inbox has too many partitions, and is replaced.
 pub(super) fn large_inbox(page: &Page) {
     let stage = Stage::on(broker::shared(), "guide-large-inbox", 2);
     stage.command(&["topics", "--mend"]).succeeds();
@@ -222,7 +222,7 @@ pub(super) fn large_inbox(page: &Page) {
     invariants::assert_delivered(&stage, &uuids, 0);
 }
 
-/// The same: another number of them is wanted.
+/// `partitions.md`: a fresh start with another number of partitions.
 pub(super) fn afresh(page: &Page) {
     let (stage, recovered, uuids) = waiting("guide-afresh", 970);
     let mut daemon = stage.start();
@@ -257,7 +257,7 @@ pub(super) fn afresh(page: &Page) {
         assert!(topics.out.contains(&shown), "{}", topics.out);
     }
     is_ready(&daemon);
-    // What comes now is delivered, both phases of it.
+    // New records are delivered, both phases of them.
     let more = Random::seeded(971).uuids(20);
     stage.send_flows_of(&more);
     stage.send_reports_of(&more);

@@ -1,4 +1,4 @@
-//! What happens to the inputs: they are created again, lose records, or are to be read from elsewhere.
+//! Accidents of the inputs: they are created again, lose records, or must be read from another position.
 
 use super::changelog::no_lag;
 use super::page::Page;
@@ -18,7 +18,7 @@ fn send(stage: &Stage, uuids: &[String]) {
     stage.send_flows(&uuids.iter().map(|uuid| flow(uuid, &[])).collect::<Vec<Value>>());
 }
 
-/// So many more flows are read and delivered.
+/// Sends `count` flows, and waits until they are read and delivered.
 fn delivers(stage: &Stage, seed: u64, count: usize) -> Vec<String> {
     let uuids = Random::seeded(seed).uuids(count);
     let before = stage.receiver.count();
@@ -34,7 +34,7 @@ fn counted(daemon: &Daemon, stage: &Stage, metric: &str, count: f64) {
     assert_eq!(value.map(|value| value.to_string()), Some(count.to_string()), "{metric}");
 }
 
-/// `inputs.md`: the new topic is to be read whole.
+/// `inputs.md`: all records of the new topic are read.
 pub(super) fn recreated(page: &Page) {
     let stage = stage("guide-recreated");
     let mut daemon = stage.start();
@@ -61,12 +61,12 @@ pub(super) fn recreated(page: &Page) {
     assert_eq!(stage.receiver.count(), 13);
 }
 
-/// The same: it begins with copies of what was read long ago, and is read from its end.
+/// `inputs.md`: the new topic begins with copies of records that were read long ago, and is read from its end.
 pub(super) fn recreated_from_end(page: &Page) {
     recreated_with_copies(page, "guide-recreated-end", "ringback run --from end");
 }
 
-/// The same: it is read from ten minutes ago.
+/// `inputs.md`: the new topic is read from ten minutes ago.
 pub(super) fn recreated_from_age(page: &Page) {
     recreated_with_copies(page, "guide-recreated-age", "ringback run --from 10m");
 }
@@ -94,7 +94,7 @@ fn recreated_with_copies(page: &Page, name: &str, command: &str) {
     assert_eq!(stage.receiver.count(), 7, "{command} leaves the copies out");
 }
 
-/// The same: retention was quicker than the daemon.
+/// `inputs.md`: Kafka deletes records before they are read.
 pub(super) fn deleted_unread(page: &Page) {
     let stage = stage("guide-missed");
     let mut daemon = stage.start();
@@ -155,14 +155,14 @@ pub(super) fn skipped(page: &Page) {
     assert_eq!(stage.receiver.count(), 7, "3 of 10 were skipped");
 }
 
-/// The line of the first input.
+/// Returns the line of the first input.
 fn line<'a>(stage: &Stage, table: &'a str) -> Vec<&'a str> {
     let topic = stage.topic("flow-complete");
     let line = table.lines().find(|line| line.starts_with(&topic)).expect("a line");
     line.split_whitespace().collect()
 }
 
-/// The same: all are read again.
+/// `offsets.md`: all records are read again.
 pub(super) fn read_again(page: &Page) {
     let stage = stage("guide-reset");
     let mut daemon = stage.start();

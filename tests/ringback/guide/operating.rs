@@ -131,8 +131,8 @@ pub(super) fn letters(page: &Page) {
     let words = |all: Vec<&'static str>| all.into_iter().map(|word| format!("| `{word}` |"));
     let ignored = words(IgnoreReason::ALL.iter().map(|it| it.as_str()).collect());
     let skipped = words(SkipReason::ALL.iter().map(|it| it.as_str()).collect());
-    let given_up = words(DeadLetterReason::ALL.iter().map(|it| it.as_str()).collect());
-    for row in ignored.chain(skipped).chain(given_up) {
+    let reasons = words(DeadLetterReason::ALL.iter().map(|it| it.as_str()).collect());
+    for row in ignored.chain(skipped).chain(reasons) {
         reader.says(&row);
     }
     rows_name_every_member();

@@ -14,7 +14,7 @@ pub(super) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/guide")
 }
 
-/// A page.
+/// A page of the guide, with a record of the commands and programs that were run.
 pub(super) struct Page {
     name: &'static str,
     /// The text, with its white space reduced to single spaces.
@@ -116,7 +116,7 @@ pub(super) struct Reader<'a> {
     at: usize,
     /// The index of the next program.
     block: usize,
-    /// Text of the page, and what replaces it in this test.
+    /// Texts of the page, each with its replacement in this test.
     names: Vec<(&'static str, String)>,
 }
 
@@ -182,13 +182,13 @@ impl Reader<'_> {
         done
     }
 
-    /// Starts it in `shell`. It runs until the result is dropped.
+    /// Starts the page's next command that reads like this in `shell`. It runs until the result is dropped.
     pub(super) fn leaves(&mut self, shell: &Shell, command: &str) -> Running {
         let text = self.take(command);
         shell.starts(&text)
     }
 
-    /// Runs the page's next command that reads like this, again and again until what it did satisfies `enough`.
+    /// Runs the page's next command that reads like this, repeatedly until its result satisfies `enough`.
     pub(super) fn until(
         &mut self,
         stage: &Stage,
@@ -197,7 +197,7 @@ impl Reader<'_> {
     ) -> Done {
         let text = self.next(stage, command);
         let words: Vec<&str> = text.split(' ').skip(1).collect();
-        // Each is given the configuration of the place.
+        // The stage passes its own configuration file.
         let end = words.iter().position(|word| *word == "--config").unwrap_or(words.len());
         let mut last = None;
         wait_until(&format!("`{command}` says what it should"), PATIENCE, || {
@@ -210,19 +210,20 @@ impl Reader<'_> {
         })
     }
 
-    /// Runs the page's next command that reads like this, once the group has no members where it needs that.
+    /// Runs the page's next command that reads like this. Waits until the group has no members if the command needs
+    /// that.
     pub(super) fn runs(&mut self, stage: &Stage, command: &str) -> Done {
         self.until(stage, command, |done| !done.err.contains(" members: stop all instances"))
     }
 
-    /// The same; it ends with 0.
+    /// Like `runs`, but panics unless the command ends with 0.
     pub(super) fn succeeds(&mut self, stage: &Stage, command: &str) -> Done {
         let done = self.runs(stage, command);
         done.succeeds();
         done
     }
 
-    /// Starts instance `number` by the page's next command that reads like this.
+    /// Starts instance `number` with the page's next command that reads like this.
     pub(super) fn starts(&mut self, stage: &Stage, number: u8, command: &str) -> Daemon {
         let text = self.next(stage, command);
         let words: Vec<&str> = text.split(' ').collect();
@@ -231,20 +232,21 @@ impl Reader<'_> {
         stage.spawn_with(number, &words[2..end])
     }
 
-    /// The same; it becomes ready.
+    /// Starts instance 0 like `starts`, and waits until it is ready.
     pub(super) fn starts_ready(&mut self, stage: &Stage, command: &str) -> Daemon {
         let mut daemon = self.starts(stage, 0, command);
         daemon.wait_ready();
         daemon
     }
 
-    /// The same; it ends with `code`. Returns what it said.
+    /// Starts an instance like `starts`, and waits until it ends with 78. Returns its output.
     pub(super) fn is_refused(&mut self, stage: &Stage, number: u8, command: &str) -> String {
         let mut daemon = self.starts(stage, number, command);
         daemon.wait_end(crate::harness::daemon::EX_CONFIG, PATIENCE)
     }
 
-    /// Runs the page's next line of a code block that reads like this in a shell, with what the page says of `daemon`.
+    /// Runs the page's next line of a code block that reads like this in a shell, with the process id and the port of
+    /// `daemon`.
     pub(super) fn shell(&mut self, stage: &Stage, daemon: &Daemon, command: &str) -> Done {
         let text = self.next(stage, command);
         let text = text.replace("$(pgrep -x ringback)", &daemon.pid().to_string());
@@ -254,14 +256,14 @@ impl Reader<'_> {
         Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    /// The page quotes this, and `text` says it.
+    /// Panics unless the page quotes this, and `text` contains it.
     #[track_caller]
     pub(super) fn sees(&self, quoted: &str, text: &str) {
         self.says(quoted);
         assert!(text.contains(quoted), "it does not say {quoted:?}: {text}");
     }
 
-    /// The page says this.
+    /// Panics unless the page contains this text.
     #[track_caller]
     pub(super) fn says(&self, quoted: &str) {
         assert!(self.page.text.contains(quoted), "{} does not say {quoted:?}", self.page.name);

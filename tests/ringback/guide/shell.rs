@@ -139,7 +139,7 @@ impl Running {
         });
     }
 
-    /// Waits until it has printed so many lines that begin like this, and returns them.
+    /// Waits until it has printed `count` lines that begin with `start`, and returns them.
     pub(super) fn wait_lines(&self, start: &str, count: usize) -> Vec<String> {
         wait_until(&format!("{count} lines `{start}`: {}", self.log.display()), PATIENCE, || {
             let printed = self.printed();

@@ -1,4 +1,4 @@
-//! What surrounds the daemon fails: Kafka takes nothing, the clock, the log, the disk's files, open files.
+//! Faults around the daemon: Kafka accepts no transactions; clock, log, store and open files fail.
 
 use super::page::{Page, Reader};
 use crate::harness::clock::Clock;
@@ -14,7 +14,7 @@ use crate::stores::damaged::{self, copy_of, each, flip};
 use crate::{logs, rights, shortages};
 use std::fs::File;
 
-/// `/readyz` answers so, once it does.
+/// Waits until `/readyz` answers 503 with this part. Returns the answer.
 fn unready(daemon: &Daemon, part: &str) -> String {
     wait_until(&format!("/readyz says {part}"), PATIENCE, || {
         let (status, says) = daemon.get("/readyz").ok()?;
@@ -22,7 +22,7 @@ fn unready(daemon: &Daemon, part: &str) -> String {
     })
 }
 
-/// What `commits.md` says one sees, with this cause.
+/// Checks the symptoms that `commits.md` describes, with these causes.
 fn sees_uncommitted(reader: &Reader<'_>, daemon: &Daemon, causes: &[&str]) {
     let says = unready(daemon, causes[0]);
     for cause in causes {
@@ -43,7 +43,7 @@ fn committed_again(reader: &Reader<'_>, daemon: &mut Daemon) {
     reader.says("transactions are committed again");
 }
 
-/// `commits.md`: a topic takes smaller records only.
+/// `commits.md`: a topic accepts only smaller records.
 pub(super) fn too_large(page: &Page) {
     let stage = Stage::new("guide-commits-size");
     let mut daemon = stage.start();
@@ -62,7 +62,7 @@ pub(super) fn too_large(page: &Page) {
     stage.verify();
 }
 
-/// The same: a right is taken away.
+/// `commits.md`: a right is removed.
 pub(super) fn right_taken_away(page: &Page) {
     let mut stage = Stage::on(secured().kafka(), "guide-commits-right", 1);
     let user = nobody();
@@ -88,7 +88,7 @@ pub(super) fn right_taken_away(page: &Page) {
     daemon.stop();
 }
 
-/// The same: a topic was deleted.
+/// `commits.md`: a topic is deleted.
 pub(super) fn topic_gone(page: &Page) {
     let stage = Stage::new("guide-commits-gone");
     let mut daemon = stage.start();
@@ -106,14 +106,14 @@ pub(super) fn topic_gone(page: &Page) {
     daemon.stop();
 }
 
-/// A receiver that takes no request of another time than its own.
+/// Returns whether a receiver that compares times accepts the request.
 fn is_timely(request: &Received) -> bool {
     let said: i64 = request.header("webhook-timestamp").parse().expect("seconds");
     let real = i64::try_from(now_ms() / 1000).expect("small");
     (said - real).abs() < 300
 }
 
-/// `clock.md`: the clock jumps while the daemon runs, and is set right.
+/// `clock.md`: the clock jumps while the daemon runs, and is corrected.
 pub(super) fn clock(page: &Page) {
     let mut stage = Stage::new("guide-clock");
     stage.receiver.script(|request, _| Answer::status(if is_timely(request) { 200 } else { 400 }));
@@ -147,7 +147,7 @@ pub(super) fn clock(page: &Page) {
     });
     assert_eq!((jumps("forward"), jumps("backward")), (Some(1.0), Some(1.0)));
     daemon.stop();
-    // It was set back while nobody ran.
+    // It was set back while no daemon ran.
     clock.set(-7200);
     let mut daemon = stage.start();
     reader.sees("the state was committed later than the clock says it is", &daemon.logged());
@@ -157,14 +157,14 @@ pub(super) fn clock(page: &Page) {
 
 const LOST: &str = "curl -s http://127.0.0.1:9464/metrics | grep ringback_log_lines_lost_total";
 
-/// The number that the guide's command shows.
+/// Returns the number that the guide's command shows.
 fn lost(page: &mut Reader<'_>, stage: &Stage, daemon: &Daemon) -> u64 {
     let shown = page.shell(stage, daemon, LOST);
     let line = shown.out.lines().find(|line| !line.starts_with('#')).expect("a series");
     line.rsplit_once(' ').and_then(|(_, value)| value.parse().ok()).expect("a number")
 }
 
-/// `logs.md`: its disk is full.
+/// `logs.md`: the disk of the log is full.
 pub(super) fn full_log_disk(page: &Page) {
     let stage = Stage::new("guide-log-disk");
     let dir = stage.instance_dir(0).join("logs");
@@ -185,7 +185,7 @@ pub(super) fn full_log_disk(page: &Page) {
     assert!(lost(&mut reader, &stage, &daemon) > 0);
     assert_eq!(daemon.get("/readyz").expect("it answers").0, 200);
     std::fs::remove_file(filler).expect("the filler");
-    // As the page says: the log itself is emptied, not deleted.
+    // The log is emptied, not deleted, as the page says.
     std::fs::write(&path, "").expect("it can be emptied");
     logs::delivers(&stage, "guide-room");
     wait_until("new lines appear", PATIENCE, || (!logs::lines(&path).is_empty()).then_some(()));
@@ -196,7 +196,7 @@ pub(super) fn full_log_disk(page: &Page) {
     daemon.stop();
 }
 
-/// The same: nobody reads it any more.
+/// `logs.md`: the reader of the pipe has ended.
 pub(super) fn closed_log(page: &Page) {
     let stage = Stage::new("guide-log-pipe");
     stage.receiver.script(|request, _| {
@@ -241,7 +241,7 @@ pub(super) fn damaged_store(page: &Page) {
     scene.ends(daemon, std::slice::from_ref(&copy));
     let clean = reader.succeeds(&scene.stage, "ringback verify");
     assert!(clean.out.contains(copy.to_str().expect("a plain path")), "{}", clean.out);
-    // Then it may go.
+    // Then the copy can be removed.
     std::fs::remove_dir_all(&copy).expect("what lies aside");
     scene.stage.start().stop();
     assert_eq!(report(&scene.stage.verified(0, &[]))["set_aside"], serde_json::json!([]));
@@ -271,7 +271,7 @@ pub(super) fn too_few_files(page: &Page) {
     shortages::send(&stage, &uuids);
     daemon.wait_logged("deliveries wait", 0);
     reader.sees(
-        "deliveries wait, since the process has too many files open (EMFILE): open files: soft limit",
+        "deliveries wait because the process has too many files open (EMFILE): open files: soft limit",
         &daemon.logged(),
     );
     let metric = "ringback_own_shortages_total";

@@ -37,7 +37,7 @@ pub(crate) fn start_forgetful(words: Words) -> u16 {
         let words = words.clone();
         async move {
             answer(&mut connection, &words).await?;
-            hear(&mut connection).await?;
+            read_request(&mut connection).await?;
             Ok(())
         }
     })
@@ -108,7 +108,7 @@ async fn answer(
     connection: &mut (impl AsyncRead + AsyncWrite + Unpin),
     words: &Words,
 ) -> std::io::Result<()> {
-    if !hear(connection).await? {
+    if !read_request(connection).await? {
         return Ok(());
     }
     connection.write_all(&words.first).await?;
@@ -121,11 +121,11 @@ async fn answer(
 }
 
 /// Reads one request. Returns `false` if the client closes the connection first.
-async fn hear(connection: &mut (impl AsyncRead + Unpin)) -> std::io::Result<bool> {
-    let mut heard = Vec::new();
+async fn read_request(connection: &mut (impl AsyncRead + Unpin)) -> std::io::Result<bool> {
+    let mut request = Vec::new();
     // The bodies are JSON objects, so a request ends with a brace.
-    while !(heard.ends_with(b"}") && heard.windows(4).any(|bytes| bytes == b"\r\n\r\n")) {
-        if connection.read_buf(&mut heard).await? == 0 {
+    while !(request.ends_with(b"}") && request.windows(4).any(|bytes| bytes == b"\r\n\r\n")) {
+        if connection.read_buf(&mut request).await? == 0 {
             return Ok(false);
         }
     }

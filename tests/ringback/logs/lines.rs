@@ -112,14 +112,16 @@ fn many_similar_failures_are_few_lines() {
     stage.dead_letters(records.len() + flows.len() + strange.len(), PATIENCE);
     daemon.stop();
     let all = objects(&daemon.logged());
-    let given_up = lines(&all, "a record became a dead letter");
-    let of = |reason: &str| given_up.iter().filter(|line| line["reason"] == reason).count();
+    let dead_letters = lines(&all, "a record became a dead letter");
+    let of = |reason: &str| dead_letters.iter().filter(|line| line["reason"] == reason).count();
     for reason in ["undecodable", "no_uuid", "unknown_schema", "unknown_account"] {
-        assert_eq!(of(reason), 1, "{reason}: {given_up:#?}");
+        assert_eq!(of(reason), 1, "{reason}: {dead_letters:#?}");
         let more = lines(&all, "more records became dead letters");
         assert!(more.iter().any(|line| line["reason"] == reason), "{reason}: {more:#?}");
     }
-    assert!(given_up.iter().all(|line| line["topic"].is_string() && line["detail"].is_string()));
+    assert!(
+        dead_letters.iter().all(|line| line["topic"].is_string() && line["detail"].is_string())
+    );
     let deliveries = lines(&all, "a delivery became a dead letter").len();
     assert!((1..=5).contains(&deliveries), "{deliveries}");
     let more = lines(&all, "more deliveries became dead letters");

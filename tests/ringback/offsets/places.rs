@@ -183,6 +183,26 @@ fn only_the_group_holds_the_position_of_a_forwarded_input() {
     assert_eq!(delivered(&stage), set(read));
 }
 
+/// Replaces the meta row of the changelog's only partition.
+fn write_meta(stage: &Stage, group: &str, rebuilt_up_to: Option<&str>) {
+    let owner = Owner {
+        cluster: None,
+        group: group.into(),
+        changelog: None,
+        partitions: 1,
+        replaces: None,
+        rebuilt_up_to: rebuilt_up_to.map(Into::into),
+    };
+    let committed_at = Timestamp::from_ms(1_700_000_000_000);
+    let meta = Meta { offsets: Vec::new(), committed_at, owner: Some(owner) };
+    let mut value = Vec::new();
+    row::encode_meta(&meta, &mut value);
+    let (partition, key) = (Some(0), Some(b"m".to_vec()));
+    let topic = stage.topic("changelog");
+    let row = Record { topic, partition, key, value: Some(value), timestamp_ms: None };
+    stage.kafka.produce(&[row]);
+}
+
 #[test]
 fn positions_are_not_moved_in_the_rows_of_another_group_or_of_an_interrupted_rebuild() {
     let stage = Stage::on(broker::shared(), "offsets-others", 1);
@@ -192,26 +212,45 @@ fn positions_are_not_moved_in_the_rows_of_another_group_or_of_an_interrupted_reb
         ("another", None, "its rows belong to the consumer group another"),
         (stage.group().as_str(), Some("u-1"), "a rebuild of the changelog was interrupted"),
     ] {
-        let owner = Owner {
-            cluster: None,
-            group: group.into(),
-            changelog: None,
-            partitions: 1,
-            replaces: None,
-            rebuilt_up_to: rebuilt_up_to.map(Into::into),
-        };
-        let committed_at = Timestamp::from_ms(1_700_000_000_000);
-        let meta = Meta { offsets: Vec::new(), committed_at, owner: Some(owner) };
-        let mut value = Vec::new();
-        row::encode_meta(&meta, &mut value);
-        let (partition, key) = (Some(0), Some(b"m".to_vec()));
-        let changelog = stage.topic("changelog");
-        let row =
-            Record { topic: changelog, partition, key, value: Some(value), timestamp_ms: None };
-        stage.kafka.produce(&[row]);
+        write_meta(&stage, group, rebuilt_up_to);
         let done = stage.command(&["offsets", "reset", "--topic", &topic, "--to", "end", "--yes"]);
         assert_eq!(done.code, Some(1), "{}{}", done.out, done.err);
         assert!(done.err.contains(says), "{says:?} is missing: {}", done.err);
     }
     assert_eq!(moved(&stage), []);
+}
+
+#[test]
+fn the_groups_positions_are_shown_if_the_rows_belong_to_another_group_or_to_an_interrupted_rebuild()
+{
+    let stage = Stage::on(broker::shared(), "offsets-foreign", 1);
+    send(&stage, &Random::seeded(947).uuids(3));
+    reads(&stage, 3);
+    send(&stage, &Random::seeded(948).uuids(2));
+    let before = position(&stage, "flow-complete");
+    assert_eq!((&before["group_offset"], &before["state_unusable"]), (&json!(3), &json!(null)));
+    for (group, rebuilt_up_to, note, warning) in [
+        (
+            "another",
+            None,
+            "the changelog's rows belong to another consumer group",
+            "its rows belong to the consumer group another, and [kafka] group_id is ",
+        ),
+        (
+            stage.group().as_str(),
+            Some("u-1"),
+            "a rebuild of the changelog was interrupted",
+            "Run `ringback changelog rebuild` again",
+        ),
+    ] {
+        write_meta(&stage, group, rebuilt_up_to);
+        let stands = position(&stage, "flow-complete");
+        let keys = ["group_offset", "state_offset", "next_offset", "lag", "state_unusable"];
+        let wanted = [&json!(3), &json!(null), &json!(3), &json!(2), &json!(note)];
+        assert_eq!(keys.map(|key| &stands[key]), wanted, "{stands}");
+        let shown = stage.command(&["offsets", "show"]);
+        shown.succeeds();
+        assert!(shown.out.contains(note), "{}", shown.out);
+        assert_eq!(shown.err.matches(warning).count(), 1, "a warning says it once: {}", shown.err);
+    }
 }

@@ -33,7 +33,7 @@ fn when_two_rebuilds_overlap_the_first_one_stops_and_no_row_is_written_twice() {
     let first = begun(&stage);
     let second = rebuild(&stage);
     second.succeeds();
-    assert!(second.out.contains("this one goes on"), "{}", second.out);
+    assert!(second.out.contains("this one continues it"), "{}", second.out);
     fails(&first.go_on(), "another rebuild or `ringback offsets` has begun");
     assert_eq!(rows_written(&stage), uuids.len());
     delivers(&stage, &recovered, &uuids);
@@ -62,7 +62,7 @@ fn a_rebuild_does_not_complete_if_another_producer_writes_a_row_meanwhile() {
     foreign.key = Some(b"sforeign".to_vec());
     let (partition, key, value) = (Some(foreign.partition), foreign.key, foreign.value);
     stage.kafka.produce(&[Record { topic, partition, key, value, timestamp_ms: None }]);
-    fails(&first.go_on(), "does not hold what the store holds");
+    fails(&first.go_on(), "do not have the same rows");
     assert!(stage.refused().contains(UNFINISHED));
     fails(&rebuild(&stage), "Delete topic");
     stage.delete_topic("changelog");

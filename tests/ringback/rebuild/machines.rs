@@ -82,7 +82,7 @@ fn a_rebuild_refuses_foreign_rows_and_options_that_do_not_fit_the_store() {
     stage.recreate("changelog", 2);
     for (arguments, says) in [
         (["--partition", "7"], "has no rows of partition 7"),
-        (["--partitions", "3"], "spread over 2 partitions, and --partitions is 3"),
+        (["--partitions", "3"], "spread over 2 partitions, but --partitions is 3"),
     ] {
         let done = stage.alone(&[&REBUILD[..], &arguments].concat());
         assert_eq!(done.code, Some(1), "{}{}", done.out, done.err);
@@ -91,7 +91,7 @@ fn a_rebuild_refuses_foreign_rows_and_options_that_do_not_fit_the_store() {
     let topic = stage.topic("changelog");
     for (value, says) in [
         (meta_row(&stage, Some("elsewhere"), Some("u-1")), "from another store was interrupted"),
-        (meta_row(&stage, Some("elsewhere"), None), "nothing is written over them"),
+        (meta_row(&stage, Some("elsewhere"), None), "which a rebuild does not overwrite"),
         (b"of a version to come".to_vec(), "has a meta row of a newer version"),
     ] {
         let (partition, key) = (Some(0), Some(META.to_vec()));

@@ -15,7 +15,7 @@ fn a_key_that_has_no_effect_any_more_is_one_warning_at_the_start_at_a_reload_and
     };
     let at_start = warnings();
     assert_eq!(at_start.len(), 1, "{at_start:?}");
-    let parts = ["WARN", "ringback.toml", "has no effect any more", "remove the key"];
+    let parts = ["WARN", "ringback.toml", "no longer has an effect", "remove the key"];
     assert!(parts.iter().all(|part| at_start[0].contains(part)), "{at_start:?}");
     reload(&stage, &daemon, "applied", 1.0);
     assert_eq!(warnings().len(), 2, "a reload says it once more");

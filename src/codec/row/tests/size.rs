@@ -33,7 +33,7 @@ fn blob(length: usize) -> Bytes {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum RowChange {
     Flow { list: Option<u16>, rest: usize, keys: usize, content: u64 },
     Report { sms: u16, status: &'static str, body: usize, raw: Option<usize>, content: u64 },
     Outcome { which: usize, verdict: Verdict, error: usize },
@@ -44,22 +44,22 @@ enum Step {
 }
 
 /// Steps with texts of at most `longest` bytes, and lists of at most `listed` SMS.
-fn steps(longest: usize, listed: u16) -> impl Strategy<Value = Vec<Step>> {
+fn steps(longest: usize, listed: u16) -> impl Strategy<Value = Vec<RowChange>> {
     let length = move || prop_oneof![Just(0), 0..100_usize, 0..=longest];
     let statuses = select(vec!["SENT", "DELIVERED", "FAILED"]);
     let step = prop_oneof![
         2 => (of(0..=listed), length(), length(), any::<u64>())
-            .prop_map(|(list, rest, keys, content)| Step::Flow { list, rest, keys, content }),
+            .prop_map(|(list, rest, keys, content)| RowChange::Flow { list, rest, keys, content }),
         6 => (0..listed.max(8), statuses, length(), of(length()), any::<u64>()).prop_map(
-            |(sms, status, body, raw, content)| Step::Report { sms, status, body, raw, content }
+            |(sms, status, body, raw, content)| RowChange::Report { sms, status, body, raw, content }
         ),
         3 => (any::<usize>(), select(vec![Verdict::Delivered, Verdict::Retry, Verdict::GiveUp]), length())
-            .prop_map(|(which, verdict, error)| Step::Outcome { which, verdict, error }),
-        1 => any::<usize>().prop_map(|which| Step::GiveUp { which }),
-        1 => Just(Step::Fire),
-        2 => any::<usize>().prop_map(|which| Step::Replay { which }),
+            .prop_map(|(which, verdict, error)| RowChange::Outcome { which, verdict, error }),
+        1 => any::<usize>().prop_map(|which| RowChange::GiveUp { which }),
+        1 => Just(RowChange::Fire),
+        2 => any::<usize>().prop_map(|which| RowChange::Replay { which }),
         1 => any::<[bool; 4]>().prop_map(
-            |[each, notify, strict, keys]| Step::Policy { each, notify, strict, keys }
+            |[each, notify, strict, keys]| RowChange::Policy { each, notify, strict, keys }
         ),
     ];
     vec(step, 1..40)
@@ -127,10 +127,10 @@ impl World {
         SmsId::new(&format!("{number:\u{1}>width$}")).unwrap()
     }
 
-    fn command(&mut self, step: &Step) -> Option<Command> {
+    fn command(&mut self, step: &RowChange) -> Option<Command> {
         let row = |which: usize, rows: &[Delivery]| rows.get(which % rows.len().max(1)).cloned();
         Some(match *step {
-            Step::Flow { list, rest, keys, content } => {
+            RowChange::Flow { list, rest, keys, content } => {
                 let keys = keys.min(RECORD - rest);
                 let flow = FlowComplete {
                     record: bytes::Bytes::new(),
@@ -145,7 +145,7 @@ impl World {
                 };
                 Command::AcceptFlow(Box::new(flow), self.source())
             }
-            Step::Report { sms, status, body, raw, content } => {
+            RowChange::Report { sms, status, body, raw, content } => {
                 let report = DeliveryReport {
                     uuid: self.uuid.clone(),
                     account: OURS,
@@ -158,7 +158,7 @@ impl World {
                 };
                 Command::AcceptReport(Box::new(report), self.source())
             }
-            Step::Outcome { which, verdict, error } => {
+            RowChange::Outcome { which, verdict, error } => {
                 let row = row(which, &self.state.deliveries)?;
                 let outcome = Outcome {
                     verdict,
@@ -173,23 +173,23 @@ impl World {
                 };
                 Command::RecordOutcome { delivery: row.id, attempt: row.attempts + 1, outcome }
             }
-            Step::GiveUp { which } => {
+            RowChange::GiveUp { which } => {
                 let delivery = row(which, &self.state.deliveries)?.id;
                 Command::GiveUp { delivery, reason: DeadLetterReason::EndpointDisabled }
             }
-            Step::Fire => {
+            RowChange::Fire => {
                 self.now = self.now.max(self.state.timer()?.as_ms());
                 Command::FireTimer(self.uuid.clone())
             }
-            Step::Replay { which } => Command::Replay(Box::new(row(which, &self.letters)?)),
-            Step::Policy { each, notify, strict, keys } => {
+            RowChange::Replay { which } => Command::Replay(Box::new(row(which, &self.letters)?)),
+            RowChange::Policy { each, notify, strict, keys } => {
                 self.policy = policy(each, notify, strict, keys);
                 return None;
             }
         })
     }
 
-    fn step(&mut self, step: &Step) {
+    fn step(&mut self, step: &RowChange) {
         self.now += 1;
         let Some(command) = self.command(step) else { return };
         let is_record = matches!(
@@ -228,7 +228,7 @@ impl World {
     }
 }
 
-fn play(uuid: &str, steps: &[Step]) {
+fn play(uuid: &str, steps: &[RowChange]) {
     let mut world = World::new(uuid);
     for step in steps {
         world.step(step);

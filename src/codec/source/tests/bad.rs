@@ -204,6 +204,24 @@ proptest! {
     }
 }
 
+#[test]
+fn the_scanner_accepts_the_same_escapes_as_serde_json() {
+    for text in [
+        r#""\"\\\/\b\f\n\r\t\u00e9\uD83D\uDE00""#,
+        r#""\'""#,
+        r#""\x41""#,
+        r#""\u12g4""#,
+        r#""\u+123""#,
+        r#""\u12""#,
+        r#""\""#,
+    ] {
+        let object = format!("{{\"a\":{text}}}");
+        let scanned = scan::scan(object.as_bytes(), &[], &mut Vec::new());
+        let expected = serde_json::from_str::<&serde_json::value::RawValue>(&object);
+        assert_eq!(scanned.is_ok(), expected.is_ok(), "{text}");
+    }
+}
+
 fn arbitrary_json() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::Value;
     let leaf = prop_oneof![
@@ -234,9 +252,9 @@ proptest! {
         prop_assert_eq!(std::str::from_utf8(&pretty).unwrap(), &text);
         prop_assert_eq!(&pretty, &compact);
         prop_assert_eq!(one.content, other.content);
-        if let [Some(part)] = one.parts {
+        if let [Some(member)] = one.members {
             let expected = serde_json::to_string(&value).unwrap();
-            prop_assert_eq!(&pretty[part.range], expected.as_bytes());
+            prop_assert_eq!(&pretty[member.range], expected.as_bytes());
         }
     }
 

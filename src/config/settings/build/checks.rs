@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 const DNS_PORT: u16 = 53;
-/// Kafka's own limit.
+/// The longest name that Kafka allows for a topic.
 const TOPIC_NAME_BYTES_MAX: usize = 249;
 
 /// Checks that each server is `host` or `host:port`.

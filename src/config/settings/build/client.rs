@@ -81,7 +81,7 @@ fn is_within(name: &str, value: &str, place: &Place<'_>, context: &mut Context<'
             false
         }
         Err(_) => {
-            context.fault(place, "is no whole number", wanted);
+            context.fault(place, "is not a whole number", wanted);
             false
         }
     }
@@ -112,7 +112,7 @@ impl Pairs<'_, '_, '_> {
             "heartbeat.interval.ms",
             "session.timeout.ms",
             1,
-            "the group would take the instance for dead",
+            "the group would remove the instance",
         );
         self.ordered(
             "session.timeout.ms",
@@ -193,7 +193,7 @@ impl Pairs<'_, '_, '_> {
         }
         let says = |set: &Option<String>, own: &str, value: f64| match set {
             Some(name) => format!("`{name}` is {value}"),
-            None => format!("`{own}` is not set and so {value}"),
+            None => format!("`{own}` has its default {value}"),
         };
         let relation = if gap == 0 { "at most" } else { "less than" };
         let (own, problem) = match (&small_set, &large_set) {
@@ -220,14 +220,14 @@ impl Pairs<'_, '_, '_> {
         {
             let fix =
                 "set \"sasl.mechanism\" to PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER";
-            let problem = "wants SASL, and `sasl.mechanism` is not set";
+            let problem = "requires SASL, but `sasl.mechanism` is not set";
             self.context.fault(&self.place.key(name), problem, fix);
         }
         let Some((name, value)) = mechanism else { return };
         let known = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
         if !known.contains(&value.as_str()) {
             let fix = format!("write one of {}", known.join(", "));
-            self.context.fault(&self.place.key(&name), "names no mechanism of this build", fix);
+            self.context.fault(&self.place.key(&name), "is not a mechanism of this build", fix);
             return;
         }
         if value == "OAUTHBEARER" {
@@ -235,7 +235,7 @@ impl Pairs<'_, '_, '_> {
             self.token_endpoint();
             if method.as_ref().is_none_or(|(_, method)| method != "oidc") {
                 let fix = "set \"sasl.oauthbearer.method\" to \"oidc\", with the token endpoint's URL, client id and secret";
-                let problem = "OAUTHBEARER has nobody who fetches its tokens";
+                let problem = "OAUTHBEARER needs a method that fetches its tokens";
                 self.context.fault(&self.place.key(&name), problem, fix);
             }
         } else {
@@ -262,7 +262,7 @@ impl Pairs<'_, '_, '_> {
             reqwest::Url::parse(&value).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         if !is_good {
             let fix = "write it as in \"https://login.example.com/oauth2/token\"";
-            self.context.fault(&self.place.key(&name), "is no http or https URL", fix);
+            self.context.fault(&self.place.key(&name), "is not an http or https URL", fix);
         }
     }
 }

@@ -41,10 +41,10 @@ pub(super) fn remove(root: &mut Node) -> (Vec<Fault>, Vec<Warning>) {
         let Some(Node { origin, value: written, .. }) = keys.remove(*key) else { continue };
         let full = join(table, key);
         if matches!(written, Value::Scalar(toml::Value::String(text)) if text == *value) {
-            let problem = format!("has no effect any more: {holds}");
+            let problem = format!("no longer has an effect: {holds}");
             warnings.push(Warning(origin.fault(&full, problem, "remove the key")));
         } else {
-            let problem = format!("is not \"{value}\", and nothing else is possible: {holds}");
+            let problem = format!("is not \"{value}\", the only value that is possible: {holds}");
             faults.push(origin.fault(&full, problem, "remove the key"));
         }
     }

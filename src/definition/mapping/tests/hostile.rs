@@ -1,6 +1,6 @@
 //! Answers made to take much time, memory or stack.
 
-use super::super::{DEPTH_MAX, Kind, MapFault};
+use super::super::{AnswerFormat, DEPTH_MAX, MapFault};
 use super::{find, find_one, unreadable};
 use std::time::{Duration, Instant};
 
@@ -31,24 +31,24 @@ fn entities_are_neither_expanded_nor_fetched() {
     let file = "<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a>&x;</a>";
     let remote = "<?xml version='1.0'?><!DOCTYPE a SYSTEM 'http://127.0.0.1/a.dtd'><a/>";
     for answer in [laughs, quadratic.as_str(), file, remote, "<!DOCTYPE a><a/>"] {
-        assert!(unreadable(Kind::Xml, answer).starts_with("a DOCTYPE"));
+        assert!(unreadable(AnswerFormat::Xml, answer).starts_with("a DOCTYPE"));
     }
 }
 
 #[test]
 fn nesting_is_bounded() {
     for (kind, open, close, path) in [
-        (Kind::Json, "[", "]", "[0]".repeat(DEPTH_MAX - 1)),
-        (Kind::Json, "{\"a\":", "}", "a.".repeat(DEPTH_MAX - 2) + "a"),
-        (Kind::Xml, "<a>", "</a>", "/a".repeat(DEPTH_MAX)),
+        (AnswerFormat::Json, "[", "]", "[0]".repeat(DEPTH_MAX - 1)),
+        (AnswerFormat::Json, "{\"a\":", "}", "a.".repeat(DEPTH_MAX - 2) + "a"),
+        (AnswerFormat::Xml, "<a>", "</a>", "/a".repeat(DEPTH_MAX)),
     ] {
-        let inner = if kind == Kind::Json { "7" } else { "" };
+        let inner = if kind == AnswerFormat::Json { "7" } else { "" };
         let nested = |depth| open.repeat(depth) + inner + &close.repeat(depth);
         assert!(find_one(kind, nested(DEPTH_MAX), &path).is_some(), "{open}");
         for depth in [DEPTH_MAX + 1, 100_000, BIG / (open.len() + close.len())] {
             let detail = quickly(open, || unreadable(kind, nested(depth)));
             let column = DEPTH_MAX * open.len() + 1;
-            let many_tags = kind == Kind::Xml && depth >= 100_000;
+            let many_tags = kind == AnswerFormat::Xml && depth >= 100_000;
             let deep = format!("nested deeper than 128 levels (line 1, column {column})");
             assert!(detail == deep || many_tags && detail.starts_with("more than 200,000 tags"));
             // The limit also holds on the way to a path's value, and for text without an end.
@@ -61,37 +61,39 @@ fn nesting_is_bounded() {
 #[test]
 fn a_big_json_answer_takes_linear_time() {
     let numbers = format!("{{\"a\":[{}0],\"b\":7}}", big("1,"));
-    let found = quickly("numbers", || find(Kind::Json, &numbers, &["b", "a[4000000]", "a[9]"]));
+    let found =
+        quickly("numbers", || find(AnswerFormat::Json, &numbers, &["b", "a[4000000]", "a[9]"]));
     assert_eq!(found.unwrap(), [Some("7".into()), Some("1".into()), Some("1".into())]);
     let same = format!("{{{}\"b\":7}}", big("\"a\":1,"));
     let paths: Vec<_> = (0..200).map(|index| format!("a[{index}].x")).collect();
     let mut paths: Vec<_> = paths.iter().map(String::as_str).collect();
     paths.push("a");
     assert_eq!(
-        quickly("names", || find(Kind::Json, &same, &paths)).unwrap()[200],
+        quickly("names", || find(AnswerFormat::Json, &same, &paths)).unwrap()[200],
         Some("1".into())
     );
     let text = format!("[\"{}\",7]", big("\\\""));
-    assert_eq!(quickly("text", || find_one(Kind::Json, &text, "[1]")).unwrap(), "7");
-    let long = quickly("long", || find(Kind::Json, &text, &["$"]));
+    assert_eq!(quickly("text", || find_one(AnswerFormat::Json, &text, "[1]")).unwrap(), "7");
+    let long = quickly("long", || find(AnswerFormat::Json, &text, &["$"]));
     assert_eq!(long, Err(MapFault::TooLong { entry: 0 }));
-    quickly("open", || unreadable(Kind::Json, big("{\"a\":{},")));
-    quickly("space", || unreadable(Kind::Json, big(" ")));
+    quickly("open", || unreadable(AnswerFormat::Json, big("{\"a\":{},")));
+    quickly("space", || unreadable(AnswerFormat::Json, big(" ")));
 }
 
 #[test]
 fn a_big_xml_answer_takes_linear_time() {
     let text = format!("<a><b>{}</b><c>7</c></a>", big("x "));
-    assert_eq!(quickly("text", || find_one(Kind::Xml, &text, "/a/c")).unwrap(), "\"7\"");
-    let long = quickly("long", || find(Kind::Xml, &text, &["/a/b"]));
+    assert_eq!(quickly("text", || find_one(AnswerFormat::Xml, &text, "/a/c")).unwrap(), "\"7\"");
+    let long = quickly("long", || find(AnswerFormat::Xml, &text, &["/a/b"]));
     assert_eq!(long, Err(MapFault::TooLong { entry: 0 }));
     let cdata = format!("<a>{}</a>", "<![CDATA[x]]>y\r\n&#65;".repeat(99_000));
     assert_eq!(
-        quickly("cdata", || find_one(Kind::Xml, &cdata, "string-length(/a)")).unwrap(),
+        quickly("cdata", || find_one(AnswerFormat::Xml, &cdata, "string-length(/a)")).unwrap(),
         "396000"
     );
     let elements = format!("<a>{}</a>", "<b i='1'/>".repeat(99_990));
-    let found = quickly("elements", || find_one(Kind::Xml, &elements, "count(//b[@i='1'])"));
+    let found =
+        quickly("elements", || find_one(AnswerFormat::Xml, &elements, "count(//b[@i='1'])"));
     assert_eq!(found.unwrap(), "99990");
 }
 
@@ -119,14 +121,18 @@ fn documents_that_would_slow_the_parser_are_refused_before_parsing() {
             "an element with more than 256 attributes",
         ),
     ] {
-        let detail = quickly(problem, || unreadable(Kind::Xml, &answer));
+        let detail = quickly(problem, || unreadable(AnswerFormat::Xml, &answer));
         assert!(detail.starts_with(problem), "{detail}");
     }
     // The maximum number of attributes and namespaces is accepted.
     let some: String = (0..256).map(|n| format!(" a{n}='<'").replace('<', "&lt;")).collect();
     assert!(
-        find_one(Kind::Xml, format!("<a{some}><b{namespaces}/><b{namespaces}/></a>"), "/a/b")
-            .is_some()
+        find_one(
+            AnswerFormat::Xml,
+            format!("<a{some}><b{namespaces}/><b{namespaces}/></a>"),
+            "/a/b"
+        )
+        .is_some()
     );
 }
 
@@ -143,26 +149,26 @@ fn an_xpath_ends_at_the_limit_of_steps() {
         "//*[//*[//*[//*[//*[. = 'y']]]]]",
     ] {
         let path = path.replace(")[", ") and //b[");
-        let found = quickly(&path, || find(Kind::Xml, &answer, &["/a/b/c", &path]));
+        let found = quickly(&path, || find(AnswerFormat::Xml, &answer, &["/a/b/c", &path]));
         assert_eq!(found, Err(MapFault::TooCostly { entry: 1 }), "{path}");
     }
     let attributes: String = (0..200).map(|n| format!(" a{n}=''")).collect();
     let nested =
         format!("<a{attributes}>").repeat(100) + &"<b/>".repeat(50_000) + &"</a>".repeat(100);
-    let found = quickly("lang", || find(Kind::Xml, &nested, &["//b[lang('en')]"]));
+    let found = quickly("lang", || find(AnswerFormat::Xml, &nested, &["//b[lang('en')]"]));
     assert_eq!(found, Err(MapFault::TooCostly { entry: 0 }));
     // Nodes that are below several selected nodes are visited once.
     assert_eq!(
-        quickly("below", || find_one(Kind::Xml, &nested, "count(//a//b)")).unwrap(),
+        quickly("below", || find_one(AnswerFormat::Xml, &nested, "count(//a//b)")).unwrap(),
         "50000"
     );
     // The cost of a text depends on its length.
     let long = format!("<r><t>{}</t><a>{}</a></r>", "x".repeat(1_000_000), "<b/>".repeat(5_000));
-    let found = quickly("texts", || find(Kind::Xml, &long, &["//b[contains(/r/t, 'y')]"]));
+    let found = quickly("texts", || find(AnswerFormat::Xml, &long, &["//b[contains(/r/t, 'y')]"]));
     assert_eq!(found, Err(MapFault::TooCostly { entry: 0 }));
     // The paths of a map share one limit.
     let paths = vec!["count(//c)"; 200];
-    let found = quickly("together", || find(Kind::Xml, &answer, &paths));
+    let found = quickly("together", || find(AnswerFormat::Xml, &answer, &paths));
     assert!(matches!(found, Err(MapFault::TooCostly { .. })));
 }
 
@@ -182,7 +188,7 @@ fn usual_xpaths_are_cheap_on_a_big_answer() {
         "//rows//row//name[1]",
         "//row = //name",
     ];
-    let found = quickly("usual", || find(Kind::Xml, &answer, &paths)).unwrap();
+    let found = quickly("usual", || find(AnswerFormat::Xml, &answer, &paths)).unwrap();
     assert_eq!(found[0].as_deref(), Some("\"7\""));
     assert!(found.iter().all(Option::is_some), "{found:?}");
 }

@@ -1,6 +1,6 @@
 //! JSON paths and the values that they find.
 
-use super::super::{DEPTH_MAX, JsonPath, Kind, PATH_MAX, push_item, push_member};
+use super::super::{AnswerFormat, DEPTH_MAX, JsonPath, PATH_MAX, push_item, push_member};
 use super::{find, find_one, path_fault, unreadable};
 
 const ANSWER: &str = r#" {
@@ -10,7 +10,7 @@ const ANSWER: &str = r#" {
 } "#;
 
 fn check(path: &str, expected: Option<&str>) {
-    assert_eq!(find_one(Kind::Json, ANSWER, path).as_deref(), expected, "{path}");
+    assert_eq!(find_one(AnswerFormat::Json, ANSWER, path).as_deref(), expected, "{path}");
 }
 
 #[test]
@@ -25,9 +25,9 @@ fn values_are_found_as_they_were_spelt() {
     check("$", Some(ANSWER.trim()));
     check("none", Some("[]"));
     check("empty", Some("{}"));
-    assert_eq!(find_one(Kind::Json, "[[1,2],[3]]", "$[1][0]").unwrap(), "3");
-    assert_eq!(find_one(Kind::Json, "[{\"id\":7}]", "[0].id").unwrap(), "7");
-    assert_eq!(find_one(Kind::Json, " 7 ", "$").unwrap(), "7");
+    assert_eq!(find_one(AnswerFormat::Json, "[[1,2],[3]]", "$[1][0]").unwrap(), "3");
+    assert_eq!(find_one(AnswerFormat::Json, "[{\"id\":7}]", "[0].id").unwrap(), "7");
+    assert_eq!(find_one(AnswerFormat::Json, " 7 ", "$").unwrap(), "7");
 }
 
 #[test]
@@ -44,9 +44,9 @@ fn unusual_names_are_written_in_quotes() {
     check("odd.$x", Some("7"));
     check("odd.@id", Some("8"));
     check("odd.a-b", Some("9"));
-    assert_eq!(find_one(Kind::Json, r#"{"$x":1}"#, "$x").unwrap(), "1");
+    assert_eq!(find_one(AnswerFormat::Json, r#"{"$x":1}"#, "$x").unwrap(), "1");
     // No path can spell a name with half a surrogate pair, and such a name is no fault.
-    assert_eq!(find_one(Kind::Json, r#"{"\ud800":1,"a":2}"#, "a").unwrap(), "2");
+    assert_eq!(find_one(AnswerFormat::Json, r#"{"\ud800":1,"a":2}"#, "a").unwrap(), "2");
 }
 
 #[test]
@@ -65,12 +65,12 @@ fn null_and_absent_places_give_no_value() {
     ] {
         check(path, None);
     }
-    assert_eq!(find_one(Kind::Json, "null", "$"), None);
+    assert_eq!(find_one(AnswerFormat::Json, "null", "$"), None);
 }
 
 #[test]
 fn the_last_of_several_members_with_one_name_counts() {
-    let find = |answer| find(Kind::Json, answer, &["a", "a.b", "a[0]", "c"]).unwrap();
+    let find = |answer| find(AnswerFormat::Json, answer, &["a", "a.b", "a[0]", "c"]).unwrap();
     let text = |value: &str| Some(value.to_owned());
     assert_eq!(find(r#"{"a":{"b":1},"a":{"b":2}}"#), [text(r#"{"b":2}"#), text("2"), None, None]);
     assert_eq!(find(r#"{"a":{"b":1},"c":3,"a":[4]}"#), [text("[4]"), None, text("4"), text("3")]);
@@ -80,8 +80,8 @@ fn the_last_of_several_members_with_one_name_counts() {
 
 #[test]
 fn a_path_may_continue_another_and_appear_twice() {
-    let found =
-        find(Kind::Json, r#"{"a":{"b":[1,2]}}"#, &["a.b[1]", "a", "a.b[1]", "a.b"]).unwrap();
+    let found = find(AnswerFormat::Json, r#"{"a":{"b":[1,2]}}"#, &["a.b[1]", "a", "a.b[1]", "a.b"])
+        .unwrap();
     let found: Vec<_> = found.into_iter().flatten().collect();
     assert_eq!(found, ["2", r#"{"b":[1,2]}"#, "2", "[1,2]"]);
 }
@@ -103,19 +103,19 @@ fn faults_of_paths_say_where_and_how_to_correct_them() {
         ("a[?(@.b)]", 3, "filters", "index"),
         ("a[1:2]", 4, "slices", "one index"),
         ("a[0,1]", 4, "slices", "one index"),
-        ("a[]", 3, "hold nothing", "[0]"),
+        ("a[]", 3, "are empty", "[0]"),
         ("a[b]", 3, "in quotes", "[\"name\"]"),
         ("a[0", 4, "not closed", "`]`"),
-        ("a[0]b", 5, "`b` cannot stand here", ".name"),
+        ("a[0]b", 5, "`b` is not allowed here", ".name"),
         ("a[\"b", 3, "not closed", "\""),
-        ("a[\"\\x\"]", 5, "no escape", "backslash"),
-        ("a[\"\\ud800\"]", 9, "no escape", "backslash"),
+        ("a[\"\\x\"]", 5, "not an escape", "backslash"),
+        ("a[\"\\ud800\"]", 9, "not an escape", "backslash"),
         ("a b", 2, "needs quotes", "[\"the name\"]"),
-        ("a]", 2, "`]` cannot stand here", "[0]"),
+        ("a]", 2, "`]` is not allowed here", "[0]"),
         ("é.count()", 8, "needs quotes", "brackets"),
-        ("a[99999999999999999999]", 3, "so many items", "smaller"),
+        ("a[99999999999999999999]", 3, "too large", "smaller"),
     ] {
-        let fault = path_fault(Kind::Json, path);
+        let fault = path_fault(AnswerFormat::Json, path);
         assert_eq!(fault.column, column, "{path}: {fault}");
         assert!(fault.problem.contains(problem) && fault.fix.contains(fix), "{path}: {fault}");
     }
@@ -125,10 +125,12 @@ fn faults_of_paths_say_where_and_how_to_correct_them() {
 fn a_path_has_limits() {
     let deep = "a.".repeat(DEPTH_MAX - 1) + "a";
     assert!(JsonPath::parse(&deep).is_ok());
-    assert!(path_fault(Kind::Json, &format!("{deep}.a")).problem.contains("deeper than 128"));
+    assert!(
+        path_fault(AnswerFormat::Json, &format!("{deep}.a")).problem.contains("deeper than 128")
+    );
     let long = "é".repeat(PATH_MAX);
     assert!(JsonPath::parse(&long).is_ok());
-    for kind in [Kind::Json, Kind::Xml] {
+    for kind in [AnswerFormat::Json, AnswerFormat::Xml] {
         let fault = path_fault(kind, &format!("{long}é"));
         assert!(fault.problem.contains("longer") && fault.column == PATH_MAX + 1, "{fault}");
     }
@@ -143,7 +145,7 @@ fn a_path_that_is_written_finds_its_value() {
         }
         push_item(&mut path, 10);
         let text = serde_json::json!({names[0]: {names[1]: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]}});
-        assert_eq!(find_one(Kind::Json, text.to_string(), &path).unwrap(), "7", "{path}");
+        assert_eq!(find_one(AnswerFormat::Json, text.to_string(), &path).unwrap(), "7", "{path}");
     }
 }
 
@@ -163,7 +165,7 @@ fn text_that_is_not_json_is_unreadable_and_the_fault_has_a_position() {
         (b"[\"\xff\"]", "not UTF-8 (line 1, column 3)"),
         (b"\xff\xfe[\0]\0", "UTF-16, and only UTF-8 is read (line 1, column 1)"),
     ] {
-        assert_eq!(unreadable(Kind::Json, answer), detail, "{answer:?}");
+        assert_eq!(unreadable(AnswerFormat::Json, answer), detail, "{answer:?}");
     }
-    assert_eq!(find_one(Kind::Json, b"\xef\xbb\xbf {\"a\":1}", "a").unwrap(), "1");
+    assert_eq!(find_one(AnswerFormat::Json, b"\xef\xbb\xbf {\"a\":1}", "a").unwrap(), "1");
 }

@@ -1,6 +1,6 @@
 //! XML answers in general. The tests of `xpath` check which values XPaths find.
 
-use super::super::Kind;
+use super::super::AnswerFormat;
 use super::{find, find_one, unreadable};
 
 #[test]
@@ -24,7 +24,7 @@ fn each_xpath_type_becomes_its_json_type() {
         ("name(/*)", Some("\"o\"")),
         ("string(/none)", Some("\"\"")),
     ] {
-        assert_eq!(find_one(Kind::Xml, answer, path).as_deref(), value, "{path}");
+        assert_eq!(find_one(AnswerFormat::Xml, answer, path).as_deref(), value, "{path}");
     }
 }
 
@@ -33,16 +33,18 @@ fn utf_8_and_iso_8859_1_are_decoded_and_others_are_unreadable() {
     let latin = |name: &str| {
         [format!("<?xml version=\"1.0\" encoding=\"{name}\"?><a>").as_bytes(), b"\xe9</a>"].concat()
     };
-    let text = |answer: &[u8]| find_one(Kind::Xml, answer, "/a");
+    let text = |answer: &[u8]| find_one(AnswerFormat::Xml, answer, "/a");
     assert_eq!(text("\u{feff}<a>é</a>".as_bytes()).unwrap(), "\"é\"");
     assert_eq!(
         text("\u{feff}<?xml version='1.0' encoding = 'utf-8'?><a>é</a>".as_bytes()).unwrap(),
         "\"é\""
     );
     assert_eq!(text(&latin("iso-8859-1")).unwrap(), "\"é\"");
-    assert!(unreadable(Kind::Xml, latin("UTF-8")).starts_with("not UTF-8 (line 1, column 42)"));
-    assert!(unreadable(Kind::Xml, latin("Shift_JIS")).starts_with("declares an encoding"));
-    assert!(unreadable(Kind::Xml, b"\xfe\xff\0<\0a").starts_with("UTF-16"));
+    assert!(
+        unreadable(AnswerFormat::Xml, latin("UTF-8")).starts_with("not UTF-8 (line 1, column 42)")
+    );
+    assert!(unreadable(AnswerFormat::Xml, latin("Shift_JIS")).starts_with("declares an encoding"));
+    assert!(unreadable(AnswerFormat::Xml, b"\xfe\xff\0<\0a").starts_with("UTF-16"));
 }
 
 #[test]
@@ -54,21 +56,21 @@ fn text_that_is_not_xml_is_unreadable_and_the_fault_has_a_position() {
         ("<a>\n  <b>", "not XML: it ends before its elements do (line 2, column 6)"),
         ("<a>\n</b>", "not XML: the wrong element is closed (line 2, column 1)"),
         ("<a/><b/>", "not XML (line 1, column 5)"),
-        ("<a>&nbsp;</a>", "not XML: an entity that XML does not know (line 1, column 4)"),
+        ("<a>&nbsp;</a>", "not XML: an unknown entity (line 1, column 4)"),
         ("<s:a/>", "not XML: a prefix that is not declared (line 1, column 2)"),
-        ("<a b='' b=''/>", "not XML: an attribute stands twice (line 1, column 9)"),
+        ("<a b='' b=''/>", "not XML: an element has the same attribute twice (line 1, column 9)"),
         ("<a>\u{1}</a>", "not XML (line 1, column 4)"),
         ("<!-- a -->", "not XML: no element (line 1, column 11)"),
-        ("\n<!DOCTYPE html><html/>", "a DOCTYPE, which is never read (line 2, column 1)"),
+        ("\n<!DOCTYPE html><html/>", "a DOCTYPE, which is not allowed (line 2, column 1)"),
     ] {
-        assert_eq!(unreadable(Kind::Xml, answer), detail, "{answer}");
+        assert_eq!(unreadable(AnswerFormat::Xml, answer), detail, "{answer}");
     }
 }
 
 #[test]
 fn an_empty_cdata_section_is_no_text_node() {
     let found = find(
-        Kind::Xml,
+        AnswerFormat::Xml,
         "<a><![CDATA[]]><b/>x</a>",
         &["count(/a/text())", "count(/a/node())", "/a/text()[1]"],
     );

@@ -9,34 +9,29 @@
 //! A pair whose value is exactly one optional variable is left out if there is no value. An optional variable beside
 //! other text, or in a name, is then empty.
 
-use super::Compiled;
+use super::{Compiled, Input};
 use crate::definition::template::fault::Faults;
 use crate::definition::template::lex::{Percent, lex};
 use crate::definition::template::pairs::{Compiler, Literals, Pair, write};
-use crate::definition::template::uses::{Filled, Part, Uses, UsesFound};
-use crate::definition::template::{Tokens, Variable};
+use crate::definition::template::uses::{DefinitionPart, Filled, Uses, UsesFound};
 
 /// A form with variables.
 #[derive(Debug)]
 struct Form(Box<[Pair]>);
 
 /// Compiles `text`. Adds its faults to `faults`.
-pub(super) fn compile(
-    text: &str,
-    tokens: &Tokens,
-    mandatory: &dyn Fn(&Variable) -> bool,
-    faults: &mut Faults<'_>,
-) -> (Box<dyn Compiled>, Uses) {
+pub(super) fn compile(input: &Input<'_>, faults: &mut Faults<'_>) -> (Box<dyn Compiled>, Uses) {
+    let Input { text, tokens, mandatory } = *input;
     let end = text.trim_end_matches(['\r', '\n']).len();
     for (at, _) in text.match_indices(['\r', '\n']).take_while(|(at, _)| *at < end) {
         let fix = "write %0A for one in a value, and `&` between pairs";
-        faults.add(at, "a line break stands in the form", fix);
+        faults.add(at, "the form contains a line break", fix);
     }
     let pieces = lex(text, tokens, Percent::Encoding, faults);
     let mut uses = UsesFound::default();
     let mut compiler = Compiler { text, pieces: &pieces, uses: &mut uses, mandatory };
     let pairs = compiler.pairs(0, end, Literals::Form);
-    let uses = uses.finish(text, &Part::Body);
+    let uses = uses.finish(text, &DefinitionPart::Body);
     (Box::new(Form(pairs)), uses)
 }
 

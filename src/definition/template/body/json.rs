@@ -15,15 +15,12 @@
 
 mod compile;
 
-use super::Compiled;
-use crate::definition::template::fault::Faults;
-use crate::definition::template::program::Program;
-use crate::definition::template::uses::{Filled, Uses};
-use crate::definition::template::{Tokens, Variable, value};
+pub(super) use compile::compile;
 
-/// A JSON body with variables.
-#[derive(Debug)]
-struct Json(Program<Action>);
+use super::Compiled;
+use crate::definition::template::program::Program;
+use crate::definition::template::uses::Filled;
+use crate::definition::template::value;
 
 /// The action after a run of fixed text. The number is the variable's slot.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +32,7 @@ enum Action {
     Inside(u32),
     /// Writes the value as a whole string, or `null`.
     Quoted(u32),
-    /// Writes a comma if an item stands before it.
+    /// Writes a comma if an item was written before.
     Comma,
     /// Continues with the step `to` if there is no value.
     Skip {
@@ -44,21 +41,10 @@ enum Action {
     },
 }
 
-/// Compiles `text`. Adds its faults to `faults`.
-pub(super) fn compile(
-    text: &str,
-    tokens: &Tokens,
-    mandatory: &dyn Fn(&Variable) -> bool,
-    faults: &mut Faults<'_>,
-) -> (Box<dyn Compiled>, Uses) {
-    let (program, uses) = compile::compile(text, tokens, mandatory, faults);
-    (Box::new(Json(program)), uses)
-}
-
-impl Compiled for Json {
+impl Compiled for Program<Action> {
     fn write(&self, filled: &Filled<'_>, out: &mut Vec<u8>) {
-        out.reserve(self.0.bytes() + filled.bytes());
-        self.0.run(out, |action, out| {
+        out.reserve(self.bytes() + filled.bytes());
+        self.run(out, |action, out| {
             match action {
                 Action::Nothing => {}
                 Action::Bare(slot) => {

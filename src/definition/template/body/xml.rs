@@ -12,39 +12,24 @@
 mod compile;
 mod escape;
 
+pub(super) use compile::compile;
+
 use super::Compiled;
-use crate::definition::template::fault::Faults;
 use crate::definition::template::program::Program;
-use crate::definition::template::uses::{Filled, Uses};
-use crate::definition::template::{Tokens, Variable};
+use crate::definition::template::uses::Filled;
 use compile::Action;
 
-/// An XML body with variables.
-#[derive(Debug)]
-struct Xml(Program<Action>);
-
-/// Compiles `text`. Adds its faults to `faults`.
-pub(super) fn compile(
-    text: &str,
-    tokens: &Tokens,
-    mandatory: &dyn Fn(&Variable) -> bool,
-    faults: &mut Faults<'_>,
-) -> (Box<dyn Compiled>, Uses) {
-    let (program, uses) = compile::compile(text, tokens, mandatory, faults);
-    (Box::new(Xml(program)), uses)
-}
-
-impl Compiled for Xml {
+impl Compiled for Program<Action> {
     fn write(&self, filled: &Filled<'_>, out: &mut Vec<u8>) {
-        out.reserve(self.0.bytes() + filled.bytes());
-        self.0.run(out, |action, out| {
+        out.reserve(self.bytes() + filled.bytes());
+        self.run(out, |action, out| {
             match action {
                 Action::Nothing => {}
                 Action::Text(slot) => escape::text(out, filled.get(slot)),
                 Action::Attribute(slot) => escape::attribute(out, filled.get(slot)),
                 Action::Cdata(slot) => escape::cdata(out, filled.get(slot)),
                 Action::CdataText { from, to } => {
-                    escape::cdata_text(out, self.0.slice(from, to));
+                    escape::cdata_text(out, self.slice(from, to));
                 }
                 Action::Skip { slot, to } if filled.get(slot).is_none() => return Some(to),
                 Action::Skip { .. } => {}

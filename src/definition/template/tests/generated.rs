@@ -112,39 +112,39 @@ pub(super) fn plain(value: Option<&Value>) -> String {
 
 /// A part of a text with variables.
 #[derive(Clone, Debug)]
-pub(super) enum Part {
+pub(super) enum TextPart {
     Text(String),
     /// An index of [`NAMES`].
     Variable(usize),
 }
 
-pub(super) fn parts(texts: &'static [&'static str]) -> impl Strategy<Value = Vec<Part>> {
+pub(super) fn parts(texts: &'static [&'static str]) -> impl Strategy<Value = Vec<TextPart>> {
     let part = prop_oneof![
-        proptest::sample::select(texts).prop_map(|text| Part::Text(text.to_owned())),
-        (0..NAMES.len()).prop_map(Part::Variable),
+        proptest::sample::select(texts).prop_map(|text| TextPart::Text(text.to_owned())),
+        (0..NAMES.len()).prop_map(TextPart::Variable),
     ];
     prop::collection::vec(part, 0..4)
 }
 
 /// Returns the parts as a template spells them. The first character of each text in use ends a variable's name.
-pub(super) fn spelt(parts: &[Part]) -> String {
+pub(super) fn spelt(parts: &[TextPart]) -> String {
     let parts = parts.iter().map(|part| match part {
-        Part::Text(text) => text.clone(),
-        Part::Variable(index) => format!("$flow.key.{}", NAMES[*index]),
+        TextPart::Text(text) => text.clone(),
+        TextPart::Variable(index) => format!("$flow.key.{}", NAMES[*index]),
     });
     parts.collect()
 }
 
 /// Returns the text that the parts stand for.
-pub(super) fn meant(parts: &[Part], values: &[Option<Value>]) -> String {
+pub(super) fn meant(parts: &[TextPart], values: &[Option<Value>]) -> String {
     let parts = parts.iter().map(|part| match part {
-        Part::Text(text) => text.clone(),
-        Part::Variable(index) => plain(values[*index].as_ref()),
+        TextPart::Text(text) => text.clone(),
+        TextPart::Variable(index) => plain(values[*index].as_ref()),
     });
     parts.collect()
 }
 
 /// Returns whether the parts are exactly one variable, and it has no value.
-pub(super) fn left_out(parts: &[Part], values: &[Option<Value>]) -> bool {
-    matches!(parts, [Part::Variable(index)] if values[*index].is_none())
+pub(super) fn left_out(parts: &[TextPart], values: &[Option<Value>]) -> bool {
+    matches!(parts, [TextPart::Variable(index)] if values[*index].is_none())
 }

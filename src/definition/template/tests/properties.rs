@@ -3,7 +3,7 @@
 use super::super::{
     BodyTemplate, HeaderTemplate, Language, Need, Tokens, Unrenderable, UrlTemplate,
 };
-use super::generated::{NAMES, Part, left_out, meant, parts, spelt, values};
+use super::generated::{NAMES, TextPart, left_out, meant, parts, spelt, values};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug)]
 enum Json {
     Bare(usize),
-    Text(Vec<Part>),
+    Text(Vec<TextPart>),
     Fixed(&'static str),
     Array(Vec<Self>),
-    Object(Vec<(Vec<Part>, Self)>),
+    Object(Vec<(Vec<TextPart>, Self)>),
 }
 
 fn json() -> impl Strategy<Value = Json> {
@@ -110,10 +110,10 @@ proptest! {
         let out = String::from_utf8(out).unwrap();
         let document = roxmltree::Document::parse(&out).unwrap();
         let element = |name: &str| document.descendants().find(|node| node.has_tag_name(name));
-        let held = |parts: &[Part]| {
+        let held = |parts: &[TextPart]| {
             let parts: Vec<_> = parts.iter().map(|part| match part {
-                Part::Text(text) => Part::Text(text.replace("&amp;", "&").replace("&lt;", "<")),
-                Part::Variable(index) => Part::Variable(*index),
+                TextPart::Text(text) => TextPart::Text(text.replace("&amp;", "&").replace("&lt;", "<")),
+                TextPart::Variable(index) => TextPart::Variable(*index),
             }).collect();
             (!left_out(&parts, &values)).then(|| held(&meant(&parts, &values)))
         };
@@ -124,8 +124,8 @@ proptest! {
         let text_of = |name| element(name).map(|node| node.text().unwrap_or_default().to_owned());
         prop_assert_eq!(text_of("t"), held(&text), "{}", out);
         let cdata: Vec<_> = cdata.into_iter().map(|part| match part {
-            Part::Text(text) => Part::Text(text.replace('&', "&amp;").replace('<', "&lt;")),
-            variable @ Part::Variable(_) => variable,
+            TextPart::Text(text) => TextPart::Text(text.replace('&', "&amp;").replace('<', "&lt;")),
+            variable @ TextPart::Variable(_) => variable,
         }).collect();
         prop_assert_eq!(text_of("d"), held(&cdata), "{}", out);
     }

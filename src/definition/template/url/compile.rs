@@ -1,9 +1,9 @@
 //! Compiles the text of a URL template.
 
 use super::super::fault::{Faults, Position};
-use super::super::lex::{Kind, Percent, Piece, lex};
+use super::super::lex::{Percent, Piece, PieceKind, lex};
 use super::super::pairs::{Compiler, Element, Literals};
-use super::super::uses::{Part, UsesFound};
+use super::super::uses::{DefinitionPart, UsesFound};
 use super::super::{Tokens, Variable};
 use super::{Need, Segment, UrlTemplate, is_step};
 use ::url::Url;
@@ -49,7 +49,11 @@ pub(super) fn compile(
         if let [Element::Literal(literal)] = elements.as_ref()
             && is_step(literal.as_bytes())
         {
-            faults.add(start, "`.` and `..` are steps, no segments", "write the path without them");
+            faults.add(
+                start,
+                "`.` and `..` are not segments of a path",
+                "write the path without them",
+            );
         }
         segments.push(Segment { elements, line: position.line, column: position.column });
         position.advance(segment);
@@ -59,8 +63,8 @@ pub(super) fn compile(
     let mut compiler = Compiler { text, pieces: &pieces, uses: &mut uses, mandatory: &in_query };
     let pairs = compiler.pairs((parts.path + 1).min(parts.query), parts.query, Literals::Query);
     let base = text.get(..parts.authority).unwrap_or_default().into();
-    let is_plain = pieces.iter().all(|piece| !matches!(piece.kind, Kind::Plain(_)));
-    let uses = uses.finish(text, &Part::Url);
+    let is_plain = pieces.iter().all(|piece| !matches!(piece.kind, PieceKind::Plain(_)));
+    let uses = uses.finish(text, &DefinitionPart::Url);
     let template = UrlTemplate { base, segments: segments.into(), pairs, uses, is_plain };
     if faults.is_empty() {
         parsed(&template, &parts, faults);
@@ -92,13 +96,17 @@ fn characters(text: &str, parts: &Parts, faults: &mut Faults<'_>) {
         if found.is_control() {
             faults.add(
                 at,
-                "a line break or another control character stands in the URL",
+                "the URL contains a line break or another control character",
                 "remove it",
             );
         } else if found.is_whitespace() && (edge || at < parts.authority) {
-            faults.add(at, "a space stands here", "remove it");
+            faults.add(at, "a URL can't contain a space", "remove it");
         } else if found == '\\' && at < parts.path {
-            faults.add(at, "a backslash stands here", "write `/`, or %5C for the character itself");
+            faults.add(
+                at,
+                "a URL can't contain a backslash",
+                "write `/`, or %5C for the character itself",
+            );
         }
     }
 }
@@ -110,12 +118,12 @@ fn fixed(text: &str, parts: &Parts, pieces: &[Piece<'_>], faults: &mut Faults<'_
     let bracket = text.get(host..parts.authority).and_then(|host| host.rfind(']')).unwrap_or(0);
     let port = text.get(host + bracket..parts.authority).and_then(|host| host.find(':'));
     let port = port.map_or(parts.authority, |at| host + bracket + at);
-    for piece in pieces.iter().filter(|piece| !matches!(piece.kind, Kind::Bad)) {
+    for piece in pieces.iter().filter(|piece| !matches!(piece.kind, PieceKind::Bad)) {
         let at = piece.range.start;
         let place = match at {
             _ if at >= parts.query => {
-                let fix = "move it to the query; a fragment never leaves the client";
-                faults.add(at, "a variable cannot stand in the fragment", fix);
+                let fix = "move it to the query; a fragment is never sent";
+                faults.add(at, "a variable is not allowed in the fragment", fix);
                 continue;
             }
             _ if at >= parts.authority => continue,
@@ -124,8 +132,8 @@ fn fixed(text: &str, parts: &Parts, pieces: &[Piece<'_>], faults: &mut Faults<'_
             _ if at >= host => "the host",
             _ => "the user or password",
         };
-        let fix = "write it out: no value may decide whom a delivery goes to; a variable may follow a `/` or `?`";
-        faults.add(at, format!("a variable cannot stand in {place}"), fix);
+        let fix = "write it out: no value may change the receiver of a delivery; a variable may follow a `/` or `?`";
+        faults.add(at, format!("a variable is not allowed in {place}"), fix);
     }
 }
 

@@ -18,7 +18,7 @@ impl World {
         if instance.process.borrow().is_some() {
             return;
         }
-        self.tell(|| format!("node {node}: starts"));
+        self.trace(|| format!("node {node}: starts"));
         instance.incarnation.set(instance.incarnation.get() + 1);
         instance.paused_until_ms.set(0);
         if instance.wall_ms.get() != 0 {
@@ -52,7 +52,7 @@ impl World {
     pub(in crate::engine::tests) fn stop(&self, node: usize) {
         let process = self.nodes[node].process.borrow();
         if let Some(process) = &*process {
-            self.tell(|| format!("node {node}: is asked to end"));
+            self.trace(|| format!("node {node}: is asked to end"));
             if !process.is_booted {
                 self.plan(self.passed_ms(), crate::engine::tests::plan::Action::Kill(node));
                 return;
@@ -65,7 +65,7 @@ impl World {
     /// Kills a process, as SIGKILL does.
     pub(in crate::engine::tests) fn kill(&self, node: usize) {
         if self.nodes[node].process.borrow().is_some() {
-            self.tell(|| format!("node {node}: is killed"));
+            self.trace(|| format!("node {node}: is killed"));
             self.count("kill");
             self.bury(node, false);
         }

@@ -37,12 +37,14 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
 ];
 
 const REMOVE: &str = "remove it";
-const OFFSETS: &str = "offsets are committed with the state, and a second way would lose records";
-const CALLBACK: &str = "only a program can set it, not a file";
+const OFFSETS: &str =
+    "offsets are committed with the state, and committing them separately would lose records";
+const CALLBACK: &str = "a file can't set it, only a program can";
 const VERSIONS: &str =
     "transactions need brokers that say which versions of Kafka's protocol they know";
 const KERBEROS: &str = "this build has no Kerberos";
-const FILE_OFFSETS: &str = "offsets stand in Kafka, so that any instance can go on from them";
+const FILE_OFFSETS: &str =
+    "offsets are stored in Kafka, so that any instance can continue from them";
 
 /// Every property with its rule, without aliases.
 #[rustfmt::skip]
@@ -51,32 +53,32 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("metadata.broker.list", Owned("kafka.bootstrap_servers says where the brokers are", "set kafka.bootstrap_servers")),
     ("group.id", Owned("the group is part of the state's identity", "set kafka.group_id")),
     ("group.instance.id", Owned("it is the instance's name in the group", "set kafka.instance_id")),
-    ("transactional.id", Owned("it is made of the group's and the instance's name", "set kafka.group_id and kafka.instance_id")),
+    ("transactional.id", Owned("it is composed of the group's and the instance's name", "set kafka.group_id and kafka.instance_id")),
     ("group.protocol", Owned("only the classic protocol lets a transaction prove its membership of the group", REMOVE)),
     ("group.protocol.type", Owned("members of another type can't join the group", REMOVE)),
     ("group.remote.assignor", Owned("partitions of one number must go to one instance, with their state", REMOVE)),
     ("partition.assignment.strategy", Owned("partitions of one number must go to one instance, with their state", REMOVE)),
-    ("auto.offset.reset", Owned("any value but `earliest` skips the records of a new partition or stops reading", REMOVE)),
+    ("auto.offset.reset", Owned("any value except `earliest` skips the records of a new partition or stops reading", REMOVE)),
     ("enable.auto.commit", Owned(OFFSETS, REMOVE)),
     ("auto.commit.enable", Owned(OFFSETS, REMOVE)),
-    ("auto.commit.interval.ms", Owned(OFFSETS, "remove it; kafka.commit_interval_ms says how long a transaction gathers")),
+    ("auto.commit.interval.ms", Owned(OFFSETS, "remove it; kafka.commit_interval_ms sets how long a transaction collects records")),
     ("enable.auto.offset.store", Owned(OFFSETS, REMOVE)),
     ("offset.store.method", Owned(FILE_OFFSETS, REMOVE)),
     ("offset.store.path", Owned(FILE_OFFSETS, REMOVE)),
     ("offset.store.sync.interval.ms", Owned(FILE_OFFSETS, REMOVE)),
     ("isolation.level", Owned("records of aborted transactions must not be read", REMOVE)),
     ("enable.partition.eof", Owned("a restore learns from it that a partition was read to its end", REMOVE)),
-    ("statistics.interval.ms", Owned("lag, readiness and the ends of partitions come from the statistics of each second", REMOVE)),
-    ("enable.idempotence", Owned("transactions need it on", REMOVE)),
-    ("enable.gapless.guarantee", Owned("transactions leave no gap, and with it any failed record ends the producer", REMOVE)),
-    ("request.required.acks", Owned("a record that only one broker has may be lost", REMOVE)),
-    ("queuing.strategy", Owned("records must leave in their order", REMOVE)),
+    ("statistics.interval.ms", Owned("lag, readiness and the ends of partitions need statistics every second", REMOVE)),
+    ("enable.idempotence", Owned("transactions need it to be true", REMOVE)),
+    ("enable.gapless.guarantee", Owned("transactions leave no gaps anyway, and with it any failed record stops the producer", REMOVE)),
+    ("request.required.acks", Owned("a record that only one broker has stored may be lost", REMOVE)),
+    ("queuing.strategy", Owned("records must be sent in order", REMOVE)),
     ("queue.buffering.backpressure.threshold", Owned("transactions need it to be 1", REMOVE)),
     ("partitioner", Owned("records of one uuid must go to the partition that owns it", REMOVE)),
     ("partitioner_cb", Owned("records of one uuid must go to the partition that owns it", REMOVE)),
-    ("msg_order_cmp", Owned("records must leave in their order", REMOVE)),
-    ("delivery.report.only.error", Owned("the daemon learns its records' offsets from their reports", REMOVE)),
-    ("allow.auto.create.topics", Owned("a topic that Kafka makes by itself has the wrong settings", "create missing topics with `ringback topics --create`")),
+    ("msg_order_cmp", Owned("records must be sent in order", REMOVE)),
+    ("delivery.report.only.error", Owned("the daemon gets the offsets of its records from delivery reports", REMOVE)),
+    ("allow.auto.create.topics", Owned("a topic that Kafka creates by itself has the wrong settings", "create missing topics with `ringback topics --create`")),
     ("topic.blacklist", Owned("a topic that is hidden is never read", "remove it; [topics] says which topics are read")),
     // Properties that a file can't set.
     ("plugin.library.paths", Owned("a plug-in can change any record", REMOVE)),
@@ -87,7 +89,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("throttle_cb", Owned(CALLBACK, REMOVE)),
     ("stats_cb", Owned(CALLBACK, REMOVE)),
     ("log_cb", Owned(CALLBACK, REMOVE)),
-    ("log.queue", Owned("the daemon takes librdkafka's log lines from this queue", REMOVE)),
+    ("log.queue", Owned("the daemon reads librdkafka's log lines from this queue", REMOVE)),
     ("background_event_cb", Owned(CALLBACK, REMOVE)),
     ("socket_cb", Owned(CALLBACK, REMOVE)),
     ("connect_cb", Owned(CALLBACK, REMOVE)),
@@ -112,7 +114,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("api.version.request", Owned(VERSIONS, REMOVE)),
     ("api.version.fallback.ms", Owned(VERSIONS, REMOVE)),
     ("broker.version.fallback", Owned(VERSIONS, REMOVE)),
-    ("enable.sasl.oauthbearer.unsecure.jwt", Owned("anybody can make a token without a signature", "set sasl.oauthbearer.method to \"oidc\"")),
+    ("enable.sasl.oauthbearer.unsecure.jwt", Owned("anyone can make a token without a signature", "set sasl.oauthbearer.method to \"oidc\"")),
     ("sasl.kerberos.service.name", Owned(KERBEROS, REMOVE)),
     ("sasl.kerberos.principal", Owned(KERBEROS, REMOVE)),
     ("sasl.kerberos.kinit.cmd", Owned(KERBEROS, REMOVE)),
@@ -128,11 +130,11 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("message.send.max.retries", Within(1, MOST, "a single lost answer would fail the transaction")),
     ("socket.timeout.ms", Within(1000, 300_000, "Kafka could not answer in time")),
     ("request.timeout.ms", Within(1000, 900_000, "Kafka could not store a record in time")),
-    ("session.timeout.ms", Within(1, 3_600_000, "librdkafka takes nothing else")),
-    ("heartbeat.interval.ms", Within(1, 3_600_000, "librdkafka takes nothing else")),
-    ("max.poll.interval.ms", Within(1, 86_400_000, "librdkafka takes nothing else")),
-    ("transaction.timeout.ms", Within(1000, 900_000, "Kafka allows 15 minutes at most, and a transaction that hangs stops every restore for so long")),
-    ("message.timeout.ms", Within(1000, 900_000, "a record needs time to be written, and no longer than its transaction")),
+    ("session.timeout.ms", Within(1, 3_600_000, "librdkafka allows no other values")),
+    ("heartbeat.interval.ms", Within(1, 3_600_000, "librdkafka allows no other values")),
+    ("max.poll.interval.ms", Within(1, 86_400_000, "librdkafka allows no other values")),
+    ("transaction.timeout.ms", Within(1000, 900_000, "Kafka allows at most 15 minutes, and a transaction that hangs delays every restore for this time")),
+    ("message.timeout.ms", Within(1000, 900_000, "a record needs time to be written, but must not outlast its transaction")),
     // Properties that only change speed, connections and security.
     ("builtin.features", Free),
     ("client.id", Free),

@@ -1,54 +1,35 @@
 //! Compiles the text of a JSON template to its program.
 
 use super::Action;
+use crate::definition::template::DEPTH_MAX;
+use crate::definition::template::body::{Compiled, Input, compiler};
 use crate::definition::template::fault::Faults;
-use crate::definition::template::lex::{Percent, Piece, lex};
-use crate::definition::template::program::{Builder, Program};
-use crate::definition::template::uses::{Part, Uses, UsesFound};
-use crate::definition::template::{DEPTH_MAX, Tokens, Variable};
+use crate::definition::template::lex::{Percent, lex};
+use crate::definition::template::uses::{DefinitionPart, Uses};
 use std::collections::BTreeSet;
 
 mod token;
 
 /// Compiles `text`. Adds its faults to `faults`; after a fault the program is unusable.
-pub(super) fn compile(
-    text: &str,
-    tokens: &Tokens,
-    mandatory: &dyn Fn(&Variable) -> bool,
+pub(in crate::definition::template::body) fn compile(
+    input: &Input<'_>,
     faults: &mut Faults<'_>,
-) -> (Program<Action>, Uses) {
-    let pieces = lex(text, tokens, Percent::Text, faults);
-    let mut compiler = Compiler {
-        text,
-        at: 0,
-        pieces: &pieces,
-        builder: Builder::new(Action::Nothing),
-        uses: UsesFound::default(),
-        mandatory,
-        faults,
-    };
+) -> (Box<dyn Compiled>, Uses) {
+    let pieces = lex(input.text, input.tokens, Percent::Text, faults);
+    let mut compiler = Compiler::new(input, &pieces, Action::Nothing, faults);
     // The fault that stops the parser is already in `faults`.
     compiler.document().unwrap_or(());
-    (compiler.builder.finish(), compiler.uses.finish(text, &Part::Body))
+    (Box::new(compiler.builder.finish()), compiler.uses.finish(input.text, &DefinitionPart::Body))
 }
 
-struct Compiler<'c, 't, 'f> {
-    text: &'t str,
-    at: usize,
-    /// The pieces from `at` on.
-    pieces: &'c [Piece<'t>],
-    builder: Builder<Action>,
-    uses: UsesFound,
-    mandatory: &'c dyn Fn(&Variable) -> bool,
-    faults: &'c mut Faults<'f>,
-}
+type Compiler<'c, 't, 'f> = compiler::Compiler<'c, 't, 'f, Action, ()>;
 
 /// The text is not JSON from here on. The fault is in `faults`.
 struct Stop;
 
 /// A variable's slot, and whether the variable is optional.
 #[derive(Clone, Copy)]
-struct Place {
+struct VariableSlot {
     slot: u32,
     optional: bool,
 }
@@ -57,13 +38,13 @@ struct Place {
 enum Content<'t> {
     /// Text as it is spelt.
     Text(&'t str),
-    Variable(Place),
+    Variable(VariableSlot),
     Bad,
 }
 
 /// The beginning of a value, read but not compiled yet.
 enum Head<'t> {
-    Variable(Place),
+    Variable(VariableSlot),
     Bad,
     Text(Vec<Content<'t>>),
     /// A number, `true`, `false` or `null`.
@@ -75,15 +56,15 @@ enum Head<'t> {
 impl Head<'_> {
     /// Returns the slot of the optional variable that this consists of. Without its value this is left out.
     fn optional(&self) -> Option<u32> {
-        let place = match self {
-            Self::Variable(place) => place,
+        let variable = match self {
+            Self::Variable(variable) => variable,
             Self::Text(contents) => match contents.as_slice() {
-                [Content::Variable(place)] => place,
+                [Content::Variable(variable)] => variable,
                 _ => return None,
             },
             Self::Bad | Self::Scalar(_) | Self::Object | Self::Array => return None,
         };
-        place.optional.then_some(place.slot)
+        variable.optional.then_some(variable.slot)
     }
 }
 
@@ -110,13 +91,13 @@ impl<'t> Compiler<'_, 't, '_> {
     /// Compiles the value that begins with `head` and may be nested up to `depth` levels.
     fn value(&mut self, head: &Head<'t>, depth: usize) -> Result<(), Stop> {
         match head {
-            Head::Variable(place) => {
-                self.builder.step(Action::Bare(place.slot));
+            Head::Variable(variable) => {
+                self.builder.step(Action::Bare(variable.slot));
             }
             Head::Bad => {}
             Head::Text(contents) => match contents.as_slice() {
-                [Content::Variable(place)] => {
-                    self.builder.step(Action::Quoted(place.slot));
+                [Content::Variable(variable)] => {
+                    self.builder.step(Action::Quoted(variable.slot));
                 }
                 contents => self.string(contents),
             },
@@ -137,8 +118,8 @@ impl<'t> Compiler<'_, 't, '_> {
         for content in contents {
             match content {
                 Content::Text(text) => self.builder.literal(text),
-                Content::Variable(place) => {
-                    self.builder.step(Action::Inside(place.slot));
+                Content::Variable(variable) => {
+                    self.builder.step(Action::Inside(variable.slot));
                 }
                 Content::Bad => {}
             }

@@ -3,11 +3,11 @@
 //! One walk over the text finds the places of its variables. An XML parser checks whether the text is well-formed. It
 //! gets the text with a letter in place of each byte of a variable, so that it sees a harmless value.
 
+use crate::definition::template::Variable;
+use crate::definition::template::body::{Compiled, Input, compiler};
 use crate::definition::template::fault::Faults;
-use crate::definition::template::lex::{Kind, Percent, Piece, lex};
-use crate::definition::template::program::{Builder, Program};
-use crate::definition::template::uses::{Part, Uses, UsesFound};
-use crate::definition::template::{Tokens, Variable};
+use crate::definition::template::lex::{Percent, Piece, PieceKind, lex};
+use crate::definition::template::uses::{DefinitionPart, Uses};
 
 mod check;
 mod walk;
@@ -32,27 +32,16 @@ pub(super) enum Action {
 }
 
 /// Compiles `text`. Adds its faults to `faults`; after a fault the program is unusable.
-pub(super) fn compile(
-    text: &str,
-    tokens: &Tokens,
-    mandatory: &dyn Fn(&Variable) -> bool,
+pub(in crate::definition::template::body) fn compile(
+    input: &Input<'_>,
     faults: &mut Faults<'_>,
-) -> (Program<Action>, Uses) {
-    let pieces = lex(text, tokens, Percent::Text, faults);
-    let mut compiler = Compiler {
-        text,
-        at: 0,
-        pieces: &pieces,
-        builder: Builder::new(Action::Nothing),
-        uses: UsesFound::default(),
-        mandatory,
-        faults,
-        open: Vec::new(),
-        root: false,
-        namespaces: 0,
-    };
+) -> (Box<dyn Compiled>, Uses) {
+    let text = input.text;
+    let pieces = lex(text, input.tokens, Percent::Text, faults);
+    let mut compiler = Compiler::new(input, &pieces, Action::Nothing, faults);
     let end = compiler.document();
-    let (program, uses) = (compiler.builder.finish(), compiler.uses.finish(text, &Part::Body));
+    let (program, uses) =
+        (compiler.builder.finish(), compiler.uses.finish(text, &DefinitionPart::Body));
     if !matches!(end, walk::End::Limit) {
         check::check(&masked(text, &pieces), faults);
     }
@@ -61,7 +50,7 @@ pub(super) fn compile(
     {
         faults.add(at, "the text is not well-formed XML from here on", "correct it");
     }
-    (program, uses)
+    (Box::new(program), uses)
 }
 
 /// Returns the text with a letter in place of each byte of a variable.
@@ -72,8 +61,10 @@ fn masked(text: &str, pieces: &[Piece<'_>]) -> String {
         masked.push_str(text.get(at..piece.range.start).unwrap_or_default());
         at = piece.range.end;
         match piece.kind {
-            Kind::Variable(_) | Kind::Bad => masked.extend(piece.range.clone().map(|_| 'v')),
-            Kind::Plain(_) => {
+            PieceKind::Variable(_) | PieceKind::Bad => {
+                masked.extend(piece.range.clone().map(|_| 'v'))
+            }
+            PieceKind::Plain(_) => {
                 masked.push_str(text.get(piece.range.clone()).unwrap_or_default());
             }
         }
@@ -82,16 +73,11 @@ fn masked(text: &str, pieces: &[Piece<'_>]) -> String {
     masked
 }
 
-struct Compiler<'c, 't, 'f> {
-    text: &'t str,
-    /// The text before this offset is compiled.
-    at: usize,
-    /// The pieces from `at` on.
-    pieces: &'c [Piece<'t>],
-    builder: Builder<Action>,
-    uses: UsesFound,
-    mandatory: &'c dyn Fn(&Variable) -> bool,
-    faults: &'c mut Faults<'f>,
+type Compiler<'c, 't, 'f> = compiler::Compiler<'c, 't, 'f, Action, Elements>;
+
+/// The elements so far.
+#[derive(Default)]
+struct Elements {
     /// The open elements, each with the skip that leaves it out if it has one.
     open: Vec<Option<Skip>>,
     /// Whether the root element has begun.
@@ -128,12 +114,12 @@ impl Compiler<'_, '_, '_> {
             self.pieces = rest;
             self.at = piece.range.end;
             match &piece.kind {
-                Kind::Variable(variable) => {
+                PieceKind::Variable(variable) => {
                     self.variable(variable, piece.range.start, stretch);
                     after_variable = true;
                 }
-                Kind::Plain(text) => self.builder.literal(text),
-                Kind::Bad => {}
+                PieceKind::Plain(text) => self.builder.literal(text),
+                PieceKind::Bad => {}
             }
         }
         self.literal(to, stretch, after_variable);
@@ -161,8 +147,8 @@ impl Compiler<'_, '_, '_> {
             Stretch::Attribute => Action::Attribute(slot),
             Stretch::Cdata => Action::Cdata(slot),
             Stretch::Fixed(place) => {
-                let fix = "variables may stand in text, attribute values and CDATA sections";
-                self.faults.add(at, format!("a variable cannot stand in {place}"), fix);
+                let fix = "use variables in text, attribute values and CDATA sections";
+                self.faults.add(at, format!("a variable is not allowed in {place}"), fix);
                 Action::Nothing
             }
         });
@@ -173,10 +159,10 @@ impl Compiler<'_, '_, '_> {
         let index = self.pieces.partition_point(|piece| piece.range.start < from);
         let piece = self.pieces.get(index).filter(|piece| piece.range.start == from)?;
         match &piece.kind {
-            Kind::Variable(variable) if !(self.mandatory)(variable) => {
+            PieceKind::Variable(variable) if !(self.mandatory)(variable) => {
                 Some((self.uses.slot(variable), piece.range.end))
             }
-            Kind::Variable(_) | Kind::Plain(_) | Kind::Bad => None,
+            PieceKind::Variable(_) | PieceKind::Plain(_) | PieceKind::Bad => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The tokens of JSON (RFC 8259) and the variables among them.
 
-use super::{Compiler, Content, Head, Place, Stop};
-use crate::definition::template::lex::Kind;
+use super::{Compiler, Content, Head, Stop, VariableSlot};
+use crate::definition::template::lex::PieceKind;
 use crate::definition::template::value;
 use crate::json::{self, Escaped};
 
@@ -41,7 +41,7 @@ impl<'t> Compiler<'_, 't, '_> {
         }
     }
 
-    /// Moves behind the piece that stands here, and returns its content.
+    /// Moves behind the piece at this position, and returns its content.
     fn piece(&mut self) -> Option<Content<'t>> {
         let (piece, rest) = self.pieces.split_first()?;
         if piece.range.start != self.at {
@@ -50,13 +50,13 @@ impl<'t> Compiler<'_, 't, '_> {
         self.pieces = rest;
         self.at = piece.range.end;
         Some(match &piece.kind {
-            Kind::Variable(variable) => {
+            PieceKind::Variable(variable) => {
                 let mandatory = (self.mandatory)(variable);
                 let slot = self.uses.add(variable, piece.range.start, mandatory);
-                Content::Variable(Place { slot, optional: !mandatory })
+                Content::Variable(VariableSlot { slot, optional: !mandatory })
             }
-            Kind::Plain(text) => Content::Text(text),
-            Kind::Bad => Content::Bad,
+            PieceKind::Plain(text) => Content::Text(text),
+            PieceKind::Bad => Content::Bad,
         })
     }
 
@@ -107,7 +107,7 @@ impl<'t> Compiler<'_, 't, '_> {
                 Some(b'"') => break,
                 Some(b'\\') => self.escape()?,
                 Some(0..0x20) => {
-                    let problem = "a line break or another control character stands in a string";
+                    let problem = "a string contains a line break or another control character";
                     self.faults.add(self.at, problem, "write it as an escape, such as \\n");
                     return Err(Stop);
                 }
@@ -145,7 +145,7 @@ impl<'t> Compiler<'_, 't, '_> {
     fn no_escape(&mut self) -> Stop {
         let fix = "write `\\\\` for a backslash; the escapes are \\\" \\\\ \\/ \\b \\f \\n \\r \\t and \\u with \
                     four hexadecimal digits";
-        self.faults.add(self.at, "this is no escape of JSON", fix);
+        self.faults.add(self.at, "this is not an escape of JSON", fix);
         Stop
     }
 
@@ -190,7 +190,7 @@ impl<'t> Compiler<'_, 't, '_> {
         self.at - start
     }
 
-    /// Adds the fault that something else than `expected` stands here.
+    /// Adds the fault that the text here is not `expected`.
     pub(super) fn unexpected(&mut self, expected: &str) -> Stop {
         let piece_here = self.pieces.first().is_some_and(|piece| piece.range.start == self.at);
         let found = match self.rest().chars().next() {

@@ -48,7 +48,7 @@ fn fix(error: &Error) -> String {
         (matches!(error, Error::InvalidAttributeValue(_)), "write `&lt;` for a plain `<`"),
         (matches!(error, Error::InvalidCharacterData(_)), "write `]]&gt;`"),
         (matches!(error, Error::InvalidComment(_)), "write `- -`"),
-        (matches!(error, Error::NoRootNode), "put all in one root element"),
+        (matches!(error, Error::NoRootNode), "put everything in one root element"),
         (matches!(error, Error::UnclosedRootNode), "close every element that was opened"),
         (
             matches!(error, Error::UnknownToken(_)),

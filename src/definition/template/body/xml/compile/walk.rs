@@ -43,7 +43,7 @@ impl<'t> Compiler<'_, 't, '_> {
     pub(super) fn document(&mut self) -> End {
         loop {
             let text_end = self.find("<", self.at).unwrap_or(self.text.len());
-            let inside = !self.open.is_empty();
+            let inside = !self.state.open.is_empty();
             let outside = Stretch::Fixed("text outside of the root element");
             self.copy(text_end, if inside { Stretch::Text } else { outside });
             let rest = self.rest();
@@ -103,7 +103,7 @@ impl<'t> Compiler<'_, 't, '_> {
             && !before.trim_start_matches(BYTE_ORDER_MARK).is_empty()
         {
             let fix = "move it to the very beginning, or remove it";
-            self.faults.add(self.at, "an XML declaration stands only at the beginning", fix);
+            self.faults.add(self.at, "an XML declaration is allowed only at the beginning", fix);
         }
         if !after.starts_with([' ', '\t', '\r', '\n']) && !after.starts_with("?>") {
             let fix = "put a space after its name";
@@ -124,7 +124,7 @@ impl<'t> Compiler<'_, 't, '_> {
     fn end_tag(&mut self) -> Option<End> {
         let end = self.find(">", self.at)? + 1;
         self.copy(end, Stretch::Fixed("the name of an element"));
-        if let Some(skip) = self.open.pop()? {
+        if let Some(skip) = self.state.open.pop()? {
             self.land(skip);
         }
         Some(End::Whole)
@@ -140,20 +140,20 @@ impl<'t> Compiler<'_, 't, '_> {
             self.faults.add(start, problem, "use elements instead");
             return Some(End::Limit);
         }
-        self.namespaces += attributes.iter().filter(|attribute| attribute.declares()).count();
-        if self.namespaces > NAMESPACES_MAX {
+        self.state.namespaces += attributes.iter().filter(|attribute| attribute.declares()).count();
+        if self.state.namespaces > NAMESPACES_MAX {
             let problem =
                 format!("there are more than {NAMESPACES_MAX} declarations of namespaces");
             self.faults.add(start, problem, "declare each namespace once, at the root");
             return Some(End::Limit);
         }
-        if self.open.len() == DEPTH_MAX {
+        if self.state.open.len() == DEPTH_MAX {
             let problem = format!("this is nested deeper than {DEPTH_MAX} levels");
             self.faults.add(start, problem, "make the body flatter");
             return Some(End::Limit);
         }
-        let optional = if is_empty || !self.root { None } else { self.whole_content(end) };
-        self.root = true;
+        let optional = if is_empty || !self.state.root { None } else { self.whole_content(end) };
+        self.state.root = true;
         let skip = optional.map(|slot| self.skip(slot));
         self.copy(name_end, Stretch::Fixed("the name of an element"));
         let mut names = BTreeSet::new();
@@ -168,7 +168,7 @@ impl<'t> Compiler<'_, 't, '_> {
         if is_empty {
             return Some(End::Whole);
         }
-        self.open.push(skip);
+        self.state.open.push(skip);
         Some(End::Whole)
     }
 

@@ -1,16 +1,18 @@
-//! Asks Kafka which operations it allows a client on topics and groups. It uses librdkafka's own functions, since
-//! rust-rdkafka has none for this.
+//! Asks Kafka for its cluster's id, and for descriptions of topics and groups: ids, members, and the operations that it
+//! allows the client. It uses librdkafka's own functions, since rust-rdkafka has none for this.
 #![expect(
     unsafe_code,
     reason = "librdkafka's C functions; every pointer lives and dies in this module, and each object is destroyed once"
 )]
 
+use crate::codec::row::TopicId;
 use rdkafka::ClientContext;
 use rdkafka::bindings as native;
 use rdkafka::client::Client;
 use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use std::ffi::{CStr, CString, c_char};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Kafka's number of an operation.
@@ -24,6 +26,27 @@ pub(super) struct Described {
     pub(super) allowed: Option<Vec<Code>>,
     /// The number of a group's members; 0 for a topic.
     pub(super) members: usize,
+    /// The id of a topic; `None`: a group, or this broker has no topic ids.
+    pub(super) id: Option<TopicId>,
+}
+
+/// Returns the id of the cluster; `None`: this broker does not report it. Blocks.
+pub(super) fn cluster_id<C: ClientContext>(
+    client: &Client<C>,
+    timeout: Duration,
+) -> Option<Arc<str>> {
+    let handle = client.native_ptr();
+    // SAFETY: the handle is the client's own, and lives as long as it is borrowed here. The text belongs to librdkafka,
+    // and is freed once.
+    unsafe {
+        let found = native::rd_kafka_clusterid(handle, milliseconds(timeout));
+        if found.is_null() {
+            return None;
+        }
+        let id = text(found).into();
+        native::rd_kafka_mem_free(handle, found.cast());
+        Some(id)
+    }
 }
 
 /// Describes the topics `names`. Blocks.
@@ -59,6 +82,7 @@ pub(super) fn topics<C: ClientContext>(
                     error: code(native::rd_kafka_TopicDescription_error(topic)),
                     allowed: list(codes, allowed),
                     members: 0,
+                    id: id(native::rd_kafka_TopicDescription_topic_id(topic)),
                 }
             });
             each.collect()
@@ -103,6 +127,7 @@ pub(super) fn groups<C: ClientContext>(
                     error: code(native::rd_kafka_ConsumerGroupDescription_error(group)),
                     allowed: list(codes, allowed),
                     members: native::rd_kafka_ConsumerGroupDescription_member_count(group),
+                    id: None,
                 }
             });
             each.collect()
@@ -149,7 +174,7 @@ fn ask<C: ClientContext>(
     timeout: Duration,
     send: impl FnOnce(*const native::rd_kafka_AdminOptions_t, *mut native::rd_kafka_queue_t),
 ) -> Result<Answer, KafkaError> {
-    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    let timeout_ms = milliseconds(timeout);
     // SAFETY: options and queue are destroyed exactly once: the options here, the queue by the answer or here.
     unsafe {
         let options = native::rd_kafka_AdminOptions_new(client.native_ptr(), operation);
@@ -175,6 +200,10 @@ fn ask<C: ClientContext>(
         }
         Ok(Answer { queue, event })
     }
+}
+
+fn milliseconds(timeout: Duration) -> i32 {
+    i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
 }
 
 fn strings(names: &[&str]) -> Result<Vec<CString>, KafkaError> {
@@ -204,6 +233,21 @@ unsafe fn list(codes: *const Code, count: usize) -> Option<Vec<Code>> {
     }
     // SAFETY: by this function's contract. Each code is one that librdkafka defines.
     Some((0..count).map(|index| unsafe { *codes.add(index) }).collect())
+}
+
+/// # Safety
+/// `id` must be a live id of librdkafka, or null.
+unsafe fn id(id: *const native::rd_kafka_Uuid_t) -> Option<TopicId> {
+    if id.is_null() {
+        return None;
+    }
+    // SAFETY: by this function's contract. The text belongs to the id, and is copied here.
+    unsafe {
+        // A broker without topic ids returns zero.
+        let is_known = native::rd_kafka_Uuid_most_significant_bits(id) != 0
+            || native::rd_kafka_Uuid_least_significant_bits(id) != 0;
+        is_known.then(|| TopicId::from(text(native::rd_kafka_Uuid_base64str(id)).as_str()))
+    }
 }
 
 /// Returns the names of all properties that librdkafka documents, including aliases.
