@@ -15,8 +15,8 @@ use ringback::delivery::{SigningSecret, sign};
 use ringback::domain::{
     AccountId, AccountPolicy, Command, Condition, CorrelationPolicy, DeliveryReport, Due,
     FlowComplete, OnReportTimeout, Outcome, Phase, Phase2Order, Phase2Wait, PhononUuid, Policy,
-    RecordKind, RetrySchedule, Rule, Source, State, StatusTable, Test, Timestamp, Trigger, Verdict,
-    WebhookName, WebhookPolicy, decide, evolve,
+    RecordKind, RetrySchedule, Rule, Source, State, Test, Timestamp, Trigger, Verdict, WebhookName,
+    WebhookPolicy, decide, evolve,
 };
 use ringback::store::{Checkpoint, Derived, Store};
 use std::collections::BTreeMap;
@@ -100,6 +100,8 @@ fn judging(criterion: &mut Criterion) {
         on: vec![Trigger::FlowComplete],
         when: vec![present; 50],
         webhook: WebhookName::new("crm").expect("a name"),
+        after: None,
+        any_flow: false,
     };
     let account = policy.accounts.get_mut(&AccountId(28)).expect("the account");
     account.rules = vec![(None, rule)];
@@ -109,7 +111,13 @@ fn judging(criterion: &mut Criterion) {
         "x".repeat(4 << 20)
     );
     let flow = FlowComplete { record: record.into(), ..*decoded_flow() };
-    let source = Source { topic: "flow-complete".into(), partition: 1, offset: 0, timestamp: NOW };
+    let source = Source {
+        topic: "flow-complete".into(),
+        partition: 1,
+        offset: 0,
+        timestamp: NOW,
+        index: None,
+    };
     let command = Command::AcceptFlow(Box::new(flow), source);
     let state = State::default();
     let events = decide(&state, &command, &policy, NOW);
@@ -193,6 +201,7 @@ impl Stages {
             partition: 1,
             offset: 123_456,
             timestamp: NOW,
+            index: None,
         };
         let flow = Command::AcceptFlow(flow, source("flow-complete"));
         let report = Command::AcceptReport(report, source("sms-delivery-report"));
@@ -215,6 +224,7 @@ impl Stages {
             mapped: Vec::new(),
             reason: None,
             error: None,
+            disables: false,
         };
         let outcome = Command::RecordOutcome { delivery: first.id, attempt: 1, outcome };
         Self { uuid, empty, flow, after_flow, report, after_report, outcome }
@@ -226,6 +236,8 @@ fn decoded_flow() -> Box<FlowComplete> {
         Decoded::Flow(flow) => flow,
         other @ (Decoded::Start(_)
         | Decoded::Report(_)
+        | Decoded::Items(_)
+        | Decoded::Skipped
         | Decoded::NeedsSchema(_)
         | Decoded::Bad(_)) => {
             panic!("the sample is {other:?}")
@@ -238,6 +250,8 @@ fn decoded_report() -> Box<DeliveryReport> {
         Decoded::Report(report) => report,
         other @ (Decoded::Start(_)
         | Decoded::Flow(_)
+        | Decoded::Items(_)
+        | Decoded::Skipped
         | Decoded::NeedsSchema(_)
         | Decoded::Bad(_)) => {
             panic!("the sample is {other:?}")
@@ -275,11 +289,12 @@ fn policy() -> Policy {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,
             on_report_timeout: OnReportTimeout::End,
+            phase2_gather_ms: 0,
             correlation_ttl_ms: 259_200_000,
             report_timeout_ms: 259_200_000,
             dedup_window_ms: 86_400_000,
         },
-        statuses: StatusTable::default(),
+        statuses: ringback::definition::catalogue::statuses().clone(),
         accounts: BTreeMap::from([(AccountId(28), account)]),
         webhooks: BTreeMap::from([(webhook, webhook_rules.clone())]),
         webhook_defaults: webhook_rules,

@@ -10,15 +10,20 @@
 //! variant.
 
 mod auth;
+mod body;
 mod build;
 mod definition;
 pub(crate) mod entry;
 mod file;
+mod internal;
 pub(crate) mod rate;
 mod response;
 pub(crate) mod retry;
 mod rule;
+mod signature;
+mod template;
 mod tls;
+mod tokens;
 mod url;
 mod webhook;
 

@@ -117,7 +117,7 @@ impl App {
     /// A webhook's certificates or credentials can't be used, TLS can't be set up, or the limit of open files is too
     /// low.
     pub fn new(loaded: Loaded) -> Result<Self, AppError> {
-        let Loaded { settings, accounts, effective, warnings } = loaded;
+        let Loaded { settings, accounts, effective, warnings, .. } = loaded;
         reload::log_warnings(&warnings);
         let files = file_plan(&settings, &accounts)?;
         if let Some(shortcoming) = files.shortcoming() {

@@ -1,6 +1,6 @@
 //! Converts between bytes and domain values: input records, stored rows, and everything that is published.
 //!
-//! - [`source`]: records of the input topics, in three encodings, become source events. Parts that are passed on keep
+//! - [`source`]: records of the input topics, in several encodings, become source events. Parts that are passed on keep
 //!   their spelling.
 //! - [`row`]: stored rows, the same bytes in the store and in the changelog.
 //! - [`event`]: events and dead letters as JSON, and the headers of dead letters.

@@ -18,7 +18,7 @@ pub use loaded::Loaded;
 pub use settings::{DeliverySettings, HttpSettings, RegistrySettings, Settings, StoreSettings};
 
 pub use crate::accounts::Accounts;
-pub use crate::document::{Fault, Faults, Variables, Warning};
+pub use crate::document::{Fault, Faults, Note, Variables, Warning};
 
 use crate::accounts::retry;
 use crate::domain::Policy;

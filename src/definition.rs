@@ -18,18 +18,21 @@ pub mod facts;
 pub mod mapping;
 pub mod template;
 
+mod body_secrets;
 mod definitions;
 mod internal;
+mod outcome;
 mod request;
 #[cfg(test)]
 mod tests;
 
 pub use crate::xpath::nearest;
+pub use body_secrets::BodySecrets;
 pub use definitions::Defined;
-pub use internal::{Group, Internal};
-pub use request::{Request, RequestParts};
+pub use internal::{Given, Group, Internal};
+pub use request::{Credentials, Request, RequestParts};
 
-use crate::domain::{Facts, Rendered};
+use crate::domain::{Facts, OUTCOME_VARIABLES, Rendered};
 use bytes::Bytes;
 use facts::write_values;
 use std::borrow::Cow;
@@ -57,10 +60,11 @@ pub enum Body {
 impl Body {
     /// Returns the variables in the body's text.
     #[must_use]
-    pub const fn variables(&self) -> &[Use] {
+    pub fn variables(&self) -> &[Use] {
         match self {
             Self::Template(template) => template.variables(),
-            Self::Predefined | Self::None | Self::Internal(_) => &[],
+            Self::Internal(internal) => internal.variables(),
+            Self::Predefined | Self::None => &[],
         }
     }
 
@@ -93,16 +97,33 @@ impl Definition {
             .iter()
             .flat_map(|request| request.variables())
             .map(|found| found.variable.clone())
+            .filter(|variable| variable.constant().is_none())
             .collect();
         let in_body = body.variables().iter().map(|found| &found.variable);
-        let uses = in_body.chain(&kept).map(ToString::to_string).collect();
+        let in_body = in_body.filter(|variable| variable.constant().is_none());
+        let uses = in_body.chain(&kept).map(Variable::key).collect();
         Self { body, request, uses, kept }
+    }
+
+    /// Returns the variables that URL, query, headers and body name.
+    #[must_use]
+    pub const fn variables(&self) -> &BTreeSet<String> {
+        &self.uses
     }
 
     /// Returns whether nothing has to be rendered before an attempt.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
         matches!(self.body, Body::Predefined) && self.kept.is_empty()
+    }
+
+    /// Returns the variables to which the answer of a function of the platform gives values by their names.
+    pub fn answers(&self) -> impl Iterator<Item = &str> {
+        let method = match &self.body {
+            Body::Internal(internal) => Some(&internal.method),
+            Body::Predefined | Body::Template(_) | Body::None => None,
+        };
+        method.into_iter().flat_map(|method| &method.response).map(String::as_str)
     }
 
     /// Returns whether rendering needs more of a flow than the predefined bodies contain.
@@ -149,13 +170,12 @@ impl Definition {
         let mut out = Vec::new();
         let rendered = match &self.body {
             Body::Predefined | Body::None => Ok(()),
-            Body::Template(template) => template.render(values, &mut out),
-            Body::Internal(internal) => {
-                internal.render(values, &mut out);
-                Ok(())
+            Body::Template(template) => {
+                template.render(values, &mut out).map_err(|missing| missing.to_string())
             }
+            Body::Internal(internal) => internal.render(values, &mut out),
         };
-        let mut problems: Vec<String> = rendered.err().iter().map(ToString::to_string).collect();
+        let mut problems: Vec<String> = rendered.err().into_iter().collect();
         if let Some(request) = &self.request {
             problems.extend(request.render(values).err());
         }
@@ -172,13 +192,27 @@ impl Definition {
         if kept.len() > VALUES_BYTES_MAX {
             return Err(too_long(VALUES_BYTES_MAX, "URL, query or headers").into());
         }
-        let content_type = self.body.content_type().map(Cow::Borrowed);
+        let content_type = match &self.body {
+            Body::Template(template) => Some(template.content_type_of(&body)),
+            Body::Predefined | Body::Internal(_) | Body::None => {
+                self.body.content_type().map(Cow::Borrowed)
+            }
+        };
         Ok((body, Rendered { content_type, values: kept.into() }))
     }
 
-    /// Returns whether the definition uses `variable`, spelt as in `$flow.key.reqID`.
+    /// Returns whether the definition names a variable of an outcome.
+    fn takes_outcome(&self) -> bool {
+        OUTCOME_VARIABLES.iter().any(|variable| self.uses.contains(*variable))
+    }
+
+    /// Returns whether the definition uses `variable`, spelt as in `$flow.key.reqID`, or a variable of the family
+    /// `$flow.key.*`.
     fn uses(&self, variable: &str) -> bool {
-        self.uses.contains(variable)
-            || matches!(&self.body, Body::Internal(internal) if internal.uses(variable))
+        let is_used = match variable.strip_suffix('*') {
+            Some(family) => self.uses.iter().any(|used| used.starts_with(family)),
+            None => self.uses.contains(variable),
+        };
+        is_used || matches!(&self.body, Body::Internal(internal) if internal.uses(variable))
     }
 }

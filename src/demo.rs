@@ -19,6 +19,7 @@ mod screen;
 mod tests;
 
 use crate::app::{App, AppError};
+use crate::codec::source::Unwrap;
 use crate::config::{Faults, Loaded, Variables};
 use crate::exit::ExitCode;
 use crate::log::{KafkaSettings, TopicNames};
@@ -142,6 +143,7 @@ fn topics() -> TopicNames {
         dead_letter: "ringback.dead-letter".to_owned(),
         changelog: "ringback.changelog".to_owned(),
         inbox: "ringback.inbox".to_owned(),
+        unwrap: Unwrap::default(),
     }
 }
 

@@ -14,7 +14,7 @@ mod schema;
 mod tree;
 
 pub use context::Variables;
-pub use fault::{Fault, Faults, Warning};
+pub use fault::{Fault, Faults, Note, Warning};
 pub use origin::Origin;
 
 pub(crate) use crate::definition::nearest;

@@ -38,24 +38,28 @@ pub use event::{
     SkippedRule,
 };
 pub use evolve::evolve;
-pub use id::{AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, owner};
+pub use id::{
+    AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, canonical_uuid, owner,
+};
 pub use outcome::{ErrorReason, Mapped, Outcome, RESPONSE_BYTES_KEPT, StatusType, Verdict};
 pub use policy::{
-    AccountPolicy, CorrelationPolicy, OnReportTimeout, Phase2Order, Phase2Wait, Policy,
+    AccountPolicy, CorrelationPolicy, OnReportTimeout, Phase2Order, Phase2Wait, Policy, Scope,
     WebhookPolicy,
 };
 pub use render::{
-    Condition, ContentType, Definitions, Facts, Pending, Reading, Rendered, Rendering, Rule, Test,
-    Trigger,
+    Condition, ContentType, Definitions, Facts, OUTCOME_VARIABLES, Pending, Reading, Rendered,
+    Rendering, Rule, Test, Trigger, WebhookEnd,
 };
 pub use retry::RetrySchedule;
 pub use size::{REPORTS_BYTES_MAX, STATE_BYTES_MAX};
 pub use source::{DeliveryReport, FlowComplete, FlowStarted, Header, Source};
 pub use state::{
-    Class, Collected, Collection, Correlation, Delivery, Due, Flow, FlowIdentity, Phase, Started,
-    State,
+    Class, Collected, Collection, Correlation, Deferred, Delivery, Due, EndedWebhook, Flow,
+    FlowIdentity, Phase, Started, State,
 };
-pub use status::{StatusClass, StatusTable};
+pub use status::{
+    STATUS_BYTES_MAX, Status, StatusClass, StatusMeaning, StatusPattern, StatusTable, status_word,
+};
 pub use time::Timestamp;
 
 #[cfg(test)]

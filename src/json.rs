@@ -15,7 +15,8 @@ mod write;
 pub use fault::TextFault;
 pub(crate) use string::{Escaped, read_escape, read_string};
 pub(crate) use write::{
-    Object, write_escaped, write_integer, write_lossy, write_members, write_string, write_unsigned,
+    Object, whole_letters, write_escaped, write_integer, write_lossy, write_members, write_seconds,
+    write_string,
 };
 
 /// The greatest depth of nested arrays and objects. Deeper ones are refused.

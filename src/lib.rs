@@ -12,7 +12,7 @@
 //! | 0 | [`json`] | JSON text without a tree: writing, walking, scanning with a hash, reading strings |
 //! | 0 | [`xpath`] | XPath 1.0 over parsed XML, with a limit on the work of each evaluation |
 //! | 1 | [`definition`] | webhook definitions: templates, variables and their facts, answer mappings, the catalogue |
-//! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro), stored rows, events, dead letters, commands |
+//! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro, in envelopes), stored rows, events, dead letters, commands |
 //! | 1 | [`telemetry`] | metrics with their names and labels, health, logs, the masking of secrets |
 //! | 1 | [`clock`] | the time, and waiting |
 //! | 1 | [`exit`] | the end of the process, and its exit code |
@@ -129,6 +129,11 @@
 //!   `src/codec/letter/tests.rs::a_deliverys_dead_letter_contains_all_that_a_replay_needs`.
 //! - Where the order is strict, phase 2 does not leave before phase 1 has ended:
 //!   `src/domain/tests/collection.rs::strict_phase_2_leaves_when_phase_1_was_delivered`.
+//! - No rule waits for a delivery that has ended, and none outlives its deliveries:
+//!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`.
+//! - No crash and no replay loses the outcome that a later webhook uses:
+//!   `tests/ringback/rules/after.rs::the_outcome_of_a_webhook_is_at_hand_for_the_next_over_crashes_and_a_replay`,
+//!   `src/domain/tests/rules/after.rs::a_dead_letter_keeps_the_outcome_for_its_replay`.
 //! - No outcome counts twice: `src/domain/tests/attempts.rs::an_outcome_is_stale_if_it_is_known_or_skips_an_attempt_or_has_no_delivery`.
 //! - No report hides the report of another account:
 //!   `src/domain/tests/waiting.rs::a_report_under_another_account_never_shadows_the_genuine_one`.
@@ -143,6 +148,15 @@
 //!   `tests/ringback/poison.rs::a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter`,
 //!   `tests/ringback/poison.rs::reports_that_would_not_fit_into_a_row_together_are_dead_letters`.
 //!
+//! - No spelling of a status, no blanks around it and no receipt text around it hide what it means:
+//!   `src/domain/status/tests.rs`, a test for each,
+//!   `tests/ringback/statuses.rs::statuses_are_read_as_gateways_write_them`.
+//! - No documented intermediate word counts as final, and no word has a class without a source:
+//!   `src/definition/catalogue/status.rs::each_word_has_one_class_for_all_gateways_and_each_gateway_a_source`,
+//!   `src/definition/catalogue/status.rs::words_that_say_that_a_message_is_on_its_way_are_intermediate`.
+//! - No crash shortens or forgets the time in which a webhook gathers reports:
+//!   `tests/ringback/statuses.rs::three_sms_of_a_flow_without_a_list_make_one_webhook_in_spite_of_a_crash`.
+//!
 //! ## Definitions and inputs
 //!
 //! - The facts of a command are not read twice, however many conditions and webhooks use them:
@@ -150,8 +164,21 @@
 //!   `src/domain/tests/rules.rs::the_facts_of_a_command_are_read_once_for_phase_2_and_rules_together`,
 //!   `src/definition/facts/tests.rs::facts_with_other_reports_share_all_other_parts`,
 //!   `src/definition/facts/tests.rs::each_part_is_parsed_once_and_only_if_it_is_needed`.
+//! - No path that found a value when `data` was only a member finds another one:
+//!   `src/definition/mapping/tests/json.rs::a_member_data_of_the_answer_is_tried_first`.
+//! - No two webhooks come after each other:
+//!   `src/config/tests/warnings.rs::webhooks_that_come_after_each_other_are_a_fault`.
 //! - No XML answer makes the daemon read a file, and none expands when it is parsed:
 //!   `src/definition/mapping/tests/hostile.rs::entities_are_neither_expanded_nor_fetched`.
+//! - No name in braces changes the structure of the text around it, whatever characters it has:
+//!   `src/definition/template/tests/names.rs::names_in_braces_do_not_change_the_structure_around_them`,
+//!   `tests/fuzz/main.rs::every_target_withstands_mutations`.
+//! - No value of a call of the platform is sent with a variable as text:
+//!   `tests/ringback/definitions/manual.rs::values_of_the_platforms_functions_and_credentials_contain_variables`.
+//! - No account uses the template of another group:
+//!   `src/config/tests/templates.rs::a_template_is_only_for_its_group_and_exists_once`.
+//! - No list of prompts makes a body grow without a limit:
+//!   `src/definition/template/tests/prompts.rs::repeated_items_end_at_a_limit`.
 //! - No record is processed twice because librdkafka returns it twice, and none is skipped because another record had
 //!   its offset before: `src/log/reader/position.rs::records_that_were_read_are_skipped_until_a_new_one_comes`,
 //!   `src/log/reader/position.rs::another_record_at_an_earlier_offset_counts_as_not_read`.
@@ -178,6 +205,17 @@
 //! - A negative answer of the schema registry about an id affects only the records that waited for it. An answer that
 //!   says nothing about the id is not taken for a negative one: `tests/ringback/schemas.rs`, a test for each kind of
 //!   answer.
+//! - No record of another kind is taken for one of its topic:
+//!   `tests/ringback/encodings/kinds.rs::a_record_of_another_kind_is_a_dead_letter_and_the_true_flow_is_delivered`,
+//!   `src/codec/source/tests/kinds.rs`, a test for each kind.
+//! - No Avro record is read with other values than Java's own library reads:
+//!   `tests/ringback/encodings/java.rs::records_that_javas_library_writes_are_read_as_it_reads_them_or_as_json_has_them`.
+//! - No field of a flow started record is lost in Avro:
+//!   `src/codec/source/tests/avro.rs::a_call_begin_record_loses_no_member`.
+//! - No report of an array is decided twice or lost, and none is decided before those in front of it:
+//!   `tests/ringback/encodings/arrays.rs`, a test for each case.
+//! - No spelling of a UUID separates the records of one run:
+//!   `tests/ringback/encodings/spellings.rs::records_of_one_uuid_in_several_spellings_belong_together_and_bodies_keep_the_first`.
 //! - No input shows a lag when all of its records are processed, and none shows no lag when some are not:
 //!   `tests/ringback/lag.rs::an_idle_daemon_has_no_lag_although_markers_follow_the_last_records`,
 //!   `tests/ringback/lag.rs::records_behind_an_open_transaction_count_as_lag`.
@@ -226,6 +264,13 @@
 //!
 //! ## Delivery
 //!
+//! - No secret of a body is stored, and none is kept from an answer that repeats it:
+//!   `tests/ringback/definitions/functions.rs::a_secret_of_a_function_is_sent_with_each_attempt_and_stored_nowhere`,
+//!   `src/definition/body_secrets.rs::a_placeholder_is_never_sent_in_place_of_a_secret_that_is_gone`.
+//! - No call of a platform's function leaves without a variable that the function needs:
+//!   `tests/ringback/definitions/functions.rs::a_call_without_a_variable_that_the_function_needs_is_a_dead_letter`.
+//! - No attempt or replay sends a multipart body with another boundary:
+//!   `tests/ringback/definitions/platform.rs::a_multipart_form_is_the_same_in_every_attempt_and_replay`.
 //! - No endpoint delays another one, whether it hangs or answers slowly:
 //!   `tests/ringback/retries.rs::an_endpoint_that_hangs_times_out_and_does_not_affect_others`,
 //!   `tests/ringback/lanes/neighbours.rs::endpoints_with_endless_answers_delay_no_others_and_get_their_deliveries`,
@@ -342,6 +387,9 @@
 //!   `src/config/tests/client.rs::properties_that_the_guarantees_need_can_not_be_set`.
 //! - No Kafka client fails to log in with tokens or to renew them:
 //!   `tests/ringback/logins.rs::every_client_logs_in_with_tokens_and_renews_them`.
+//!
+//! - No setting of statuses is without effect and without a fault or a warning that says so:
+//!   `src/config/tests/statuses.rs::a_setting_without_effect_is_a_fault`.
 //!
 //! ## Operators
 //!

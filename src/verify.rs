@@ -34,6 +34,7 @@
 //! first remaining event.
 
 mod commands;
+mod entry;
 mod history;
 mod identity;
 mod inputs;
@@ -55,7 +56,7 @@ use crate::codec::command::{COMMAND_HEADER, InboxCommand, read_command};
 use crate::codec::event::{Fact, Notice, RecordPosition, read_notice};
 use crate::codec::letter::{LetterHead, LetterKind, read_life};
 use crate::codec::row::{self, Meta, Owner, TopicId};
-use crate::codec::source::{Decoded, Decoder};
+use crate::codec::source::{Decoder, Unwrap};
 use crate::domain::{Command, PhononUuid, RecordKind, Timestamp, owner};
 use crate::log::{TopicPartition, origin};
 use crate::store::RowKey;
@@ -125,6 +126,8 @@ pub struct Layout {
     pub replaced: BTreeSet<(Arc<str>, i32)>,
     /// The expected owner of the changelog's rows. `None`: it is not judged.
     pub owner: Option<Owner>,
+    /// The envelopes from which records are taken.
+    pub unwrap: Unwrap,
     /// The minimum time for which an ended uuid is remembered, if it was the same for all events. `None`: unknown.
     pub dedup_window_ms: Option<u64>,
 }
@@ -309,7 +312,7 @@ impl Evidence {
             known,
             changes: Changes::default(),
             doubtful: 0,
-            decoder: Decoder::new(false),
+            decoder: Decoder::unwrapping(layout.unwrap, false),
             ledgers: Ledgers::new(&layout),
             events: Cuts::new(&layout.events),
             dead_letters: Cuts::new(&layout.dead_letters),
@@ -348,10 +351,7 @@ impl Evidence {
     ) {
         let Some(which) = self.ledgers.find(&place.topic, place.partition) else { return };
         if !self.ledgers.is_inbox(which) {
-            let kind = self.layout.inputs.get(which.0).and_then(|input| input.kind);
-            let decoder = &mut self.decoder;
-            let mut uuid = || mark(decoder, kind?, payload);
-            self.ledgers.record((which, offset), key, false, &mut uuid);
+            self.input((which, offset), key, payload);
             return;
         }
         self.inbox.see(place.partition, timestamp);
@@ -398,19 +398,9 @@ impl Evidence {
     }
 }
 
-/// Returns the mark of a record's uuid. `None` if the record can't be read without a registry.
-fn mark(decoder: &mut Decoder, kind: RecordKind, payload: &[u8]) -> Option<u8> {
-    let uuid = match decoder.decode(kind, payload) {
-        Decoded::Start(start) => start.uuid,
-        Decoded::Flow(flow) => flow.uuid,
-        Decoded::Report(report) => report.uuid,
-        Decoded::NeedsSchema(_) | Decoded::Bad(_) => return None,
-    };
-    Some(ledger::mark_of(uuid.as_str().as_bytes()))
-}
-
 mod feed;
 mod finish;
+mod records;
 
 #[cfg(test)]
 mod tests;

@@ -44,10 +44,11 @@ install_packages() {
 }
 
 fetch_jars() {
-    say 'downloading Apache Kafka and the schema registry from Maven'
-    rm -rf "$cache/kafka/libs" "$cache/kafka-2.7" "$cache/apicurio"
+    say 'downloading Apache Kafka, Avro and the schema registry from Maven'
+    rm -rf "$cache/kafka/libs" "$cache/kafka-2.7" "$cache/avro" "$cache/apicurio"
     mvn -q -B -f "$here/pom.xml" -Dcache="$cache" validate
     mvn -q -B -f "$here/kafka-2.7.xml" -Dcache="$cache" validate
+    mvn -q -B -f "$here/avro.xml" -Dcache="$cache" validate
     tar xzf "$cache"/apicurio/*.tar.gz -C "$cache/apicurio"
     rm -f "$cache"/apicurio/*.tar.gz
 }

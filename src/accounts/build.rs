@@ -1,16 +1,20 @@
 //! Checks the entries of any source, and builds accounts from them.
 
-use super::entry::{AccountEntry, AccountsFile, FlowEntry, RuleEntry, WebhookEntry};
-use super::{Accounts, Bounds, Entries, Retry, rate, rule, webhook};
+mod rules;
+mod warnings;
+
+use super::entry::{AccountEntry, AccountsFile, FlowEntry, TemplateEntry, WebhookEntry};
+use super::template::{self, Templates};
+use super::webhook::{self, Owner};
+use super::{Accounts, Bounds, Entries, Retry, definition, rate, tokens};
+use crate::definition::catalogue::Methods;
 use crate::delivery::{BreakerPolicy, Proxy};
 use crate::document::{
-    self, Context, Fault, Node, Place, Referred, Value, Variables, nearest, schema_of,
+    self, Context, Fault, Node, Note, Place, Referred, Value, Variables, Warning, schema_of,
 };
-use crate::domain::{
-    AccountId, AccountPolicy, Definitions as _, FlowId, Rule, Trigger, WebhookName,
-};
+use crate::domain::{AccountId, AccountPolicy, FlowId, StatusTable, WebhookName};
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +48,10 @@ pub struct Basis<'a> {
     pub defaults: &'a Defaults,
     /// Whether a topic of call begin records is configured.
     pub has_flow_started: bool,
+    /// The known statuses of reports.
+    pub statuses: &'a StatusTable,
+    /// The functions of the platform.
+    pub methods: &'a Methods,
 }
 
 /// The result of the builder.
@@ -51,6 +59,10 @@ pub struct Built {
     /// The accounts, without entries that have faults.
     pub accounts: Accounts,
     pub faults: Vec<Fault>,
+    /// What is valid and should be changed all the same.
+    pub warnings: Vec<Warning>,
+    /// Explanations for those who check the entries.
+    pub notes: Vec<Note>,
     /// The entries, without values that the check removed.
     pub(crate) entries: Node,
     /// Digests of the files and variables that entries refer to.
@@ -73,14 +85,16 @@ pub(super) fn build(entries: Entries, basis: &Basis<'_>, variables: &Variables) 
         basis,
         context,
         built: Accounts::default(),
-        http_enabled: BTreeMap::new(),
+        owners: BTreeMap::new(),
+        templates: Templates::new(),
         seen: BTreeMap::new(),
+        named: BTreeMap::new(),
     };
     builder.all(&written, &Place::root(&entries));
     let Builder { context, built, .. } = builder;
-    let Context { faults, secret_files, referred, .. } = context;
+    let Context { faults, warnings, notes, secret_files, referred, .. } = context;
     let accounts = Accounts { secret_files, ..built };
-    Built { accounts, faults, entries, referred, schema }
+    Built { accounts, faults, warnings, notes, entries, referred, schema }
 }
 
 /// Joins dotted keys. TOML reads an unquoted `account.sms.notifyOnDelivery` as nested tables; in the platform it is one
@@ -101,9 +115,12 @@ struct Builder<'a> {
     basis: &'a Basis<'a>,
     context: Context<'a>,
     built: Accounts,
-    http_enabled: BTreeMap<AccountId, bool>,
+    owners: BTreeMap<AccountId, Owner>,
+    templates: Templates,
     /// The line, if any, of the first occurrence of each thing that must be unique.
     seen: BTreeMap<String, Option<usize>>,
+    /// The variables that URL, query, headers and body of each webhook name.
+    named: BTreeMap<WebhookName, BTreeSet<String>>,
 }
 
 impl Builder<'_> {
@@ -111,16 +128,22 @@ impl Builder<'_> {
         for (index, entry) in written.account.iter().enumerate() {
             self.account(entry, &place.key("account").item(index));
         }
+        for (index, entry) in written.template.iter().enumerate() {
+            self.template(entry, &place.key("template").item(index));
+        }
         for (index, entry) in written.webhook.iter().enumerate() {
             self.webhook(entry, &place.key("webhook").item(index));
         }
+        self.unused_templates(written, place);
         for (index, entry) in written.flow.iter().enumerate() {
             self.flow(entry, &place.key("flow").item(index));
         }
         for (index, entry) in written.rule.iter().enumerate() {
             self.rule(entry, &place.key("rule").item(index));
         }
+        self.refuse_cycles(written, place);
         self.order_rules();
+        self.warn(written, place);
     }
 
     fn account(&mut self, entry: &AccountEntry, place: &Place<'_>) {
@@ -139,7 +162,9 @@ impl Builder<'_> {
             uses_variables: false,
         };
         self.built.accounts.insert(id, policy);
-        self.http_enabled.insert(id, entry.http_enabled);
+        let constants = tokens::constants(&entry.values, &place.key("values"), &mut self.context);
+        let (http_enabled, group) = (entry.http_enabled, entry.group.clone());
+        self.owners.insert(id, Owner { http_enabled, group, constants });
         let rate = rate::read(
             Some(entry.rate_per_second),
             entry.rate.as_deref(),
@@ -149,101 +174,53 @@ impl Builder<'_> {
         self.built.account_rates.extend(rate.map(|rate| (id, rate)));
     }
 
+    fn template(&mut self, entry: &TemplateEntry, place: &Place<'_>) {
+        // The check reports a missing name.
+        let Some(name) = entry.name.as_deref() else { return };
+        let what = format!("template {name}");
+        let template = template::read(entry, place, &mut self.context);
+        if self.is_first(&what, &place.key("name"), "give it another name") {
+            self.templates.extend(template.map(|template| (name.to_owned(), template)));
+        }
+    }
+
+    fn unused_templates(&mut self, written: &AccountsFile, place: &Place<'_>) {
+        let used: BTreeSet<&str> = written.webhook.iter().filter_map(definition::named).collect();
+        for (index, entry) in written.template.iter().enumerate() {
+            let name = entry.name.as_deref().filter(|name| !used.contains(name));
+            if let Some(template) = name.and_then(|name| self.templates.get(name)) {
+                let place = place.key("template").item(index);
+                template::check_unused(template, &place, &mut self.context);
+            }
+        }
+    }
+
     fn webhook(&mut self, entry: &WebhookEntry, place: &Place<'_>) {
         let account = entry.account.map(AccountId);
         let known = account.is_some_and(|id| self.is_known(id, &place.key("account")));
         let name = entry.name.as_deref().and_then(|name| self.webhook_name(name, place));
         // Without its account, a webhook's scheme can't be checked.
-        let http = account.filter(|_| known).and_then(|id| self.http_enabled.get(&id)).copied();
+        let owner = account.filter(|_| known).and_then(|id| self.owners.get(&id));
+        let (templates, basis) = (&self.templates, self.basis);
         let before = self.context.referred.len();
-        let parts = webhook::read(entry, http, self.basis.defaults, place, &mut self.context);
+        let parts = webhook::read(entry, owner, templates, basis, place, &mut self.context);
         let (Some(account), Some(name), Some(parts)) = (account, name, parts) else { return };
         if entry.default && known {
             self.default_webhook(account, &name, place);
         }
         let referred = self.context.referred.get(before..).unwrap_or_default();
-        let written = webhook::fingerprint(place, referred);
-        let (webhook, policy, definition) = parts.build(name.clone(), account, written);
+        let (webhook, policy, definition) = parts.build(name.clone(), account, place, referred);
         if definition.uses_variables()
             && let Some(account) = self.built.accounts.get_mut(&account)
         {
             account.uses_variables = true;
         }
-        let saves = webhook.response.iter().flat_map(|response| response.save_in.clone()).collect();
+        self.named.insert(name.clone(), definition.variables().clone());
+        let mut saves: Vec<Box<str>> =
+            webhook.response.iter().flat_map(|response| response.save_in.clone()).collect();
+        saves.extend(definition.answers().map(Box::from));
         self.built.definitions.insert(name.clone(), definition, saves);
         self.built.webhooks.insert(name, (Arc::new(webhook), policy));
-    }
-
-    fn rule(&mut self, entry: &RuleEntry, place: &Place<'_>) {
-        let on = rule::triggers(entry, place, &mut self.context);
-        let when = rule::conditions(entry, place, &mut self.context);
-        let Some(id) = entry.account.map(AccountId) else { return };
-        if !self.is_known(id, &place.key("account")) {
-            return;
-        }
-        let about_reports = |trigger: &Trigger| {
-            matches!(trigger, Trigger::Sms(_) | Trigger::SmsFinal | Trigger::ReportTimedOut)
-        };
-        let notified =
-            self.built.accounts.get(&id).is_some_and(|account| account.notify_on_delivery);
-        if on.iter().any(about_reports) && !notified {
-            let problem = format!("account {id} ignores delivery reports, so this never happens");
-            let fix = "set \"account.sms.notifyOnDelivery\" = true at the [[account]]";
-            self.context.fault(&place.key("on"), problem, fix);
-        }
-        if on.contains(&Trigger::FlowStarted) && !self.basis.has_flow_started {
-            let problem = "no input topic for call begin records is configured";
-            let fix = format!(
-                "set topics.flow_started in {}; a daemon needs a restart for it",
-                self.basis.file.display()
-            );
-            self.context.fault(&place.key("on"), problem, fix);
-        }
-        let Some(name) = entry.webhook.as_deref() else { return };
-        let webhook = WebhookName::new(name).filter(|name| {
-            self.built.webhooks.get(name).is_some_and(|(webhook, _)| webhook.account == id)
-        });
-        let Some(webhook) = webhook else {
-            // A webhook that has faults is reported already.
-            if !self.seen.contains_key(&format!("webhook {name}")) || self.is_anothers(name) {
-                let own =
-                    self.built.webhooks.iter().filter(|(_, (webhook, _))| webhook.account == id);
-                let nearest = nearest(name, own.map(|(name, _)| name.as_str()));
-                let fix = match nearest {
-                    Some(nearest) => format!("write `{nearest}`"),
-                    None => format!("add a [[webhook]] of account {id}, and name it here"),
-                };
-                let problem = format!("account {id} has no webhook `{name}`");
-                self.context.fault(&place.key("webhook"), problem, fix);
-            }
-            return;
-        };
-        if let Some(account) = self.built.accounts.get_mut(&id) {
-            account.uses_variables |= !when.is_empty();
-            account.rules.push((entry.flow.map(FlowId), Rule { on, when, webhook }));
-        }
-    }
-
-    /// Moves rules that set a variable before those that use it. Rules that depend on each other keep their order.
-    fn order_rules(&mut self) {
-        let definitions = &self.built.definitions;
-        let gives = |one: &Rule, other: &Rule| {
-            let saves = definitions.saves(&one.webhook);
-            one.webhook != other.webhook
-                && saves.iter().any(|variable| definitions.uses(&other.webhook, variable))
-        };
-        for account in self.built.accounts.values_mut() {
-            let mut left = std::mem::take(&mut account.rules);
-            while !left.is_empty() {
-                let is_free = |(_, rule): &(_, Rule)| !left.iter().any(|(_, it)| gives(it, rule));
-                let next = left.iter().position(is_free).unwrap_or(0);
-                account.rules.push(left.remove(next));
-            }
-        }
-    }
-
-    fn is_anothers(&self, name: &str) -> bool {
-        WebhookName::new(name).is_some_and(|name| self.built.webhooks.contains_key(&name))
     }
 
     fn default_webhook(&mut self, account: AccountId, name: &WebhookName, place: &Place<'_>) {

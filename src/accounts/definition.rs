@@ -1,19 +1,19 @@
 //! The content of a webhook's requests: URL, query, headers and body.
 
-use super::entry::{BodyName, GroupName, PartEntry, WebhookEntry};
-use super::url;
-use crate::definition::catalogue;
+use super::entry::{PartEntry, TemplateText, WebhookEntry};
+use super::{body, url};
+use crate::definition::catalogue::Methods;
 use crate::definition::template::{
-    self, BodyTemplate, HeaderTemplate, Need, QueryTemplate, Tokens, Variable,
+    self, HeaderTemplate, Need, QueryTemplate, Tokens, Variable, doubtful_names,
 };
-use crate::definition::{Body, Definition, Group, Internal, Request};
+use crate::definition::{Body, BodySecrets, Credentials, Definition, Request};
 use crate::delivery::Secret;
-use crate::document::{Context, Place, SecretText, nearest};
+use crate::document::{Context, Place, SecretText};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Headers that the daemon or HTTP itself sets.
-const RESERVED: [&str; 12] = [
+pub(super) const RESERVED: [&str; 12] = [
     "authorization",
     "connection",
     "content-length",
@@ -37,25 +37,39 @@ pub(super) struct Read {
     /// Like `request`, without secrets.
     pub(super) shown: Option<Arc<Request>>,
     pub(super) secrets: Vec<Secret>,
+    pub(super) body_secrets: Option<Arc<BodySecrets>>,
     pub(super) definition: Definition,
 }
 
-/// Reads every part of `entry`. `http_enabled` is the account's setting, or `None` if there is no such account.
+/// What a definition consists of beside its entry.
+pub(super) struct Given<'a> {
+    /// The account's setting, or `None` if there is no such account.
+    pub(super) http_enabled: Option<bool>,
+    pub(super) tokens: Tokens,
+    /// The template that the entry names, if that can be used.
+    pub(super) template: Option<&'a super::template::Template>,
+    /// The credentials that are rendered, if there are any.
+    pub(super) credentials: Option<Credentials>,
+    /// The functions of the platform.
+    pub(super) methods: &'a Methods,
+}
+
+/// Reads every part of `entry`.
 pub(super) fn read(
     entry: &WebhookEntry,
-    http_enabled: Option<bool>,
+    given: Given<'_>,
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> Option<Read> {
     let faults = context.faults.len();
-    let tokens = tokens(entry, place, context);
+    let Given { http_enabled, tokens, template, credentials, methods } = given;
     let mandatory = variables(&entry.mandatory, &tokens, &place.key("mandatory"), context);
     let optional = variables(&entry.optional, &tokens, &place.key("optional"), context);
     let url = entry.url.as_deref().and_then(|text| {
-        let need = |variable: &Variable| match () {
-            () if mandatory.contains(variable) => Need::Mandatory,
-            () if optional.contains(variable) => Need::Optional,
-            () => Need::Unsaid,
+        let need = |variable: &Variable| match variable.plain() {
+            variable if mandatory.contains(&variable) => Need::Mandatory,
+            variable if optional.contains(&variable) => Need::Optional,
+            _ => Need::Unsaid,
         };
         url::read(text, http_enabled, &tokens, &need, &place.key("url"), context)
     });
@@ -68,15 +82,20 @@ pub(super) fn read(
             PartValue::Text(value, mandatory) => {
                 HeaderTemplate::parse(name, value, mandatory, &tokens)
             }
-            PartValue::Secret(secret) => HeaderTemplate::with_secret(name, secret),
+            PartValue::Secret(secret) => HeaderTemplate::with_secret(name, secret, &tokens),
         });
     reserved(&entry.headers, &place.key("headers"), context);
-    let body = body(entry, &tokens, &mandatory, place, context);
+    let (mandatory, optional) = (&mandatory, &optional);
+    let texts = body::Texts { tokens: &tokens, template, mandatory, optional, methods };
+    let read = body::read(entry, &texts, place, context);
+    let (body, body_secrets) =
+        read.map_or((None, Vec::new()), |body::Read { body, secrets }| (Some(body), secrets));
     if let (Some((_, template)), Some(body)) = (&url, &body) {
         let in_url = template.variables().iter().chain(body.variables());
-        let used: BTreeSet<&Variable> = in_url.map(|found| &found.variable).collect();
-        for (key, list) in [("mandatory", &mandatory), ("optional", &optional)] {
-            for variable in list.iter().filter(|it| !used.contains(it)) {
+        let used: BTreeSet<Variable> = in_url.map(|found| found.variable.plain()).collect();
+        let is_carried = |variable: &Variable| matches!(body, Body::Internal(internal) if internal.carries(&variable.key()));
+        for (key, list) in [("mandatory", mandatory), ("optional", optional)] {
+            for variable in list.iter().filter(|it| !used.contains(it) && !is_carried(it)) {
                 let problem = format!("{variable} is used neither in the URL nor in the body");
                 context.fault(&place.key(key), problem, "remove it, or use it");
             }
@@ -84,32 +103,37 @@ pub(super) fn read(
     }
     let (url, template) = url?;
     let (body, query, headers) = (body?, query?, headers?);
-    let varies = !template.is_plain() || !query.sent.is_empty() || !headers.sent.is_empty();
-    let secrets = [query.secrets, headers.secrets].concat();
-    let shown = Request { url: template.clone(), query: query.shown, headers: headers.shown };
-    let request = Request { url: template, query: query.sent, headers: headers.sent };
+    let varies = !template.is_plain()
+        || !query.sent.is_empty()
+        || !headers.sent.is_empty()
+        || credentials.is_some();
+    let of_body = body_secrets.iter().map(|(_, secret)| secret.clone());
+    let secrets = query.secrets.into_iter().chain(headers.secrets).chain(of_body).collect();
+    let mut in_body = BodySecrets::default();
+    for (name, secret) in &body_secrets {
+        in_body.add(name, secret.reveal());
+    }
+    let body_secrets = (!in_body.is_empty()).then(|| Arc::new(in_body));
+    let hidden = HeaderTemplate::parse("authorization", "***", false, &Tokens::new()).ok();
+    let hidden = hidden.filter(|_| credentials.is_some());
+    let shown = Request {
+        url: template.clone(),
+        query: query.shown,
+        headers: headers.shown.into_iter().chain(hidden).collect(),
+        credentials: None,
+    };
+    let request = Request { url: template, query: query.sent, headers: headers.sent, credentials };
     let request = varies.then(|| Arc::new(request));
     let definition = Definition::new(body, request.clone());
     let shown = request.is_some().then(|| Arc::new(shown));
-    (context.faults.len() == faults).then_some(Read { url, request, shown, secrets, definition })
-}
-
-fn tokens(entry: &WebhookEntry, place: &Place<'_>, context: &mut Context<'_>) -> Tokens {
-    let mut tokens = catalogue::tokens().clone();
-    for (name, variable) in &entry.tokens {
-        let place = place.key("tokens").key(name);
-        let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        if !name.starts_with(|first: char| first.is_ascii_lowercase()) || !name.bytes().all(letters)
-        {
-            let problem = "is not a token's name";
-            context.fault(&place, problem, "use lower-case letters, digits and underscores");
-        }
-        match variable.parse() {
-            Ok(variable) => drop(tokens.insert(name.clone(), variable)),
-            Err(error) => not_a_variable(&error, &place, context),
-        }
-    }
-    tokens
+    (context.faults.len() == faults).then_some(Read {
+        url,
+        request,
+        shown,
+        secrets,
+        body_secrets,
+        definition,
+    })
 }
 
 pub(super) fn not_a_variable(
@@ -122,7 +146,7 @@ pub(super) fn not_a_variable(
     context.fault(place, problem, fix);
 }
 
-/// Returns the variables that `list` names, directly or by their tokens.
+/// Returns the sources of the variables that `list` names, directly or by their tokens.
 fn variables(
     list: &[String],
     tokens: &Tokens,
@@ -133,7 +157,7 @@ fn variables(
     for (index, text) in list.iter().enumerate() {
         let token = text.strip_prefix('%').and_then(|text| text.strip_suffix('%'));
         match token.and_then(|name| tokens.get(name)).cloned().map_or_else(|| text.parse(), Ok) {
-            Ok(variable) => drop(found.insert(variable)),
+            Ok(variable) => drop(found.insert(variable.plain())),
             Err(error) => not_a_variable(&error, &place.item(index), context),
         }
     }
@@ -170,8 +194,10 @@ fn parts<T>(
         let (Some(name), Some(text)) = (&entry.name, &entry.value) else { continue };
         let place = place.item(index);
         let Some(value) = context.secret(&place.key("value"), text) else { continue };
+        doubtful(name, &place.key("name"), context);
         let (sent, shown) = match text {
             SecretText::Literal(text) => {
+                doubtful(text, &place.key("value"), context);
                 let value = || PartValue::Text(text, entry.mandatory);
                 (parse(name, value()), parse(name, value()))
             }
@@ -221,126 +247,17 @@ pub(super) fn say(
     }
 }
 
-fn body(
-    entry: &WebhookEntry,
-    tokens: &Tokens,
-    mandatory: &BTreeSet<Variable>,
-    place: &Place<'_>,
-    context: &mut Context<'_>,
-) -> Option<Body> {
-    if entry.body != BodyName::Internal {
-        let there = [
-            ("method_name", entry.method_name.is_some()),
-            ("parameters", !entry.parameters.is_empty()),
-            ("values", !entry.values.is_empty()),
-        ];
-        for (key, _) in there.into_iter().filter(|(_, is_there)| *is_there) {
-            let problem = "is allowed for internal webhooks only";
-            context.fault(&place.key(key), problem, "remove it, or write body = \"internal\"");
-        }
+/// Warns of each name in `text` that seems to end too early.
+pub(super) fn doubtful(text: &str, place: &Place<'_>, context: &mut Context<'_>) {
+    for template::Fault { problem, fix, line, column } in doubtful_names(text) {
+        context.warn(place, format!("{problem} (line {line}, column {column})"), fix);
     }
-    let language = entry.body.language();
-    let text = template_text(entry, language.is_some(), place, context);
-    let place_of_text = if entry.template_file.is_some() { "template_file" } else { "template" };
-    let place_of_text = place.key(place_of_text);
-    let needs = |variable: &Variable| mandatory.contains(variable);
-    let Some(language) = language else {
-        return if entry.body == BodyName::Internal {
-            internal(entry, place, context).map(Body::Internal)
-        } else if entry.body == BodyName::None {
-            Some(Body::None)
-        } else {
-            Some(Body::Predefined)
-        };
-    };
-    let parsed = BodyTemplate::parse(language, &text?, tokens, &needs).map(Body::Template);
-    parsed.map_err(|faults| say("", &faults, &place_of_text, context)).ok()
 }
 
-fn template_text(
-    entry: &WebhookEntry,
-    wanted: bool,
-    place: &Place<'_>,
-    context: &mut Context<'_>,
-) -> Option<String> {
-    let (key, name) = match (&entry.template, &entry.template_file) {
-        (Some(_), Some(_)) => {
-            let problem = "`template` is set too";
-            context.fault(&place.key("template_file"), problem, "keep one of them");
-            return None;
-        }
-        (Some(_), None) => ("template", None),
-        (None, Some(name)) => ("template_file", Some(name)),
-        (None, None) if wanted => {
-            let fix = "write template = \"…\", or template_file = \"PATH\"";
-            context.fault(&place.key("body"), "needs a template", fix);
-            return None;
-        }
-        (None, None) => return None,
-    };
-    if !wanted {
-        let problem = "has no effect: a webhook with this `body` has no template";
-        context.fault(
-            &place.key(key),
-            problem,
-            "remove it, or set `body` to the kind of the template",
-        );
-        return None;
+/// Returns the name of the template that `entry` uses, if it names one.
+pub(super) fn named(entry: &WebhookEntry) -> Option<&str> {
+    match entry.template.as_ref()? {
+        TemplateText::Named { name } => name.as_deref(),
+        TemplateText::Text(_) => None,
     }
-    let Some(name) = name else { return entry.template.clone() };
-    let place = place.key(key);
-    let bytes = context.bytes(&place, name)?;
-    let text = String::from_utf8(bytes).ok();
-    if text.is_none() {
-        context.fault(&place, "is not UTF-8", "name a text file");
-    }
-    text
-}
-
-fn internal(
-    entry: &WebhookEntry,
-    place: &Place<'_>,
-    context: &mut Context<'_>,
-) -> Option<Internal> {
-    let Some(name) = entry.method_name.as_deref() else {
-        let fix = "write method_name = \"createOutbound\", or another of the platform's functions";
-        context.fault(&place.key("body"), "is internal, but `method_name` is missing", fix);
-        return None;
-    };
-    let Some(method) = catalogue::methods().get(name) else {
-        let nearest = nearest(name, catalogue::methods().keys().map(String::as_str));
-        let known: Vec<&str> = catalogue::methods().keys().map(String::as_str).collect();
-        let fix = match nearest {
-            Some(nearest) => format!("write `{nearest}`"),
-            None => format!("write one of {}", known.join(", ")),
-        };
-        context.fault(&place.key("method_name"), "is not a function of the platform", fix);
-        return None;
-    };
-    for (index, item) in entry.response.iter().flat_map(|it| &it.map).enumerate() {
-        if let Some(variable) = item.save_in.as_deref()
-            && !method.response.is_empty()
-            && !method.answers(variable)
-        {
-            let place = place.key("response").key("map").item(index).key("save_in");
-            let problem = format!("the answer of {name} has no {variable}");
-            context.fault(&place, problem, format!("write one of {}", method.response.join(", ")));
-        }
-    }
-    for variable in entry.values.keys() {
-        if !method.wants(variable) {
-            let problem = format!("{name} does not take {variable}");
-            let fix = match method.request.as_slice() {
-                [] => "remove it".to_owned(),
-                some => format!("write one of {}", some.join(", ")),
-            };
-            context.fault(&place.key("values").key(variable), problem, fix);
-        }
-    }
-    let groups = entry.parameters.iter().map(|group| match group {
-        GroupName::Call => Group::Call,
-        GroupName::FlowKey => Group::FlowKey,
-        GroupName::UserKey => Group::UserKey,
-    });
-    Some(Internal { method, groups: groups.collect(), values: entry.values.clone() })
 }

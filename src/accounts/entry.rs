@@ -1,5 +1,16 @@
 //! The entries that a source has: every key with its type. The comments are the descriptions of the JSON Schema.
 
+mod retry;
+mod signature;
+mod template;
+mod value;
+
+pub(crate) use retry::{BreakerEntry, RetryEntry};
+pub(crate) use signature::{EncodingName, SchemeName, SignatureEntry};
+pub(crate) use value::ValueEntry;
+
+pub(crate) use template::{TemplateEntry, TemplateText, TokenEntry};
+
 use crate::definition::template::Language;
 use crate::document::SecretText;
 use schemars::JsonSchema;
@@ -12,6 +23,8 @@ use std::collections::BTreeMap;
 pub(crate) struct AccountsFile {
     /// Customer accounts.
     pub(super) account: Vec<AccountEntry>,
+    /// Texts of bodies that several webhooks can use.
+    pub(super) template: Vec<TemplateEntry>,
     /// HTTP endpoints of customers.
     pub(super) webhook: Vec<WebhookEntry>,
     /// Flows whose records lack `webhookEnabled` or have it wrong.
@@ -44,6 +57,12 @@ pub(crate) struct AccountEntry {
     pub(super) rate_per_second: f64,
     /// Replaces rate_per_second: attempts per s, min, h or d, as in "30/min".
     pub(super) rate: Option<String>,
+    /// The group whose templates its webhooks can use.
+    #[schemars(length(min = 1, max = 64))]
+    pub(super) group: Option<String>,
+    /// Constant values of tokens for all webhooks of the account, as in location_name = "Main Street".
+    #[serde(default)]
+    pub(super) values: BTreeMap<String, Scalar>,
 }
 
 /// An HTTP endpoint of a customer.
@@ -55,7 +74,6 @@ pub(crate) struct WebhookEntry {
     pub(super) name: Option<String>,
     /// A note for people.
     #[schemars(length(max = 1000))]
-    #[expect(dead_code, reason = "for people; only its length is checked")]
     pub(super) notes: Option<String>,
     /// The id of the account that the webhook belongs to.
     #[schemars(required)]
@@ -84,31 +102,38 @@ pub(crate) struct WebhookEntry {
     /// The body of requests.
     #[serde(default)]
     pub(super) body: BodyName,
-    /// For the bodies json, xml and form: the text with its variables $flow.key.NAME, $flow.syskey.NAME, $user.key.NAME,
-    /// $call.PATH, $sms.PATH and %token%.
-    pub(super) template: Option<String>,
+    /// For the bodies json, xml, form and multipart: the text with its variables $flow.key.NAME, $flow.syskey.NAME, $user.key.NAME,
+    /// $call.PATH, $sms.PATH and %token%. { name = "NAME" } uses the text of a [[template]] and sets the body to its type.
+    pub(super) template: Option<TemplateText>,
     /// Replaces template: the file that contains it.
     pub(super) template_file: Option<String>,
-    /// Variables of URL and body that must have a value. Without it the delivery becomes a dead letter.
+    /// Variables of URL and body that must have a value. Without it the delivery becomes a dead letter. Those that a
+    /// function of the platform needs are mandatory without being listed.
     #[serde(default)]
     pub(super) mandatory: Vec<String>,
-    /// Variables of the URL's path that may be empty. All others of the path are mandatory.
+    /// Variables of the URL's path, or of a function, that may have no value. All others of the path are mandatory.
     #[serde(default)]
     pub(super) optional: Vec<String>,
-    /// Variables of tokens that differ from the catalogue, as in ani = "$call.calleeNumber".
+    /// Tokens that differ from the catalogue: a variable as in ani = "$call.calleeNumber", another token as in lead =
+    /// "%ani%", or a constant as in location_name = { value = "Main Street" }.
     #[serde(default)]
-    pub(super) tokens: BTreeMap<String, String>,
+    pub(super) tokens: BTreeMap<String, TokenEntry>,
     /// For the body internal: the function of the platform that is called.
     pub(super) method_name: Option<String>,
     /// For the body internal: groups of variables that are sent in addition to the function's parameters.
     #[serde(default)]
     pub(super) parameters: Vec<GroupName>,
-    /// For the body internal: variables with a fixed value.
+    /// For the body internal: values of the function's variables. Text may contain variables of the flow. A secret
+    /// reference is never stored or shown.
     #[serde(default)]
-    pub(super) values: BTreeMap<String, String>,
+    pub(super) values: BTreeMap<String, ValueEntry>,
     /// `whsec_` and `whsk_` secrets. Each makes one signature, so that a receiver can change from one to the next.
     #[serde(default)]
     pub(super) signing_secrets: Vec<SecretText>,
+    /// Signatures in headers of their own, as the receiver already verifies them.
+    #[schemars(length(max = 8))]
+    #[serde(default)]
+    pub(super) signatures: Vec<SignatureEntry>,
     /// Attempts per second, which may be a fraction. 0 means no limit.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub(super) rate_per_second: Option<f64>,
@@ -165,6 +190,8 @@ pub(crate) enum MethodName {
     Patch,
     Delete,
     Options,
+    // The platform's word for OPTIONS.
+    Option,
     Head,
 }
 
@@ -204,6 +231,11 @@ pub(crate) enum BodyName {
     Xml,
     /// A form from `template`.
     Form,
+    /// The platform's word for form.
+    #[serde(rename = "form-data")]
+    FormData,
+    /// A form as multipart/form-data from `template`.
+    Multipart,
     /// No body.
     None,
     /// A call of one of the platform's functions.
@@ -216,7 +248,8 @@ impl BodyName {
         match self {
             Self::Json => Some(Language::Json),
             Self::Xml => Some(Language::Xml),
-            Self::Form => Some(Language::Form),
+            Self::Form | Self::FormData => Some(Language::Form),
+            Self::Multipart => Some(Language::Multipart),
             Self::Predefined | Self::None | Self::Internal => None,
         }
     }
@@ -244,9 +277,9 @@ pub(crate) struct AuthEntry {
     #[serde(rename = "type")]
     #[schemars(required)]
     pub(super) kind: Option<AuthKind>,
-    /// The user of basic authentication.
+    /// The user of basic authentication. It may contain variables.
     pub(super) username: Option<String>,
-    /// The user's password.
+    /// The user's password. If it is no reference, it may contain variables.
     pub(super) password: Option<SecretText>,
     /// The token of bearer authentication, without the word Bearer.
     pub(super) token: Option<SecretText>,
@@ -283,6 +316,9 @@ pub(crate) enum AuthKind {
     None,
     /// HTTP basic authentication.
     Basic,
+    /// The platform's word for basic.
+    #[serde(rename = "Basic")]
+    PlatformBasic,
     /// A fixed token.
     Bearer,
     /// Client credentials of OAuth 2.
@@ -326,60 +362,12 @@ pub(crate) struct MapEntry {
     /// The variable that gets the value, as in $flow.key.reqID.
     #[schemars(required)]
     pub(super) save_in: Option<String>,
-    /// JSON: a path such as data.a.b[0]. XML: an XPath.
+    /// JSON: a path such as data.a.b[0], where data is the answer itself. XML: an XPath.
     #[schemars(required, length(min = 1, max = 4096))]
     pub(super) path: Option<String>,
     /// Whether an answer without this value fails the attempt.
     #[serde(default)]
     pub(super) mandatory: bool,
-}
-
-/// Values of a webhook that differ from the defaults of deliveries.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RetryEntry {
-    /// Maximum number of attempts. After the last one the delivery becomes a dead letter.
-    #[schemars(range(min = 1, max = 10000))]
-    pub(super) attempts_max: Option<u32>,
-    /// Maximum age of a delivery. An older one becomes a dead letter.
-    #[schemars(range(min = 1, max = 31536000))]
-    pub(super) age_max_s: Option<u64>,
-    /// Interval after the first attempt.
-    #[schemars(range(min = 1, max = 86_400_000))]
-    pub(super) initial_interval_ms: Option<u64>,
-    /// Factor from each interval to the next.
-    #[schemars(range(min = 1.0, max = 100.0))]
-    pub(super) multiplier: Option<f64>,
-    /// Maximum interval.
-    #[schemars(range(min = 1, max = 2_592_000_000_u64))]
-    pub(super) interval_max_ms: Option<u64>,
-    /// Spread of intervals: 0.2 means 80 % to 120 %.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub(super) randomization_factor: Option<f64>,
-    /// Maximum time that a receiver's Retry-After can ask for.
-    #[schemars(range(min = 1, max = 2592000))]
-    pub(super) retry_after_max_s: Option<u64>,
-    /// Time after which an endpoint that only failed is disabled.
-    #[schemars(range(min = 1, max = 31536000))]
-    pub(super) disable_after_s: Option<u64>,
-}
-
-/// Values of a webhook's circuit breaker that differ from the defaults.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct BreakerEntry {
-    /// Ratio of failed attempts at which the breaker opens.
-    #[schemars(range(min = 0.01, max = 1.0))]
-    pub(super) failure_ratio: Option<f64>,
-    /// Period over which attempts are counted.
-    #[schemars(range(min = 1, max = 3600))]
-    pub(super) window_s: Option<u64>,
-    /// Minimum number of attempts in the period.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub(super) attempts_min: Option<u32>,
-    /// Time that the breaker stays open before a probe.
-    #[schemars(range(min = 1, max = 86400))]
-    pub(super) open_s: Option<u64>,
 }
 
 /// A flow.
@@ -406,14 +394,21 @@ pub(crate) struct RuleEntry {
     pub(super) account: Option<i64>,
     /// The id of the flow that the rule applies to. Default: all flows of the account.
     pub(super) flow: Option<i64>,
-    /// Triggers, any of: flow_started, flow_complete, sms:STATUS, sms:final, report_timed_out.
+    /// Triggers, any of: flow_started, flow_complete, sms:STATUS, sms:final, report_timed_out, webhook:NAME:delivered,
+    /// webhook:NAME:failed.
     #[schemars(required, length(min = 1))]
     #[serde(default)]
     pub(super) on: Vec<String>,
     /// The name of the webhook, which belongs to the same account.
     #[schemars(required)]
     pub(super) webhook: Option<String>,
-    /// Conditions, which must all be true.
+    /// The name of a webhook of the same account that must have ended before. Its outcome is at hand, as in
+    /// $flow.key.response_status.
+    pub(super) after: Option<String>,
+    /// Whether the rule also applies to flows that do not enable the default webhook. Default: false.
+    pub(super) any_flow: Option<bool>,
+    /// Conditions, which must all be true. One on a variable that another webhook's answer gives is judged after that
+    /// webhook has ended.
     #[serde(default)]
     pub(super) when: Vec<ConditionEntry>,
 }
@@ -434,7 +429,7 @@ pub(crate) struct ConditionEntry {
     pub(super) present: Option<bool>,
 }
 
-/// A value that is compared with a variable's, as text.
+/// A value: a constant, or one that is compared with a variable's as text.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Scalar {
@@ -453,6 +448,15 @@ impl Scalar {
             Self::Text(text) => text.as_str().into(),
             Self::Integer(number) => number.to_string().into(),
             Self::Boolean(value) => value.to_string().into(),
+        }
+    }
+
+    /// Returns the JSON text of the value.
+    pub(super) fn json(&self) -> String {
+        match self {
+            Self::Text(text) => serde_json::Value::from(text.as_str()).to_string(),
+            Self::Integer(number) => number.to_string(),
+            Self::Boolean(value) => value.to_string(),
         }
     }
 }

@@ -1,20 +1,37 @@
 //! The `response` of a webhook: which values of its answers are saved.
 
-use super::entry::{AnswerKind, MapEntry, MethodName, ResponseEntry};
-use crate::definition::mapping::{AnswerFormat, EntryText, ResponseMap};
+use super::entry::{AnswerKind, BodyName, MapEntry, MethodName, ResponseEntry, WebhookEntry};
+use crate::definition::mapping::{AnswerFormat, EntryText, ResponseMap, without_x};
 use crate::definition::template::{Family, Variable};
 use crate::delivery::Response;
 use crate::document::{Context, Place};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// Reads the `response` of a webhook. The answers of the platform's functions need none.
+pub(super) fn of_webhook(
+    entry: &WebhookEntry,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<Arc<Response>> {
+    let by_name = entry.body == BodyName::Internal && !matches!(entry.method, MethodName::Head);
+    match &entry.response {
+        None if by_name => Response::by_name().map(Arc::new),
+        None => None,
+        Some(response) => {
+            let response = read(response, entry.method, place, context)?;
+            Some(Arc::new(Response { by_name, ..response }))
+        }
+    }
+}
+
 /// Reads the `entry` of a webhook with this method.
-pub(super) fn read(
+fn read(
     entry: &ResponseEntry,
     method: MethodName,
     place: &Place<'_>,
     context: &mut Context<'_>,
-) -> Option<Arc<Response>> {
+) -> Option<Response> {
     if matches!(method, MethodName::Head) {
         context.fault(
             place,
@@ -29,17 +46,20 @@ pub(super) fn read(
         let place = place.key("map").item(index).key("save_in");
         // The check reports missing keys.
         let Some(name) = item.save_in.as_deref() else { continue };
-        if !is_variable(name) {
+        let Some(key) = saved(name) else {
             context.fault(
                 &place,
                 "is not a variable that an answer can set",
-                "write it as $flow.key.NAME, with letters, digits and underscores",
+                "write it as $flow.key.NAME, with letters, digits and underscores, or as ${flow.key.NAME}",
             );
-        } else if !seen.insert(name) {
+            save_in.push(Box::from(name));
+            continue;
+        };
+        if !seen.insert(key.clone()) {
             let problem = format!("{name} is set twice");
             context.fault(&place, problem, "give one of them another name");
         }
-        save_in.push(Box::from(name));
+        save_in.push(key.into());
     }
     // The check reports a missing or unknown type.
     let kind = match entry.kind? {
@@ -48,6 +68,9 @@ pub(super) fn read(
     };
     if kind == AnswerFormat::Json && !entry.namespaces.is_empty() {
         context.fault(&place.key("namespaces"), "JSON has no namespaces", "remove it");
+    }
+    if kind == AnswerFormat::Json {
+        warn_of_x(entry, place, context);
     }
     let path = |item: &'_ MapEntry| item.path.clone().unwrap_or_default();
     let paths: Vec<String> = entry.map.iter().map(path).collect();
@@ -60,7 +83,7 @@ pub(super) fn read(
     let namespaces: Vec<(&str, &str)> =
         entry.namespaces.iter().map(|(prefix, name)| (prefix.as_str(), name.as_str())).collect();
     match ResponseMap::parse(kind, &texts, &namespaces) {
-        Ok(map) => Some(Arc::new(Response { map, save_in, retry: entry.retry })),
+        Ok(map) => Some(Response { map, save_in, retry: entry.retry, by_name: false }),
         Err(faults) => {
             for fault in faults {
                 // The check reports an empty path.
@@ -76,8 +99,26 @@ pub(super) fn read(
     }
 }
 
-/// Returns whether an answer can set the variable `name`. Variables of calls and SMS come from the gateways alone.
-fn is_variable(name: &str) -> bool {
-    let family = name.parse::<Variable>().map(|variable| variable.family());
-    matches!(family, Ok(Family::FlowKey | Family::FlowSyskey | Family::UserKey))
+/// Warns of paths as path finders show them: they call the answer `x`, which is a member here.
+fn warn_of_x(entry: &ResponseEntry, place: &Place<'_>, context: &mut Context<'_>) {
+    for (index, item) in entry.map.iter().enumerate() {
+        let path = item.path.as_deref().unwrap_or_default();
+        if let Some(meant) = without_x(path) {
+            let place = place.key("map").item(index).key("path");
+            let problem =
+                "begins with `x`, which is a member of the answer and not the answer itself";
+            let fix = format!("write `{meant}`, or `$.{path}` if the answer has a member `x`");
+            context.warn(&place, problem, fix);
+        }
+    }
+}
+
+/// Returns the key of the variable `name`, if an answer can set it. Variables of calls and SMS come from the gateways
+/// alone.
+fn saved(name: &str) -> Option<String> {
+    let variable = name.parse::<Variable>().ok()?;
+    match variable.family() {
+        Family::FlowKey | Family::FlowSyskey | Family::UserKey => Some(variable.key()),
+        Family::Call | Family::Sms => None,
+    }
 }

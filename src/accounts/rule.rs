@@ -4,7 +4,7 @@ use super::definition::not_a_variable;
 use super::entry::{ConditionEntry, RuleEntry};
 use crate::definition::template::{NotAVariable, Variable};
 use crate::document::{Context, Place};
-use crate::domain::{Condition, Test, Trigger};
+use crate::domain::{Condition, Test, Trigger, WebhookEnd, WebhookName};
 
 /// Returns the triggers of a rule, and reports those that can't be read.
 pub(super) fn triggers(
@@ -18,14 +18,14 @@ pub(super) fn triggers(
             "flow_started" => Trigger::FlowStarted,
             "flow_complete" => Trigger::FlowComplete,
             "report_timed_out" => Trigger::ReportTimedOut,
-            "sms:final" => Trigger::SmsFinal,
-            other => match other.strip_prefix("sms:").filter(|status| !status.is_empty()) {
-                Some(status) => Trigger::Sms(status.to_ascii_uppercase().into()),
+            other => match of_report(other).or_else(|| of_webhook(other)) {
+                Some(trigger) => trigger,
                 None => {
                     context.fault(
                         &place.key("on").item(index),
                         "is not an event that can trigger a rule",
-                        "write flow_started, flow_complete, sms:STATUS, sms:final or report_timed_out",
+                        "write flow_started, flow_complete, sms:STATUS, sms:final, report_timed_out, \
+                         webhook:NAME:delivered or webhook:NAME:failed",
                     );
                     continue;
                 }
@@ -34,6 +34,20 @@ pub(super) fn triggers(
         triggers.push(trigger);
     }
     triggers
+}
+
+fn of_report(text: &str) -> Option<Trigger> {
+    match text.strip_prefix("sms:")?.trim() {
+        "" => None,
+        "final" => Some(Trigger::SmsFinal),
+        status => Some(Trigger::Sms(status.to_ascii_uppercase().into())),
+    }
+}
+
+fn of_webhook(text: &str) -> Option<Trigger> {
+    let (name, end) = text.strip_prefix("webhook:")?.rsplit_once(':')?;
+    let end = WebhookEnd::ALL.into_iter().find(|known| known.as_str() == end)?;
+    WebhookName::new(name).map(|name| Trigger::Webhook(name, end))
 }
 
 /// Returns the conditions of a rule, and reports those that can't be read.
@@ -54,10 +68,13 @@ fn condition_of(
 ) -> Option<Condition> {
     let variable = entry.variable.as_deref()?;
     let parsed: Result<Variable, NotAVariable> = variable.parse();
-    if let Err(error) = parsed {
-        not_a_variable(&error, &place.key("variable"), context);
-        return None;
-    }
+    let variable = match parsed {
+        Ok(variable) => variable.key(),
+        Err(error) => {
+            not_a_variable(&error, &place.key("variable"), context);
+            return None;
+        }
+    };
     let test = match (&entry.equals, &entry.one_of, entry.present) {
         (Some(value), None, None) => Test::OneOf(vec![value.text()]),
         (None, Some(values), None) => Test::OneOf(values.iter().map(|it| it.text()).collect()),

@@ -1,7 +1,7 @@
 //! A webhook's URL. A fault never quotes it, because it may contain credentials.
 
-use super::definition::say;
-use crate::definition::template::{Need, Tokens, UrlTemplate, Variable};
+use super::definition::{doubtful, say};
+use crate::definition::template::{Need, Tokens, UrlTemplate, Variable, masked_names};
 use crate::document::{Context, Place};
 
 /// Parses `text` as a URL that may contain variables, and returns its template too.
@@ -13,7 +13,8 @@ pub(super) fn read(
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> Option<(reqwest::Url, UrlTemplate)> {
-    let url = parse(text, http_enabled, place, context)?;
+    doubtful(text, place, context);
+    let url = parse(&masked_names(text), http_enabled, place, context)?;
     match UrlTemplate::parse(text, tokens, need) {
         Ok(template) => Some((url, template)),
         Err(faults) => {

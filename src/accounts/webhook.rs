@@ -1,14 +1,19 @@
 //! Builds a webhook from its `[[webhook]]` entry, and reports the faults of the entry.
 
 use super::entry::{BreakerEntry, HttpVersion, MethodName, RetryEntry, WebhookEntry};
-use super::{Bounds, Defaults, Retry, auth, definition, rate, response, retry, tls};
-use crate::definition::{Definition, Request};
+use super::template::{self, Template, Templates};
+use super::{
+    Basis, Bounds, Defaults, Retry, auth, definition, rate, response, retry, signature, tls, tokens,
+};
+use crate::definition::template::Tokens;
+use crate::definition::{BodySecrets, Definition, Request};
 use crate::delivery::{
-    Auth, BreakerPolicy, Fingerprint, Limits, PerSecond, Proxy, Response, Secret, SigningSecret,
-    SuccessCodes, Tls, Webhook,
+    Auth, BreakerPolicy, Fingerprint, HeaderSignature, Limits, PerSecond, Proxy, Response, Secret,
+    SigningSecret, SuccessCodes, Tls, Webhook,
 };
 use crate::document::{Context, Node, Place, Referred, sha256};
 use crate::domain::{AccountId, WebhookName, WebhookPolicy};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +24,10 @@ pub(super) struct Parts {
     method: http::Method,
     auth: Auth,
     signing_secrets: Vec<SigningSecret>,
+    signatures: Vec<HeaderSignature>,
+    retried: BTreeSet<u16>,
+    body_secrets: Option<Arc<BodySecrets>>,
+    notes: Option<Box<str>>,
     success: SuccessCodes,
     limits: Limits,
     request_timeout: Duration,
@@ -34,16 +43,31 @@ pub(super) struct Parts {
     secrets: Vec<Secret>,
     definition: Definition,
     policy: WebhookPolicy,
+    /// What was written outside of the entry.
+    shared: String,
+}
+
+/// The parts of an account that its webhooks use.
+#[derive(Default)]
+pub(super) struct Owner {
+    pub(super) http_enabled: bool,
+    /// The group whose templates its webhooks can use.
+    pub(super) group: Option<String>,
+    /// The tokens that are constants.
+    pub(super) constants: Tokens,
 }
 
 impl Parts {
-    /// Creates the webhook `name` of `account`.
+    /// Creates the webhook `name` of `account`. `place` is that of its entry, and `referred` has the digests of the
+    /// contents that the entry refers to.
     pub(super) fn build(
         self,
         name: WebhookName,
         account: AccountId,
-        written: Fingerprint,
+        place: &Place<'_>,
+        referred: &[Referred],
     ) -> (Webhook, WebhookPolicy, Definition) {
+        let written = fingerprint(place, referred, &self.shared);
         let webhook = Webhook {
             name,
             account,
@@ -51,6 +75,10 @@ impl Parts {
             method: self.method,
             auth: self.auth,
             signing_secrets: self.signing_secrets,
+            signatures: self.signatures,
+            retried: self.retried,
+            body_secrets: self.body_secrets,
+            notes: self.notes,
             success: self.success,
             limits: self.limits,
             request_timeout: self.request_timeout,
@@ -72,24 +100,37 @@ impl Parts {
     }
 }
 
-/// Reads every part of `entry`, even if other parts have faults. `http_enabled` is the account's setting, or `None` if
-/// there is no such account.
+/// Reads every part of `entry`, even if other parts have faults. `owner` is `None` if there is no such account.
 pub(super) fn read(
     entry: &WebhookEntry,
-    http_enabled: Option<bool>,
-    defaults: &Defaults,
+    owner: Option<&Owner>,
+    templates: &Templates,
+    known_to: &Basis<'_>,
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> Option<Parts> {
-    let said = definition::read(entry, http_enabled, place, context);
-    let auth = auth::read(&entry.auth, http_enabled, &place.key("auth"), context);
+    let defaults = known_to.defaults;
+    let http_enabled = owner.map(|owner| owner.http_enabled);
+    let template = named_template(entry, owner, templates, place, context);
+    let own = tokens::read(&entry.tokens, &place.key("tokens"), context);
+    let shared: Vec<&Tokens> = [template.map(|it| &it.tokens), owner.map(|it| &it.constants)]
+        .into_iter()
+        .flatten()
+        .collect();
+    let known = tokens::with_catalogue(shared.iter().copied().chain([&own]));
+    let auth = auth::read(&entry.auth, http_enabled, &known, &place.key("auth"), context);
+    let (auth, credentials) =
+        auth.map_or((None, None), |auth::Read { auth, credentials }| (Some(auth), credentials));
+    let methods = known_to.methods;
+    let given = definition::Given { http_enabled, tokens: known, template, credentials, methods };
+    let said = definition::read(entry, given, place, context);
     let signing_secrets = signing_secrets(entry, &place.key("signing_secrets"), context);
     let request_timeout = request_timeout(entry, defaults, place, context);
     let limits = limits(entry, defaults, place, context);
     let tls = tls::read(entry, place, context);
-    let response = entry.response.as_ref();
-    let response =
-        response.and_then(|it| response::read(it, entry.method, &place.key("response"), context));
+    let signatures = signature::read(entry, &place.key("signatures"), context);
+    let retried = retried(entry, &place.key("retry").key("statuses"), context);
+    let response = response::of_webhook(entry, &place.key("response"), context);
     let policy = policy(&entry.retry, defaults, &place.key("retry"), context);
     let said = said?;
     Some(Parts {
@@ -101,6 +142,10 @@ pub(super) fn read(
         method: method(entry.method),
         auth: auth?,
         signing_secrets,
+        signatures,
+        retried,
+        body_secrets: said.body_secrets,
+        notes: entry.notes.as_deref().map(Box::from),
         success: entry.success_codes.as_deref().map_or_else(SuccessCodes::default, success),
         limits,
         request_timeout,
@@ -116,11 +161,26 @@ pub(super) fn read(
         proxy: defaults.proxy.clone(),
         response,
         policy,
+        shared: format!("{shared:?}"),
     })
 }
 
-/// Returns the fingerprint of the entry at `place` without its notes, and of the contents that it refers to.
-pub(super) fn fingerprint(place: &Place<'_>, referred: &[Referred]) -> Fingerprint {
+/// Returns the template that `entry` names, if it can use that.
+fn named_template<'t>(
+    entry: &WebhookEntry,
+    owner: Option<&Owner>,
+    templates: &'t Templates,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<&'t Template> {
+    let name = definition::named(entry)?;
+    let group = owner.and_then(|owner| owner.group.as_deref());
+    template::find(templates, name, group, &place.key("template").key("name"), context)
+}
+
+/// Returns the fingerprint of the entry at `place` without its notes, of the contents that it refers to, and of what was
+/// written elsewhere.
+fn fingerprint(place: &Place<'_>, referred: &[Referred], shared: &str) -> Fingerprint {
     let mut written = place.node().map(Node::to_toml);
     if let Some(toml::Value::Table(table)) = &mut written {
         table.remove("notes");
@@ -131,6 +191,7 @@ pub(super) fn fingerprint(place: &Place<'_>, referred: &[Referred]) -> Fingerpri
         content.extend_from_slice(&sha256(key.as_bytes()));
         content.extend_from_slice(digest);
     }
+    content.extend_from_slice(&sha256(shared.as_bytes()));
     Fingerprint::new(sha256(&content))
 }
 
@@ -141,7 +202,7 @@ fn method(name: MethodName) -> http::Method {
         MethodName::Put => http::Method::PUT,
         MethodName::Patch => http::Method::PATCH,
         MethodName::Delete => http::Method::DELETE,
-        MethodName::Options => http::Method::OPTIONS,
+        MethodName::Options | MethodName::Option => http::Method::OPTIONS,
         MethodName::Head => http::Method::HEAD,
     }
 }
@@ -225,6 +286,21 @@ fn success(codes: &[u16]) -> SuccessCodes {
         }
     }
     SuccessCodes(ranges)
+}
+
+/// Returns the statuses that are retried beside those that always are.
+fn retried(entry: &WebhookEntry, place: &Place<'_>, context: &mut Context<'_>) -> BTreeSet<u16> {
+    let success = entry.success_codes.as_deref().map_or_else(SuccessCodes::default, success);
+    for (index, status) in entry.retry.statuses.iter().enumerate() {
+        let place = place.item(index);
+        if success.contains(*status) {
+            let problem = format!("{status} counts as delivered");
+            context.fault(&place, problem, "remove it here or from `success_codes`");
+        } else if matches!(status, 408 | 425 | 429 | 500..) {
+            context.warn(&place, format!("{status} is always retried"), "remove it");
+        }
+    }
+    entry.retry.statuses.iter().copied().collect()
 }
 
 fn policy(

@@ -127,7 +127,10 @@ impl App {
         let roles = sources.chain([(&names.inbox, Role::Inbox)]);
         let roles: BTreeMap<Arc<str>, Role> =
             roles.map(|(name, role)| (name.as_str().into(), role)).collect();
-        Ok(Ok((Topics { roles, partitions, other_partition_counts }, permissions)))
+        Ok(Ok((
+            Topics { roles, partitions, other_partition_counts, unwrap: names.unwrap },
+            permissions,
+        )))
     }
 }
 

@@ -29,9 +29,12 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         Ok(loaded) => loaded,
         Err(faults) => return refuse(&faults),
     };
-    let Loaded { settings, accounts, warnings, .. } = loaded;
+    let Loaded { settings, accounts, warnings, notes, .. } = loaded;
     for warning in &warnings {
         err_line!("{warning}");
+    }
+    for note in &notes {
+        err_line!("{note}");
     }
     let trust = match Trust::new() {
         Ok(trust) => trust,

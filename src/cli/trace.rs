@@ -48,7 +48,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         Ok((settings, _)) => settings,
         Err(code) => return code,
     };
-    let Some(uuid) = PhononUuid::new(&arguments.uuid) else {
+    let Some(uuid) = PhononUuid::spelt(&arguments.uuid) else {
         err_line!("a phonon-uuid has 1 to {} bytes", PhononUuid::BYTES_MAX);
         return ExitCode::from(USAGE);
     };
@@ -56,7 +56,13 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let reading = tokio::task::spawn_blocking(move || {
         let mut bars = Bars::default();
         let mut watch = |progress: Progress<'_>| bars.see(progress);
-        trace::read(&of_command.kafka, &of_command.topics, &whose, all, &mut watch)
+        let mut read = |uuid: &PhononUuid| {
+            trace::read(&of_command.kafka, &of_command.topics, uuid, all, &mut watch)
+        };
+        let traced = read(&whose)?;
+        // An earlier version kept each spelling apart.
+        let former = whose.other_spelling().filter(|_| traced.is_empty());
+        former.and_then(|text| PhononUuid::new(text)).map_or(Ok(traced), |uuid| read(&uuid))
     });
     let traced = match reading.await {
         Ok(Ok(traced)) => traced,

@@ -5,6 +5,7 @@ mod enable;
 mod extract;
 mod list;
 mod preview;
+mod tokens;
 mod trial;
 
 use super::USAGE;
@@ -27,6 +28,7 @@ pub(super) enum Command {
     Enable(enable::Arguments),
     Preview(preview::Arguments),
     Extract(extract::Arguments),
+    Tokens(tokens::Arguments),
 }
 
 pub(super) async fn run(file: &Path, command: &Command) -> ExitCode {
@@ -36,6 +38,7 @@ pub(super) async fn run(file: &Path, command: &Command) -> ExitCode {
         Command::Enable(arguments) => enable::run(file, arguments).await,
         Command::Preview(arguments) => preview::run(file, arguments),
         Command::Extract(arguments) => extract::run(arguments),
+        Command::Tokens(arguments) => tokens::run(arguments),
     }
 }
 

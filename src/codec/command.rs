@@ -1,6 +1,6 @@
 //! Commands in the inbox: complete JSON, so that another partition can receive it unchanged.
 //!
-//! `replay`: `body`, `source` {`topic`, `partition`, `offset`, `timestamp`}, and the members of [`super::delivery`], with
+//! `replay`: `body`, `source` {`topic`, `partition`, `offset`, `timestamp`, `index`}, and the members of [`super::delivery`], with
 //! `replays` as it was before this command.
 
 mod endpoint;
@@ -38,6 +38,9 @@ pub fn write_replay(out: &mut Vec<u8>, uuid: &PhononUuid, delivery: &Delivery) {
     source.integer("partition", i64::from(delivery.source.partition));
     source.integer("offset", delivery.source.offset);
     source.time("timestamp", delivery.source.timestamp);
+    if let Some(index) = delivery.source.index {
+        source.integer("index", i64::from(index));
+    }
     source.close();
     json::write_lossy(object.name("body"), &delivery.body);
     rendering::write(&mut object, &delivery.rendering, delivery.body.len());
@@ -95,6 +98,7 @@ fn read_replay(
         partition: source.partition,
         offset: source.offset,
         timestamp: parse_rfc3339(&source.timestamp)?,
+        index: source.index,
     };
     let (uuid, delivery) = members.delivery(value, body, source)?;
     Some(InboxCommand::Of(uuid, Command::Replay(Box::new(delivery))))
@@ -109,8 +113,13 @@ mod tests {
     fn delivery() -> (PhononUuid, Delivery) {
         let uuid = PhononUuid::new("u-1").unwrap();
         let at = Timestamp::from_ms(1_697_696_721_042);
-        let source =
-            Source { topic: "flow-complete".into(), partition: 3, offset: 42, timestamp: at };
+        let source = Source {
+            topic: "flow-complete".into(),
+            partition: 3,
+            offset: 42,
+            timestamp: at,
+            index: Some(2),
+        };
         let delivery = Delivery {
             replays: 1,
             sms: ["a", "b"].map(|id| SmsId::new(id).unwrap()).to_vec(),

@@ -65,6 +65,9 @@ pub(super) struct SourcePosition<'a> {
     pub(super) offset: i64,
     #[serde(borrow)]
     pub(super) timestamp: Cow<'a, str>,
+    /// The index in the array, if the record is an array.
+    #[serde(default)]
+    pub(super) index: Option<u32>,
 }
 
 impl<'a> Members<'a> {

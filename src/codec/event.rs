@@ -22,7 +22,7 @@
 //! | `replayed` | `replays` (how often the delivery was replayed, this replay included) |
 //! | `record_replayed` | `letter` (the position of the dead letter that was sent back as this record), `source` (the record), `became` (`accepted`, `ignored`, `dead_lettered`) |
 //! | `report_timed_out` | `missing` (ids of SMS) |
-//! | `rule_skipped` | `on` (the rule's trigger), `reason` (`no_value`, `unanswered`: of `variable`; `replaced`: the report), `variable`, `sms_id`, `source` |
+//! | `rule_skipped` | `on` (the rule's trigger), `reason` (`no_value`: of `variable`; `replaced`: the report; `no_room`: to wait; `run_ended`: the trigger came by a replay after the run), `variable`, `sms_id`, `source` |
 //! | `correlation_ended` | `reports_sent` (number of SMS whose report a webhook carried; absent in events of earlier versions) |
 //! | `endpoint_held` (no phonon-uuid, like all that follow) | `until`: the end of the pause that the endpoint asked for |
 //! | `endpoint_disabled` | `cause` (`gone`, `failing`), `failing_since` |
@@ -34,11 +34,12 @@
 //! | `reload_refused` (of an instance) | `instance`, `detail`: SIGHUP reloaded the configuration, which is wrong, and the former one stays in force |
 //! | `restart_needed` (of an instance) | `instance`, `keys`: SIGHUP reloaded the configuration, and these keys keep their old values until a restart |
 //!
-//! `source` is {`topic`, `partition`, `offset`}. The outcome's members are domain.md's: `response_status`,
-//! `response_status_code`, `response_status_type`, `response_duration` (seconds), `response_raw`, `response_truncated`,
-//! `response_variables` (an object of the variables that the webhook's response map found), `response_error`,
-//! `error_reason`. Members that do not apply are absent. The answer's text is at most 4 KiB in an event. `delivered`
-//! and dead letters contain all of it that is kept.
+//! `source` is {`topic`, `partition`, `offset`}, and `index` of an item of an array. The outcome's members are `response_status`, `response_status_code`,
+//! `response_status_type`, `response_duration` (seconds), `response_raw` (null if nothing came), `response_truncated`,
+//! `response_variables` (an object of the variables that the webhook's response map found), `response_error` (a
+//! Boolean; a text in events of earlier versions), `error_detail` (the text), and `error_reason`. Other members that do
+//! not apply are absent. The answer's text is at most 4 KiB in an event. `delivered` and dead letters contain all of it
+//! that is kept.
 
 mod dead_letter;
 mod endpoint;
@@ -60,7 +61,9 @@ pub use input::{
 };
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
-pub use members::{Members, Outcome as OutcomeMembers, RecordPosition, read_members};
+pub use members::{
+    Members, Outcome as OutcomeMembers, RecordPosition, ResponseError, read_members,
+};
 pub use notice::{About, Fact, Notice, read_notice, read_notice_of};
 pub use replayed::{Became, write_record_replayed};
 pub use schema::schema;
@@ -155,8 +158,12 @@ pub fn write_event(
         Event::CorrelationEnded => writer.ended(out),
         Event::DeliveryRendered { delivery, at, .. } => writer.rendered(out, *delivery, *at),
         Event::ReportAdopted { .. }
+        | Event::OutcomeKept { .. }
+        | Event::RuleDeferred(_)
+        | Event::RuleJudged(_)
         | Event::CollectionClosed(_)
         | Event::MarkerKept { .. }
+        | Event::Gathering(_)
         | Event::MarkerExpired
         | Event::StartExpired => return false,
     }
@@ -452,5 +459,8 @@ fn source(object: &mut Object<'_>, source: &Source) {
     place.text("topic", &source.topic);
     place.integer("partition", i64::from(source.partition));
     place.integer("offset", source.offset);
+    if let Some(index) = source.index {
+        place.integer("index", i64::from(index));
+    }
     place.close();
 }

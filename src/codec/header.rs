@@ -14,6 +14,8 @@ pub const SOURCE_PARTITION: &str = "ringback.source.partition";
 pub const SOURCE_OFFSET: &str = "ringback.source.offset";
 /// The timestamp of the source record.
 pub const SOURCE_TIMESTAMP: &str = "ringback.source.timestamp";
+/// The index in the array, if the source record is an array.
+pub const SOURCE_INDEX: &str = "ringback.source.index";
 /// The name of the webhook that the delivery belongs to.
 pub const WEBHOOK: &str = "ringback.webhook";
 /// The id of the delivery, which the request has as its `webhook-id`.
@@ -37,7 +39,7 @@ pub const LETTER: &str = "ringback.letter";
 
 /// Every name that the daemon writes, on any topic. Headers with these names on records of other programs are not
 /// passed on: in the inbox they would be commands, and on a dead letter they would describe it.
-const OWN: [&str; 17] = [
+const OWN: [&str; 18] = [
     KIND,
     REASON,
     DETAIL,
@@ -45,6 +47,7 @@ const OWN: [&str; 17] = [
     SOURCE_PARTITION,
     SOURCE_OFFSET,
     SOURCE_TIMESTAMP,
+    SOURCE_INDEX,
     WEBHOOK,
     WEBHOOK_ID,
     ACCOUNT,
@@ -75,7 +78,8 @@ mod tests {
     #[test]
     fn every_header_that_is_written_is_known_as_the_daemons_own() {
         let at = Timestamp::from_ms(1);
-        let source = Source { topic: "t".into(), partition: 0, offset: 0, timestamp: at };
+        let source =
+            Source { topic: "t".into(), partition: 0, offset: 0, timestamp: at, index: Some(3) };
         let (account, reason) = (AccountId(1), DeadLetterReason::Refused);
         let id = DeliveryId::from_bytes([1; 16]);
         let webhook = WebhookName::new("w").unwrap();

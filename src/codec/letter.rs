@@ -68,6 +68,7 @@ impl<'a> LetterHead<'a> {
                 partition: i32::try_from(number(header::SOURCE_PARTITION)?).ok()?,
                 offset: number(header::SOURCE_OFFSET)?,
                 timestamp: header(header::SOURCE_TIMESTAMP).and_then(parse_rfc3339).unwrap_or(at),
+                index: header(header::SOURCE_INDEX).and_then(|text| text.parse().ok()),
             })
         };
         Some(Self {

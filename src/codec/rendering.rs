@@ -3,10 +3,10 @@
 //! | members | exist |
 //! |---|---|
 //! | `content` (`json`, `xml`, `form`, `none`, or another content type), `variables` (an object: the values in URL, query and headers) | after the rendering |
-//! | `facts` {`record`, `reports`, `mapped`}: the input of the rendering | before the rendering |
+//! | `facts` {`record`, `reports`, `mapped`, `outcome_of` (names of webhooks, if the delivery comes after some)}: the input of the rendering | before the rendering |
 
 use super::content;
-use crate::domain::{Facts, Mapped, Pending, Rendered, Rendering};
+use crate::domain::{Facts, Mapped, Pending, Rendered, Rendering, WebhookName};
 use crate::json::{self, Object};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -47,6 +47,9 @@ pub(super) fn write(object: &mut Object<'_>, rendering: &Rendering, body: usize)
                 facts.name("mapped"),
                 mapped.iter().map(|it| (&*it.save_in, &*it.value)),
             );
+            if !pending.outcome_of.is_empty() {
+                facts.texts("outcome_of", pending.outcome_of.iter().map(WebhookName::as_str));
+            }
             facts.close();
         }
     }
@@ -71,6 +74,8 @@ struct FactsText<'a> {
     reports: Vec<&'a RawValue>,
     #[serde(borrow)]
     mapped: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    #[serde(default)]
+    outcome_of: Vec<String>,
 }
 
 impl Text<'_> {
@@ -89,12 +94,14 @@ impl Text<'_> {
                     save_in: save_in.into(),
                     value: value.get().into(),
                 });
+                let names = facts.outcome_of.iter().map(|name| WebhookName::new(name));
+                let outcome_of = names.collect::<Option<Vec<_>>>()?;
                 let facts = Facts {
                     record: facts.record.map(bytes),
                     reports: facts.reports.into_iter().map(bytes).collect(),
                     mapped: mapped.collect(),
                 };
-                Rendering::Pending(Box::new(Pending { facts, after: Vec::new() }))
+                Rendering::Pending(Box::new(Pending { outcome_of, ..Pending::of(facts) }))
             }
             _ => return None,
         })
@@ -128,11 +135,9 @@ mod tests {
         let words = ["json", "xml", "form", "none", "text/csv"];
         let mut all: Vec<Rendering> = words.map(|word| Rendering::Done(done(word))).into();
         all.push(Rendering::Fixed);
-        all.push(Rendering::Pending(Box::new(Pending { facts, after: Vec::new() })));
-        all.push(Rendering::Pending(Box::new(Pending {
-            facts: Facts::default(),
-            after: Vec::new(),
-        })));
+        let outcome_of = ["crm", "call"].map(|name| WebhookName::new(name).unwrap()).to_vec();
+        all.push(Rendering::Pending(Box::new(Pending { outcome_of, ..Pending::of(facts) })));
+        all.push(Rendering::Pending(Box::new(Pending::of(Facts::default()))));
         for rendering in all {
             assert_eq!(Text::read(&written(&rendering, 10)), Some(rendering));
         }
@@ -145,7 +150,7 @@ mod tests {
     fn facts_that_do_not_fit_into_a_record_are_left_out() {
         let record = Bytes::from(format!("\"{}\"", "x".repeat(1 << 20)));
         let facts = Facts { record: Some(record), ..Facts::default() };
-        let rendering = Rendering::Pending(Box::new(Pending { facts, after: Vec::new() }));
+        let rendering = Rendering::Pending(Box::new(Pending::of(facts)));
         assert!(written(&rendering, 7 << 20).len() > 1 << 20);
         assert_eq!(
             written(&rendering, 8 << 20),

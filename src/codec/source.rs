@@ -1,38 +1,59 @@
 //! Decodes records of the input topics into source events.
 //!
-//! Each record has one of three encodings: Confluent framing (`0x00`, schema id), Avro single-object encoding (`0xC3
-//! 0x01`, fingerprint) or JSON. Avro becomes JSON of the same shape first. So one scan checks any record, hashes its
-//! content and copies the parts that are passed on.
+//! A record is JSON, Avro in single-object encoding (`0xC3 0x01`, fingerprint), or Avro or JSON that a schema of the
+//! registry describes (`framing`). Avro becomes JSON of the same shape first. So one scan checks any record, hashes
+//! its content and copies the parts that are passed on.
+//!
+//! A record that is no source event may be an envelope with one inside (`envelope`), or something else (`look`). Only
+//! a record whose scan failed is looked at again, so that this costs nothing for all others.
 
+mod envelope;
+mod extended;
+mod fields;
 mod flow;
+mod framing;
+mod items;
+mod look;
 mod report;
 mod start;
 
 #[cfg(test)]
 mod tests;
 
-use super::avro::{self, Readers, Writer};
+use super::avro::Readers;
 use super::schema;
 use crate::domain::{
-    AccountId, DeadLetterReason, DeliveryReport, FlowComplete, FlowId, FlowStarted, PhononUuid,
-    RecordKind,
+    AccountId, DeadLetterReason, DeliveryReport, FlowComplete, FlowStarted, Header, RecordKind,
 };
 use crate::json;
-use crate::json::scan::{self, MemberValue, ValueKind};
+use crate::json::scan;
+use envelope::Opened;
+use fields::Fields;
+use framing::Framed;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub use super::avro::SchemaError;
+pub use envelope::{Envelope, Unwrap};
+pub use framing::{RegisteredSchema, SchemaId, is_framing_header};
+pub use items::{Item, ItemContent};
+pub(super) use look::called;
 
 /// The longest source event in bytes.
 pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The largest id of a schema. Registries use signed integers of 32 bits and refuse questions about larger ids. A
-/// larger one comes from bytes that are no Confluent framing.
-const SCHEMA_ID_MAX: u32 = i32::MAX.cast_unsigned();
-
 /// The largest number of ids that are kept as unknown to the registry. It bounds the memory if records contain random
 /// ids.
 const REJECTED_IDS_MAX: usize = 10_000;
+
+/// The largest number of schemas that are kept. A schema that was removed is requested again.
+const SCHEMAS_MAX: usize = 1000;
+
+/// The number of envelopes that may be inside each other.
+const ENVELOPES_MAX: usize = 4;
+
+/// The first bytes of UTF-8 text that some programs write.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The result of decoding a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +63,12 @@ pub enum Decoded {
     /// A flow complete record.
     Flow(Box<FlowComplete>),
     Report(Box<DeliveryReport>),
+    /// A record that holds an array of reports.
+    Items(Vec<Item>),
+    /// The record says nothing that concerns the daemon, such as that a document was deleted.
+    Skipped,
     /// The schema with this id must be requested from the registry. Then the record is decoded again.
-    NeedsSchema(u32),
+    NeedsSchema(SchemaId),
     /// The record is no source event.
     Bad(Bad),
 }
@@ -68,16 +93,32 @@ impl Bad {
         Self { reason: DeadLetterReason::UnknownSchema, detail: detail.into(), account: None }
     }
 
+    /// Returns whether only the record's schema is missing.
+    #[must_use]
+    pub fn is_unknown_schema(&self) -> bool {
+        self.reason == DeadLetterReason::UnknownSchema
+    }
+
     fn of(self, account: AccountId) -> Self {
         Self { account: Some(account), ..self }
     }
 }
 
+/// The decoder's knowledge of a schema id.
+#[derive(Clone)]
+enum Schema {
+    Avro(Arc<Readers>),
+    Json,
+    Protobuf,
+    /// The registry does not know the id, or the schema can't be used.
+    Rejected,
+}
+
 /// Decodes records. Keeps the registry's schemas, and buffers.
 pub struct Decoder {
     registry_configured: bool,
-    /// The schemas by id; `None` if the registry does not know the id.
-    registry: HashMap<u32, Option<Writer>>,
+    unwrap: Unwrap,
+    registry: HashMap<SchemaId, Schema>,
     rejected: usize,
     /// The JSON of an Avro record.
     json: Vec<u8>,
@@ -86,12 +127,13 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Creates a decoder that knows the embedded schemas, and no schema of a registry yet.
+    /// Creates a decoder that knows the embedded schemas, and no schema of a registry yet. It takes records out of the
+    /// envelopes `unwrap`.
     #[must_use]
-    pub fn new(registry_configured: bool) -> Self {
-        schema::limit_allocations();
+    pub fn unwrapping(unwrap: Unwrap, registry_configured: bool) -> Self {
         Self {
             registry_configured,
+            unwrap,
             registry: HashMap::new(),
             rejected: 0,
             json: Vec::new(),
@@ -99,16 +141,50 @@ impl Decoder {
         }
     }
 
+    /// Creates a decoder that takes records out of no envelope.
+    #[must_use]
+    pub fn new(registry_configured: bool) -> Self {
+        Self::unwrapping(Unwrap::default(), registry_configured)
+    }
+
+    /// Returns whether records are taken from envelopes.
+    #[must_use]
+    pub fn unwraps(&self) -> bool {
+        self.unwrap.is_any()
+    }
+
     /// Adds the registry's schema with the id `id`.
     ///
     /// # Errors
     /// Records of the schema can't be read. The caller then rejects the id.
-    pub fn add_schema(&mut self, id: u32, schema_json: &str) -> Result<(), SchemaError> {
-        let writer = Writer::by_text(schema_json)?;
-        if let Some(None) = self.registry.insert(id, Some(writer)) {
+    pub fn add(&mut self, id: SchemaId, schema: &RegisteredSchema) -> Result<(), SchemaError> {
+        let schema = match schema {
+            RegisteredSchema::Avro { text, references } => {
+                Schema::Avro(Arc::new(Readers::new(text, references)?))
+            }
+            RegisteredSchema::Json => Schema::Json,
+            RegisteredSchema::Protobuf => Schema::Protobuf,
+        };
+        if self.registry.len() - self.rejected >= SCHEMAS_MAX {
+            let mut known = self.registry.iter();
+            let any = known.find(|(_, schema)| !matches!(schema, Schema::Rejected));
+            if let Some(id) = any.map(|(id, _)| *id) {
+                self.registry.remove(&id);
+            }
+        }
+        if let Some(Schema::Rejected) = self.registry.insert(id, schema) {
             self.rejected -= 1;
         }
         Ok(())
+    }
+
+    /// Adds an Avro schema that refers to no other.
+    ///
+    /// # Errors
+    /// Records of the schema can't be read.
+    pub fn add_schema(&mut self, id: u32, text: &str) -> Result<(), SchemaError> {
+        let schema = RegisteredSchema::Avro { text: text.to_owned(), references: Vec::new() };
+        self.add(SchemaId::Id(id), &schema)
     }
 
     /// Decodes a record with the content `datum` by a schema that is not kept for other records.
@@ -121,88 +197,124 @@ impl Decoder {
         kind: RecordKind,
         datum: &[u8],
     ) -> Result<Decoded, SchemaError> {
-        let schema = avro::parse(schema_json)?;
-        Ok(self.decode_avro(kind, datum, &Readers::new(&schema)?, datum))
+        let readers = Readers::new(schema_json, &[])?;
+        Ok(self.avro(kind, datum, &readers, datum, 0))
     }
 
     /// Removes the schema with this id. The next record that names it needs it again.
-    pub fn forget_schema(&mut self, id: u32) {
-        if let Some(None) = self.registry.remove(&id) {
+    pub fn forget_schema(&mut self, id: SchemaId) {
+        if let Some(Schema::Rejected) = self.registry.remove(&id) {
             self.rejected -= 1;
         }
     }
 
-    /// Returns the id of the schema that `payload` names, if it must be requested from the registry.
+    /// Returns the id of the schema that a record names, if it must be requested from the registry.
     #[must_use]
-    pub fn unknown_schema(&self, payload: &[u8]) -> Option<u32> {
-        let (id, _) = payload.strip_prefix(&[0])?.split_first_chunk()?;
-        let id = u32::from_be_bytes(*id);
-        let is_unknown = id <= SCHEMA_ID_MAX && !self.registry.contains_key(&id);
+    pub fn unknown_schema(&self, payload: &[u8], headers: &[Header]) -> Option<SchemaId> {
+        let Framed::By(id, _) = framing::split(payload, headers) else { return None };
+        let is_unknown = id.is_possible() && !self.registry.contains_key(&id);
         (self.registry_configured && is_unknown).then_some(id)
     }
 
     /// Marks an id that the registry does not know, or whose schema can't be used.
-    pub fn reject_schema(&mut self, id: u32) {
+    pub fn reject_schema(&mut self, id: SchemaId) {
         if self.rejected >= REJECTED_IDS_MAX {
-            self.registry.retain(|_, writer| writer.is_some());
+            self.registry.retain(|_, schema| !matches!(schema, Schema::Rejected));
             self.rejected = 0;
         }
-        if self.registry.insert(id, None).is_none_or(|known| known.is_some()) {
+        let before = self.registry.insert(id, Schema::Rejected);
+        if !matches!(before, Some(Schema::Rejected)) {
             self.rejected += 1;
         }
     }
 
-    /// Decodes `payload`, a record of a topic of `kind`.
+    /// Decodes `payload`, a record without headers of a topic of `kind`.
     pub fn decode(&mut self, kind: RecordKind, payload: &[u8]) -> Decoded {
+        self.decode_with(kind, payload, &[])
+    }
+
+    /// Decodes `payload`, a record with these headers of a topic of `kind`.
+    pub fn decode_with(&mut self, kind: RecordKind, payload: &[u8], headers: &[Header]) -> Decoded {
         if payload.len() > RECORD_BYTES_MAX {
             return Decoded::Bad(Bad::undecodable(format!(
                 "the record is {} bytes long, more than the {RECORD_BYTES_MAX} that a source event may have",
                 payload.len()
             )));
         }
+        self.framed(kind, payload, headers, payload, 0)
+    }
+
+    /// Decodes the content of a record, or of an envelope in it. `raw` is the record as it came.
+    fn framed(
+        &mut self,
+        kind: RecordKind,
+        payload: &[u8],
+        headers: &[Header],
+        raw: &[u8],
+        envelopes: usize,
+    ) -> Decoded {
+        match framing::split(payload, headers) {
+            Framed::Not => {}
+            Framed::Broken(detail) => return Decoded::Bad(Bad::undecodable(detail)),
+            Framed::By(id, datum) => return self.by_id(kind, id, datum, raw, envelopes),
+        }
         match payload {
+            // The tombstone that follows the deletion of a document.
+            [] if self.unwrap.has_tombstones() => Decoded::Skipped,
             [] => Decoded::Bad(Bad::undecodable("the record is empty")),
-            [0, rest @ ..] => self.decode_framed(kind, payload, rest),
-            [0xc3, 0x01, ..] => self.decode_single_object(kind, payload),
-            _ if first_token(payload) == Some(b'{') => {
-                decoded(kind, payload, payload, &mut self.compact)
-            }
-            _ => Decoded::Bad(Bad::undecodable(
-                "the record is neither a JSON object nor Avro with a schema id or a fingerprint",
-            )),
+            [0xc3, 0x01, ..] => self.single_object(kind, payload, raw, envelopes),
+            _ => self.text(kind, payload, raw, envelopes),
         }
     }
 
-    fn decode_framed(&mut self, kind: RecordKind, payload: &[u8], rest: &[u8]) -> Decoded {
-        let Some((id, datum)) = rest.split_first_chunk() else {
-            return Decoded::Bad(Bad::undecodable("the record breaks off in its schema id"));
-        };
-        let id = u32::from_be_bytes(*id);
+    fn by_id(
+        &mut self,
+        kind: RecordKind,
+        id: SchemaId,
+        datum: &[u8],
+        raw: &[u8],
+        envelopes: usize,
+    ) -> Decoded {
         if !self.registry_configured {
-            return Decoded::Bad(Bad::unknown_schema(format!(
-                "the record names the schema id {id}, and no schema registry is configured"
-            )));
+            // JSON needs no schema.
+            return match first_token(datum) {
+                Some(b'{' | b'[') => self.text(kind, datum, raw, envelopes),
+                _ => Decoded::Bad(Bad::unknown_schema(format!(
+                    "the record names {id}, and no schema registry is configured"
+                ))),
+            };
         }
-        if id > SCHEMA_ID_MAX {
+        if !id.is_possible() {
             return Decoded::Bad(Bad::unknown_schema(format!(
-                "the record names the schema id {id}, and a schema registry has none above {SCHEMA_ID_MAX}"
+                "the record names {id}, and a schema registry has none above {}",
+                framing::SCHEMA_ID_MAX
             )));
         }
         match self.registry.get(&id).cloned() {
             None => Decoded::NeedsSchema(id),
-            Some(None) => Decoded::Bad(Bad::unknown_schema(format!(
-                "the schema registry has no usable schema with the id {id}"
+            Some(Schema::Rejected) => Decoded::Bad(Bad::unknown_schema(format!(
+                "the schema registry has no usable schema for {id}"
             ))),
-            Some(Some(writer)) => self.decode_avro(kind, payload, writer.readers(), datum),
+            Some(Schema::Protobuf) => Decoded::Bad(Bad::undecodable(format!(
+                "the record is Protobuf by {id}, which is not read: write JSON or Avro"
+            ))),
+            Some(Schema::Json) => self.text(kind, datum, raw, envelopes),
+            Some(Schema::Avro(readers)) => self.avro(kind, raw, &readers, datum, envelopes),
         }
     }
 
-    fn decode_single_object(&mut self, kind: RecordKind, payload: &[u8]) -> Decoded {
+    fn single_object(
+        &mut self,
+        kind: RecordKind,
+        payload: &[u8],
+        raw: &[u8],
+        envelopes: usize,
+    ) -> Decoded {
         let Some((fingerprint, datum)) = schema::split_single_object(payload) else {
             return Decoded::Bad(Bad::undecodable("the record breaks off in its fingerprint"));
         };
-        match Writer::by_fingerprint(fingerprint) {
-            Some(writer) => self.decode_avro(kind, payload, writer.readers(), datum),
+        match Readers::by_fingerprint(fingerprint) {
+            Some(readers) => self.avro(kind, raw, &readers, datum, envelopes),
             None => Decoded::Bad(Bad::unknown_schema(format!(
                 "the record names a schema by the fingerprint {:016x}, which is not among the embedded schemas",
                 u64::from_le_bytes(fingerprint)
@@ -210,35 +322,88 @@ impl Decoder {
         }
     }
 
-    fn decode_avro(
+    fn avro(
         &mut self,
         kind: RecordKind,
-        payload: &[u8],
-        writer: &Readers<'_>,
+        raw: &[u8],
+        readers: &Readers,
         datum: &[u8],
+        envelopes: usize,
     ) -> Decoded {
-        match writer.to_json(kind, datum, &mut self.json) {
-            Ok(()) => decoded(kind, &self.json, payload, &mut self.compact),
-            Err(fault @ avro::Fault::Unresolvable) => self.unresolvable(kind, writer, datum, fault),
-            Err(fault) => Decoded::Bad(Bad::undecodable(avro_detail(fault))),
+        let mut json = std::mem::take(&mut self.json);
+        let bad = match readers.to_json(kind, datum, &mut json) {
+            Ok(()) => match decoded(kind, &json, raw, &mut self.compact) {
+                Decoded::Bad(bad) => bad,
+                good => {
+                    self.json = json;
+                    return good;
+                }
+            },
+            Err(fault) => Bad::undecodable(fault.to_string()),
+        };
+        // The members that the event's schema lacks show what the record is.
+        let decoded = match readers.to_natural_json(datum, &mut json) {
+            Ok(()) if bad.account.is_none() => self.inside(kind, &json, raw, envelopes, bad),
+            Ok(()) | Err(_) => Decoded::Bad(bad),
+        };
+        self.json = json;
+        decoded
+    }
+
+    fn text(&mut self, kind: RecordKind, payload: &[u8], raw: &[u8], envelopes: usize) -> Decoded {
+        let text = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
+        match first_token(text) {
+            Some(b'{') => self.object(kind, text, raw, envelopes),
+            Some(b'[') if kind == RecordKind::Report => self.items(kind, text, envelopes),
+            _ => Decoded::Bad(Bad::undecodable(look::encoding(text))),
         }
     }
 
-    /// A record that lacks only the uuid has its own reason. Any other record that can't be resolved is undecodable.
-    fn unresolvable(
+    fn object(&mut self, kind: RecordKind, text: &[u8], raw: &[u8], envelopes: usize) -> Decoded {
+        match decoded(kind, text, raw, &mut self.compact) {
+            // No envelope has an account.
+            Decoded::Bad(bad) if bad.account.is_none() => {
+                self.inside(kind, text, raw, envelopes, bad)
+            }
+            decoded => decoded,
+        }
+    }
+
+    /// Decodes the record in the envelope `text`. If it is no envelope, the record is `bad`.
+    fn inside(
         &mut self,
         kind: RecordKind,
-        writer: &Readers<'_>,
-        datum: &[u8],
-        fault: avro::Fault,
+        text: &[u8],
+        raw: &[u8],
+        envelopes: usize,
+        bad: Bad,
     ) -> Decoded {
-        if writer.to_json_unresolved(datum, &mut self.json).is_ok()
-            && let Decoded::Bad(bad) = decoded(kind, &self.json, &[], &mut self.compact)
-            && bad.reason == DeadLetterReason::NoUuid
-        {
-            return Decoded::Bad(bad);
+        match envelope::open(kind, text, self.unwrap) {
+            None => Decoded::Bad(bad),
+            Some(Err(bad)) => Decoded::Bad(bad),
+            Some(Ok(Opened::Nothing)) => Decoded::Skipped,
+            Some(Ok(Opened::Record(_))) if envelopes >= ENVELOPES_MAX => Decoded::Bad(
+                Bad::undecodable(format!("the record is in more than {ENVELOPES_MAX} envelopes")),
+            ),
+            Some(Ok(Opened::Record(inner))) => self.framed(kind, &inner, &[], raw, envelopes + 1),
         }
-        Decoded::Bad(Bad::undecodable(avro_detail(fault)))
+    }
+
+    /// Decodes an array of records, each of its own.
+    fn items(&mut self, kind: RecordKind, text: &[u8], envelopes: usize) -> Decoded {
+        let ranges = match items::split(text) {
+            Ok(ranges) => ranges,
+            Err(bad) => return Decoded::Bad(bad),
+        };
+        let items = ranges.into_iter().map(|range| {
+            let raw = text.get(range).unwrap_or_default();
+            let decoded = match raw.first() {
+                Some(b'{') => self.object(kind, raw, raw, envelopes),
+                _ => Decoded::Bad(Bad::undecodable("the item of the array is no JSON object")),
+            };
+            Item::new(raw, decoded)
+        });
+        Decoded::Items(items.collect())
     }
 }
 
@@ -259,22 +424,6 @@ fn first_token(payload: &[u8]) -> Option<u8> {
     payload.iter().copied().find(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'))
 }
 
-fn avro_detail(fault: avro::Fault) -> &'static str {
-    match fault {
-        avro::Fault::BreaksOff => "the Avro record breaks off before its end",
-        avro::Fault::Mismatch => "the Avro record does not match its schema",
-        avro::Fault::Surplus => "bytes follow after the end of the Avro record",
-        avro::Fault::TooMany => "the Avro record holds too many values, or nests them too deep",
-        avro::Fault::TooLong => {
-            "the Avro record is longer as JSON than a source event may be, or repeats long names"
-        }
-        avro::Fault::Unresolvable => {
-            "the record's schema can't be resolved to the schema of the source event"
-        }
-        avro::Fault::NoJson => "the Avro record holds a value that JSON can't express",
-    }
-}
-
 fn json_fault(fault: scan::Fault) -> Bad {
     Bad::undecodable(match fault {
         scan::Fault::Malformed(at) => format!("the JSON is malformed, or breaks off, at byte {at}"),
@@ -284,60 +433,4 @@ fn json_fault(fault: scan::Fault) -> Bad {
         }
         scan::Fault::Repeated(name) => format!("the JSON has the field {name} more than once"),
     })
-}
-
-/// The members of a record, in its JSON without white space.
-struct Fields<'c> {
-    compact: &'c [u8],
-}
-
-impl<'c> Fields<'c> {
-    fn text_of(&self, member: &MemberValue) -> &'c [u8] {
-        self.compact.get(member.range.clone()).unwrap_or_default()
-    }
-
-    fn account(&self, member: Option<&MemberValue>) -> Result<AccountId, Bad> {
-        self.integer("accountID", member)?
-            .map(AccountId)
-            .ok_or_else(|| Bad::undecodable("the field accountID is missing"))
-    }
-
-    fn flow(&self, member: Option<&MemberValue>) -> Result<Option<FlowId>, Bad> {
-        Ok(self.integer("flowId", member)?.map(FlowId))
-    }
-
-    /// Reads an integer, or a string of its digits.
-    fn integer(&self, name: &str, member: Option<&MemberValue>) -> Result<Option<i64>, Bad> {
-        let Some(member) = member else { return Ok(None) };
-        let text = self.text_of(member);
-        let number = match member.kind {
-            ValueKind::Number => std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
-            ValueKind::Text => json::read_string(text)
-                .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
-                .and_then(|digits| digits.parse().ok()),
-            ValueKind::Null | ValueKind::Boolean(_) | ValueKind::Array | ValueKind::Object => None,
-        };
-        number.map(Some).ok_or_else(|| {
-            Bad::undecodable(format!("the field {name} is not an integer of 64 bits"))
-        })
-    }
-
-    fn uuid(&self, member: Option<&MemberValue>, account: AccountId) -> Result<PhononUuid, Bad> {
-        let no_uuid = |detail: String| Bad {
-            reason: DeadLetterReason::NoUuid,
-            detail,
-            account: Some(account),
-        };
-        let Some(member) = member else {
-            return Err(no_uuid("the field phononUuid is missing".to_owned()));
-        };
-        let text =
-            json::read_string(self.text_of(member)).filter(|_| member.kind == ValueKind::Text);
-        text.and_then(|text| PhononUuid::new(&text)).ok_or_else(|| {
-            no_uuid(format!(
-                "the field phononUuid is not a string of 1 to {} bytes",
-                PhononUuid::BYTES_MAX
-            ))
-        })
-    }
 }

@@ -74,9 +74,14 @@ fn find<'a>(rest: &str, root: &'a Json) -> Result<Target<'a>, (String, String)> 
         }
         let table = branch(target.schema, "object").unwrap_or(target.schema);
         if let (None, Some(any)) = (table.get("properties"), table.get("additionalProperties")) {
-            // A property of librdkafka: underscores in the variable's name stand for its dots.
-            let dotted = std::iter::once(part).chain(parts).collect::<Vec<_>>().join(".");
-            target.path.push(dotted.replace('_', "."));
+            let rest: Vec<&str> = std::iter::once(part).chain(parts).collect();
+            // In a property of librdkafka, underscores in the variable's name stand for its dots.
+            let is_property = target.path == ["kafka", "client"];
+            target.path.push(if is_property {
+                rest.join(".").replace('_', ".")
+            } else {
+                rest.join("__")
+            });
             target.schema = any;
             return Ok(target);
         }

@@ -4,7 +4,7 @@ use super::effective::{self, Effective, Listed};
 use super::environment;
 use super::settings::{Read, Settings};
 use crate::accounts::{Accounts, Built, Entries};
-use crate::document::{Fault, Faults, Variables, Warning};
+use crate::document::{Fault, Faults, Note, Variables, Warning};
 use std::path::Path;
 
 /// Settings and accounts, with the value and the source of each key.
@@ -16,8 +16,10 @@ pub struct Loaded {
     pub accounts: Accounts,
     /// Each key in force.
     pub effective: Effective,
-    /// Warnings about keys that work but should be changed.
+    /// Warnings about values that work but should be changed.
     pub warnings: Vec<Warning>,
+    /// Explanations for those who check the configuration.
+    pub notes: Vec<Note>,
 }
 
 impl Loaded {
@@ -87,9 +89,10 @@ impl Loaded {
     ) -> Result<Self, Faults> {
         let built = entries.build(&settings.basis(), variables);
         let effective = effective.with_accounts(listed(&built, settings));
-        let (settings, warnings) = (settings.clone(), Vec::new());
-        let loaded = Self { settings, accounts: built.accounts, effective, warnings };
-        Faults::or(built.faults, loaded)
+        let Built { accounts, faults, mut warnings, notes, .. } = built;
+        Warning::sort(&mut warnings);
+        let settings = settings.clone();
+        Faults::or(faults, Self { settings, accounts, effective, warnings, notes })
     }
 
     /// Builds the accounts. `in_force` returns the settings to build them with, given the settings that were read.
@@ -98,14 +101,15 @@ impl Loaded {
         variables: &Variables,
         in_force: impl FnOnce(Settings) -> Settings,
     ) -> Result<Self, Faults> {
-        let Read { settings, entries, mut faults, warnings } = read;
+        let Read { settings, entries, mut faults, mut warnings } = read;
         let settings = in_force(settings);
-        let (accounts, of_accounts) = match read_accounts(&settings) {
+        let (accounts, of_accounts, notes) = match read_accounts(&settings) {
             Ok(read) => {
                 let mut built = read.build(&settings.basis(), variables);
                 faults.append(&mut built.faults);
+                warnings.append(&mut built.warnings);
                 let listed = listed(&built, &settings);
-                (built.accounts, listed)
+                (built.accounts, listed, built.notes)
             }
             Err(fault) => {
                 faults.push(fault);
@@ -114,7 +118,8 @@ impl Loaded {
         };
         let (file, accounts_file) = (settings.file.clone(), settings.accounts_file.clone());
         let effective = Effective::new(file, accounts_file, entries, of_accounts);
-        Faults::or(faults, Self { settings, accounts, effective, warnings })
+        Warning::sort(&mut warnings);
+        Faults::or(faults, Self { settings, accounts, effective, warnings, notes })
     }
 }
 

@@ -9,6 +9,7 @@ pub(super) use build::shows_property;
 use super::effective::Entry;
 use super::environment;
 use crate::accounts::{Basis, Defaults};
+use crate::definition::catalogue::Methods;
 use crate::delivery::{AddressPolicy, PerSecond, Secret};
 use crate::document::{Fault, Faults, Variables, Warning};
 use crate::domain::{CorrelationPolicy, StatusTable};
@@ -17,6 +18,7 @@ use crate::store::OnCorruption;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// All settings of `ringback.toml` and the environment.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +37,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// `[accounts] file`
     pub accounts_file: PathBuf,
+    /// The functions of the platform: the built-in ones, and those of `[catalogue] internal`.
+    pub methods: Arc<Methods>,
     /// `[correlation]`
     pub correlation: CorrelationPolicy,
     /// `[statuses]`
@@ -126,6 +130,8 @@ impl Settings {
             file: &self.file,
             defaults: &self.delivery.defaults,
             has_flow_started: !self.topics.flow_started.is_empty(),
+            statuses: &self.statuses,
+            methods: &self.methods,
         }
     }
 

@@ -7,11 +7,15 @@ mod contract;
 mod effective;
 mod environment;
 mod examples;
+mod functions;
 mod kept;
 mod published;
 mod rates;
 mod retired;
 mod settings;
+mod statuses;
+mod templates;
+mod warnings;
 
 use super::{Accounts, Faults, Settings, Variables, load_with};
 use std::path::PathBuf;

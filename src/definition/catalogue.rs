@@ -1,12 +1,18 @@
-//! The tokens of call-tracking templates and the platform's internal webhooks, which its customers know by name.
+//! The tokens of call-tracking templates, the platform's internal webhooks, which its customers know by name, and the
+//! delivery statuses of the gateways.
 //!
-//! Both are data, embedded from `config/catalogue/`. A row that can't be parsed would be missing; a test checks that
-//! all can.
+//! All are data, embedded from `config/catalogue/`. A row that can't be parsed would be missing; a test checks that
+//! all can. Operators extend the internal webhooks by a file of their own.
 
+mod method;
+mod status;
 #[cfg(test)]
 mod tests;
 
-use super::template::{Tokens, Variable};
+pub use method::{CatalogueError, Method, Methods, Parameter, extended, is_known};
+pub use status::statuses;
+
+use super::template::{Derived, Tokens, Variable};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -14,15 +20,19 @@ use std::sync::LazyLock;
 const TOKENS: &str = include_str!("../../config/catalogue/tokens.toml");
 const INTERNAL: &str = include_str!("../../config/catalogue/internal.toml");
 
-/// The end of a name that stands for a whole family of variables.
-const WILDCARD: char = '*';
-
 static TOKEN_ROWS: LazyLock<BTreeMap<String, TokenRow>> =
     LazyLock::new(|| toml::from_str(TOKENS).map(|file: TokenFile| file.token).unwrap_or_default());
 
 static VARIABLES: LazyLock<Tokens> = LazyLock::new(|| {
     let rows = TOKEN_ROWS.iter();
-    rows.filter_map(|(name, row)| Some((name.clone(), row.variable.parse().ok()?))).collect()
+    let variable = |row: &TokenRow| {
+        let variable: Variable = row.variable.parse().ok()?;
+        Some(match row.derived {
+            Some(derived) => variable.derived_by(derived),
+            None => variable,
+        })
+    };
+    rows.filter_map(|(name, row)| Some((name.clone(), variable(row)?))).collect()
 });
 
 static NESTED: LazyLock<BTreeSet<Variable>> = LazyLock::new(|| {
@@ -30,15 +40,23 @@ static NESTED: LazyLock<BTreeSet<Variable>> = LazyLock::new(|| {
     rows.filter_map(|row| row.variable.parse().ok()).collect()
 });
 
-static METHODS: LazyLock<BTreeMap<String, Method>> = LazyLock::new(|| {
-    let methods = toml::from_str(INTERNAL).map(|file: MethodFile| file.method).unwrap_or_default();
-    methods.into_iter().map(|method| (method.name.clone(), method)).collect()
+static CALL_END: LazyLock<Tokens> = LazyLock::new(|| {
+    let rows = TOKEN_ROWS.iter().filter(|(_, row)| row.group == "call_end");
+    rows.filter_map(|(name, row)| Some((name.clone(), row.variable.parse().ok()?))).collect()
 });
+
+static METHODS: LazyLock<Methods> = LazyLock::new(|| method::read(INTERNAL).unwrap_or_default());
 
 /// Returns the tokens of call-tracking templates with their variables. A definition may map them to others.
 #[must_use]
 pub fn tokens() -> &'static Tokens {
     &VARIABLES
+}
+
+/// Returns the descriptions of the tokens by name.
+#[must_use]
+pub fn token_rows() -> &'static BTreeMap<String, TokenRow> {
+    &TOKEN_ROWS
 }
 
 /// Returns the tokens' variables whose value is an object. A flow key can only contain it as a string.
@@ -47,61 +65,16 @@ pub fn nested() -> &'static BTreeSet<Variable> {
     &NESTED
 }
 
-/// Returns the platform's internal webhooks by name.
+/// Returns the tokens whose values are known when the call has ended.
 #[must_use]
-pub fn methods() -> &'static BTreeMap<String, Method> {
+pub fn call_end() -> &'static Tokens {
+    &CALL_END
+}
+
+/// Returns the platform's internal webhooks that are built in, by name.
+#[must_use]
+pub fn methods() -> &'static Methods {
     &METHODS
-}
-
-/// One of the platform's internal webhooks.
-///
-/// The names of variables are the platform's. Templates do not know some of them, such as `$user.syskey.accountID`
-/// ([`is_known`]). A name that ends with `.*` stands for every variable of its family.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Method {
-    /// The method's name in requests.
-    pub name: String,
-    /// A description for operators.
-    pub purpose: String,
-    /// The variables that it expects. Empty if it expects none, or if the platform does not document them.
-    pub request: Vec<String>,
-    /// The variables that its answer may contain. Empty if there are none, or if the platform does not document them.
-    pub response: Vec<String>,
-}
-
-impl Method {
-    /// Returns whether a request may contain `variable`.
-    #[must_use]
-    pub fn wants(&self, variable: &str) -> bool {
-        names(&self.request, variable)
-    }
-
-    /// Returns whether an answer can give `variable` a value.
-    #[must_use]
-    pub fn answers(&self, variable: &str) -> bool {
-        // A name that is no variable belongs to no family, whatever its beginning.
-        variable.parse::<Variable>().is_ok() && names(&self.response, variable)
-    }
-}
-
-/// Returns whether `list` contains `variable` or its family.
-fn names(list: &[String], variable: &str) -> bool {
-    list.iter().any(|name| match name.strip_suffix(WILDCARD) {
-        Some(family) => variable.starts_with(family),
-        None => variable == name,
-    })
-}
-
-/// Returns whether `name`, of a method's request or response, is a variable that templates know, or a family of such
-/// variables.
-#[must_use]
-pub fn is_known(name: &str) -> bool {
-    match name.strip_suffix(WILDCARD) {
-        // Templates know a family if they know any name in it.
-        Some(family) => format!("{family}x").parse::<Variable>().is_ok() && family.ends_with('.'),
-        None => name.parse::<Variable>().is_ok(),
-    }
 }
 
 #[derive(Deserialize)]
@@ -109,15 +82,43 @@ struct TokenFile {
     token: BTreeMap<String, TokenRow>,
 }
 
-/// A token. The file's other fields are for readers of the file.
-#[derive(Deserialize)]
-struct TokenRow {
-    variable: String,
+/// A token as the catalogue describes it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRow {
+    /// The subject of the token, such as `call_begin`.
+    pub group: String,
+    /// A description for people.
+    pub meaning: String,
+    /// A value as call-tracking platforms show it. Empty if they show none.
+    pub example: String,
+    /// The variable that gives the value.
+    pub variable: String,
+    /// Whether the value is an object.
     #[serde(default)]
     nested: bool,
+    /// How the value is derived, if it is not the variable's own.
+    pub derived: Option<Derived>,
 }
 
-#[derive(Deserialize)]
-struct MethodFile {
-    method: Vec<Method>,
+impl TokenRow {
+    /// Describes where the value comes from.
+    #[must_use]
+    pub fn source(&self) -> String {
+        let variable = &self.variable;
+        match self.derived {
+            None | Some(Derived::Tags | Derived::Prompts) => variable.clone(),
+            Some(Derived::Utc) => format!("{variable}, in UTC"),
+            Some(Derived::DialedTime) => {
+                format!("{variable}, else $call.endTime - $call.startTime")
+            }
+            Some(Derived::AnsweredTime) => {
+                format!("{variable}, else $call.endTime - $call.connectTime")
+            }
+            Some(Derived::Dialstatus) => format!("{variable}, else from $call.hangupCause"),
+            Some(Derived::Mp3) => format!("{variable}, else the first .mp3 of recordingUrls"),
+            Some(Derived::Wav) => format!("{variable}, else the first .wav of recordingUrls"),
+            Some(Derived::Prompt) => format!("the prompts of %prompt_responses%, or {variable}"),
+        }
+    }
 }

@@ -2,8 +2,10 @@
 
 use super::facts::Facts as Values;
 use super::template::{Values as _, Variable};
-use super::{Definition, body, catalogue};
-use crate::domain::{Definitions, Facts, Reading, Rendered, WebhookName};
+use super::{Definition, body, catalogue, outcome};
+use crate::domain::{
+    Definitions, ErrorReason, Facts, Mapped, Outcome, Reading, Rendered, WebhookEnd, WebhookName,
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,6 +60,19 @@ impl Definitions for Defined {
         self.webhooks.get(webhook).map_or(&[], |entry| &entry.saves)
     }
 
+    fn takes_outcome(&self, webhook: &WebhookName) -> bool {
+        self.rendered(webhook).is_some_and(Definition::takes_outcome)
+    }
+
+    fn outcome(
+        &self,
+        end: WebhookEnd,
+        outcome: Option<&Outcome>,
+        reason: Option<ErrorReason>,
+    ) -> Vec<Mapped> {
+        outcome::values(end, outcome, reason)
+    }
+
     fn read<'f>(&'f self, facts: &'f Facts) -> Box<dyn Reading + 'f> {
         let values = Values::of(facts, catalogue::nested());
         Box::new(Read { defined: self, facts, values })
@@ -74,7 +89,7 @@ struct Read<'r, 'f> {
 impl Reading for Read<'_, '_> {
     /// Returns the content of a string, and the JSON text of any other value.
     fn text(&self, variable: &str) -> Option<String> {
-        let variable: Variable = variable.parse().ok()?;
+        let variable = Variable::of_key(variable)?;
         let json = self.values.get(&variable)?;
         if json.starts_with('"') {
             return serde_json::from_str(&json).ok();

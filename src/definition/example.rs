@@ -1,14 +1,18 @@
-//! Creates a definition from an example of an answer or a body. Lists the example's values, each with the path that
-//! finds it.
+//! Creates parts of a definition from examples: a map of an answer's values, each with the path that finds it, and a
+//! template of a body with a field for each value.
 
 mod definition;
+mod fields;
 mod json;
 mod name;
+mod template;
 #[cfg(test)]
 mod tests;
 mod xml;
 
 pub use definition::definition;
+pub use fields::Field;
+pub use template::{Made, template};
 
 use super::mapping::{AnswerFormat, PATH_MAX, TextFault};
 use name::{Namer, PathSegment};

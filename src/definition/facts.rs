@@ -4,9 +4,14 @@
 //! | variable | looked for in |
 //! |---|---|
 //! | `$flow.key.x`, `$user.key.x` | the mapped values, then the record's `keys` |
+//! | `$flow.key.response_status` and the like, after another webhook | the mapped values, which are its outcome |
 //! | `$flow.syskey.x` | the mapped values, then the record's `keys`, then the record's field `x` |
 //! | `$call.a.b` | the customer's leg, then the first leg, then the record itself |
 //! | `$sms.a.b` | the first report |
+//!
+//! The platform's own names of fields of a call, such as `$call.cli`, are read as in `aliases` if no field has that name.
+//!
+//! A token of the catalogue may have a value that is derived from other fields: see `derived`.
 //!
 //! A value is passed on as it was spelt, without the white space between its tokens. A `null` counts as missing, so the
 //! search continues with the next source. Of members with the same name the last one counts; names are compared after
@@ -16,6 +21,9 @@
 //! [`write_values`] stores the values that a rendering used, and [`Kept`] reads them back. So the same delivery can be
 //! rendered again after the facts are deleted.
 
+mod aliases;
+mod answered;
+mod derived;
 mod kept;
 mod node;
 mod parameters;
@@ -23,6 +31,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+pub use answered::named;
 pub use kept::{Kept, write_values};
 
 use super::template::{Family, Values, Variable};
@@ -33,6 +42,7 @@ use record::Record;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
+use std::ops::Deref;
 
 /// The facts about a flow when a template is rendered. Each part is parsed once, when the first variable needs it.
 pub struct Facts<'r, 'f> {
@@ -88,24 +98,17 @@ impl<'r, 'f> Facts<'r, 'f> {
     /// Returns the facts with other reports. The other parts are parsed once for both.
     #[must_use]
     pub fn with_reports<'s>(&'s self, reports: &'s [Bytes]) -> Facts<'s, 'f> {
-        Facts { flow: Flow::Shared(self.flow()), reports, report: OnceCell::new() }
-    }
-
-    const fn flow(&self) -> &Record<'f> {
-        match &self.flow {
-            Flow::Own(record) => record,
-            Flow::Shared(record) => record,
-        }
+        Facts { flow: Flow::Shared(self), reports, report: OnceCell::new() }
     }
 
     fn find(&self, variable: &Variable) -> Option<&str> {
         match variable.family() {
-            Family::FlowKey | Family::UserKey => self.flow().key(variable),
+            Family::FlowKey | Family::UserKey => self.key(variable),
             Family::FlowSyskey => {
-                let field = || self.flow().record()?.get(variable.name()).map(Node::text);
-                self.flow().key(variable).or_else(field)
+                let field = || self.record()?.get(variable.name()).map(Node::text);
+                self.key(variable).or_else(field)
             }
-            Family::Call => self.flow().call(variable.name()),
+            Family::Call => self.call(variable.name()),
             Family::Sms => self.report()?.walk(variable.name()).map(Node::text),
         }
     }
@@ -115,11 +118,32 @@ impl<'r, 'f> Facts<'r, 'f> {
     }
 }
 
+impl<'f> Deref for Facts<'_, 'f> {
+    type Target = Record<'f>;
+
+    fn deref(&self) -> &Record<'f> {
+        match &self.flow {
+            Flow::Own(record) => record,
+            Flow::Shared(record) => record,
+        }
+    }
+}
+
+impl Facts<'_, '_> {
+    /// Returns the value of the variable's source.
+    fn plain(&self, variable: &Variable) -> Option<Cow<'_, str>> {
+        let Some(json) = self.find(variable) else { return self.aliased(variable) };
+        let structure = self.nested.contains(variable).then(|| structure(json)).flatten();
+        Some(structure.map_or_else(|| compact(json), Cow::Owned))
+    }
+}
+
 impl Values for Facts<'_, '_> {
     fn get(&self, variable: &Variable) -> Option<Cow<'_, str>> {
-        let json = self.find(variable)?;
-        let structure = self.flow().nested.contains(variable).then(|| structure(json)).flatten();
-        Some(structure.map_or_else(|| compact(json), Cow::Owned))
+        match variable.derived() {
+            None => self.plain(variable),
+            Some(derived) => self.derive(variable, derived),
+        }
     }
 }
 

@@ -11,8 +11,8 @@ pub(crate) mod xml;
 pub use crate::json::{DEPTH_MAX, TextFault};
 pub use crate::xpath::{PATH_MAX, PathFault, XPath};
 pub use fault::MapFault;
-pub use json_path::JsonPath;
-pub(crate) use json_path::{push_item, push_member};
+pub(crate) use json_path::{DATA, push_item, push_member};
+pub use json_path::{JsonPath, without_x};
 
 use crate::{json::walk, xpath};
 use json_search::Search;

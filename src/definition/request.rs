@@ -1,10 +1,15 @@
 //! The parts of a request beside its body that may contain variables.
 
-use crate::definition::template::{HeaderTemplate, QueryTemplate, UrlTemplate, Use, Values};
+use crate::definition::template::{
+    HeaderTemplate, QueryTemplate, TextTemplate, UrlTemplate, Use, Values,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 use std::fmt;
 
-/// URL, query and headers of a definition.
+/// URL, query, headers and credentials of a definition.
 #[derive(Clone)]
 pub struct Request {
     /// The template of the URL.
@@ -13,6 +18,41 @@ pub struct Request {
     pub query: Vec<QueryTemplate>,
     /// The headers beside those that every request has.
     pub headers: Vec<HeaderTemplate>,
+    /// The credentials of basic authentication, if they contain variables.
+    pub credentials: Option<Credentials>,
+}
+
+/// The credentials of basic authentication. All of their variables must have values.
+#[derive(Clone)]
+pub struct Credentials {
+    pub username: TextTemplate,
+    pub password: TextTemplate,
+}
+
+impl Credentials {
+    /// Renders the value of the header `authorization`.
+    fn render(&self, values: &dyn Values) -> Result<HeaderValue, String> {
+        let (mut username, mut password) = (String::new(), String::new());
+        let rendered = [
+            self.username.render(values, &mut username),
+            self.password.render(values, &mut password),
+        ];
+        let missing: Vec<String> =
+            rendered.into_iter().filter_map(|it| Some(it.err()?.to_string())).collect();
+        if !missing.is_empty() {
+            return Err(missing.join("; "));
+        }
+        if username.contains(':') || username.contains(char::is_control) {
+            return Err(
+                "the values make a user name with a colon or a control character".to_owned()
+            );
+        }
+        let pair = STANDARD.encode(format!("{username}:{password}"));
+        let value = HeaderValue::try_from(format!("Basic {pair}"));
+        let mut value = value.map_err(|_| "the credentials make no header".to_owned())?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
 }
 
 /// Hides the contents, which may include secrets.
@@ -58,6 +98,11 @@ impl Request {
                 Err(missing) => problems.push(missing.to_string()),
             }
         }
+        match self.credentials.as_ref().map(|it| it.render(values)) {
+            Some(Ok(value)) => headers.push((AUTHORIZATION, value)),
+            Some(Err(problem)) => problems.push(problem),
+            None => {}
+        }
         if !problems.is_empty() {
             return Err(problems.join("; "));
         }
@@ -70,6 +115,9 @@ impl Request {
     pub fn variables(&self) -> impl Iterator<Item = &Use> {
         let query = self.query.iter().flat_map(QueryTemplate::variables);
         let headers = self.headers.iter().flat_map(HeaderTemplate::variables);
-        self.url.variables().iter().chain(query).chain(headers)
+        let credentials = self.credentials.iter().flat_map(|Credentials { username, password }| {
+            username.variables().iter().chain(password.variables())
+        });
+        self.url.variables().iter().chain(query).chain(headers).chain(credentials)
     }
 }

@@ -6,9 +6,11 @@
 //! | [`BodyTemplate`] | a JSON body | inside a string, or bare as a whole value |
 //! | | an XML body | in text, attribute values and CDATA sections |
 //! | | an `application/x-www-form-urlencoded` body | in names and values |
+//! | | a `multipart/form-data` body | in names and values |
 //! | [`UrlTemplate`] | the URL | in path segments, and in names and values of the query |
 //! | [`QueryTemplate`] | one entry of the query list | anywhere |
 //! | [`HeaderTemplate`] | one entry of the header list | in the value |
+//! | [`TextTemplate`] | a value that stands alone | anywhere |
 //!
 //! Each value is escaped for its place. So no value changes the structure around it, and a parser of
 //! the result gets exactly the value. If a place can't contain a character, the type's documentation says what replaces
@@ -20,13 +22,16 @@
 //! Rendering is a pure function of the template and the [`Values`]. A rendering that fails leaves the output unchanged.
 
 mod body;
+mod derived;
 mod fault;
 mod lex;
 mod list;
 mod pairs;
 mod program;
+mod prompts;
 #[cfg(test)]
 mod tests;
+mod text;
 mod url;
 mod uses;
 mod value;
@@ -34,8 +39,11 @@ mod variable;
 
 pub use crate::json::DEPTH_MAX;
 pub use body::{BodyTemplate, Language};
+pub use derived::Derived;
 pub use fault::{Fault, position};
+pub use lex::{doubtful_names, has_variables, masked_names};
 pub use list::{HeaderTemplate, QueryTemplate};
+pub use text::TextTemplate;
 pub use url::{Need, Unrenderable, UrlTemplate};
 pub use uses::{DefinitionPart, Missing, Use};
 pub use variable::{Family, NotAVariable, Variable};

@@ -3,10 +3,11 @@
 use super::*;
 use crate::definition::facts::Kept;
 use crate::definition::template::{
-    BodyTemplate, HeaderTemplate, Language, Need, QueryTemplate, Tokens, UrlTemplate,
+    BodyTemplate, DefinitionPart, HeaderTemplate, Language, Need, QueryTemplate, TextTemplate,
+    Tokens, UrlTemplate,
 };
 use crate::domain::{Definitions as _, Mapped};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const RECORD: &[u8] = br#"{"phononUuid":"u-1","callDetails":[{"calleeType":"AGENT","calleeNumber":"2"},{"calleeType":"VISITOR","calleeNumber":"1"}],"keys":[{"name":"$flow.key.a","value":0.10},{"name":"$user.key.b","value":"\u00e9 &"},{"name":"$user.syskey.contactNumber","value":"3"}]}"#;
 
@@ -28,6 +29,7 @@ fn request(url: &str, query: &[(&str, &str, bool)], headers: &[(&str, &str, bool
             .iter()
             .map(|(name, value, must)| HeaderTemplate::parse(name, value, *must, &tokens).unwrap())
             .collect(),
+        credentials: None,
     }
 }
 
@@ -110,12 +112,152 @@ fn a_definition_without_variables_is_rendered_unless_its_body_is_predefined() {
     assert_eq!((&*body, kept.content_type, &*kept.values), ("", None, &b"{}"[..]));
 }
 
+fn values(texts: &[(&str, &str)], mandatory: bool) -> BTreeMap<String, Given> {
+    let value = |(name, text): &(&str, &str)| {
+        let part = DefinitionPart::Value((*name).into());
+        let value = TextTemplate::parse(text, &part, &|_| mandatory, &Tokens::new()).unwrap();
+        ((*name).to_owned(), Given::Text(value))
+    };
+    texts.iter().map(value).collect()
+}
+
+#[test]
+fn values_of_a_call_are_templates() {
+    let method = &catalogue::methods()["createOutbound"];
+    let call = |texts: &[(&str, &str)], mandatory| {
+        let values = values(texts, mandatory);
+        let optional = method.names().map(str::to_owned).collect();
+        let internal = Internal::new(method.clone(), vec![Group::FlowKey], values);
+        let internal = internal.needing(BTreeSet::new(), optional);
+        Definition::new(Body::Internal(internal), None)
+    };
+    let texts = [
+        ("$flow.syskey.clientID", "$flow.key.none"),
+        ("$flow.syskey.contactNumbers", "$call.calleeNumber"),
+        ("$flow.syskey.delayMinutes", "$flow.key.a"),
+        ("$flow.syskey.flowID", "a \"$user.key.b\" $$1"),
+        ("$flow.syskey.securityID", "$flow.key.none"),
+    ];
+    let definition = call(&texts, false);
+    assert_eq!(
+        rendered(&definition).unwrap().0,
+        concat!(
+            r#"{"method":"createOutbound","keys":[{"name":"$flow.syskey.contactNumbers","value":"1"},"#,
+            r#"{"name":"$flow.syskey.delayMinutes","value":0.10},"#,
+            r#"{"name":"$flow.syskey.flowID","value":"a \"\u00e9 &\" $1"},"#,
+            r#"{"name":"$flow.key.a","value":0.10},{"name":"$flow.key.m","value":[1]}]}"#
+        )
+    );
+    assert!(definition.uses("$call.calleeNumber") && definition.uses("$flow.key.none"));
+    let problem = rendered(&call(&texts, true)).unwrap_err();
+    let wanted = "no value for `$flow.key.none` in the value of `$flow.syskey.clientID` (line 1, column 1), \
+                  `$flow.key.none` in the value of `$flow.syskey.securityID`";
+    assert!(problem.starts_with(wanted), "{problem}");
+}
+
+#[test]
+fn a_secret_of_a_call_is_a_placeholder_until_it_is_sent() {
+    let method = &catalogue::methods()["translateText"];
+    let mut values = values(&[("$flow.key.inputText", "$flow.key.m")], false);
+    values.insert("$flow.key.sourceLang".to_owned(), Given::Constant("7".into()));
+    values.insert("$flow.key.targetLang".to_owned(), Given::Constant("true".into()));
+    values.insert("$flow.key.apiKey".to_owned(), Given::Secret);
+    let internal = Body::Internal(Internal::new(method.clone(), Vec::new(), values));
+    let (body, _) = rendered(&Definition::new(internal, None)).unwrap();
+    let stored = |key: &str| {
+        format!(
+            r#"{{"method":"translateText","keys":[{{"name":"$flow.key.apiKey","value":"{key}"}},{{"name":"$flow.key.inputText","value":[1]}},{{"name":"$flow.key.sourceLang","value":7}},{{"name":"$flow.key.targetLang","value":true}}]}}"#
+        )
+    };
+    assert_eq!(body, stored("***secret***"));
+    let mut secrets = BodySecrets::default();
+    secrets.add("$flow.key.apiKey", "hush");
+    assert_eq!(secrets.filled(&body.into()).unwrap(), stored("hush"));
+}
+
+#[test]
+fn a_variable_that_a_function_needs_and_that_has_no_value_is_named() {
+    let method = &catalogue::methods()["createOutbound"];
+    let call = |optional: &[&str]| {
+        let given = values(&[("$flow.syskey.flowID", "1"), ("$flow.key.extra", "x")], false);
+        let optional = optional.iter().map(|name| (*name).to_owned()).collect();
+        let internal = Internal::new(method.clone(), Vec::new(), given);
+        let internal = internal.needing(BTreeSet::from(["$flow.key.z".to_owned()]), optional);
+        rendered(&Definition::new(Body::Internal(internal), None)).unwrap_err()
+    };
+    assert_eq!(
+        call(&["$flow.syskey.apiVersion", "$flow.syskey.securityID", "$flow.syskey.clientID"]),
+        "no value for $flow.key.z, $flow.syskey.contactNumbers, $flow.syskey.delayMinutes, which createOutbound needs"
+            .into()
+    );
+}
+
+#[test]
+fn a_parameter_takes_its_value_from_the_record_if_no_key_has_its_name() {
+    let method = &catalogue::methods()["updateUserPreferences"];
+    let internal = Internal::new(method.clone(), Vec::new(), BTreeMap::new());
+    let definition = Definition::new(Body::Internal(internal), None);
+    let record = br#"{"accountID":28,"callDetails":[{"calleeType":"VISITOR","calleeNumber":"9"}],"keys":[]}"#;
+    let facts = Facts { record: Some(Bytes::from_static(record)), ..Facts::default() };
+    let (body, _) = render(&definition, &Bytes::new(), &facts).unwrap();
+    assert_eq!(
+        body,
+        r#"{"method":"updateUserPreferences","keys":[{"name":"$user.syskey.contactNumber","value":"9"},{"name":"$user.syskey.accountID","value":28}]}"#
+    );
+    let problem = render(&definition, &Bytes::new(), &Facts::default()).unwrap_err();
+    assert!(problem.contains("$user.syskey.accountID, $user.syskey.contactNumber"), "{problem}");
+}
+
+#[test]
+fn a_family_is_used_if_one_of_its_variables_is() {
+    let of_template = Definition::new(json(r#"{"a": $user.key.city}"#, false), None);
+    assert!(of_template.uses("$user.key.*") && !of_template.uses("$flow.key.*"));
+    let method = &catalogue::methods()["linkcreation"];
+    let internal = Internal::new(method.clone(), vec![Group::UserKey], BTreeMap::new());
+    let call = Definition::new(Body::Internal(internal), None);
+    assert!(call.uses("$user.key.*") && call.uses("$flow.key.*") && !call.uses("$flow.syskey.*"));
+    let answers: Vec<&str> = call.answers().collect();
+    assert_eq!(answers, ["$flow.key.shortenUrl", "$flow.key.botUniqueID"]);
+}
+
+#[test]
+fn credentials_are_rendered_from_the_values_that_are_kept() {
+    let text = |text, part| TextTemplate::parse(text, &part, &|_| true, &Tokens::new()).unwrap();
+    let with = |username, password| {
+        let credentials = Credentials {
+            username: text(username, DefinitionPart::Username),
+            password: text(password, DefinitionPart::Password),
+        };
+        let request = request("https://a.example/", &[], &[]);
+        Arc::new(Request { credentials: Some(credentials), ..request })
+    };
+    let good = with("u-$call.calleeNumber", "$user.key.b");
+    let definition = Definition::new(Body::Predefined, Some(good.clone()));
+    assert!(!definition.is_fixed());
+    let (_, kept) = rendered(&definition).unwrap();
+    let parts = good.render(&Kept::read(&kept.values)).unwrap();
+    let [(name, value)] = parts.headers.as_slice() else { panic!("one header") };
+    // `u-1:é &`
+    assert_eq!((name.as_str(), value.to_str().unwrap()), ("authorization", "Basic dS0xOsOpICY="));
+    assert!(value.is_sensitive());
+    for (username, password, problem) in [
+        ("$flow.key.none", "$flow.key.b", "`$flow.key.none` in the user name (line 1, column 1)"),
+        ("$flow.key.none", "$flow.key.b", "`$flow.key.b` in the password (line 1, column 1)"),
+        ("$flow.key.a:", "x", "a user name with a colon"),
+    ] {
+        let definition = Definition::new(Body::None, Some(with(username, password)));
+        let found = rendered(&definition).unwrap_err();
+        assert!(found.contains(problem), "{found}");
+    }
+}
+
 #[test]
 fn a_call_of_the_platform_carries_each_name_once() {
     let method = &catalogue::methods()["updateUserPreferences"];
-    let values = BTreeMap::from([("$user.syskey.accountID".to_owned(), "28".to_owned())]);
+    let values = values(&[("$user.syskey.accountID", "28")], false);
     let groups = vec![Group::UserKey, Group::FlowKey, Group::Call];
-    let definition = Definition::new(Body::Internal(Internal { method, groups, values }), None);
+    let internal = Internal::new(method.clone(), groups, values);
+    let definition = Definition::new(Body::Internal(internal), None);
     assert_eq!(
         rendered(&definition).unwrap().0,
         concat!(
@@ -131,7 +273,9 @@ fn a_call_of_the_platform_carries_each_name_once() {
 
 #[test]
 fn conditions_read_values_as_text() {
-    let (facts, defined) = (facts(), Defined::default());
+    let (mut facts, defined) = (facts(), Defined::default());
+    let (save_in, value) = ("$flow.key.first-name é".into(), "\"Ada\"".into());
+    facts.mapped.push(Mapped { save_in, value });
     let reading = defined.read(&facts);
     for (variable, text) in [
         ("$flow.key.a", Some("0.10")),
@@ -140,6 +284,7 @@ fn conditions_read_values_as_text() {
         ("$flow.syskey.phononUuid", Some("u-1")),
         ("$flow.key.none", None),
         ("no variable", None),
+        ("$flow.key.first-name é", Some("Ada")),
     ] {
         assert_eq!(reading.text(variable).as_deref(), text, "{variable}");
     }

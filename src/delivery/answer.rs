@@ -2,6 +2,7 @@
 
 use super::address::BlockedAddress;
 use super::client::{Cause, ConnectTimedOut};
+use super::control::Control;
 use super::response::{End, Unusable};
 use super::retry_after::retry_after_ms;
 use super::shortage::Shortage;
@@ -43,6 +44,11 @@ pub(super) async fn read(
     let status = response.status();
     let retry_after_ms = retry_after_ms(status, response.headers(), SystemTime::now());
     let (mut verdict, mut reason) = judge(webhook, status);
+    // The answer of a proxy says nothing about the endpoint.
+    let control = match reason {
+        Some(ErrorReason::Unreachable) => Control::default(),
+        Some(_) | None => Control::read(response.headers()),
+    };
     let wanted = webhook.response.as_ref().filter(|_| verdict == Verdict::Delivered);
     let deadline = match wanted {
         Some(_) => deadline,
@@ -72,6 +78,9 @@ pub(super) async fn read(
             }
         }
     }
+    if verdict == Verdict::Retry && (control.disables || control.aborts) {
+        verdict = Verdict::GiveUp;
+    }
     Outcome {
         verdict,
         status: Some(status.as_u16()),
@@ -79,6 +88,7 @@ pub(super) async fn read(
         response: kept.freeze(),
         response_truncated: end != End::Whole,
         retry_after_ms,
+        disables: control.disables,
         mapped,
         reason,
         error,
@@ -98,7 +108,8 @@ fn judge(webhook: &Webhook, status: StatusCode) -> (Verdict, Option<ErrorReason>
     } else {
         ErrorReason::Refused
     };
-    (if is_passing(status) { Verdict::Retry } else { Verdict::GiveUp }, Some(reason))
+    let is_retried = is_passing(status) || webhook.retried.contains(&status.as_u16());
+    (if is_retried { Verdict::Retry } else { Verdict::GiveUp }, Some(reason))
 }
 
 /// Returns whether a later attempt may succeed.
@@ -128,7 +139,8 @@ pub(super) fn timed_out() -> Outcome {
 /// of the answer is lost.
 pub(super) fn headless(webhook: &Webhook, status: StatusCode, cause: &Cause) -> Outcome {
     let (mut verdict, mut reason) = judge(webhook, status);
-    if verdict == Verdict::Delivered && webhook.response.is_some() {
+    let needs_answer = webhook.response.as_ref().is_some_and(|response| response.is_needed());
+    if verdict == Verdict::Delivered && needs_answer {
         // The values that the response map needs were in the body.
         (verdict, reason) = (Verdict::Retry, Some(ErrorReason::InvalidResponse));
     }

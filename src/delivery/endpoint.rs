@@ -4,6 +4,8 @@ use super::address::{AddressPolicy, BlockedAddress};
 use super::answer::{self, NoAnswer};
 use super::client::{Client, Setup};
 use super::guard::Guard;
+use super::header_signature::Signed;
+use super::hidden::Hidden;
 use super::names::Names;
 use super::resolver::Resolver;
 use super::route::Destinations;
@@ -69,6 +71,8 @@ pub struct Endpoint {
     destinations: Destinations,
     /// Fetches the token that authorises the requests, if the webhook uses one.
     tokens: Option<Tokens>,
+    /// The secrets that requests contain. An answer that repeats them is kept without them.
+    hidden: Hidden,
     /// The policy that it was built with.
     policy: AddressPolicy,
     /// The number of connections that it keeps without a request at most.
@@ -190,7 +194,8 @@ impl Endpoint {
             Auth::None | Auth::Basic { .. } | Auth::Bearer(_) => None,
         };
         let guard = guard(&webhook.url);
-        Ok(Self { webhook, client, headers, guard, destinations, tokens, policy, kept_max })
+        let hidden = Hidden::sent_by(&webhook.secrets);
+        Ok(Self { webhook, client, headers, guard, destinations, tokens, hidden, policy, kept_max })
     }
 
     /// Returns whether this endpoint can serve `webhook` like a new one, built with the same trust and name look-ups.
@@ -271,7 +276,7 @@ impl Endpoint {
             Err(NoAnswer::Short(shortage)) => return Err(shortage),
         };
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(Outcome { duration_ms, ..outcome })
+        Ok(Outcome { duration_ms, ..self.hidden.outcome(outcome) })
     }
 
     async fn answer(
@@ -340,6 +345,10 @@ impl Endpoint {
     ) -> Result<reqwest::Request, Outcome> {
         let Message { body, rendered } = message;
         let parts = self.parts(rendered).map_err(|text| answer::unrenderable(&text))?;
+        let body = match &self.webhook.body_secrets {
+            Some(secrets) => secrets.filled(&body).map_err(|text| answer::unrenderable(&text))?,
+            None => body,
+        };
         let mut request = reqwest::Request::new(self.webhook.method.clone(), parts.url);
         let timestamp = unix_seconds.to_string();
         let headers = request.headers_mut();
@@ -364,21 +373,16 @@ impl Endpoint {
                 headers.append(name, value);
             }
         }
-        let mut insert = |name: HeaderName, value: String| {
-            // Ids, numbers and base64 are always valid header values.
-            if let Ok(value) = HeaderValue::try_from(value) {
-                headers.insert(name, value);
-            }
-        };
-        if !self.webhook.signing_secrets.is_empty() {
-            insert(
-                WEBHOOK_SIGNATURE,
-                sign(&self.webhook.signing_secrets, &id_text, &timestamp, &body),
-            );
+        self.sign(headers, &Signed { id: &id_text, timestamp: &timestamp, body: &body });
+        // Ids and numbers are always valid header values.
+        let own = [
+            (TRACEPARENT, traceparent(id, attempt, unix_seconds)),
+            (WEBHOOK_ID, id_text),
+            (WEBHOOK_TIMESTAMP, timestamp),
+        ];
+        for (name, value) in own {
+            headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
         }
-        insert(TRACEPARENT, traceparent(id, attempt, unix_seconds));
-        insert(WEBHOOK_ID, id_text);
-        insert(WEBHOOK_TIMESTAMP, timestamp);
         let body = if content_type == Some(None) { Bytes::new() } else { body };
         if body.is_empty() {
             // The library does not send it by itself, and many servers refuse a request without it (411).
@@ -389,6 +393,24 @@ impl Endpoint {
             *request.body_mut() = Some(body.into());
         }
         Ok(request)
+    }
+
+    /// Adds the signatures of both kinds.
+    fn sign(&self, headers: &mut HeaderMap, signed: &Signed<'_>) {
+        if !self.webhook.signing_secrets.is_empty() {
+            let Signed { id, timestamp, body } = signed;
+            let value = sign(&self.webhook.signing_secrets, id, timestamp, body);
+            // Base64 is always a valid header value.
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(WEBHOOK_SIGNATURE, value);
+            }
+        }
+        for signature in &self.webhook.signatures {
+            // While a secret is replaced, two signatures may share a header.
+            if let Some(value) = signature.sign(signed) {
+                headers.append(signature.header().clone(), value);
+            }
+        }
     }
 }
 

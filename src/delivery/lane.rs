@@ -19,7 +19,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long an endpoint that has answered 410 is held, until it is disabled for good.
+/// How long an endpoint that has answered 410, or asked to be disabled, is held until it is disabled for good.
 const GONE: Duration = Duration::from_secs(60);
 /// How long a lane is held if the host has no local port left for its address.
 const PORTS_PAUSE: Duration = Duration::from_secs(1);
@@ -301,7 +301,8 @@ impl Lane {
         if outcome.verdict == Verdict::Delivered {
             self.delivered_at = Some(now);
         }
-        if (outcome.verdict, outcome.status) == (Verdict::GiveUp, Some(410)) {
+        let is_gone = (outcome.verdict, outcome.status) == (Verdict::GiveUp, Some(410));
+        if is_gone || outcome.disables {
             self.held_until = Some(now + GONE);
         } else if let Some(ms) = self.asked(attempt, outcome, now) {
             self.hold(Duration::from_millis(ms), now);

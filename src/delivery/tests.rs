@@ -40,6 +40,10 @@ pub(super) fn webhook(url: &str) -> Webhook {
         method: http::Method::POST,
         auth: Auth::None,
         signing_secrets: Vec::new(),
+        signatures: Vec::new(),
+        retried: Default::default(),
+        body_secrets: None,
+        notes: None,
         success: SuccessCodes::default(),
         limits: Limits {
             rate_per_second: None,

@@ -3,23 +3,17 @@
 
 use super::address::AddressPolicy;
 use super::endpoint::{Endpoint, EndpointError, Message};
+use super::hidden::Hidden;
 use super::names::Names;
 use super::resolver::Resolver;
 use super::tls::Trust;
-use super::webhook::{Auth, Webhook};
-use crate::domain::{DeliveryId, Mapped, Outcome, Rendered};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use super::webhook::Webhook;
+use crate::domain::{DeliveryId, Outcome, Rendered};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::header::AUTHORIZATION;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-
-/// Replaces a secret in shown text.
-const HIDDEN: &str = "***";
-/// A shorter part of a URL's query is not treated as a secret: it would occur in any text.
-const QUERY_SECRET_BYTES_MIN: usize = 8;
 
 /// The content of a test message.
 pub struct TrialMessage {
@@ -101,6 +95,9 @@ impl Trial {
                 EndpointError::Unrenderable(outcome.error.unwrap_or_default().into())
             })?;
         let mut hidden = Hidden::of(webhook);
+        if let Some(header) = request.headers().get(AUTHORIZATION) {
+            hidden.add_credentials(header);
+        }
         let headers = hidden.headers(request.headers());
         let mut head = None;
         let started = Instant::now();
@@ -122,86 +119,7 @@ impl Trial {
             address,
             headers: hidden.headers(&headers),
         });
-        let outcome = Outcome {
-            response: hidden.bytes(&outcome.response),
-            mapped: hidden.mapped(outcome.mapped),
-            error: outcome.error.map(|error| hidden.text(&error).into()),
-            ..outcome
-        };
+        let outcome = hidden.outcome(outcome);
         Ok(Self { headers, head, outcome, look_up: looked_up.get().copied(), whole })
-    }
-}
-
-/// The secrets that an answer may repeat: many test endpoints echo the whole request.
-struct Hidden(Vec<String>);
-
-impl Hidden {
-    fn of(webhook: &Webhook) -> Self {
-        let mut secrets = Vec::new();
-        match &webhook.auth {
-            Auth::None => {}
-            Auth::Basic { username, password } => {
-                secrets.push(STANDARD.encode(format!("{username}:{}", password.reveal())));
-                secrets.push(password.reveal().to_owned());
-            }
-            Auth::Bearer(token) => secrets.push(token.reveal().to_owned()),
-            Auth::OAuth2(credentials) => {
-                secrets.push(credentials.client_secret.reveal().to_owned());
-            }
-        }
-        secrets.extend(webhook.secrets.iter().map(|secret| secret.reveal().to_owned()));
-        let query = webhook.url.query().unwrap_or_default();
-        secrets.push(query.to_owned());
-        let spelt = query.split(['&', '=']).map(str::to_owned);
-        let meant = webhook.url.query_pairs().map(|(_, value)| value.into_owned());
-        secrets.extend(spelt.chain(meant).filter(|part| part.len() >= QUERY_SECRET_BYTES_MIN));
-        Self::sorted(secrets)
-    }
-
-    /// A secret may be part of another one, so the longest is hidden first.
-    fn sorted(mut secrets: Vec<String>) -> Self {
-        secrets.retain(|secret| !secret.is_empty());
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Self(secrets)
-    }
-
-    /// The fetched token is a secret too.
-    fn add_token(&mut self, header: &HeaderValue) {
-        let token = String::from_utf8_lossy(header.as_bytes());
-        let token = token.strip_prefix("Bearer ").unwrap_or(&token).to_owned();
-        let mut secrets = std::mem::take(&mut self.0);
-        secrets.push(token);
-        *self = Self::sorted(secrets);
-    }
-
-    fn text(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
-    }
-
-    /// Returns `bytes` itself if it contains no secret.
-    fn bytes(&self, bytes: &Bytes) -> Bytes {
-        let text = String::from_utf8_lossy(bytes);
-        if self.0.iter().any(|secret| text.contains(secret)) {
-            Bytes::from(self.text(&text))
-        } else {
-            bytes.clone()
-        }
-    }
-
-    fn mapped(&self, mapped: Vec<Mapped>) -> Vec<Mapped> {
-        let hidden =
-            |Mapped { save_in, value }: Mapped| Mapped { save_in, value: self.text(&value).into() };
-        mapped.into_iter().map(hidden).collect()
-    }
-
-    /// A cookie in the answer is the endpoint's secret.
-    fn headers(&self, headers: &HeaderMap) -> Vec<(String, String)> {
-        let shown = headers.iter().map(|(name, value)| {
-            let secret = value.is_sensitive() || *name == http::header::SET_COOKIE;
-            let value = String::from_utf8_lossy(value.as_bytes());
-            let value = if secret { HIDDEN.to_owned() } else { self.text(&value) };
-            (name.to_string(), value)
-        });
-        shown.collect()
     }
 }

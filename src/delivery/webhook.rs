@@ -1,13 +1,15 @@
 //! A configured webhook, parsed once: everything that an attempt needs and that is the same for all deliveries.
 
+use super::header_signature::HeaderSignature;
 use super::proxy::Proxy;
 use super::rate::PerSecond;
 use super::response::Response;
 use super::secret::SigningSecret;
 use super::token::ClientCredentials;
 use crate::definition::facts::Kept;
-use crate::definition::{Request, RequestParts};
+use crate::definition::{BodySecrets, Request, RequestParts};
 use crate::domain::{AccountId, Rendered, RetrySchedule, WebhookName};
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +28,12 @@ pub struct Webhook {
     pub auth: Auth,
     /// The live secrets. Each makes one signature.
     pub signing_secrets: Vec<SigningSecret>,
+    /// Signatures in headers of their own.
+    pub signatures: Vec<HeaderSignature>,
     /// The statuses that count as delivered.
     pub success: SuccessCodes,
+    /// Statuses after which a delivery is retried, beside those that always are.
+    pub retried: BTreeSet<u16>,
     /// Limits of rate and concurrency.
     pub limits: Limits,
     /// The limit from the first byte sent to the last byte read.
@@ -54,8 +60,12 @@ pub struct Webhook {
     pub request: Option<Arc<Request>>,
     /// Like `request`, without secrets, for people.
     pub shown: Option<Arc<Request>>,
-    /// The secrets in `request`.
+    /// The secrets in `request` and in the body.
     pub secrets: Vec<Secret>,
+    /// The secrets that replace the placeholders in stored bodies.
+    pub body_secrets: Option<Arc<BodySecrets>>,
+    /// A note for people.
+    pub notes: Option<Box<str>>,
     /// Changes with what was written, and with the contents of the files and variables that it refers to.
     pub written: Fingerprint,
 }
@@ -90,6 +100,7 @@ impl Webhook {
             url,
             method,
             success,
+            retried,
             limits,
             request_timeout,
             connect_timeout,
@@ -108,6 +119,10 @@ impl Webhook {
             request: _,
             shown: _,
             secrets: _,
+            signatures: _,
+            body_secrets: _,
+            // Only people read it.
+            notes: _,
         } = self;
         *written == other.written
             && *name == other.name
@@ -115,6 +130,7 @@ impl Webhook {
             && *url == other.url
             && *method == other.method
             && *success == other.success
+            && *retried == other.retried
             && *limits == other.limits
             && *request_timeout == other.request_timeout
             && *connect_timeout == other.connect_timeout

@@ -1,7 +1,7 @@
-//! The context of reading a tree: the folder for relative paths, the environment variables, and the faults found so
-//! far.
+//! The context of reading a tree: the folder for relative paths, the environment variables, and the faults and warnings
+//! found so far.
 
-use super::fault::Fault;
+use super::fault::{Fault, Note, Warning};
 use super::origin::Place;
 use super::tree::{self, Node, Value};
 use crate::delivery::Secret;
@@ -90,6 +90,10 @@ pub(crate) struct Context<'a> {
     variables: &'a Variables,
     /// The faults found so far.
     pub(crate) faults: Vec<Fault>,
+    /// The warnings found so far.
+    pub(crate) warnings: Vec<Warning>,
+    /// The explanations so far.
+    pub(crate) notes: Vec<Note>,
     /// The files that hold secrets.
     pub(crate) secret_files: BTreeSet<PathBuf>,
     /// Digests of the variables and files that keys refer to.
@@ -99,8 +103,9 @@ pub(crate) struct Context<'a> {
 impl<'a> Context<'a> {
     /// Creates a context. `base` is the folder for relative paths of values that come from no file.
     pub(crate) fn new(base: &Path, variables: &'a Variables, faults: Vec<Fault>) -> Self {
-        let base = base.to_owned();
-        Self { base, variables, faults, secret_files: BTreeSet::new(), referred: Vec::new() }
+        let (base, warnings, notes) = (base.to_owned(), Vec::new(), Vec::new());
+        let (secret_files, referred) = (BTreeSet::new(), Vec::new());
+        Self { base, variables, faults, warnings, notes, secret_files, referred }
     }
 
     /// Adds a fault of the value at `place`.
@@ -111,6 +116,26 @@ impl<'a> Context<'a> {
         fix: impl Into<String>,
     ) {
         self.faults.push(place.fault(problem, fix));
+    }
+
+    /// Adds a warning about the value at `place`, which is valid.
+    pub(crate) fn warn(
+        &mut self,
+        place: &Place<'_>,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.warnings.push(Warning(place.fault(problem, fix)));
+    }
+
+    /// Adds an explanation of the value at `place`, or of its absence.
+    pub(crate) fn note(
+        &mut self,
+        place: &Place<'_>,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.notes.push(Note(place.fault(problem, fix)));
     }
 
     /// Returns the full path of `path`. A relative one starts at the folder of the file that contains it.
@@ -132,6 +157,15 @@ impl<'a> Context<'a> {
                 None
             }
         }
+    }
+
+    /// Reads the text file at `path`. Reports a fault if that fails.
+    pub(crate) fn text_of_file(&mut self, place: &Place<'_>, path: &str) -> Option<String> {
+        let text = String::from_utf8(self.bytes(place, path)?).ok();
+        if text.is_none() {
+            self.fault(place, "is not UTF-8", "name a text file");
+        }
+        text
     }
 
     /// Reads a file that contains a secret, and records its path.

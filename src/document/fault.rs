@@ -3,6 +3,7 @@
 use super::origin::Origin;
 use crate::telemetry::escape::one_line;
 use std::fmt;
+use std::path::Path;
 
 /// A fault of the configuration: its origin, the problem and the fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,10 @@ pub struct Fault {
 }
 
 impl Fault {
+    fn place(&self) -> (&Path, Option<usize>) {
+        (self.origin.file(), self.origin.line())
+    }
+
     /// Writes the fault on one line. `kind` follows the file and the line.
     fn write(&self, f: &mut fmt::Formatter<'_>, kind: &str) -> fmt::Result {
         // A quoted key and a file's name may contain line breaks.
@@ -52,6 +57,23 @@ impl fmt::Display for Warning {
     }
 }
 
+impl Warning {
+    /// Sorts `warnings` by file and line.
+    pub(crate) fn sort(warnings: &mut [Self]) {
+        warnings.sort_by(|Self(a), Self(b)| a.place().cmp(&b.place()));
+    }
+}
+
+/// An explanation of what is valid, for those who check a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note(pub Fault);
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, "note")
+    }
+}
+
 /// All faults in the order of the files. Never empty if it is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
@@ -63,9 +85,7 @@ impl Faults {
             return Ok(value);
         }
         // The sort is stable: faults of one line stay in the order in which they were found.
-        faults.sort_by(|a, b| {
-            (a.origin.file(), a.origin.line()).cmp(&(b.origin.file(), b.origin.line()))
-        });
+        faults.sort_by(|a, b| a.place().cmp(&b.place()));
         Err(Self(faults))
     }
 }

@@ -1,17 +1,19 @@
 //! Decides which events a command causes: call begin records, the two phases, the webhooks of the accounts' rules, the
 //! outcomes of attempts, replays and timers.
 
+mod after;
 mod flow;
 mod outcome;
 mod phase2;
-mod release;
 mod replay;
 mod report;
 mod room;
 mod rule;
 mod schedule;
+mod settle;
 mod start;
 mod timer;
+mod watch;
 
 use super::{
     AccountId, Collected, Collection, Command, Correlation, Event, IgnoreReason, IgnoredRecord,
@@ -35,6 +37,7 @@ pub fn decide(state: &State, command: &Command, policy: &Policy, now: Timestamp)
         Command::FireTimer(uuid) => timer::fire(state, uuid, policy, now),
         Command::Replay(delivery) => replay::revive(state, delivery, policy, now),
     };
+    settle::settle(state, policy, now, &mut events);
     end_if_done(state, policy, now, &mut events);
     events
 }
@@ -105,7 +108,7 @@ fn end_if_done(state: &State, policy: &Policy, now: Timestamp, events: &mut Vec<
         Collection::Complete | Collection::NotWanted => {
             if let Correlation::Open(flow) = &state.correlation {
                 // Earlier versions closed collections without an event for each report that was left.
-                phase2::end_rest_of_closed(flow, events);
+                phase2::end_rest_of_closed(state, flow, events);
             }
             events.push(Event::CorrelationEnded);
         }

@@ -30,7 +30,7 @@ pub struct Disabled {
 /// Why an endpoint is disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DisableCause {
-    /// The endpoint answered 410.
+    /// The endpoint answered 410, or asked for it by a header.
     Gone,
     /// All attempts failed for `disable_after_s`.
     Failing,
@@ -107,6 +107,10 @@ pub fn decide_endpoint(
 ) -> Vec<EndpointEvent> {
     match command {
         EndpointCommand::RecordOutcome { outcome, .. } if outcome.verdict == Verdict::Delivered => {
+            if outcome.disables && state.disabled.is_none() {
+                let disabled = Disabled { at: now, cause: DisableCause::Gone };
+                return vec![EndpointEvent::Disabled { disabled, failing_since: None }];
+            }
             recovered(state, now)
         }
         EndpointCommand::RecordOutcome { delivery, attempt, outcome, delivered_at } => {
@@ -148,7 +152,8 @@ fn failed(
     if since.is_none() {
         events.push(EndpointEvent::Failing { since: now });
     }
-    let cause = if outcome.status == Some(410) {
+    let is_gone = outcome.status == Some(410) && outcome.verdict == Verdict::GiveUp;
+    let cause = if is_gone || outcome.disables {
         Some(DisableCause::Gone)
     } else {
         let failing = |since: Timestamp| now.ms_since(since) >= policy.disable_after_ms;

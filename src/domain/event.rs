@@ -1,8 +1,9 @@
 //! The events. Every event is a fact; most are published, and together they make the state.
 
 use super::{
-    AccountId, Collected, Collection, Delivery, DeliveryId, Flow, FlowId, FlowIdentity, Header,
-    Outcome, Rendering, SmsId, Source, Started, Timestamp, WebhookName,
+    AccountId, Collected, Collection, Deferred, Delivery, DeliveryId, EndedWebhook, Flow, FlowId,
+    FlowIdentity, Header, Outcome, Rendering, SmsId, Source, Started, Timestamp, WebhookEnd,
+    WebhookName,
 };
 use bytes::Bytes;
 
@@ -65,6 +66,9 @@ pub enum Event {
     },
     /// The collection of reports ended.
     CollectionClosed(Collection),
+    /// A webhook of phase 2 gathers reports until this time. `None`: it no longer does, because phase 2 is one webhook
+    /// per SMS now.
+    Gathering(Option<Timestamp>),
     /// An attempt failed. The delivery is retried unless a dead letter follows.
     AttemptFailed {
         delivery: DeliveryId,
@@ -104,6 +108,16 @@ pub enum Event {
     },
     /// A rule's webhook is not sent, because its conditions could not be judged.
     RuleSkipped(Box<SkippedRule>),
+    /// A rule waits until deliveries have ended.
+    RuleDeferred(Box<Deferred>),
+    /// A rule that waited was judged. If its webhook is sent, `DeliveryScheduled` follows with the same id.
+    RuleJudged(DeliveryId),
+    /// The outcome of a delivery that has ended is kept for later webhooks.
+    OutcomeKept {
+        delivery: DeliveryId,
+        /// The webhook, and its outcome.
+        ended: Box<EndedWebhook>,
+    },
     /// Everything that the flow promised is done.
     CorrelationEnded,
     /// A marker replaces the correlation.
@@ -134,6 +148,15 @@ impl Event {
             return Some(delivery);
         }
         None
+    }
+}
+
+impl Event {
+    /// Returns the delivery that ended, and how.
+    pub(super) fn end(&self) -> Option<(&Delivery, WebhookEnd)> {
+        let is_delivered = matches!(self, Self::Delivered { .. });
+        let end = if is_delivered { WebhookEnd::Delivered } else { WebhookEnd::Failed };
+        self.ended().map(|delivery| (delivery, end))
     }
 }
 
@@ -259,10 +282,15 @@ reasons! {
     SkipReason {
         /// The variable of a condition has no value.
         NoValue = "no_value",
-        /// The variable of a condition gets its value from an answer that has not come yet.
+        /// The variable of a condition gets its value from an answer that had not come yet. Earlier versions did not
+        /// wait for it.
         Unanswered = "unanswered",
         /// A newer report of the SMS replaced the one that triggered the rule, before the flow was known.
         Replaced = "replaced",
+        /// The row of the uuid has no room for a rule that waits for another webhook.
+        NoRoom = "no_room",
+        /// The webhook whose end triggers the rule was replayed when its run, with the facts, was over.
+        RunEnded = "run_ended",
     }
 }
 

@@ -1,11 +1,11 @@
 //! Applies events to the state.
 
 use super::render::merge;
-use super::size::bounded_mapped;
+use super::size::{bounded_mapped, bounded_outcomes};
 use super::state::SEEN_MAX;
 use super::{
-    AccountId, Collected, Correlation, DeliveryId, Due, Event, Flow, Mapped, Phase, Rendering,
-    SmsId, State, Timestamp,
+    AccountId, Collected, Collection, Correlation, DeliveryId, Due, EndedWebhook, Event, Flow,
+    Mapped, Phase, Rendering, SmsId, State, Timestamp,
 };
 
 /// Returns the state after `event`. Never fails: an event that does not fit changes nothing, so that a replay of the
@@ -39,13 +39,10 @@ pub fn evolve(mut state: State, event: &Event) -> State {
             state.deliveries.push(delivery.as_ref().clone());
         }
         Event::Replayed { delivery } => state.deliveries.push(delivery.as_ref().clone()),
-        Event::CollectionClosed(collection) => {
+        Event::CollectionClosed(collection) => close(&mut state, *collection),
+        Event::Gathering(until) => {
             if let Correlation::Open(flow) = &mut state.correlation {
-                flow.collection = *collection;
-                for report in &mut flow.reports {
-                    report.body = None;
-                }
-                flow.keys = None;
+                flow.gathers_until = *until;
             }
         }
         Event::AttemptFailed { delivery, attempt, outcome, at, retry_at } => {
@@ -70,9 +67,12 @@ pub fn evolve(mut state: State, event: &Event) -> State {
             finish(&mut state, delivery.id, *at);
             keep_mapped(&mut state, delivery.account, &outcome.mapped);
         }
+        Event::OutcomeKept { ended, .. } => keep_outcome(&mut state, ended),
+        Event::RuleDeferred(deferred) => state.deferred.push(deferred.as_ref().clone()),
+        Event::RuleJudged(id) => state.deferred.retain(|it| it.delivery.id != *id),
         Event::DeadLettered { delivery, at, .. } => finish(&mut state, delivery.id, *at),
         Event::MarkerKept { account, until } => {
-            state.mapped.clear();
+            forget_answers(&mut state);
             state.correlation = Correlation::Ended { account: *account, until: *until };
         }
         Event::MarkerExpired => state.correlation = Correlation::Unknown,
@@ -87,11 +87,23 @@ fn open(state: &mut State, flow: &Flow) {
     let is_kept = flow.record.is_some()
         && state.started.is_none_or(|started| started.account == flow.identity.account);
     if !is_kept {
-        state.mapped.clear();
+        forget_answers(state);
     }
     let mut flow = flow.clone();
     flow.reports = waiting;
     state.correlation = Correlation::Open(flow);
+}
+
+/// Ends the collection. Phase 2 needs neither reports nor keys any more.
+fn close(state: &mut State, collection: Collection) {
+    if let Correlation::Open(flow) = &mut state.correlation {
+        flow.collection = collection;
+        flow.gathers_until = None;
+        for report in &mut flow.reports {
+            report.body = None;
+        }
+        flow.keys = None;
+    }
 }
 
 fn take_waiting(state: &mut State) -> Vec<Collected> {
@@ -179,21 +191,40 @@ fn finish(state: &mut State, id: DeliveryId, at: Timestamp) {
 fn forget_start(state: &mut State) {
     state.started = None;
     if !matches!(state.correlation, Correlation::Open(_)) {
-        state.mapped.clear();
+        forget_answers(state);
     }
+}
+
+/// Forgets the values and outcomes of answers, which no later webhook may use.
+fn forget_answers(state: &mut State) {
+    state.mapped.clear();
+    state.outcomes.clear();
 }
 
 /// Keeps the values that an answer gave for later webhooks of the same uuid, if these may use variables.
 fn keep_mapped(state: &mut State, account: AccountId, newer: &[Mapped]) {
-    let owner = match &state.correlation {
+    if owner(state) == Some(account) {
+        merge(&mut state.mapped, newer);
+        bounded_mapped(&mut state.mapped);
+    }
+}
+
+/// Keeps the outcome of a webhook in place of an earlier one, under the same condition.
+fn keep_outcome(state: &mut State, ended: &EndedWebhook) {
+    if owner(state) == Some(ended.account) {
+        state.outcomes.retain(|it| (it.account, &it.webhook) != (ended.account, &ended.webhook));
+        state.outcomes.push(ended.clone());
+        bounded_outcomes(&mut state.outcomes);
+    }
+}
+
+/// Returns the account whose webhooks may use answers.
+fn owner(state: &State) -> Option<AccountId> {
+    match &state.correlation {
         Correlation::Open(flow) => flow.record.as_ref().map(|_| flow.identity.account),
         Correlation::Unknown
         | Correlation::AwaitingFlow(_)
         | Correlation::Silent { .. }
         | Correlation::Ended { .. } => state.started.map(|started| started.account),
-    };
-    if owner == Some(account) {
-        merge(&mut state.mapped, newer);
-        bounded_mapped(&mut state.mapped);
     }
 }

@@ -55,11 +55,15 @@ impl Fates {
             | Event::RecordDeadLettered { .. }
             | Event::DeliveryRendered { .. }
             | Event::CollectionClosed(_)
+            | Event::Gathering(_)
             | Event::AttemptFailed { .. }
             | Event::Delivered { .. }
             | Event::DeadLettered { .. }
             | Event::Replayed { .. }
             | Event::RuleSkipped(_)
+            | Event::RuleDeferred(_)
+            | Event::RuleJudged(_)
+            | Event::OutcomeKept { .. }
             | Event::MarkerKept { .. }
             | Event::MarkerExpired
             | Event::StartExpired => None,

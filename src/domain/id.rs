@@ -1,51 +1,167 @@
 //! Identifiers, and the partition that owns a key.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
-/// The id of one execution of a flow: an opaque text, never empty.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PhononUuid(Arc<str>);
+/// The id of one execution of a flow: a text that is never empty.
+///
+/// A UUID has the same id in any case of letters, with or without braces. The id itself is in lower case and without
+/// braces; the spelling of a record is kept beside it.
+#[derive(Clone, Debug)]
+pub struct PhononUuid {
+    text: Arc<str>,
+    /// The spelling, if it differs.
+    spelling: Option<Arc<str>>,
+}
 
-/// The id of one SMS.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SmsId(Arc<str>);
+/// The id of one SMS. UUIDs are compared as phonon-uuids are, and the spelling is kept.
+#[derive(Clone, Debug)]
+pub struct SmsId {
+    text: Arc<str>,
+    /// The form by which it is compared, if it differs.
+    key: Option<Arc<str>>,
+}
 
 /// The unique name of a configured webhook and of its endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WebhookName(Arc<str>);
 
 macro_rules! text_id {
-    ($name:ident, $bytes_max:expr) => {
+    ($name:ident, $bytes_max:expr, $field:tt) => {
         impl $name {
             /// The length of the longest valid id, in bytes.
             pub const BYTES_MAX: usize = $bytes_max;
 
-            /// Returns the id with this text, or `None` if it is empty or longer than [`Self::BYTES_MAX`].
-            #[must_use]
-            pub fn new(text: &str) -> Option<Self> {
-                (!text.is_empty() && text.len() <= Self::BYTES_MAX).then(|| Self(text.into()))
+            fn is_valid(text: &str) -> bool {
+                !text.is_empty() && text.len() <= Self::BYTES_MAX
             }
 
-            /// Returns the id as it was spelt.
+            /// Returns the text of the id.
             #[must_use]
             pub fn as_str(&self) -> &str {
-                &self.0
+                &self.$field
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
     };
 }
 
-text_id!(PhononUuid, 256);
-text_id!(SmsId, 256);
-text_id!(WebhookName, 64);
+/// Compares ids by their keys.
+macro_rules! compared_by_key {
+    ($name:ident) => {
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.key() == other.key()
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.key().cmp(other.key())
+            }
+        }
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, hasher: &mut H) {
+                self.key().hash(hasher);
+            }
+        }
+    };
+}
+
+text_id!(PhononUuid, 256, text);
+text_id!(SmsId, 256, text);
+text_id!(WebhookName, 64, 0);
+compared_by_key!(PhononUuid);
+compared_by_key!(SmsId);
+
+impl PhononUuid {
+    /// Returns the id with this text, or `None` if it is empty or longer than [`Self::BYTES_MAX`]. The text is not
+    /// changed: a row that an earlier version wrote may have a key in upper case.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        Self::is_valid(text).then(|| Self { text: text.into(), spelling: None })
+    }
+
+    /// Returns the id of a record that spells it as `text`, or `None` if it is empty or too long.
+    #[must_use]
+    pub fn spelt(text: &str) -> Option<Self> {
+        match canonical_uuid(text) {
+            None => Self::new(text),
+            Some(id) => Some(Self { text: id.into(), spelling: Some(text.into()) }),
+        }
+    }
+
+    /// Returns the id as the record spelt it.
+    #[must_use]
+    pub fn spelling(&self) -> &str {
+        self.spelling.as_ref().unwrap_or(&self.text)
+    }
+
+    /// Returns the spelling, if it differs from the id.
+    #[must_use]
+    pub fn other_spelling(&self) -> Option<&Arc<str>> {
+        self.spelling.as_ref()
+    }
+
+    fn key(&self) -> &str {
+        &self.text
+    }
+}
+
+impl SmsId {
+    /// Returns the id with this text, or `None` if it is empty or longer than [`Self::BYTES_MAX`].
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let key = || canonical_uuid(text).map(Into::into);
+        Self::is_valid(text).then(|| Self { text: text.into(), key: key() })
+    }
+
+    /// Returns the form by which ids are compared.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.key.as_ref().unwrap_or(&self.text)
+    }
+}
+
+impl WebhookName {
+    /// Returns the name, or `None` if it is empty or longer than [`Self::BYTES_MAX`].
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        Self::is_valid(text).then(|| Self(text.into()))
+    }
+}
+
+/// Returns the UUID `text` in lower case and without braces. `None`: it has this form already, or is no UUID.
+#[must_use]
+pub fn canonical_uuid(text: &str) -> Option<String> {
+    const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+    let bare = match text.len() {
+        36 if text.bytes().any(|byte| byte.is_ascii_uppercase()) => text,
+        38 => text.strip_prefix('{')?.strip_suffix('}')?,
+        _ => return None,
+    };
+    let fits = |(index, byte): (usize, u8)| {
+        if HYPHENS.contains(&index) { byte == b'-' } else { byte.is_ascii_hexdigit() }
+    };
+    bare.bytes().enumerate().all(fits).then(|| bare.to_ascii_lowercase())
+}
 
 /// The id of a customer account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,13 +189,21 @@ impl DeliveryId {
         phase: u8,
         sms: impl IntoIterator<Item = &'a SmsId>,
     ) -> Self {
-        Self::of(uuid, phase, sms.into_iter().map(|id| id.0.as_bytes()))
+        Self::of(uuid, phase, sms.into_iter().map(|id| id.key().as_bytes()))
     }
 
     /// Returns the id of a rule's delivery for `uuid`. `parts` identify its target and what triggered it.
     #[must_use]
     pub fn of_rule<'a>(uuid: &PhononUuid, parts: impl IntoIterator<Item = &'a str>) -> Self {
         Self::of(uuid, 0, parts.into_iter().map(str::as_bytes))
+    }
+
+    /// Returns the id of a rule's delivery that the end of this one triggers. `parts` identify its target, the trigger
+    /// and the life of this delivery.
+    #[must_use]
+    pub fn followed_by(self, parts: [&str; 3]) -> Self {
+        let uuid = PhononUuid { text: self.to_string().into(), spelling: None };
+        Self::of(&uuid, 0, parts.into_iter().map(str::as_bytes))
     }
 
     fn of<'a>(uuid: &PhononUuid, phase: u8, parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
@@ -89,7 +213,7 @@ impl DeliveryId {
             hash.update(&(bytes.len() as u64).to_le_bytes());
             hash.update(bytes);
         };
-        part(uuid.0.as_bytes());
+        part(uuid.text.as_bytes());
         part(&[phase]);
         for bytes in parts {
             part(bytes);

@@ -146,6 +146,8 @@ pub struct Outcome {
     pub response_truncated: bool,
     /// The pause that the endpoint asks for, before the limit of `retry_after_max_ms`. Not stored.
     pub retry_after_ms: Option<u64>,
+    /// Whether the endpoint asks to be disabled. Not stored.
+    pub disables: bool,
     /// The values that the webhook's response map found in the answer of a success. Not stored.
     pub mapped: Vec<Mapped>,
     /// Why the attempt failed; `None` if it succeeded.
@@ -165,10 +167,17 @@ impl Outcome {
             response: Bytes::new(),
             response_truncated: false,
             retry_after_ms: None,
+            disables: false,
             mapped: Vec::new(),
             reason: Some(reason),
             error: Some(error.into()),
         }
+    }
+
+    /// Returns whether the call resulted in an error.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.verdict != Verdict::Delivered
     }
 
     /// Returns the part that is stored with a delivery until its next attempt: at most 1 KiB each of the answer and of

@@ -36,6 +36,8 @@ pub struct CorrelationPolicy {
     pub phase2_wait: Phase2Wait,
     pub phase2_order: Phase2Order,
     pub on_report_timeout: OnReportTimeout,
+    /// How long the webhook of a flow without a list gathers reports, from the first final one on.
+    pub phase2_gather_ms: u64,
     /// How long a report waits for its flow complete record.
     pub correlation_ttl_ms: u64,
     /// How long a flow waits for its reports.
@@ -62,6 +64,15 @@ pub struct AccountPolicy {
     pub uses_variables: bool,
 }
 
+/// The flow of an occasion, as far as rules depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The flow, if the gateway names it.
+    pub flow: Option<FlowId>,
+    /// Whether the flow enables its webhooks. If not, only rules of any flow apply.
+    pub enabled: bool,
+}
+
 impl AccountPolicy {
     /// Returns whether webhooks of `flow` are enabled. `record` is the setting in the record.
     pub(super) fn enables(&self, flow: Option<FlowId>, record: Option<bool>) -> bool {
@@ -69,10 +80,12 @@ impl AccountPolicy {
         entry.or(record).or(self.webhook_enabled).unwrap_or(false)
     }
 
-    /// Returns the rules that apply to `flow`.
-    pub(super) fn rules_of(&self, flow: Option<FlowId>) -> impl Iterator<Item = &Rule> {
-        let of = self.rules.iter().filter(move |(of, _)| of.is_none() || *of == flow);
-        of.map(|(_, rule)| rule)
+    /// Returns the rules that apply to a flow.
+    pub(super) fn rules_of(&self, scope: Scope) -> impl Iterator<Item = &Rule> {
+        let applies = move |(of, rule): &&(Option<FlowId>, Rule)| {
+            (of.is_none() || *of == scope.flow) && (scope.enabled || rule.any_flow)
+        };
+        self.rules.iter().filter(applies).map(|(_, rule)| rule)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Webhooks beyond the predefined bodies: the facts that they are rendered from, and the results.
 
-use super::{DeliveryId, Mapped, WebhookName};
+use super::{DeliveryId, ErrorReason, Mapped, Outcome, WebhookName};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
@@ -46,7 +46,29 @@ pub struct Pending {
     pub facts: Facts,
     /// The deliveries to wait for. They may give values to the variables, or must be sent first.
     pub after: Vec<DeliveryId>,
+    /// The webhooks whose outcome the variables of [`OUTCOME_VARIABLES`] have: of these, the one that ended last.
+    pub outcome_of: Vec<WebhookName>,
 }
+
+impl Pending {
+    /// Returns the input of a rendering that waits for nothing.
+    #[must_use]
+    pub const fn of(facts: Facts) -> Self {
+        Self { facts, after: Vec::new(), outcome_of: Vec::new() }
+    }
+}
+
+/// The variables that have the outcome of the webhook after which another one comes. The platform sets them when a
+/// webhook has ended.
+pub const OUTCOME_VARIABLES: [&str; 7] = [
+    "$flow.key.response_status",
+    "$flow.key.response_status_code",
+    "$flow.key.response_status_type",
+    "$flow.key.response_duration",
+    "$flow.key.response_raw",
+    "$flow.key.response_error",
+    "$flow.key.error_reason",
+];
 
 /// Everything that is known when a webhook is rendered or a condition judged.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -65,6 +87,15 @@ impl Facts {
     pub fn with(&self, mapped: &[Mapped]) -> Self {
         let mut facts = self.clone();
         merge(&mut facts.mapped, mapped);
+        facts
+    }
+
+    /// Returns the facts with the values of an outcome, which replace those of any other outcome.
+    #[must_use]
+    pub fn with_outcome(&self, values: &[Mapped]) -> Self {
+        let mut facts = self.clone();
+        facts.mapped.retain(|known| !OUTCOME_VARIABLES.contains(&&*known.save_in));
+        facts.mapped.extend_from_slice(values);
         facts
     }
 }
@@ -93,11 +124,23 @@ pub trait Definitions: fmt::Debug + Send + Sync {
     /// varies.
     fn is_rendered(&self, webhook: &WebhookName) -> bool;
 
-    /// Returns whether `webhook` uses `variable`, spelt like `$flow.key.reqID`.
+    /// Returns whether `webhook` uses `variable`, spelt like `$flow.key.reqID`. `$flow.key.*` means any of the family.
     fn uses(&self, webhook: &WebhookName, variable: &str) -> bool;
 
-    /// Returns the variables to which answers of `webhook` may give a value.
+    /// Returns the variables to which answers of `webhook` may give a value. `$flow.key.*` means a whole family.
     fn saves(&self, webhook: &WebhookName) -> &[Box<str>];
+
+    /// Returns whether `webhook` names one of [`OUTCOME_VARIABLES`].
+    fn takes_outcome(&self, webhook: &WebhookName) -> bool;
+
+    /// Returns the values of [`OUTCOME_VARIABLES`] after a delivery has ended. `outcome` is that of its last attempt, if
+    /// there was one. Variables that do not apply are left out.
+    fn outcome(
+        &self,
+        end: WebhookEnd,
+        outcome: Option<&Outcome>,
+        reason: Option<ErrorReason>,
+    ) -> Vec<Mapped>;
 
     /// Reads `facts` for all questions of one decision. Each part is read once, when it is first needed.
     fn read<'f>(&'f self, facts: &'f Facts) -> Box<dyn Reading + 'f>;
@@ -131,6 +174,17 @@ pub struct Rule {
     /// The conditions. All of them must hold.
     pub when: Vec<Condition>,
     pub webhook: WebhookName,
+    /// The webhook that must have ended before. Its outcome is at hand.
+    pub after: Option<WebhookName>,
+    /// Whether the rule also applies to flows that do not enable their webhooks.
+    pub any_flow: bool,
+}
+
+impl Rule {
+    /// Returns the triggers about the end of `webhook`.
+    pub(super) fn upon_end_of(&self, webhook: &WebhookName) -> impl Iterator<Item = &Trigger> {
+        self.on.iter().filter(move |on| matches!(on, Trigger::Webhook(name, _) if name == webhook))
+    }
 }
 
 /// What triggers a rule.
@@ -146,6 +200,31 @@ pub enum Trigger {
     SmsFinal,
     /// Not all reports came in time.
     ReportTimedOut,
+    /// A delivery of this webhook ended in this way.
+    Webhook(WebhookName, WebhookEnd),
+}
+
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebhookEnd {
+    /// The endpoint accepted it.
+    Delivered,
+    /// It became a dead letter.
+    Failed,
+}
+
+impl WebhookEnd {
+    /// Both ends.
+    pub const ALL: [Self; 2] = [Self::Delivered, Self::Failed];
+
+    /// Returns the word that triggers use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl fmt::Display for Trigger {
@@ -156,6 +235,7 @@ impl fmt::Display for Trigger {
             Self::Sms(status) => write!(f, "sms:{status}"),
             Self::SmsFinal => f.write_str("sms:final"),
             Self::ReportTimedOut => f.write_str("report_timed_out"),
+            Self::Webhook(name, end) => write!(f, "webhook:{name}:{}", end.as_str()),
         }
     }
 }
@@ -163,7 +243,7 @@ impl fmt::Display for Trigger {
 /// A condition of a rule. Values are compared as text: the number 5 equals the text 5, and 5.0 does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// The variable's name, such as `$flow.key.department`.
+    /// The variable's key, such as `$flow.key.department`.
     pub variable: Box<str>,
     pub test: Test,
 }

@@ -8,8 +8,8 @@
 use super::outcome::{ERROR_BYTES_STORED, RESPONSE_BYTES_STORED};
 use super::state::SEEN_MAX;
 use super::{
-    Collected, Collection, Correlation, Delivery, Facts, Flow, Header, Mapped, PhononUuid,
-    Rendering, SmsId, Source, State, WebhookName,
+    Collected, Collection, Correlation, Deferred, Delivery, EndedWebhook, Facts, Flow, Header,
+    Mapped, PhononUuid, Rendering, SmsId, Source, State, WebhookName,
 };
 use bytes::Bytes;
 
@@ -23,16 +23,19 @@ pub const REPORTS_BYTES_MAX: usize = 4 << 20;
 /// The largest total length of the values that answers gave to one uuid, in bytes.
 const MAPPED_BYTES_MAX: usize = 64 * 1024;
 
+/// The largest total length of the outcomes that are kept for later webhooks of one uuid, in bytes.
+const OUTCOMES_BYTES_MAX: usize = 64 * 1024;
+
 /// The longest form of a number, or of the length of a text.
 const LONG: usize = 10;
-const SOURCE: usize = 4 * LONG;
+const SOURCE: usize = 5 * LONG;
 /// The schema's fingerprint, the numbers of the variants, the ends of arrays, and the markers that contain nothing
 /// else.
-pub(super) const STATE: usize = 160 + MAPPED_BYTES_MAX;
+pub(super) const STATE: usize = 200 + MAPPED_BYTES_MAX + OUTCOMES_BYTES_MAX;
 const OUTCOME: usize = 7 * LONG + RESPONSE_BYTES_STORED + ERROR_BYTES_STORED;
 const DELIVERY: usize = 16 + 14 * LONG + SOURCE + OUTCOME;
 const COLLECTED: usize = 10 * LONG + SOURCE + 8 * SEEN_MAX;
-const FLOW: usize = 16 * LONG + SOURCE;
+const FLOW: usize = 18 * LONG + SOURCE + PhononUuid::BYTES_MAX;
 /// The length of an escaped control character in JSON.
 const ESCAPE: usize = 6;
 /// The text around reports and keys in a body of phase 2, and around the id of an SMS without a report.
@@ -45,9 +48,10 @@ impl State {
         STATE + self.deliveries_bytes_max() + correlation(&self.correlation)
     }
 
-    /// Returns the part of the deliveries in the bound.
+    /// Returns the part of the deliveries in the bound, and of the rules that wait.
     pub(super) fn deliveries_bytes_max(&self) -> usize {
-        self.deliveries.iter().map(Delivery::bytes_max).sum()
+        let deliveries: usize = self.deliveries.iter().map(Delivery::bytes_max).sum();
+        deliveries + self.deferred.iter().map(Deferred::bytes_max).sum::<usize>()
     }
 
     /// Like `bytes_max`, but with `report` in place of the known report of its SMS.
@@ -94,7 +98,11 @@ impl Delivery {
                 let content_type = rendered.content_type.as_ref().map_or(0, |text| text.len());
                 2 * LONG + content_type + rendered.values.len()
             }
-            Rendering::Pending(pending) => facts(&pending.facts) + LONG + 16 * pending.after.len(),
+            Rendering::Pending(pending) => {
+                let outcome_of = pending.outcome_of.iter().map(|it| LONG + it.as_str().len());
+                let after = LONG + 16 * pending.after.len();
+                facts(&pending.facts) + after + LONG + outcome_of.sum::<usize>()
+            }
         };
         let texts = topic(&self.source) + self.webhook.as_str().len() + body.len();
         DELIVERY + texts + list(&self.sms) + rendering
@@ -124,6 +132,28 @@ pub(super) fn bounded_mapped(values: &mut Vec<Mapped>) {
         }
         fits
     });
+}
+
+/// Removes the oldest outcomes, so that they never make a row too large.
+pub(super) fn bounded_outcomes(ended: &mut Vec<EndedWebhook>) {
+    let bytes = |it: &EndedWebhook| 4 * LONG + it.webhook.as_str().len() + mapped(&it.values);
+    let mut total: usize = ended.iter().map(bytes).sum();
+    ended.retain(|it| {
+        let fits = total <= OUTCOMES_BYTES_MAX;
+        if !fits {
+            total -= bytes(it);
+        }
+        fits
+    });
+}
+
+impl Deferred {
+    /// Returns an upper bound of the part in the row of a rule that waits.
+    pub(super) fn bytes_max(&self) -> usize {
+        let scope = 3 * LONG;
+        let texts = self.trigger.len() + list(&self.sms);
+        self.delivery.bytes_max() + 16 + 3 * LONG + texts + scope
+    }
 }
 
 /// Returns the part of the correlation in the bound.

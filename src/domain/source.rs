@@ -14,6 +14,8 @@ pub struct Source {
     pub offset: i64,
     /// The record's own timestamp.
     pub timestamp: Timestamp,
+    /// The place in the array that the record is. `None`: the record is no array.
+    pub index: Option<u32>,
 }
 
 /// A header that the producer of a record wrote. The daemon's own headers are left out.

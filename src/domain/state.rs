@@ -1,10 +1,11 @@
 //! The state of one phonon-uuid: its correlation, and its deliveries that are not finished.
 
 use super::{
-    AccountId, DeliveryId, FlowId, Header, IgnoreReason, Mapped, Outcome, Rendering, SmsId, Source,
-    StatusClass, Timestamp, WebhookName,
+    AccountId, DeliveryId, FlowId, Header, IgnoreReason, Mapped, Outcome, Rendering, Scope, SmsId,
+    Source, StatusClass, Timestamp, WebhookName,
 };
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// The state of one phonon-uuid. The default state is that of an unknown uuid.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -16,6 +17,44 @@ pub struct State {
     pub started: Option<Started>,
     /// The values that answers gave so far, as long as a webhook may use them.
     pub mapped: Vec<Mapped>,
+    /// The rules that wait until deliveries have ended.
+    pub deferred: Vec<Deferred>,
+    /// The outcomes that later webhooks may use, at most one of each webhook. The newest comes last.
+    pub outcomes: Vec<EndedWebhook>,
+}
+
+/// A rule that was triggered, or may be, and that is judged when deliveries have ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deferred {
+    /// The delivery that the rule schedules. Its rendering is pending, and names the deliveries to wait for.
+    pub delivery: Delivery,
+    /// The trigger, as the rule spells it.
+    pub trigger: Box<str>,
+    /// The delivery whose end triggers the rule, unless the rule is triggered already.
+    pub upon: Option<DeliveryId>,
+    /// The SMS whose reports the delivery carries.
+    pub sms: Vec<SmsId>,
+    pub scope: Scope,
+}
+
+impl Deferred {
+    /// Returns the deliveries that the rule waits for.
+    #[must_use]
+    pub fn after(&self) -> &[DeliveryId] {
+        match &self.delivery.rendering {
+            Rendering::Pending(pending) => &pending.after,
+            Rendering::Fixed | Rendering::Done(_) => &[],
+        }
+    }
+}
+
+/// The outcome of the last delivery of a webhook that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedWebhook {
+    pub account: AccountId,
+    pub webhook: WebhookName,
+    /// The values of the variables that have the outcome.
+    pub values: Vec<Mapped>,
 }
 
 /// A call begin record that was accepted.
@@ -53,7 +92,9 @@ impl State {
             Correlation::Unknown => None,
             Correlation::AwaitingFlow(reports) => reports.iter().filter_map(|r| r.expires_at).min(),
             Correlation::Open(flow) => match flow.collection {
-                Collection::Open { until } => Some(until),
+                Collection::Open { until } => {
+                    Some(flow.gathers_until.map_or(until, |gathered| gathered.min(until)))
+                }
                 Collection::Complete | Collection::TimedOut | Collection::NotWanted => None,
             },
             Correlation::Silent { until, .. } | Correlation::Ended { until, .. } => Some(*until),
@@ -110,8 +151,11 @@ pub struct Flow {
     pub accepted_at: Timestamp,
     /// The record's position in Kafka.
     pub source: Source,
-    /// The target of phase 1; `None` if the account has rules, but no default webhook.
+    /// The target of phase 1; `None` if the account has rules, but no default webhook, or if the flow does not enable
+    /// it.
     pub webhook: Option<WebhookName>,
+    /// Whether the flow enables its webhooks. If not, only rules of any flow apply to it.
+    pub enabled: bool,
     /// The flow's keys as JSON, if the account attaches them to phase 2.
     pub keys: Option<Bytes>,
     /// The SMS that the flow sent, if the gateway knows them.
@@ -119,8 +163,25 @@ pub struct Flow {
     /// The latest report of each SMS.
     pub reports: Vec<Collected>,
     pub collection: Collection,
+    /// When phase 2 is due that gathers the reports of a flow without a list. `None` before the first final report.
+    pub gathers_until: Option<Timestamp>,
     /// The whole flow complete record as compact JSON, if the account uses variables.
     pub record: Option<Bytes>,
+    /// The record's spelling of the uuid, if it differs from the id.
+    pub spelling: Option<Arc<str>>,
+}
+
+impl Flow {
+    /// Returns the flow as far as rules depend on it.
+    #[must_use]
+    pub const fn scope(&self) -> Scope {
+        Scope { flow: self.identity.flow, enabled: self.enabled }
+    }
+
+    /// Returns why reports of the flow are ignored if it has no default webhook.
+    pub(super) const fn no_webhook(&self) -> IgnoreReason {
+        if self.enabled { IgnoreReason::NoDefaultWebhook } else { IgnoreReason::WebhookDisabled }
+    }
 }
 
 /// Whether a flow still waits for reports.

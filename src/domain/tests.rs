@@ -9,6 +9,7 @@ mod attempts;
 mod collection;
 mod endpoint;
 mod ends;
+mod gather;
 mod ignored;
 mod model;
 mod phase1;
@@ -139,6 +140,7 @@ fn policy() -> Policy {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,
             on_report_timeout: OnReportTimeout::End,
+            phase2_gather_ms: 0,
             correlation_ttl_ms: 1000,
             report_timeout_ms: 2000,
             dedup_window_ms: 500,
@@ -190,7 +192,7 @@ fn sms(text: &str) -> SmsId {
 }
 
 fn source(offset: i64) -> Source {
-    Source { topic: "t".into(), partition: 0, offset, timestamp: Timestamp::default() }
+    Source { topic: "t".into(), partition: 0, offset, timestamp: Timestamp::default(), index: None }
 }
 
 /// Returns the record of a flow that sent the SMS of `list`, separated by blanks.
@@ -254,6 +256,7 @@ fn outcome(verdict: Verdict, reason: Option<ErrorReason>) -> Outcome {
         response: Bytes::new(),
         response_truncated: false,
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         reason,
         error: None,

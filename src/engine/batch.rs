@@ -3,7 +3,7 @@
 use super::intake::Bundle;
 use super::outbox::Abandoned;
 use super::partitions::place;
-use super::work::Work;
+use super::work::{View, Work};
 use super::{EngineError, Shell};
 use crate::codec::command::LETTER_HEADER;
 use crate::delivery::Attempted;
@@ -28,38 +28,57 @@ impl<L: Log, D: Disk> Shell<L, D> {
             if let Some(expected) = expected.filter(|expected| *expected < record.offset) {
                 gaps.push((record.place.clone(), expected, record.offset));
             }
-            match &record.body {
-                RecordBody::Command { uuid, owner, forward, command } => {
-                    // If the input has another number of partitions than the inbox, all its records are forwarded. A
-                    // record that was decided here would overtake those that are forwarded.
-                    let here = record.place.partition == *owner
-                        && !self.settings.other_partition_counts.contains(&record.place.topic);
-                    match self.partitions.running(*owner).filter(|_| here) {
-                        Some(task) => {
-                            work.command(&task.rows, uuid, command, Some(record), &view)?;
-                        }
-                        None => {
-                            let mut headers = forward_headers(*forward, &record.source);
-                            let letter = record.letter.as_ref();
-                            headers.extend(letter.map(|it| (LETTER_HEADER, it.to_string())));
-                            work.forward(record, uuid, *owner, headers);
-                            misplaced = misplaced.or(Some(record));
-                        }
-                    }
-                }
-                RecordBody::Endpoint { webhook, command } => {
-                    if let Some(task) = self.partitions.running(record.place.partition) {
-                        work.endpoint(&task.rows, webhook, *command, &view);
-                    }
-                }
-                // Its offset is committed like any other.
-                RecordBody::Note => {}
-                RecordBody::Bad(bad) => work.bad(record, bad, &view),
-            }
+            misplaced = misplaced.or(self.record(record, work, &view)?);
         }
         self.partitions.inputs().note_gaps(gaps);
         self.warn_of(misplaced);
         Ok(())
+    }
+
+    /// Decides or forwards one record, or each item of an array. Returns a record that was forwarded.
+    fn record<'r>(
+        &self,
+        record: &'r Record,
+        work: &mut Work,
+        view: &View<'_>,
+    ) -> Result<Option<&'r Record>, EngineError> {
+        match &record.body {
+            RecordBody::Command { uuid, owner, forward, command } => {
+                // If the input has another number of partitions than the inbox, all its records are forwarded. A
+                // record that was decided here would overtake those that are forwarded.
+                let here = record.place.partition == *owner
+                    && !self.settings.other_partition_counts.contains(&record.place.topic);
+                match self.partitions.running(*owner).filter(|_| here) {
+                    Some(task) => {
+                        work.command(&task.rows, uuid, command, Some(record), view)?;
+                    }
+                    None => {
+                        let mut headers = forward_headers(*forward, &record.source);
+                        let letter = record.letter.as_ref();
+                        headers.extend(letter.map(|it| (LETTER_HEADER, it.to_string())));
+                        work.forward(record, uuid, *owner, headers);
+                        return Ok(Some(record));
+                    }
+                }
+            }
+            RecordBody::Endpoint { webhook, command } => {
+                if let Some(task) = self.partitions.running(record.place.partition) {
+                    work.endpoint(&task.rows, webhook, *command, view);
+                }
+            }
+            // Its offset is committed like any other.
+            RecordBody::Note => {}
+            RecordBody::Skipped => work.skipped(record),
+            RecordBody::Items(items) => {
+                let mut misplaced = None;
+                for item in items {
+                    misplaced = misplaced.or(self.record(item, work, view)?);
+                }
+                return Ok(misplaced);
+            }
+            RecordBody::Bad(bad) => work.bad(record, bad, view),
+        }
+        Ok(None)
     }
 
     /// Warns once per topic that a record is in a partition that does not own its uuid.

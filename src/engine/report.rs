@@ -3,6 +3,7 @@
 mod burst;
 mod lag;
 mod lines;
+mod unknown;
 
 use super::dispatcher::Dispatcher;
 use super::partitions::Partitions;
@@ -11,7 +12,7 @@ use crate::clock;
 use crate::codec::event::{InputChange, InputEvent};
 use crate::codec::row::TopicId;
 use crate::domain::{
-    EndpointEvent, Event, IgnoreReason, IgnoredRecord, RecordKind, Source, WebhookName,
+    EndpointEvent, Event, IgnoreReason, IgnoredRecord, PhononUuid, RecordKind, Source, WebhookName,
 };
 use crate::log::{End, Log};
 use crate::store::Disk;
@@ -25,6 +26,7 @@ use lines::{log_event, log_record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use unknown::UnknownStatuses;
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -33,6 +35,7 @@ pub(super) struct Report {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     bursts: Bursts,
+    unknown_statuses: UnknownStatuses,
     lag: Lag,
     reported_at: Instant,
 }
@@ -43,6 +46,7 @@ impl Report {
             metrics,
             health,
             bursts: Bursts::default(),
+            unknown_statuses: UnknownStatuses::default(),
             lag: Lag::default(),
             reported_at: clock::instant(),
         }
@@ -100,7 +104,7 @@ impl Report {
         for report in &work.reports {
             match report {
                 DeferredReport::Event(uuid, event) => {
-                    self.event(event);
+                    self.event(uuid, event);
                     log_event(uuid, event, &self.bursts);
                 }
                 DeferredReport::Endpoint(webhook, event) => self.endpoint(webhook, event),
@@ -114,6 +118,9 @@ impl Report {
                 DeferredReport::Forwarded(place) => {
                     self.metrics.source_record(&place.topic, SourceResult::Forwarded)
                 }
+                DeferredReport::Skipped(place) => {
+                    self.metrics.source_record(&place.topic, SourceResult::Skipped)
+                }
                 DeferredReport::Bad { place, offset, reason, detail } => {
                     self.metrics.source_record(&place.topic, SourceResult::DeadLettered);
                     self.metrics.dead_letter(*reason);
@@ -124,15 +131,16 @@ impl Report {
         }
     }
 
-    fn event(&self, event: &Event) {
+    fn event(&self, uuid: &PhononUuid, event: &Event) {
         match event {
             Event::FlowStarted { source, .. } => self.source(source, SourceResult::Accepted),
             Event::FlowAccepted(flow) => self.source(&flow.source, SourceResult::Accepted),
             Event::FlowSilenced { source, reason, .. } => self.ignored(source, *reason, false),
-            Event::ReportAccepted { report, known, .. } => {
+            Event::ReportAccepted { report, known, status } => {
                 self.source(&report.source, SourceResult::Accepted);
                 if !known {
-                    self.metrics.unknown_status();
+                    let (metrics, bursts) = (&self.metrics, &self.bursts);
+                    self.unknown_statuses.note(uuid.as_str(), status, metrics, bursts);
                 }
             }
             Event::RecordIgnored(IgnoredRecord { source, reason, waited, .. }) => {
@@ -163,11 +171,15 @@ impl Report {
             Event::ReportAdopted { .. }
             | Event::DeliveryScheduled { .. }
             | Event::DeliveryRendered { .. }
+            | Event::OutcomeKept { .. }
+            | Event::RuleDeferred(_)
+            | Event::RuleJudged(_)
             | Event::StartExpired
             | Event::CollectionClosed(_)
             | Event::AttemptFailed { .. }
             | Event::CorrelationEnded
             | Event::MarkerKept { .. }
+            | Event::Gathering(_)
             | Event::MarkerExpired => {}
         }
     }

@@ -71,6 +71,8 @@ pub(super) enum DeferredReport {
     Event(PhononUuid, Event),
     /// A record was forwarded.
     Forwarded(TopicPartition),
+    /// A record says nothing that concerns the daemon.
+    Skipped(TopicPartition),
     /// A record could not be read.
     Bad {
         place: TopicPartition,
@@ -292,8 +294,12 @@ impl Work {
             | Event::Replayed { .. }
             | Event::ReportTimedOut { .. }
             | Event::RuleSkipped(_)
+            | Event::OutcomeKept { .. }
+            | Event::RuleDeferred(_)
+            | Event::RuleJudged(_)
             | Event::CorrelationEnded
             | Event::MarkerKept { .. }
+            | Event::Gathering(_)
             | Event::MarkerExpired => {}
         }
     }
@@ -311,6 +317,11 @@ impl Work {
         self.leave(Target::Inbox(owner), Some(key), Some(value), headers);
         self.pass_on(record.headers.clone());
         self.reports.push(DeferredReport::Forwarded(record.place.clone()));
+    }
+
+    /// Notes that a record says nothing that concerns the daemon.
+    pub(super) fn skipped(&mut self, record: &Record) {
+        self.reports.push(DeferredReport::Skipped(record.place.clone()));
     }
 
     /// Adds the changed rows and the partitions' meta rows. No decision may follow.

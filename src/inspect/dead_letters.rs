@@ -58,6 +58,9 @@ pub struct Source {
     pub offset: i64,
     /// The record's timestamp (RFC 3339).
     pub timestamp: String,
+    /// The place in the array that the record is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
 }
 
 impl LetterView {
@@ -88,6 +91,7 @@ impl LetterView {
                 partition: source.partition,
                 offset: source.offset,
                 timestamp: rfc3339(source.timestamp),
+                index: source.index,
             }),
             detail: owned(head.detail),
             truncated_from_bytes: head.truncated_from,

@@ -14,6 +14,9 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Preview {
     pub webhook: String,
+    /// The webhook's note for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
     pub method: String,
     /// The URL. Secrets in it are hidden.
     pub url: String,
@@ -60,6 +63,7 @@ impl Preview {
         let body = String::from_utf8_lossy(&body).into_owned();
         Ok(Self {
             webhook: webhook.name.to_string(),
+            notes: webhook.notes.as_deref().map(str::to_owned),
             method: webhook.method.to_string(),
             url,
             headers: headers.collect(),

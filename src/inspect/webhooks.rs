@@ -72,6 +72,8 @@ impl Remembered {
 #[derive(Debug, Serialize)]
 pub struct WebhookView<'a> {
     pub name: &'a str,
+    /// The note for people.
+    pub notes: Option<&'a str>,
     /// The account that owns the webhook.
     pub account_id: i64,
     /// Whether it is the default webhook of its account, the target of both phases.
@@ -129,6 +131,7 @@ impl<'a> WebhookView<'a> {
         let timeout_ms = webhook.request_timeout.as_millis();
         Self {
             name: webhook.name.as_str(),
+            notes: webhook.notes.as_deref(),
             account_id: webhook.account.0,
             default: is_default,
             method: webhook.method.as_str(),

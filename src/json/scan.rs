@@ -79,6 +79,39 @@ pub(crate) fn scalars(array: &[u8]) -> Option<Vec<(ValueKind, &[u8])>> {
     Some(items)
 }
 
+/// Returns the ranges of the items in `text`, a JSON array. Stops after `most` items.
+pub(crate) fn items(text: &[u8], most: usize) -> Result<Vec<Range<usize>>, Fault> {
+    if let Err(error) = std::str::from_utf8(text) {
+        return Err(Fault::NotUtf8(error.valid_up_to()));
+    }
+    let mut out = Vec::new();
+    let mut scanner = Scanner { text, at: 0, run: 0, out: &mut out, unescaped: Vec::new() };
+    scanner.skip_space();
+    scanner.expect(b'[')?;
+    scanner.skip_space();
+    let mut items = Vec::new();
+    if scanner.peek() == Some(b']') {
+        scanner.at += 1;
+    } else {
+        loop {
+            let start = scanner.at;
+            scanner.value(DEPTH_MAX - 1)?;
+            items.push(start..scanner.at);
+            scanner.skip_space();
+            match scanner.peek() {
+                Some(b',') if items.len() == most => return Ok(items),
+                Some(b',') => scanner.at += 1,
+                Some(b']') => break,
+                _ => return Err(Fault::Malformed(scanner.at)),
+            }
+            scanner.skip_space();
+        }
+        scanner.at += 1;
+    }
+    scanner.skip_space();
+    if scanner.at < text.len() { Err(Fault::Malformed(scanner.at)) } else { Ok(items) }
+}
+
 struct Scanner<'t, 'o> {
     text: &'t [u8],
     at: usize,

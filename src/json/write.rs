@@ -74,7 +74,29 @@ pub(crate) fn write_integer(out: &mut Vec<u8>, number: i64) {
     write_unsigned(out, number.unsigned_abs());
 }
 
-/// Writes a JSON object. Names are written without escapes, except by [`Self::text_named`].
+/// Writes milliseconds as seconds, exactly.
+pub(crate) fn write_seconds(out: &mut Vec<u8>, ms: u64) {
+    write_unsigned(out, ms / 1000);
+    let rest = ms % 1000;
+    out.push(b'.');
+    for digit in [rest / 100, rest / 10 % 10, rest % 10] {
+        write_unsigned(out, digit);
+    }
+}
+
+/// Returns at most `max` bytes of `text`, without cutting a character.
+pub(crate) fn whole_letters(text: &[u8], max: usize) -> &[u8] {
+    let Some(cut) = text.get(..max) else { return text };
+    if text.len() == max {
+        return text;
+    }
+    // A character has at most three continuation bytes. More of them are no UTF-8.
+    let next_is_continuation = |end: &usize| text.get(*end).is_some_and(|byte| byte & 0xc0 == 0x80);
+    let end = (max.saturating_sub(3)..=max).rev().find(|end| !next_is_continuation(end));
+    cut.get(..end.unwrap_or(max)).unwrap_or(cut)
+}
+
+/// Writes a JSON object. Names are written without escapes, except by [`Self::escaped_name`] and [`Self::text_named`].
 pub(crate) struct Object<'a> {
     out: &'a mut Vec<u8>,
     empty: bool,
@@ -103,13 +125,18 @@ impl<'a> Object<'a> {
         write_string(self.name(name), value);
     }
 
-    /// Writes a text member whose name needs escapes.
-    pub(crate) fn text_named(&mut self, name: &str, value: &str) {
+    /// Writes a member's name, which needs escapes. The caller writes the value to the returned buffer.
+    pub(crate) fn escaped_name(&mut self, name: &str) -> &mut Vec<u8> {
         self.out.extend_from_slice(if self.empty { b"" } else { b"," });
         self.empty = false;
         write_string(self.out, name);
         self.out.push(b':');
-        write_string(self.out, value);
+        self.out
+    }
+
+    /// Writes a text member whose name needs escapes.
+    pub(crate) fn text_named(&mut self, name: &str, value: &str) {
+        write_string(self.escaped_name(name), value);
     }
 
     /// Writes a text member whose value needs no escapes.

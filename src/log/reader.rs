@@ -180,7 +180,7 @@ impl Reader {
         let (control, commands) = channel();
         let (budget, bell) = (Arc::new(ReadBudget::new()), Arc::<Bell>::default());
         let reader = Self {
-            schemas: Schemas::new(registry, &bell),
+            schemas: Schemas::new(registry, topics.unwrap, &bell),
             consumer: consumer.clone(),
             topics,
             control: commands,

@@ -5,7 +5,9 @@ use crate::codec::command::{self, COMMAND_HEADER, InboxCommand, LETTER_HEADER};
 use crate::codec::event::{parse_rfc3339, rfc3339};
 use crate::codec::header;
 use crate::codec::row::Landmark;
-use crate::codec::source::{Bad, Decoded, Decoder};
+use crate::codec::source::{
+    Bad, Decoded, Decoder, Item, ItemContent, SchemaId, Unwrap, is_framing_header,
+};
 use crate::domain::{
     Command, DeadLetterReason, DeliveryReport, EndpointCommand, Header, PhononUuid, RecordKind,
     Source, Timestamp, WebhookName, owner,
@@ -35,6 +37,8 @@ pub struct Topics {
     /// The inputs whose number of partitions differs from the inbox's. The group assigns their partitions differently
     /// from the inbox's, so none of them belongs to the owner of its number.
     pub other_partition_counts: BTreeSet<Arc<str>>,
+    /// The envelopes from which records are taken.
+    pub unwrap: Unwrap,
 }
 
 /// A partition of an input topic.
@@ -90,6 +94,10 @@ pub enum RecordBody {
     Endpoint { webhook: WebhookName, command: EndpointCommand<'static> },
     /// A note in the inbox for readers of the topic. It has no effect.
     Note,
+    /// A record that says nothing that concerns the daemon, such as that a document was deleted.
+    Skipped,
+    /// An array of reports, each a record of its own with the place of the array.
+    Items(Vec<Record>),
     /// A record that can't be decoded.
     Bad(Bad),
 }
@@ -110,6 +118,8 @@ impl Record {
 }
 
 /// The headers of a forwarded record: its kind and its original position.
+///
+/// An item of an array also has its index.
 pub const FORWARDED_HEADERS: [&str; 5] = [
     header::KIND,
     header::SOURCE_TOPIC,
@@ -140,14 +150,15 @@ pub fn forward_headers(forward: Forward, source: &Source) -> Vec<(&'static str, 
         source.offset.to_string(),
         rfc3339(source.timestamp),
     ];
-    FORWARDED_HEADERS.into_iter().zip(values).collect()
+    let index = source.index.map(|index| (header::SOURCE_INDEX, index.to_string()));
+    FORWARDED_HEADERS.into_iter().zip(values).chain(index).collect()
 }
 
 /// The result of decoding one record.
 pub(crate) enum Reading {
     Done(Box<Record>),
     /// The schema with this id must be fetched first.
-    NeedsSchema(u32),
+    NeedsSchema(SchemaId),
 }
 
 impl Topics {
@@ -160,6 +171,7 @@ impl Topics {
             partition: place.partition,
             offset: message.offset_number(),
             timestamp: message.time(),
+            index: None,
         };
         let (kind, source) = match role {
             Role::Source(kind) => (Some(kind), here),
@@ -167,60 +179,102 @@ impl Topics {
                 .map_or((None, here), |(kind, source)| (Some(kind), source)),
         };
         let payload = message.bytes().unwrap_or(&[]);
-        let done = |body| {
-            Reading::Done(Box::new(Record {
-                offset: message.offset_number(),
-                at: message.time(),
-                place: place.clone(),
-                source: source.clone(),
-                body,
-                key: message.key_bytes().map(Bytes::copy_from_slice),
-                payload: message.bytes().map(Bytes::copy_from_slice),
-                headers: message.foreign_headers(),
-                letter: kind.and_then(|_| letter(message.header(LETTER_HEADER)?)),
-            }))
+        let headers = message.foreign_headers();
+        let record = |body, headers| Record {
+            offset: message.offset_number(),
+            at: message.time(),
+            place: place.clone(),
+            source: source.clone(),
+            body,
+            key: message.key_bytes().map(Bytes::copy_from_slice),
+            payload: message.bytes().map(Bytes::copy_from_slice),
+            headers,
+            letter: kind.and_then(|_| letter(message.header(LETTER_HEADER)?)),
         };
         if let (Role::Inbox, Some(name)) = (role, message.header(COMMAND_HEADER)) {
-            return done(self.command(name, payload));
+            return Reading::Done(Box::new(record(self.command(name, payload), headers)));
         }
         let decoded = match kind {
-            Some(kind) => decoder.decode(kind, payload),
+            Some(kind) => decoder.decode_with(kind, payload, &headers),
             None => Decoded::Bad(Bad {
                 reason: DeadLetterReason::Undecodable,
                 detail: "the record in the inbox has no ringback.kind header".to_owned(),
                 account: None,
             }),
         };
-        let command = |uuid: &PhononUuid, kind, command| RecordBody::Command {
-            uuid: uuid.clone(),
-            owner: owner(uuid.as_str().as_bytes(), self.partitions),
-            forward: Forward::Record(kind),
-            command: Box::new(command),
-        };
         let body = match decoded {
-            Decoded::Start(start) => command(
-                &start.uuid.clone(),
-                RecordKind::Start,
-                Command::AcceptStart(start, source.clone()),
-            ),
-            Decoded::Flow(flow) => command(
-                &flow.uuid.clone(),
-                RecordKind::Flow,
-                Command::AcceptFlow(flow, source.clone()),
-            ),
-            Decoded::Report(report) => {
-                let report =
-                    Box::new(DeliveryReport { headers: message.foreign_headers(), ..*report });
-                command(
-                    &report.uuid.clone(),
-                    RecordKind::Report,
-                    Command::AcceptReport(report, source.clone()),
-                )
+            Decoded::Start(start) => {
+                let uuid = start.uuid.clone();
+                let command = Command::AcceptStart(start, source.clone());
+                self.about(uuid, RecordKind::Start, command)
             }
+            Decoded::Flow(flow) => {
+                let uuid = flow.uuid.clone();
+                let command = Command::AcceptFlow(flow, source.clone());
+                self.about(uuid, RecordKind::Flow, command)
+            }
+            Decoded::Report(report) => self.report(report, &headers, source.clone()),
+            Decoded::Items(items) => {
+                let array = record(RecordBody::Skipped, headers);
+                return Reading::Done(Box::new(self.items(array, items)));
+            }
+            Decoded::Skipped => RecordBody::Skipped,
             Decoded::NeedsSchema(id) => return Reading::NeedsSchema(id),
             Decoded::Bad(bad) => RecordBody::Bad(bad),
         };
-        done(body)
+        Reading::Done(Box::new(record(body, headers)))
+    }
+
+    fn about(&self, uuid: PhononUuid, kind: RecordKind, command: Command) -> RecordBody {
+        RecordBody::Command {
+            owner: owner(uuid.as_str().as_bytes(), self.partitions),
+            uuid,
+            forward: Forward::Record(kind),
+            command: Box::new(command),
+        }
+    }
+
+    fn report(
+        &self,
+        report: Box<DeliveryReport>,
+        headers: &[Header],
+        source: Source,
+    ) -> RecordBody {
+        let report = Box::new(DeliveryReport { headers: headers.to_vec(), ..*report });
+        let uuid = report.uuid.clone();
+        self.about(uuid, RecordKind::Report, Command::AcceptReport(report, source))
+    }
+
+    /// Returns `array` with its items. Each is a record with the place of the array. The dead letter that was replayed
+    /// as the array is that of its first item.
+    fn items(&self, mut array: Record, items: Vec<Item>) -> Record {
+        // The items are JSON, whatever the array was.
+        let headers: Vec<Header> =
+            array.headers.iter().filter(|it| !is_framing_header(&it.name)).cloned().collect();
+        let mut letter = array.letter.take();
+        let records = items.into_iter().zip(0_u32..).map(|(item, index)| {
+            let source = Source { index: Some(index), ..array.source.clone() };
+            let body = match item.content {
+                ItemContent::Report(report) => self.report(report, &headers, source.clone()),
+                ItemContent::Skipped => RecordBody::Skipped,
+                ItemContent::Bad(bad) => RecordBody::Bad(bad),
+            };
+            let is_skipped = matches!(body, RecordBody::Skipped);
+            let letter = if is_skipped { None } else { letter.take() };
+            Record {
+                place: array.place.clone(),
+                offset: array.offset,
+                at: array.at,
+                source,
+                body,
+                key: array.key.clone(),
+                payload: Some(item.raw),
+                headers: headers.clone(),
+                letter,
+            }
+        });
+        array.body = RecordBody::Items(records.collect());
+        array
     }
 
     /// Decodes a command in the inbox. An undecodable command is handled like any undecodable record.
@@ -259,13 +313,14 @@ fn letter(text: &str) -> Option<Box<str>> {
 /// Reads the kind and the original position of a forwarded record from its headers.
 #[must_use]
 pub fn origin<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<(RecordKind, Source)> {
-    let [kind, topic, partition, offset, timestamp] = FORWARDED_HEADERS.map(header);
+    let [kind, topic, partition, offset, timestamp] = FORWARDED_HEADERS.map(&header);
     let kind = RecordKind::ALL.into_iter().find(|k| Some(k.as_str()) == kind)?;
     let source = Source {
         topic: topic?.into(),
         partition: partition?.parse().ok()?,
         offset: offset?.parse().ok()?,
         timestamp: timestamp_of(timestamp?)?,
+        index: header(header::SOURCE_INDEX).and_then(|text| text.parse().ok()),
     };
     Some((kind, source))
 }
@@ -360,6 +415,7 @@ mod tests {
             partition: 3,
             offset: 42,
             timestamp: Timestamp::from_ms(1_697_696_721_042),
+            index: None,
         };
         let written = forward_headers(Forward::Record(RecordKind::Flow), &source);
         let [.., timestamp] = FORWARDED_HEADERS;

@@ -8,12 +8,13 @@ mod answer;
 
 use super::settings::RegistrySettings;
 use crate::clock;
+use crate::codec::source::{RegisteredSchema, SchemaId};
 use crate::domain::Timestamp;
 use crate::telemetry::with_causes;
 pub use answer::read_answer;
-use answer::{Found, SCHEMA_BYTES_MAX, judge};
+use answer::{Found, Reference, SCHEMA_BYTES_MAX, judge, judge_content};
 use reqwest::StatusCode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -24,14 +25,16 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// The limit of concurrent requests.
 const QUESTIONS_MAX: usize = 32;
+/// The limit of schemas that one schema refers to, over others too.
+const REFERENCES_MAX: usize = 100;
 /// One cause of an outage is logged again after this time.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// The registry's answer about a schema id.
 pub(super) struct SchemaAnswer {
-    pub(super) id: u32,
+    pub(super) id: SchemaId,
     /// The schema; `None`: there is no usable schema with this id.
-    pub(super) schema: Option<String>,
+    pub(super) schema: Option<RegisteredSchema>,
     /// The time of the request. The answer does not cover a schema that was registered later.
     pub(super) asked_at: Timestamp,
 }
@@ -71,7 +74,7 @@ impl Registry {
     }
 
     /// Requests the schema of `id`, once for all records that wait for it.
-    pub(super) fn ask(&self, id: u32) {
+    pub(super) fn ask(&self, id: SchemaId) {
         let Some(answer) = self.answer.clone() else { return };
         let mut open = self.questions.open();
         if open.contains_key(&id) {
@@ -118,19 +121,19 @@ struct Question {
 /// All open requests, by id.
 struct Questions {
     slots: Semaphore,
-    open: Mutex<BTreeMap<u32, Question>>,
+    open: Mutex<BTreeMap<SchemaId, Question>>,
     /// The cause of an outage that was logged last, with the time.
     said: Mutex<Option<(Instant, String)>>,
     unreachable: Arc<dyn Fn(bool) + Send + Sync>,
 }
 
 impl Questions {
-    fn open(&self) -> MutexGuard<'_, BTreeMap<u32, Question>> {
+    fn open(&self) -> MutexGuard<'_, BTreeMap<SchemaId, Question>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Repeats the request until there is an answer. Returns the schema and the time of the request that was answered.
-    async fn insist(&self, client: &Client, id: u32) -> (Option<String>, Timestamp) {
+    async fn insist(&self, client: &Client, id: SchemaId) -> (Option<RegisteredSchema>, Timestamp) {
         let mut pause = RETRY_INTERVAL;
         loop {
             // The slot is not held during a pause, so that a request that always fails does not delay others.
@@ -147,7 +150,7 @@ impl Questions {
         }
     }
 
-    fn failed(&self, id: u32, cause: String) {
+    fn failed(&self, id: SchemaId, cause: String) {
         let mut open = self.open();
         let is_first = !open.values().any(|question| question.is_failing);
         if let Some(question) = open.get_mut(&id) {
@@ -161,8 +164,9 @@ impl Questions {
         let is_known =
             said.as_ref().is_some_and(|(at, text)| *text == cause && clock::since(*at) < SAY_AGAIN);
         if !is_known {
+            let schema_id = id.text();
             tracing::warn!(
-                schema_id = id,
+                schema_id,
                 error = cause,
                 "the schema registry does not answer; the records that need it wait, and the daemon asks again"
             );
@@ -170,7 +174,7 @@ impl Questions {
         }
     }
 
-    fn close(&self, id: u32) {
+    fn close(&self, id: SchemaId) {
         let mut open = self.open();
         let was_failing = open.remove(&id).is_some_and(|question| question.is_failing);
         if was_failing && !open.values().any(|question| question.is_failing) {
@@ -188,31 +192,71 @@ struct Client {
 
 impl Client {
     /// Fetches the schema of `id`; `None`: there is no usable one. Every temporary condition is an error.
-    async fn fetch(&self, id: u32) -> Result<Option<String>, String> {
-        let path = format!("schemas/ids/{id}");
-        let (status, body) = self.get(&path).await?;
+    async fn fetch(&self, id: SchemaId) -> Result<Option<RegisteredSchema>, String> {
         let nothing = |why: &str| {
-            tracing::debug!(schema_id = id, why, "the registry has no usable schema");
+            tracing::debug!(schema_id = id.text(), why, "the registry has no usable schema");
             Ok(None)
         };
+        if let Some(url) = self.native(id) {
+            let (status, body) = self.get_url(url).await?;
+            return match judge_content(status, &body)? {
+                Some(schema) => Ok(Some(schema)),
+                None => nothing("there is no schema with this id"),
+            };
+        }
+        let path = match id {
+            SchemaId::Guid(_) => format!("schemas/guids/{}", id.text()),
+            SchemaId::Id(_) | SchemaId::Global(_) => format!("schemas/ids/{}", id.text()),
+        };
+        let (status, body) = self.get(&path).await?;
         match judge(status, &body)? {
-            Found::Schema(text) => Ok(Some(text)),
+            Found::Schema(schema) => Ok(Some(schema)),
             Found::Nothing(why) => nothing(why),
             Found::Refused if self.refuses_everything(status).await? => {
                 Err(format!("it answers {status} to every request: check [schema_registry] url"))
             }
             Found::Refused => nothing("the registry rejects the id"),
-            // On request, Confluent's registry inserts the referenced schemas.
-            Found::Refers(text) => match self.get(&format!("{path}?format=resolved")).await? {
-                (status, body) if status.is_success() => read_answer(&body),
-                (status, _)
-                    if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS =>
-                {
-                    Ok(Some(text))
-                }
-                (status, _) => Err(answer::outage(status)),
+            Found::Refers(text, references) => match self.references(references).await? {
+                Some(references) => Ok(Some(RegisteredSchema::Avro { text, references })),
+                None => nothing("a schema that it refers to is missing"),
             },
         }
+    }
+
+    /// Fetches the schemas that a schema refers to, and those that they refer to. `None`: one does not exist.
+    async fn references(&self, mut open: Vec<Reference>) -> Result<Option<Vec<String>>, String> {
+        let mut seen = BTreeSet::new();
+        let mut texts = Vec::new();
+        while let Some(reference) = open.pop() {
+            let path = reference.path();
+            if !seen.insert(path.clone()) {
+                continue;
+            }
+            if seen.len() > REFERENCES_MAX {
+                return Ok(None);
+            }
+            let (status, body) = self.get(&path).await?;
+            let text = match judge(status, &body)? {
+                Found::Schema(RegisteredSchema::Avro { text, .. }) => text,
+                Found::Refers(text, more) => {
+                    open.extend(more);
+                    text
+                }
+                Found::Schema(_) | Found::Nothing(_) | Found::Refused => return Ok(None),
+            };
+            // Two versions of a subject may have the same text.
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        Ok(Some(texts))
+    }
+
+    /// Returns the URL at which Apicurio has the schema with a global id, if the registry is Apicurio.
+    fn native(&self, id: SchemaId) -> Option<String> {
+        let SchemaId::Global(id) = id else { return None };
+        let (base, _) = self.settings.url.as_str().split_once("/apis/ccompat/")?;
+        Some(format!("{base}/apis/registry/v2/ids/globalIds/{id}?dereference=true"))
     }
 
     /// Returns whether the registry refuses every request and not only this id.
@@ -222,7 +266,10 @@ impl Client {
 
     /// Returns the status and the body. Reading stops once a body exceeds [`SCHEMA_BYTES_MAX`].
     async fn get(&self, path: &str) -> Result<(StatusCode, Vec<u8>), String> {
-        let url = format!("{}/{path}", self.settings.url.as_str().trim_end_matches('/'));
+        self.get_url(format!("{}/{path}", self.settings.url.as_str().trim_end_matches('/'))).await
+    }
+
+    async fn get_url(&self, url: String) -> Result<(StatusCode, Vec<u8>), String> {
         let request = self.http.get(url).timeout(REQUEST_TIMEOUT);
         let request = match &self.settings.credentials {
             Some((user, password)) => request.basic_auth(user, Some(password)),

@@ -1,5 +1,6 @@
 //! The part of the configuration that the log needs.
 
+use crate::codec::source::Unwrap;
 use crate::domain::RecordKind;
 use std::collections::BTreeMap;
 
@@ -43,6 +44,8 @@ pub struct TopicNames {
     pub changelog: String,
     /// Forwarded records and operators' commands.
     pub inbox: String,
+    /// The envelopes from which source records are taken.
+    pub unwrap: Unwrap,
 }
 
 impl TopicNames {

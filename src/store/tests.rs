@@ -24,6 +24,7 @@ pub(super) fn delivery(webhook: &str, n: u8, due: i64) -> Delivery {
             partition: 0,
             offset: 0,
             timestamp: Timestamp::default(),
+            index: None,
         },
         scheduled_at: Timestamp::default(),
         due: Due::At(Timestamp::from_ms(due)),
@@ -38,12 +39,8 @@ pub(super) fn delivery(webhook: &str, n: u8, due: i64) -> Delivery {
 /// Returns a state with a timer and these deliveries.
 pub(super) fn ended(until: i64, deliveries: Vec<Delivery>) -> State {
     let until = Timestamp::from_ms(until);
-    State {
-        started: None,
-        mapped: Vec::new(),
-        correlation: Correlation::Ended { account: AccountId(28), until },
-        deliveries,
-    }
+    let correlation = Correlation::Ended { account: AccountId(28), until };
+    State { correlation, deliveries, ..State::default() }
 }
 
 pub(super) fn uuid(n: u64) -> PhononUuid {

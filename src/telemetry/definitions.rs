@@ -72,11 +72,13 @@ definitions! {
     REPORTS_IGNORED: Counter "ringback_reports_ignored_total" ["reason"]
         = "Deprecated: use ringback_records_ignored_total, which has the same values. Will be removed in the next version.";
     UNKNOWN_STATUSES: Counter "ringback_unknown_statuses_total" []
-        = "Total number of delivery reports whose status is not in the status table. Such a status counts as final.";
+        = "Total number of delivery reports whose status is not in the status table. Such a status has the class that [statuses] sets with unknown.";
+    UNKNOWN_STATUS_WORDS: Counter "ringback_unknown_status_words_total" ["status"]
+        = "Total number of delivery reports whose status is not in the status table, by status. The first 20 statuses since the start have a series each, and other counts the rest.";
     REPORT_TIMEOUTS: Counter "ringback_report_timeouts_total" []
         = "Total number of flows whose delivery reports did not all arrive in time.";
     RULES_SKIPPED: Counter "ringback_rules_skipped_total" ["reason"]
-        = "Total number of rules whose webhook was not sent because their conditions could not be evaluated, by reason.";
+        = "Total number of rules that were triggered and whose webhook was not sent, by reason.";
     CORRELATIONS: Gauge "ringback_correlations" ["state"]
         = "Number of phonon-uuids with state in this instance's partitions, by state.";
     OUTBOX_ROWS: Gauge "ringback_outbox_rows" ["state"]

@@ -98,6 +98,8 @@ labels! {
         DeadLettered = "dead_lettered",
         /// It was forwarded to the partition that owns its uuid.
         Forwarded = "forwarded",
+        /// It says nothing that concerns the daemon, such as that a document was deleted.
+        Skipped = "skipped",
     }
 
     /// The result of a delivery.

@@ -63,6 +63,7 @@ pub struct Metrics {
     records_ignored: Family<IgnoreReason, IntCounter>,
     reports_ignored: Family<IgnoreReason, IntCounter>,
     unknown_statuses: IntCounter,
+    unknown_status_words: IntCounterVec,
     report_timeouts: IntCounter,
     rules_skipped: Family<SkipReason, IntCounter>,
     correlations: Family<CorrelationState, IntGauge>,
@@ -132,6 +133,7 @@ impl Metrics {
             records_ignored: make.counters(&define::RECORDS_IGNORED),
             reports_ignored: make.counters(&define::REPORTS_IGNORED),
             unknown_statuses: make.counter(&define::UNKNOWN_STATUSES),
+            unknown_status_words: make.counter_vec(&define::UNKNOWN_STATUS_WORDS),
             report_timeouts: make.counter(&define::REPORT_TIMEOUTS),
             rules_skipped: make.counters(&define::RULES_SKIPPED),
             correlations: make.gauges(&define::CORRELATIONS),
@@ -210,9 +212,10 @@ impl Metrics {
         add(self.reports_ignored.at(reason), 1);
     }
 
-    /// Counts a report whose status is not in the status table.
-    pub fn unknown_status(&self) {
+    /// Counts a report whose status is not in the status table. The caller limits the number of words and their length.
+    pub fn unknown_status(&self, word: &str) {
         self.unknown_statuses.inc();
+        self.unknown_status_words.with_label_values(&[word]).inc();
     }
 
     /// Counts a flow whose reports did not all arrive in time.

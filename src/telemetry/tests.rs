@@ -20,6 +20,7 @@ fn outcome(reason: Option<ErrorReason>, duration_ms: u64) -> Outcome {
         response: bytes::Bytes::new(),
         response_truncated: false,
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         reason,
         error: None,
@@ -44,7 +45,7 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     metrics.source_records("flow-complete", SourceResult::Accepted, 41);
     metrics.source_record("unknown-topic", SourceResult::Forwarded);
     metrics.record_ignored(IgnoreReason::NotifyOff);
-    metrics.unknown_status();
+    metrics.unknown_status("TELEPATHY");
     metrics.report_timeout();
     metrics.rule_skipped(SkipReason::NoValue);
     metrics.config_reloaded(ReloadResult::Applied, Timestamp::from_ms(1_700_000_000_500));
@@ -105,6 +106,7 @@ fn each_occurrence_is_shown_with_its_labels() {
             "ringback_records_ignored_total{reason=\"notify_off\"} 1",
             "ringback_reports_ignored_total{reason=\"notify_off\"} 1",
             "ringback_unknown_statuses_total 1",
+            "ringback_unknown_status_words_total{status=\"TELEPATHY\"} 1",
             "ringback_report_timeouts_total 1",
             "ringback_rules_skipped_total{reason=\"no_value\"} 1",
             "ringback_rules_skipped_total{reason=\"replaced\"} 0",

@@ -1,5 +1,6 @@
 //! Takes the daemon's own records: events, dead letters, rows of the changelog, and entries of the store.
 
+use super::ledger;
 use super::violation::{Violation, What};
 use super::{
     Bytes, Entry, Evidence, Fact, FactContext, Given, HashMap, History, Known, LetterHead,
@@ -43,7 +44,7 @@ impl Evidence {
     /// Returns the place of the record that an event at `at` is about.
     fn entry(&self, source: &RecordPosition<'_>, at: Timestamp) -> Option<Entry> {
         let entry = (self.ledgers.find(&source.topic, source.partition)?, source.offset);
-        self.known.logs(entry, at).last()
+        self.known.logs(entry, at).last().map(|entry| ledger::item(entry, source.index))
     }
 
     /// Like `entry`, but prefers the place of a report that still waits.
@@ -52,12 +53,14 @@ impl Evidence {
         let waits = |entry: &Entry| {
             self.history(uuid).is_some_and(|history| history.reports.holds(Some(*entry)))
         };
-        self.known.logs(entry, at).find(waits).or_else(|| self.known.logs(entry, at).last())
+        let item = |entry| ledger::item(entry, source.index);
+        let mut logs = self.known.logs(entry, at).map(item);
+        logs.find(waits).or_else(|| self.entry(source, at))
     }
 
     fn word(&mut self, entry: Option<Entry>, word: Word, uuid: &str, at: Timestamp) {
         let Some((which, offset)) = entry else { return };
-        let again = self.known.is_again((which, offset), at);
+        let again = self.known.is_again((which, ledger::in_kafka(offset)), at);
         // The word about a record that was forwarded from a replaced log comes later. Its offset may belong to another
         // record then.
         let own = owner(uuid.as_bytes(), self.layout.changelog.partitions);
@@ -208,7 +211,7 @@ impl Evidence {
             },
             (LetterKind::Record, _, Some(source)) => {
                 let which = self.ledgers.find(&source.topic, source.partition);
-                let entry = which.map(|which| (which, source.offset));
+                let entry = which.map(|which| ledger::item((which, source.offset), source.index));
                 let (topic, offset) = (&*source.topic, Some(source.offset));
                 let given =
                     Given::Record(Spot { topic, partition: source.partition, offset }, entry);

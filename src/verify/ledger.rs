@@ -2,13 +2,13 @@
 //!
 //! Each offset takes two bytes, so that topics of hundreds of millions of records fit into memory.
 
+pub(super) use super::entry::{Entry, Which, in_kafka, item, mark_of};
 use super::inputs::Changes;
 use super::violation::{Book, Violation, What};
 use super::{Layout, Options, Spot};
 use crate::domain::owner;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// There is a record at the offset.
 const RECORD: u8 = 1;
@@ -28,17 +28,11 @@ const DOUBTFUL: u8 = 128;
 
 /// The uuid of the record and of its words is unknown. Marks from 1 to `MARK_MAX` are a uuid's hash.
 const UNMARKED: u8 = 0;
-const MARK_MAX: u8 = 253;
+pub(super) const MARK_MAX: u8 = 253;
 /// The only word is about another uuid than the record's.
 const FOREIGN: u8 = 254;
 /// Record and word are about the same uuid, or it can't be known.
 const SETTLED: u8 = 255;
-
-/// Returns the mark of a uuid.
-pub(super) fn mark_of(uuid: &[u8]) -> u8 {
-    let hash = xxh3_64(uuid) % u64::from(MARK_MAX);
-    u8::try_from(hash).unwrap_or(0) + 1
-}
 
 /// The number of offsets in a piece.
 const PIECE: usize = 1024;
@@ -46,11 +40,6 @@ const PIECE: usize = 1024;
 const PARTITIONS_MAX: i32 = 1 << 16;
 /// The maximum number of keys to remember. They name the uuids of lost records.
 const KEYS_MAX: usize = 10_000;
-
-/// A ledger, and an offset in it.
-pub(super) type Entry = (Which, i64);
-/// A partition of an input: the topic's index, and the partition's number.
-pub(super) type Which = (usize, i32);
 
 /// The kind of a word.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -203,7 +192,7 @@ impl Ledgers {
 
     pub(super) fn spot(&self, which: Which, offset: i64) -> Spot<'_> {
         let topic = self.topics.get(which.0).map_or("", |topic| &*topic.name);
-        Spot { topic, partition: which.1, offset: Some(offset) }
+        Spot { topic, partition: which.1, offset: Some(in_kafka(offset)) }
     }
 
     fn ledger(&self, which: Which) -> Option<&Ledger> {
@@ -268,7 +257,8 @@ impl Ledgers {
     ) {
         let (which, offset) = entry;
         let Some(ledger) = self.ledger_mut(which) else { return };
-        ledger.first = Some(ledger.first.map_or(offset, |first| first.min(offset)));
+        let first = in_kafka(offset);
+        ledger.first = Some(ledger.first.map_or(first, |known| known.min(first)));
         let Some(cell) = ledger.cell(offset) else { return };
         cell.mark = match cell.mark {
             SETTLED => SETTLED,
@@ -297,7 +287,14 @@ impl Ledgers {
         let (which, offset) = entry;
         let Saying { word, uuid, again, doubtful } = saying;
         let Some(ledger) = self.ledger_mut(which) else { return 0 };
-        let ahead = ledger.committed.is_some_and(|(_, after)| offset >= after);
+        let real = in_kafka(offset);
+        let ahead = ledger.committed.is_some_and(|(_, after)| real >= after);
+        if real != offset
+            && let Some(array) = ledger.cell(real)
+        {
+            array.flags |= WORDLESS;
+            array.mark = SETTLED;
+        }
         let Some(cell) = ledger.cell(offset) else { return 0 };
         let (one, mask) = match word {
             Word::First => (FIRST, FIRST_MASK),
@@ -327,8 +324,9 @@ impl Ledgers {
         let is_cut = self.is_cut(events);
         if is_cut && own == entry.0.1 && entry.0.0 != self.inbox {
             let Some(ledger) = self.ledger_mut(entry.0) else { return };
-            let from = ledger.words_from.entry(events).or_insert(entry.1);
-            *from = (*from).min(entry.1);
+            let offset = in_kafka(entry.1);
+            let from = ledger.words_from.entry(events).or_insert(offset);
+            *from = (*from).min(offset);
         }
     }
 
@@ -353,6 +351,7 @@ impl Ledgers {
     /// Returns whether all words about the record are there: it was read, and no copy of it waits.
     pub(super) fn is_settled(&self, (which, offset): Entry) -> bool {
         let Some(ledger) = self.ledger(which) else { return true };
+        let offset = in_kafka(offset);
         let read = ledger.committed.is_none_or(|(before, _)| offset < before);
         read && ledger.get(offset) & FORWARDED == 0
     }
@@ -378,15 +377,19 @@ impl Ledgers {
         for (index, topic) in self.topics.iter().enumerate() {
             for (partition, ledger) in (0_i32..).zip(&topic.partitions) {
                 let which = (index, partition);
-                for (offset, cell) in ledger.cells() {
-                    let read = ledger.committed.is_some_and(|(_, after)| offset < after);
-                    if cell.flags & RECORD != 0 {
+                for (offset, mut cell) in ledger.cells() {
+                    let real = in_kafka(offset);
+                    let read = ledger.committed.is_some_and(|(_, after)| real < after);
+                    if real != offset {
+                        // An array that needs the registry was not taken apart.
+                        cell.flags |= ledger.get(real) & (RECORD | FORWARDED);
+                    } else if cell.flags & RECORD != 0 {
                         *records += 1;
                         *unread += u64::from(!read);
                     }
                     let fault = self.fault((which, offset), cell, ledger, options);
                     let is_skipped = |violation: &Violation| {
-                        violation.what == What::Lost && changes.is_skipped((which, offset))
+                        violation.what == What::Lost && changes.is_skipped((which, real))
                     };
                     if let Some(violation) = fault.filter(|violation| !is_skipped(violation)) {
                         book.note(violation);
@@ -403,7 +406,7 @@ impl Ledgers {
         ledger: &Ledger,
         options: &Options,
     ) -> Option<Violation> {
-        let (which, offset) = entry;
+        let (which, offset) = (entry.0, in_kafka(entry.1));
         let has_word = cell & (FIRST_MASK | SECOND_MASK) != 0 && cell & DOUBTFUL == 0;
         let (what, says) = match (cell & RECORD != 0, ledger.committed) {
             (_, Some((_, after))) if has_word && offset >= after => (
@@ -461,7 +464,7 @@ impl Ledgers {
         if cut.peek().is_none() {
             return true;
         }
-        if ledger.words_from.values().any(|from| entry.1 <= *from) {
+        if ledger.words_from.values().any(|from| in_kafka(entry.1) <= *from) {
             return false;
         }
         let known = |partition: &i32| ledger.words_from.contains_key(partition);

@@ -45,9 +45,10 @@ fn hash(given: Given<'_>) -> u128 {
             let parts = id.to_bytes().into_iter().chain(replays.to_be_bytes());
             bytes.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
         }
-        Given::Record(spot, _) => {
+        Given::Record(spot, entry) => {
             let offset = spot.offset.unwrap_or(-1);
             let parts = xxh3_64(spot.topic.as_bytes()).to_be_bytes().into_iter();
+            let offset = entry.map_or(offset, |(_, offset)| offset);
             let parts = parts.chain(spot.partition.to_be_bytes()).chain(offset.to_be_bytes());
             bytes.iter_mut().zip(parts.chain([0xff; 8])).for_each(|(to, from)| *to = from);
         }

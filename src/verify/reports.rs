@@ -4,6 +4,7 @@
 //! in `report_timed_out`.
 
 use super::ledger::Entry;
+use crate::domain::canonical_uuid;
 use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -28,8 +29,14 @@ impl Accepted {
         source: Option<Entry>,
     ) -> Self {
         let hash = report_hash(account, sms, topic, partition, offset);
-        Self { account, sms: xxh3_64(sms.as_bytes()), source, hash, by_rule: false }
+        Self { account, sms: sms_hash(sms), source, hash, by_rule: false }
     }
+}
+
+/// Returns the hash of an SMS, the same for each spelling of its id.
+fn sms_hash(sms: &str) -> u64 {
+    let canonical = canonical_uuid(sms);
+    xxh3_64(canonical.as_deref().unwrap_or(sms).as_bytes())
 }
 
 /// Hashes the account, the SMS and the place of an accepted report.
@@ -40,7 +47,7 @@ pub(super) fn report_hash(
     partition: i32,
     offset: i64,
 ) -> u64 {
-    let parts = [account.cast_unsigned(), xxh3_64(sms.as_bytes()), xxh3_64(topic.as_bytes())];
+    let parts = [account.cast_unsigned(), sms_hash(sms), xxh3_64(topic.as_bytes())];
     let place = [i64::from(partition).cast_unsigned(), offset.cast_unsigned()];
     parts.into_iter().chain(place).fold(1, |hash: u64, part| {
         (hash ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
@@ -86,7 +93,7 @@ impl Reports {
 
     /// Applies a webhook of `phase` that carries the reports of `sms`.
     pub(super) fn carried(&mut self, phase: u8, account: Option<i64>, sms: &[Cow<'_, str>]) {
-        let hashes: Vec<u64> = sms.iter().map(|sms| xxh3_64(sms.as_bytes())).collect();
+        let hashes: Vec<u64> = sms.iter().map(|sms| sms_hash(sms)).collect();
         let is_carried = |known: &Accepted| {
             account.is_none_or(|account| account == known.account) && hashes.contains(&known.sms)
         };

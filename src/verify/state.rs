@@ -5,7 +5,8 @@ use super::life::{Life, When, webhook_hash};
 use super::reports::report_hash;
 use super::violation::{Violation, What, shown};
 use crate::domain::{
-    Collected, Collection, Correlation, DeliveryId, Due, Phase, Rendering, State, Timestamp,
+    Collected, Collection, Correlation, Deferred, DeliveryId, Due, Phase, Rendering, State,
+    Timestamp,
 };
 
 /// The largest tolerated difference between instances' clocks, where a time decides whether an event may be deleted.
@@ -22,6 +23,8 @@ pub(super) struct Row {
     reports_hash: u64,
     timer: Option<Timestamp>,
     deliveries: Box<[RowDelivery]>,
+    /// Whether a rule waits for no delivery in the outbox.
+    has_stuck_rule: bool,
 }
 
 /// The part of a delivery that is compared.
@@ -49,6 +52,7 @@ impl Row {
             reports_hash: 0,
             timer: state.timer(),
             deliveries: Box::default(),
+            has_stuck_rule: false,
         };
         match &state.correlation {
             Correlation::Unknown => {}
@@ -71,7 +75,7 @@ impl Row {
             due: delivery.due,
             pending: matches!(delivery.rendering, Rendering::Pending(_)),
             after: match &delivery.rendering {
-                Rendering::Pending(pending) => pending.after.as_slice().into(),
+                Rendering::Pending(pending) => awaited(state, &pending.after).into(),
                 Rendering::Fixed | Rendering::Done(_) => Box::default(),
             },
             scheduled_at: delivery.scheduled_at,
@@ -80,8 +84,27 @@ impl Row {
             replays: delivery.replays,
         });
         row.deliveries = deliveries.collect();
+        let is_stuck = |rule: &Deferred| {
+            let awaited = awaited(state, rule.after());
+            !row.deliveries.iter().any(|it| awaited.contains(&it.id))
+        };
+        row.has_stuck_rule = state.deferred.iter().any(is_stuck);
         row
     }
+}
+
+/// Returns the ids in `after`. Those of rules that wait are replaced by the ids that these wait for.
+fn awaited(state: &State, after: &[DeliveryId]) -> Vec<DeliveryId> {
+    let mut awaited = after.to_vec();
+    // One round replaces the rules of at least one step, and there are no more steps than rules.
+    for rule in state.deferred.iter().flat_map(|_| &state.deferred) {
+        let before = awaited.len();
+        awaited.retain(|id| *id != rule.delivery.id);
+        if awaited.len() < before {
+            awaited.extend_from_slice(rule.after());
+        }
+    }
+    awaited
 }
 
 fn hash(report: &Collected) -> u64 {
@@ -290,6 +313,10 @@ impl Row {
                     "it waits for another delivery, but no such delivery is unfinished".to_owned();
                 say(Violation::new(What::Stuck, says).of(uuid).about(delivery.id));
             }
+        }
+        if self.has_stuck_rule {
+            let says = "a rule waits for a delivery that is not on its way".to_owned();
+            say(Violation::new(What::Stuck, says).of(uuid));
         }
         let closed = match self.collection {
             Some(Collection::Complete | Collection::TimedOut | Collection::NotWanted) => true,

@@ -2,6 +2,7 @@
 
 mod damage;
 mod inputs;
+mod items;
 mod large;
 mod random;
 mod received;
@@ -26,6 +27,7 @@ fn outcome(verdict: Verdict, status: u16) -> Outcome {
         response: Bytes::new(),
         response_truncated: false,
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         reason: None,
         error: None,

@@ -53,7 +53,7 @@ prop_compose! {
         ]);
         let key = |(name, value)| object(vec![("name", Some(name)), ("value", value)]);
         object(vec![
-            ("phononUuid", Some(uuid.into())), ("accountID", Some(account.into())),
+            ("phononUuid", Some(uuid.into())), ("accountID", Some(account.into())), ("completedAt", Some("".into())),
             ("flowId", flow_id.map(Value::from)), ("webhookEnabled", enabled.map(Value::from)),
             ("callDetails", legs.map(|legs| legs.into_iter().map(leg).collect())),
             ("keys", keys.map(|keys| keys.into_iter().map(key).collect())),
@@ -102,7 +102,7 @@ prop_compose! {
         place: (i32, i64), at in time(), attempts: u32, replays: u32, first in of(time()), tried: bool,
         sms in vec("\\PC{1,20}", 0..3),
     ) -> (PhononUuid, Delivery) {
-        let source = Source { topic: topic.into(), partition: place.0, offset: place.1, timestamp: at };
+        let source = Source { topic: topic.into(), partition: place.0, offset: place.1, timestamp: at, index: None };
         let sms = sms.iter().map(|id| SmsId::new(id).expect("an id")).collect();
         let delivery = Delivery { rendering: ringback::domain::Rendering::Fixed, sms,
             id: DeliveryId::from_bytes(id), phase, account: AccountId(account),

@@ -11,6 +11,7 @@ mod replay;
 mod row;
 pub(crate) mod sample;
 mod schema;
+mod status;
 mod store;
 mod template;
 
@@ -21,6 +22,7 @@ use std::fmt::Debug;
 pub(crate) static TARGETS: &[Target] = &[
     record::FLOW,
     record::REPORT,
+    record::ENVELOPE,
     row::STATE,
     row::ENDPOINT,
     row::META,
@@ -41,21 +43,27 @@ pub(crate) static TARGETS: &[Target] = &[
     delivery::RETRY,
     delivery::ADDRESS,
     delivery::SECRET,
+    delivery::SIGNED_TEXT,
+    delivery::BODY_SECRETS,
     delivery::PROXY,
     config::SETTINGS,
     config::ACCOUNTS,
     config::VARIABLES,
     config::URL,
+    config::CATALOGUE,
     answer::JSON_MAP,
     answer::XML_MAP,
     answer::EXAMPLE,
+    answer::NAMED,
     template::JSON,
     template::XML,
     template::FORM,
+    template::MULTIPART,
     template::URL,
     facts::FACTS,
     facts::KEPT,
     record::START,
+    status::STATUS,
 ];
 
 fn seen(what: impl Debug + 'static) -> Seen {

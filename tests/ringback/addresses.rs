@@ -67,7 +67,7 @@ fn an_address_that_is_not_allowed_is_never_called() {
     let error = connection.expect_err("the daemon calls none of them");
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "{error}");
     for letter in &outcome.dead_letters {
-        let error = letter.json()["last_outcome"]["response_error"].to_string();
+        let error = letter.json()["last_outcome"]["error_detail"].to_string();
         assert!(error.contains("the address policy forbids"), "{error}");
         assert!(!error.contains("t0ken") && !error.contains("http"), "{error}");
     }

@@ -1,7 +1,12 @@
 //! Webhooks that customers define themselves: URL, query, headers and body, checked at a real receiver.
 
 mod commands;
+mod functions;
 mod hostile;
+mod manual;
+mod platform;
+mod signatures;
+mod templates;
 
 use crate::harness::check::Scene;
 use crate::harness::kafka::{Message, Record};
@@ -287,7 +292,7 @@ fn without_a_mandatory_value_nothing_is_sent_until_the_definition_is_corrected()
         assert_eq!(outcome["error_reason"], "INVALID_FLOW_VAR", "{letter}");
         let place = definitions.iter().find(|(account, _, _)| letter["account_id"] == *account);
         let wanted = format!("no value for `$flow.key.gone` in {}", place.expect("ours").1);
-        let error = outcome["response_error"].as_str().expect("a text");
+        let error = outcome["error_detail"].as_str().expect("a text");
         assert!(error.starts_with(&wanted), "{wanted}: {error}");
         let keys: Value = serde_json::from_str(&spelt(&KEYS)).expect("JSON");
         assert_eq!(letter["facts"]["record"]["keys"], keys, "{letter}");

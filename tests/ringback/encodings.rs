@@ -1,5 +1,12 @@
 //! JSON and both framings of Avro, written with older and newer schemas and mixed in one partition.
 
+mod arrays;
+mod envelopes;
+mod framings;
+mod java;
+mod kinds;
+mod spellings;
+
 use crate::harness::check::{Scene, Then, check};
 use crate::harness::kafka::Record;
 use crate::harness::samples::{flow, phase_1, phase_2, report, with};
@@ -28,7 +35,7 @@ impl Generations {
     }
 }
 
-fn keyed(stage: &Stage, kind: &str, uuid: &str, value: impl Into<Vec<u8>>) -> Record {
+pub(super) fn keyed(stage: &Stage, kind: &str, uuid: &str, value: impl Into<Vec<u8>>) -> Record {
     Record { key: Some(uuid.into()), ..stage.raw(kind, value) }
 }
 

@@ -96,12 +96,12 @@ fn a_delivered_event_contains_the_answer() {
     ];
     let events = events(&mut stage, &urls);
     for (name, code, raw) in
-        [("own-authority", 200, "ok"), ("hints", 200, "ok"), ("nothing", 204, "")]
+        [("own-authority", 200, Some("ok")), ("hints", 200, Some("ok")), ("nothing", 204, None)]
     {
         let members = json!({"type": "delivered", "response_status": "SUCCESS",
             "response_status_code": code, "response_status_type": "SUCCESSFUL",
-            "response_raw": raw, "response_truncated": false, "response_error": null,
-            "error_reason": null});
+            "response_raw": raw, "response_truncated": false, "response_error": false,
+            "error_detail": null, "error_reason": null});
         assert_members(&events[name], &members);
     }
     for name in ["dripping", "endless", "bomb"] {
@@ -138,18 +138,19 @@ fn an_attempt_failed_event_contains_the_reason() {
     ] {
         let members = json!({"type": "attempt_failed", "response_status": "FAILED",
             "response_status_code": null, "response_status_type": null, "response_raw": null,
-            "error_reason": reason});
+            "response_error": true, "error_reason": reason});
         assert_members(&events[name], &members);
-        assert!(events[name]["response_error"].is_string(), "{}", events[name]);
+        assert!(events[name].as_object().expect("an object").contains_key("response_raw"));
+        assert!(events[name]["error_detail"].is_string(), "{}", events[name]);
     }
     for (name, code, kind, reason, raw) in [
-        ("redirect", 302, "REDIRECTION", "REFUSED", ""),
-        ("forbidden", 401, "CLIENT_ERROR", "AUTHENTICATION_FAILURE", "who are you?"),
-        ("failing", 503, "SERVER_ERROR", "REFUSED", ""),
+        ("redirect", 302, "REDIRECTION", "REFUSED", None),
+        ("forbidden", 401, "CLIENT_ERROR", "AUTHENTICATION_FAILURE", Some("who are you?")),
+        ("failing", 503, "SERVER_ERROR", "REFUSED", None),
     ] {
         let members = json!({"type": "attempt_failed", "response_status": "FAILED",
             "response_status_code": code, "response_status_type": kind, "response_raw": raw,
-            "response_truncated": false, "error_reason": reason});
+            "response_truncated": false, "response_error": true, "error_reason": reason});
         assert_members(&events[name], &members);
     }
     assert_took_the_timeout(&events["slow"]);
@@ -177,14 +178,16 @@ fn a_status_decides_whatever_else_is_wrong_with_its_head() {
     let events = events(&mut stage, &urls);
     for name in ["blank", "folded", "warning", "markup", "control"] {
         let members = json!({"type": "delivered", "response_status_code": 200, "response_raw": "ok",
-            "response_truncated": false, "response_error": null, "error_reason": null});
+            "response_truncated": false, "response_error": false, "error_detail": null,
+            "error_reason": null});
         assert_members(&events[name], &members);
     }
     for (name, code) in [("large", 200), ("two-lengths", 200), ("broken", 202)] {
         let members = json!({"type": "delivered", "response_status": "SUCCESS",
             "response_status_code": code, "response_truncated": true, "error_reason": null});
         assert_members(&events[name], &members);
-        let error = events[name]["response_error"].as_str().unwrap_or_default();
+        assert_eq!(events[name]["response_error"], false);
+        let error = events[name]["error_detail"].as_str().unwrap_or_default();
         let says = format!("the status is {code}, but the head of the answer ");
         assert!(error.starts_with(&says), "{error}");
     }

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 type Scene = fn(&Page);
 
 /// Every page with its scenes, which run in parallel. Together they run all commands of the page.
-const PAGES: [(&str, &[Scene]); 21] = [
+const PAGES: [(&str, &[Scene]); 22] = [
     (README, &[start::quick_start]),
     ("changelog-lost.md", &[changelog::deleted, changelog::older_copy, changelog::without_a_store]),
     ("clock.md", &[surroundings::clock]),
@@ -50,9 +50,10 @@ const PAGES: [(&str, &[Scene]); 21] = [
         "partitions.md",
         &[changelog::grown, changelog::small_inbox, changelog::large_inbox, changelog::afresh],
     ),
-    ("receiving.md", &[receiving::verified]),
+    ("receiving.md", &[receiving::verified, receiving::verified_in_a_header]),
     ("records.md", &[records::producers]),
     ("recovery.md", &[operating::morning_after]),
+    ("statuses.md", &[operating::statuses]),
     ("too-few-files.md", &[surroundings::too_few_files]),
     ("webhooks.md", &[operating::definitions]),
 ];
@@ -127,6 +128,11 @@ fn positions_are_moved() {
 #[test]
 fn numbers_of_partitions_differ() {
     play("partitions.md");
+}
+
+#[test]
+fn a_gateway_writes_statuses_of_its_own() {
+    play("statuses.md");
 }
 
 #[test]

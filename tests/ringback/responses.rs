@@ -63,6 +63,41 @@ fn values_mapped_from_a_json_answer_are_in_the_event_as_they_were_written() {
     assert!(events.iter().any(spelt), "{event}");
 }
 
+/// The platform's manual: take the path that a path finder shows, and write `data` for its `x`.
+#[test]
+fn paths_of_the_manual_find_values_in_objects_arrays_and_scalars() {
+    let wanted = r#"
+        type = "json"
+        map = [
+            { save_in = "$flow.key.title", path = "data.glossary.title" },
+            { save_in = "$flow.key.short", path = "glossary.title" },
+            { save_in = "$flow.key.first", path = "data[0].id" },
+            { save_in = "$flow.key.whole", path = "data" },
+        ]"#;
+    let glossary = r#"{"glossary":{"title":"example glossary"}}"#;
+    let own = r#"{"data":{"glossary":{"title":"own"}},"glossary":{"title":"beside"}}"#;
+    for (name, body, expected) in [
+        (
+            "object",
+            glossary,
+            json!({"$flow.key.title": "example glossary", "$flow.key.short": "example glossary",
+                "$flow.key.whole": {"glossary": {"title": "example glossary"}}}),
+        ),
+        ("array", r#"[{"id":5}]"#, json!({"$flow.key.first": 5, "$flow.key.whole": [{"id": 5}]})),
+        ("scalar", "true", json!({"$flow.key.whole": true})),
+        (
+            "own",
+            own,
+            json!({"$flow.key.title": "own", "$flow.key.short": "beside",
+                "$flow.key.whole": {"glossary": {"title": "own"}}}),
+        ),
+    ] {
+        let stage = stage(&format!("responses-{name}"), wanted, "application/json", body);
+        let event = delivered(&stage, name);
+        assert_eq!(event["response_variables"], expected, "{name}");
+    }
+}
+
 #[test]
 fn values_mapped_from_an_xml_answer_are_in_the_event() {
     let wanted = r#"
@@ -141,6 +176,15 @@ fn webhook_extract_turns_an_example_into_a_definition_that_finds_its_values() {
     let map = &wanted["webhook"][0]["response"]["map"];
     let paths: Vec<_> = map.as_array().expect("a list").iter().map(|e| e["path"].clone()).collect();
     assert_eq!(paths, ["data.reqID", "data.list[0].n", "data.list[1].n"].map(Toml::from));
+    // The manual's form, where `data` is the answer itself.
+    let other = dir.path().join("glossary.json");
+    for (text, path) in
+        [(r#"{"glossary":{"title":"t"}}"#, "data.glossary.title"), ("[{\"id\":5}]", "data[0].id")]
+    {
+        std::fs::write(&other, text).expect("a file");
+        let done = command(&["webhook", "extract", other.to_str().expect("a plain path")]);
+        assert!(done.out.contains(&format!("path = \"{path}\"")), "{done:?}");
+    }
     // A daemon accepts the printed definition without changes.
     let mut stage = Stage::new("responses-extract");
     stage.set_webhook("response", wanted["webhook"][0]["response"].clone());

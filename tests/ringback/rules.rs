@@ -1,6 +1,8 @@
 //! Webhooks of rules, beside the two phases: which events trigger them, under which conditions, and after which other
 //! webhooks.
 
+mod after;
+
 use crate::definitions::stage;
 use crate::harness::check::Scene;
 use crate::harness::kafka::Message;
@@ -31,6 +33,7 @@ const CHAIN: &str = r#"
     method_name = "createOutbound"
     parameters = ["flow.key"]
     values = { "$flow.syskey.flowID" = "201", "$flow.syskey.contactNumbers" = "919879072567" }
+    optional = ["$flow.syskey.apiVersion", "$flow.syskey.clientID", "$flow.syskey.delayMinutes", "$flow.syskey.securityID"]
     response = { type = "json", map = [{ save_in = "$flow.key.obdReqID", path = "data.reqID", mandatory = true }] }
 
     [[webhook]]

@@ -124,16 +124,75 @@ fn a_registry_that_refuses_every_request_is_an_outage() {
 }
 
 #[test]
-fn a_schema_with_references_is_requested_in_resolved_form() {
+fn the_schemas_that_a_schema_refers_to_are_requested_with_their_own_references() {
     let desk = Desk::start(Duration::ZERO);
     let stage = stage("schemas-refer", &desk);
-    let references = json!([{"name": "com.example.Leg", "subject": "leg", "version": 1}]);
-    let refers = json!({"schema": "\"com.example.Leg\"", "references": references});
-    desk.answer(7, [(200, refers.to_string())]);
-    desk.answer("7?format=resolved", [found(&avro::schema_text(KIND))]);
-    let whole = flow("whole", &[]);
-    let then = Then::default().delivered(phase_1(&whole)).event("correlation_ended");
-    check(&stage, |_| stage.kafka.produce(&[framed(&stage, 7, &whole)]), then);
+    let mut whole: Value = serde_json::from_str(&avro::schema_text(KIND)).expect("a schema");
+    let mut types = Vec::new();
+    for field in whole["fields"].as_array_mut().expect("fields") {
+        let kind = field["type"][1]["items"].clone();
+        if let Some(name) = kind["name"].as_str() {
+            field["type"][1]["items"] = json!(format!("ringback.{name}"));
+            let mut kind = kind.clone();
+            kind["namespace"] = json!("ringback");
+            types.push(kind);
+        }
+    }
+    // The first type refers to the others, as if they belonged together.
+    let refer = |kind: &Value, version: u32| {
+        let subject = format!("types/{}", kind["name"].as_str().expect("a name"));
+        json!({"name": kind["name"], "subject": subject, "version": version})
+    };
+    let of_first: Vec<Value> = types[1..].iter().map(|kind| refer(kind, 2)).collect();
+    let answer = |schema: &Value, references: &[Value]| {
+        let answer = json!({"schema": schema.to_string(), "references": references});
+        [(200, answer.to_string())]
+    };
+    desk.answer(7, answer(&whole, &[refer(&types[0], 1)]));
+    let path = |name: &Value, version| {
+        format!("subjects/types%2F{}/versions/{version}", name.as_str().expect("a name"))
+    };
+    desk.answer(path(&types[0]["name"], 1), answer(&types[0], &of_first));
+    for kind in &types[1..] {
+        // The last answer is repeated, so that an outage in between does no harm.
+        let answers = [(503, String::new())].into_iter().chain(answer(kind, &[]));
+        desk.answer(path(&kind["name"], 2), answers);
+    }
+    let flow = flow("whole", &[]);
+    let then = Then::default().delivered(phase_1(&flow)).event("correlation_ended");
+    check(&stage, |_| stage.kafka.produce(&[framed(&stage, 7, &flow)]), then);
+}
+
+#[test]
+fn a_schema_that_refers_to_a_missing_one_is_unknown() {
+    let desk = Desk::start(Duration::ZERO);
+    let stage = stage("schemas-dangling", &desk);
+    let references = json!([{"name": "gone", "subject": "gone", "version": 1}]);
+    let answer = json!({"schema": "\"gone\"", "references": references});
+    desk.answer(7, [(200, answer.to_string())]);
+    let then = Then::default().dead_letter("unknown_schema");
+    let record = framed(&stage, 7, &flow("dangling", &[]));
+    check(&stage, |_| stage.kafka.produce(&[record]), then);
+}
+
+#[test]
+fn a_schema_is_found_by_the_guid_in_a_header() {
+    let desk = Desk::start(Duration::ZERO);
+    let stage = stage("schemas-guid", &desk);
+    let guid = 0x290a_4138_5729_475f_95e1_9ff3_0f85_1d67_u128;
+    desk.answer(
+        "schemas/guids/290a4138-5729-475f-95e1-9ff30f851d67",
+        [found(&avro::schema_text(KIND))],
+    );
+    let flow = flow("by-guid", &[]);
+    let value = avro::datum(&avro::schema_text(KIND), &flow);
+    let record = Record { value: Some(value), ..stage.record(KIND, &flow) };
+    let header = [&[1][..], &guid.to_be_bytes()].concat();
+    let then = Then::default().delivered(phase_1(&flow)).event("correlation_ended");
+    let play = |_: &mut Scene<'_>| {
+        stage.kafka.produce_raw(&[record], &[("__value_schema_id", Some(&header))]);
+    };
+    check(&stage, play, then);
 }
 
 #[test]

@@ -47,6 +47,9 @@ pub(super) fn lines(state: &State, now: Timestamp) -> Vec<String> {
         )),
     }
     lines.extend(state.deliveries.iter().flat_map(|delivery| delivery_lines(delivery, now)));
+    lines.extend(state.deferred.iter().map(|rule| {
+        format!("a rule on {} waits: {} may be sent", rule.trigger, rule.delivery.webhook)
+    }));
     lines
 }
 
@@ -69,6 +72,9 @@ fn flow_lines(flow: &Flow) -> Vec<String> {
             format!("open since {}; it has no phase 2", rfc3339(flow.accepted_at))
         }
     }];
+    if let Some(until) = flow.gathers_until {
+        lines.push(format!("  gathers the reports of other SMS until {}", rfc3339(until)));
+    }
     lines.extend(flow.reports.iter().map(report_line));
     let known = |sms: &SmsId| flow.reports.iter().any(|report| report.sms == *sms);
     let silent = flow.sms.iter().flatten().filter(|sms| !known(sms));
@@ -91,8 +97,7 @@ fn delivery_lines(delivery: &Delivery, now: Timestamp) -> Vec<String> {
         Due::At(at) if at > now => format!("attempt {next} is due at {}", rfc3339(at)),
         Due::At(at) => format!("attempt {next} is due since {}", rfc3339(at)),
         Due::Waiting => {
-            "waits for the end of phase 1, or of the webhook whose answer sets its variables"
-                .to_owned()
+            "waits for the end of phase 1, or of the webhook that it comes after".to_owned()
         }
     };
     let (phase, webhook, id) = (delivery.phase.number(), &delivery.webhook, delivery.id);

@@ -2,7 +2,7 @@
 
 use crate::cli::terminal::print;
 use crate::cli::{FAILED, USAGE};
-use crate::definition::example::{definition, leaves};
+use crate::definition::example::{definition, leaves, template};
 use crate::exit::ExitCode;
 use crate::telemetry::err_line;
 use clap::Args;
@@ -18,11 +18,15 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Example:
   ringback webhook extract answer.json
+  ringback webhook extract --template lead.json >> accounts.toml
   curl -s https://api.example.com/leads/1 | ringback webhook extract - >> accounts.toml")]
 pub(in crate::cli) struct Arguments {
     /// The example; `-` reads it from stdin
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Takes the example for a body, which may also be a form, and prints a [[template]] with a token for each value
+    #[arg(long)]
+    template: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
@@ -43,9 +47,33 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    if arguments.template {
+        return made(file, &bytes);
+    }
     match leaves(&bytes) {
         Ok((kind, leaves)) => {
             print([definition(kind, &leaves).trim_end().to_owned()]);
+            ExitCode::SUCCESS
+        }
+        Err(fault) => {
+            err_line!("{}:{}:{}: {}", file.display(), fault.line, fault.column, fault.problem);
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Prints the template that the example makes.
+fn made(file: &Path, bytes: &[u8]) -> ExitCode {
+    match template(bytes) {
+        Ok(made) => {
+            if let Some(fault) = made.fault() {
+                err_line!("{}: no template can contain this example: {fault}", file.display());
+                return ExitCode::from(FAILED);
+            }
+            let name = file.file_stem().map(|name| name.to_string_lossy());
+            let name = name.filter(|name| name != "-").unwrap_or("NAME".into());
+            let name: String = name.chars().take(64).collect();
+            print([made.definition(&name).trim_end().to_owned()]);
             ExitCode::SUCCESS
         }
         Err(fault) => {

@@ -3,6 +3,7 @@
 use super::find;
 use crate::cli::terminal::{json, print};
 use crate::cli::{FAILED, USAGE, load};
+use crate::codec::source::Unwrap;
 use crate::definition::template::Variable;
 use crate::domain::{Mapped, RecordKind};
 use crate::exit::ExitCode;
@@ -43,16 +44,19 @@ pub(in crate::cli) struct Arguments {
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if name.parse::<Variable>().is_ok() => {
-            Ok((name.to_owned(), value.to_owned()))
+    // A name in braces may contain an equals sign.
+    let mut places = text.match_indices('=').filter_map(|(at, _)| text.split_at_checked(at));
+    let found = places.find_map(|(name, value)| Some((name.parse::<Variable>().ok()?, value)));
+    match found {
+        Some((variable, value)) => {
+            Ok((variable.key(), value.get(1..).unwrap_or_default().to_owned()))
         }
-        _ => Err("write it as '$flow.key.NAME=VALUE'".to_owned()),
+        None => Err("write it as '$flow.key.NAME=VALUE'".to_owned()),
     }
 }
 
 pub(super) fn run(file: &Path, arguments: &Arguments) -> ExitCode {
-    let (_, accounts) = match load(file) {
+    let (settings, accounts) = match load(file) {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -62,7 +66,7 @@ pub(super) fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     };
     let account = accounts.accounts.get(&webhook.account);
     let attach_keys = account.is_some_and(|account| account.attach_flow_keys);
-    let mut sample = match read(arguments, attach_keys) {
+    let mut sample = match read(arguments, settings.topics.unwrap, attach_keys) {
         Ok(sample) => sample,
         Err(code) => return code,
     };
@@ -83,7 +87,7 @@ pub(super) fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn read(arguments: &Arguments, attach_keys: bool) -> Result<Sample, ExitCode> {
+fn read(arguments: &Arguments, unwrap: Unwrap, attach_keys: bool) -> Result<Sample, ExitCode> {
     let bytes = |file: &Path| {
         std::fs::read(file).map_err(|error| {
             let file = file.display();
@@ -93,7 +97,7 @@ fn read(arguments: &Arguments, attach_keys: bool) -> Result<Sample, ExitCode> {
     };
     let flow = bytes(&arguments.flow)?;
     let report = arguments.report.as_deref().map(bytes).transpose()?;
-    of_records(&flow, report.as_deref(), attach_keys).map_err(|(kind, detail)| {
+    of_records(unwrap, &flow, report.as_deref(), attach_keys).map_err(|(kind, detail)| {
         let report = arguments.report.as_ref().filter(|_| kind == RecordKind::Report);
         err_line!("{}: {detail}", report.unwrap_or(&arguments.flow).display());
         ExitCode::from(FAILED)
@@ -101,7 +105,9 @@ fn read(arguments: &Arguments, attach_keys: bool) -> Result<Sample, ExitCode> {
 }
 
 fn lines(preview: &Preview) -> Vec<String> {
-    let mut lines = vec![format!("{} {}", preview.method, one_line(&preview.url))];
+    let notes = preview.notes.iter().flat_map(|notes| notes.lines());
+    let mut lines: Vec<String> = notes.map(|line| format!("# {}", one_line(line))).collect();
+    lines.extend([format!("{} {}", preview.method, one_line(&preview.url))]);
     let headers = preview.headers.iter();
     lines.extend(headers.map(|header| format!("{}: {}", header.name, one_line(&header.value))));
     if let Some(body) = &preview.body {

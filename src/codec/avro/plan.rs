@@ -1,14 +1,9 @@
 //! Reads a datum of a writer's schema directly into JSON, without a tree of values.
-//!
-//! For a record of our own schema this is enough. The library resolves a record of another version, and its tree needs
-//! far more memory than the datum. So the datum is read by the plan first, which limits its values.
 
-use super::{Fault, JSON_BYTES_MAX, SchemaError};
+use super::{Fault, JSON_BYTES_MAX, Unresolvable, number};
 use crate::codec::varint::{self, Unread};
 use crate::json;
-use apache_avro::Schema;
-use apache_avro::schema::{FixedSchema, InnerDecimalSchema, Name, RecordSchema, UuidSchema};
-use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The parts of a schema that reading needs.
@@ -20,36 +15,64 @@ pub(super) enum Plan {
     Double,
     Text,
     Symbol(Vec<String>),
-    /// Bytes, which JSON can't express. They are left out like null.
-    Bytes,
-    Fixed(usize),
+    /// Bytes of this size, or with their length in front.
+    Raw(Option<usize>, Content),
     Array(Arc<Plan>),
     Map(Arc<Plan>),
     Union(Vec<Arc<Plan>>),
     Record(Record),
+    /// A datum of this type can't be read as what is expected.
+    Unresolvable(Arc<Unresolvable>),
+}
+
+/// The meaning of bytes.
+#[derive(Clone, Copy)]
+pub(super) enum Content {
+    /// Anything. It becomes text if it is UTF-8. If not, each byte becomes a character, as in Avro's own JSON.
+    Any,
+    Text,
+    Uuid,
+    /// A number that is divided by ten to the power of this scale.
+    Decimal(i64),
+    /// A number with its length in front, and its scale behind it.
+    BigDecimal,
 }
 
 /// The parts of a record's schema that reading needs.
 pub(super) struct Record {
-    /// The names with quotes and colon, as in the JSON.
-    fields: Vec<(Vec<u8>, Arc<Plan>)>,
+    fields: Vec<Field>,
+    /// Whether the fields have the order in which they are written as JSON.
+    in_order: bool,
+    /// The number of members that the JSON may have.
+    width: usize,
     has_bytes: bool,
 }
 
-/// The named types that are compiled. A type that is missing here while it is referred to contains itself.
-type Named = HashMap<Name, Arc<Plan>>;
+/// A field of a record.
+pub(super) struct Field {
+    /// The name of the member with quotes and colon.
+    pub(super) name: Vec<u8>,
+    /// The place of the member in the JSON. `None`: the field is left out.
+    pub(super) rank: Option<usize>,
+    pub(super) plan: Arc<Plan>,
+}
+
+impl Record {
+    pub(super) fn new(fields: Vec<Field>) -> Self {
+        let ranks = || fields.iter().filter_map(|field| field.rank);
+        let in_order = ranks().is_sorted();
+        let width = ranks().max().map_or(0, |rank| rank + 1);
+        let has_bytes = fields.iter().any(|field| field.plan.has_bytes());
+        Self { fields, in_order, width, has_bytes }
+    }
+}
 
 impl Plan {
-    /// Compiles the plan of `schema`. Fails if the size of a datum would have no bound.
-    pub(super) fn new(schema: &Schema) -> Result<Arc<Self>, SchemaError> {
-        compile(schema, &mut Named::new())
-    }
-
     /// Returns whether every datum has at least one byte.
-    fn has_bytes(&self) -> bool {
+    pub(super) fn has_bytes(&self) -> bool {
         match self {
             Self::Null => false,
-            Self::Fixed(size) => *size > 0,
+            Self::Raw(size, _) => size.is_none_or(|size| size > 0),
             Self::Record(record) => record.has_bytes,
             Self::Boolean
             | Self::Integer
@@ -57,107 +80,31 @@ impl Plan {
             | Self::Double
             | Self::Text
             | Self::Symbol(_)
-            | Self::Bytes
             | Self::Array(_)
             | Self::Map(_)
-            | Self::Union(_) => true,
+            | Self::Union(_)
+            // Reading ends there.
+            | Self::Unresolvable(_) => true,
         }
     }
-}
-
-fn compile(schema: &Schema, named: &mut Named) -> Result<Arc<Plan>, SchemaError> {
-    Ok(Arc::new(match schema {
-        Schema::Null => Plan::Null,
-        Schema::Boolean => Plan::Boolean,
-        Schema::Int
-        | Schema::Long
-        | Schema::Date
-        | Schema::TimeMillis
-        | Schema::TimeMicros
-        | Schema::TimestampMillis
-        | Schema::TimestampMicros
-        | Schema::TimestampNanos
-        | Schema::LocalTimestampMillis
-        | Schema::LocalTimestampMicros
-        | Schema::LocalTimestampNanos => Plan::Integer,
-        Schema::Float => Plan::Float,
-        Schema::Double => Plan::Double,
-        Schema::String | Schema::Uuid(UuidSchema::String) => Plan::Text,
-        Schema::Bytes | Schema::BigDecimal | Schema::Uuid(UuidSchema::Bytes) => Plan::Bytes,
-        Schema::Array(array) => Plan::Array(items(&array.items, named)?),
-        // Each entry has a name, and so at least one byte.
-        Schema::Map(map) => Plan::Map(compile(&map.types, named)?),
-        Schema::Union(union) => Plan::Union(
-            union
-                .variants()
-                .iter()
-                .map(|branch| compile(branch, named))
-                .collect::<Result<_, _>>()?,
-        ),
-        Schema::Decimal(decimal) => match &decimal.inner {
-            InnerDecimalSchema::Bytes => Plan::Bytes,
-            InnerDecimalSchema::Fixed(fixed) => return Ok(fixed_plan(fixed, named)),
-        },
-        Schema::Fixed(fixed) | Schema::Duration(fixed) | Schema::Uuid(UuidSchema::Fixed(fixed)) => {
-            return Ok(fixed_plan(fixed, named));
-        }
-        Schema::Enum(symbols) => {
-            let plan = Arc::new(Plan::Symbol(symbols.symbols.clone()));
-            named.insert(symbols.name.clone(), Arc::clone(&plan));
-            return Ok(plan);
-        }
-        Schema::Record(record) => return compile_record(record, named),
-        Schema::Ref { name } => return named.get(name).cloned().ok_or(SchemaError::Recursive),
-    }))
-}
-
-/// Compiles the schema of an array's items. Items without bytes are refused, because a datum could claim any number of
-/// them.
-fn items(schema: &Schema, named: &mut Named) -> Result<Arc<Plan>, SchemaError> {
-    let plan = compile(schema, named)?;
-    if plan.has_bytes() { Ok(plan) } else { Err(SchemaError::EmptyItems) }
-}
-
-fn fixed_plan(fixed: &FixedSchema, named: &mut Named) -> Arc<Plan> {
-    let plan = Arc::new(Plan::Fixed(fixed.size));
-    named.insert(fixed.name.clone(), Arc::clone(&plan));
-    plan
-}
-
-fn compile_record(record: &RecordSchema, named: &mut Named) -> Result<Arc<Plan>, SchemaError> {
-    let field = |field: &apache_avro::schema::RecordField, named: &mut Named| {
-        let mut name = Vec::with_capacity(field.name.len() + 3);
-        json::write_string(&mut name, &field.name);
-        name.push(b':');
-        Ok((name, compile(&field.schema, named)?))
-    };
-    let fields: Vec<(Vec<u8>, Arc<Plan>)> =
-        record.fields.iter().map(|f| field(f, named)).collect::<Result<_, _>>()?;
-    let has_bytes = fields.iter().any(|(_, field)| field.has_bytes());
-    let plan = Arc::new(Plan::Record(Record { fields, has_bytes }));
-    named.insert(record.name.clone(), Arc::clone(&plan));
-    Ok(plan)
 }
 
 /// Whether a number became null because JSON can't express it: an infinity or NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoJson(pub(super) bool);
 
-/// The average length that names may have. The library's tree contains a copy of the name of each value.
-const NAME_BYTES_MAX: usize = 64;
+/// The largest number of values. A value without bytes costs time too.
+const VALUES_MAX: usize = 2 * JSON_BYTES_MAX;
 
-/// Appends the JSON of the whole of `datum`, which may contain at most `values_max` values. Returns whether a number
-/// became null because JSON can't express it.
-pub(super) fn transcode(
-    plan: &Plan,
-    datum: &[u8],
-    values_max: usize,
-    out: &mut Vec<u8>,
-) -> Result<NoJson, Fault> {
+/// The length of all names together. The name of a value that is null costs time too.
+const NAMES_BYTES_MAX: usize = 16 * JSON_BYTES_MAX;
+
+/// Appends the JSON of the whole of `datum`. Returns whether a number became null because JSON can't express it.
+pub(super) fn transcode(plan: &Plan, datum: &[u8], out: &mut Vec<u8>) -> Result<NoJson, Fault> {
     let mut reader = Reader {
         rest: datum,
-        values_left: values_max,
-        names_left: values_max.saturating_mul(NAME_BYTES_MAX),
+        values_left: VALUES_MAX,
+        names_left: NAMES_BYTES_MAX,
         // The scan of the JSON refuses deeper values too.
         depth_left: json::DEPTH_MAX,
         no_json: false,
@@ -201,14 +148,6 @@ impl<'d> Reader<'d, '_> {
     fn any(&mut self, plan: &Plan) -> Result<Written, Fault> {
         match plan {
             Plan::Null => return Ok(self.null()),
-            Plan::Bytes => {
-                self.slice()?;
-                return Ok(self.null());
-            }
-            Plan::Fixed(size) => {
-                self.take(*size)?;
-                return Ok(self.null());
-            }
             Plan::Union(branches) => {
                 let branch = usize::try_from(self.long()?).ok().and_then(|i| branches.get(i));
                 return self.value(branch.ok_or(Fault::Mismatch)?);
@@ -237,6 +176,11 @@ impl<'d> Reader<'d, '_> {
                 let text = self.text()?;
                 json::write_string(self.out, text);
             }
+            Plan::Raw(size, content) => {
+                let bytes = self.raw(*size)?;
+                self.content(*content, bytes)?;
+            }
+            Plan::Unresolvable(why) => return Err(Fault::Unresolvable(why.clone())),
             Plan::Symbol(symbols) => {
                 let symbol = usize::try_from(self.long()?).ok().and_then(|i| symbols.get(i));
                 json::write_string(self.out, symbol.ok_or(Fault::Mismatch)?);
@@ -248,7 +192,8 @@ impl<'d> Reader<'d, '_> {
                 reader.out.push(b':');
                 reader.value(values)
             })?,
-            Plan::Record(record) => self.record(&record.fields)?,
+            Plan::Record(record) if record.in_order => self.record(&record.fields)?,
+            Plan::Record(record) => self.record_in_another_order(record)?,
         }
         Ok(Written::Value)
     }
@@ -258,15 +203,17 @@ impl<'d> Reader<'d, '_> {
         Written::Null
     }
 
-    fn record(&mut self, fields: &[(Vec<u8>, Arc<Plan>)]) -> Result<(), Fault> {
+    fn record(&mut self, fields: &[Field]) -> Result<(), Fault> {
         self.out.push(b'{');
         let mut separator: &[u8] = b"";
-        for (name, plan) in fields {
-            self.names_left = self.names_left.checked_sub(name.len()).ok_or(Fault::TooLong)?;
+        for field in fields {
+            if field.rank.is_none() {
+                self.skip(&field.plan)?;
+                continue;
+            }
             let before = self.out.len();
             self.out.extend_from_slice(separator);
-            self.out.extend_from_slice(name);
-            match self.value(plan)? {
+            match self.member(field)? {
                 Written::Null => self.out.truncate(before),
                 Written::Value => separator = b",",
             }
@@ -275,7 +222,72 @@ impl<'d> Reader<'d, '_> {
         Ok(())
     }
 
-    /// Reads blocks of items up to the empty block. After a negative count comes the size of the block.
+    /// Reads a record, and then moves its members to their places.
+    fn record_in_another_order(&mut self, record: &Record) -> Result<(), Fault> {
+        let start = self.out.len();
+        let mut members: Vec<Range<usize>> = vec![0..0; record.width];
+        for field in &record.fields {
+            let Some(rank) = field.rank else {
+                self.skip(&field.plan)?;
+                continue;
+            };
+            let before = self.out.len();
+            if self.member(field)? == Written::Null {
+                self.out.truncate(before);
+            } else if let Some(place) = members.get_mut(rank) {
+                *place = before - start..self.out.len() - start;
+            }
+        }
+        let read = self.out.split_off(start);
+        self.out.push(b'{');
+        let mut separator: &[u8] = b"";
+        for member in members.into_iter().filter(|member| !member.is_empty()) {
+            self.out.extend_from_slice(separator);
+            self.out.extend_from_slice(read.get(member).unwrap_or_default());
+            separator = b",";
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    /// Writes the name and the value of a field.
+    fn member(&mut self, field: &Field) -> Result<Written, Fault> {
+        self.names_left = self.names_left.checked_sub(field.name.len()).ok_or(Fault::TooLong)?;
+        self.out.extend_from_slice(&field.name);
+        self.value(&field.plan)
+    }
+
+    /// Moves behind a value that is left out.
+    fn skip(&mut self, plan: &Plan) -> Result<(), Fault> {
+        self.values_left = self.values_left.checked_sub(1).ok_or(Fault::TooMany)?;
+        self.depth_left = self.depth_left.checked_sub(1).ok_or(Fault::TooMany)?;
+        match plan {
+            Plan::Null => {}
+            Plan::Boolean => drop(self.take(1)?),
+            Plan::Integer | Plan::Symbol(_) => drop(self.long()?),
+            Plan::Float => drop(self.take(4)?),
+            Plan::Double => drop(self.take(8)?),
+            Plan::Text => drop(self.slice()?),
+            Plan::Raw(size, _) => drop(self.raw(*size)?),
+            Plan::Union(branches) => {
+                let branch = usize::try_from(self.long()?).ok().and_then(|i| branches.get(i));
+                self.skip(branch.ok_or(Fault::Mismatch)?)?;
+            }
+            Plan::Array(items) => self.each(|reader| reader.skip(items))?,
+            Plan::Map(values) => self.each(|reader| {
+                reader.slice()?;
+                reader.skip(values)
+            })?,
+            Plan::Record(record) => {
+                record.fields.iter().try_for_each(|field| self.skip(&field.plan))?;
+            }
+            Plan::Unresolvable(why) => return Err(Fault::Unresolvable(why.clone())),
+        }
+        self.depth_left += 1;
+        Ok(())
+    }
+
+    /// Writes the items of an array or a map.
     fn blocks(
         &mut self,
         open: &[u8],
@@ -284,22 +296,52 @@ impl<'d> Reader<'d, '_> {
     ) -> Result<(), Fault> {
         self.out.extend_from_slice(open);
         let mut separator: &[u8] = b"";
+        self.each(|reader| {
+            reader.out.extend_from_slice(separator);
+            separator = b",";
+            item(reader).map(drop)
+        })?;
+        self.out.extend_from_slice(close);
+        Ok(())
+    }
+
+    /// Reads blocks of items up to the empty block. After a negative count comes the size of the block.
+    fn each(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Fault>) -> Result<(), Fault> {
         loop {
             let count = self.long()?;
             if count == 0 {
-                break;
+                return Ok(());
             }
             if count < 0 {
                 self.long()?;
             }
             // A wrong count ends at the end of the datum, because every item has bytes.
             for _ in 0..count.unsigned_abs() {
-                self.out.extend_from_slice(separator);
                 item(self)?;
-                separator = b",";
             }
         }
-        self.out.extend_from_slice(close);
+    }
+
+    fn content(&mut self, content: Content, bytes: &'d [u8]) -> Result<(), Fault> {
+        match (content, std::str::from_utf8(bytes)) {
+            (Content::Any | Content::Text, Ok(text)) => json::write_string(self.out, text),
+            (Content::Any, Err(_)) => {
+                let text: String = bytes.iter().copied().map(char::from).collect();
+                json::write_string(self.out, &text);
+            }
+            (Content::Text, Err(_)) => return Err(Fault::Mismatch),
+            (Content::Uuid, _) => {
+                let bytes = bytes.try_into().map_err(|_| Fault::Mismatch)?;
+                number::uuid(self.out, bytes);
+            }
+            (Content::Decimal(scale), _) => number::decimal(self.out, bytes, scale)?,
+            (Content::BigDecimal, _) => {
+                let behind = std::mem::replace(&mut self.rest, bytes);
+                let (digits, scale) = (self.slice()?, self.long()?);
+                self.rest = behind;
+                number::decimal(self.out, digits, scale)?;
+            }
+        }
         Ok(())
     }
 
@@ -314,6 +356,13 @@ impl<'d> Reader<'d, '_> {
 
     fn text(&mut self) -> Result<&'d str, Fault> {
         std::str::from_utf8(self.slice()?).map_err(|_| Fault::Mismatch)
+    }
+
+    fn raw(&mut self, size: Option<usize>) -> Result<&'d [u8], Fault> {
+        match size {
+            Some(size) => self.take(size),
+            None => self.slice(),
+        }
     }
 
     fn slice(&mut self) -> Result<&'d [u8], Fault> {

@@ -125,6 +125,9 @@ fn source_headers(headers: &mut Vec<(&'static str, String)>, source: &Source) {
     headers.push((header::SOURCE_PARTITION, source.partition.to_string()));
     headers.push((header::SOURCE_OFFSET, source.offset.to_string()));
     headers.push((header::SOURCE_TIMESTAMP, rfc3339(source.timestamp)));
+    if let Some(index) = source.index {
+        headers.push((header::SOURCE_INDEX, index.to_string()));
+    }
 }
 
 /// Returns when a delivery may be attempted, or `None` if it waits.

@@ -112,8 +112,8 @@ pub struct Members<'a> {
     /// The duration of the attempt in seconds.
     #[schemars(with = "f64")]
     pub response_duration: Option<serde::de::IgnoredAny>,
-    /// The body of the answer, up to a maximum length.
-    #[schemars(with = "String")]
+    /// The body of the answer, up to a maximum length; null if nothing came.
+    #[schemars(with = "Option<String>")]
     pub response_raw: Option<serde::de::IgnoredAny>,
     /// Whether the answer was longer than `response_raw`, or did not end.
     #[schemars(with = "bool")]
@@ -121,10 +121,14 @@ pub struct Members<'a> {
     /// The values that the webhook's response map found in the answer, by variable.
     #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
     pub response_variables: Option<serde::de::IgnoredAny>,
+    /// Whether the call resulted in an error.
+    #[serde(borrow, default)]
+    #[schemars(with = "bool")]
+    pub response_error: Option<ResponseError<'a>>,
     /// The error as text, for operators.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
-    pub response_error: Option<Cow<'a, str>>,
+    pub error_detail: Option<Cow<'a, str>>,
     /// The kind of the error.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
@@ -226,6 +230,10 @@ pub struct RecordPosition<'a> {
     pub partition: i32,
     /// The offset of the record.
     pub offset: i64,
+    /// The place of the report in the array that the record is; absent if it is no array.
+    #[serde(default)]
+    #[schemars(with = "u32", extend("minimum" = 0))]
+    pub index: Option<u32>,
 }
 
 /// The outcome of an attempt, with the members that `attempt_failed` and `delivered` have at their top level.
@@ -243,8 +251,8 @@ pub struct Outcome<'a> {
     /// The duration of the attempt in seconds.
     #[schemars(with = "f64")]
     pub response_duration: Option<serde::de::IgnoredAny>,
-    /// The body of the answer, up to a maximum length.
-    #[schemars(with = "String")]
+    /// The body of the answer, up to a maximum length; null if nothing came.
+    #[schemars(with = "Option<String>")]
     pub response_raw: Option<serde::de::IgnoredAny>,
     /// Whether the answer was longer than `response_raw`, or did not end.
     #[schemars(with = "bool")]
@@ -252,14 +260,57 @@ pub struct Outcome<'a> {
     /// The values that the webhook's response map found in the answer, by variable.
     #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
     pub response_variables: Option<serde::de::IgnoredAny>,
+    /// Whether the call resulted in an error.
+    #[serde(borrow, default)]
+    #[schemars(with = "bool")]
+    pub response_error: Option<ResponseError<'a>>,
     /// The error as text, for operators.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
-    pub response_error: Option<Cow<'a, str>>,
+    pub error_detail: Option<Cow<'a, str>>,
     /// The kind of the error.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub error_reason: Option<Cow<'a, str>>,
+}
+
+/// The member `response_error`, as any version wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum ResponseError<'a> {
+    /// Whether the call resulted in an error.
+    Flag(bool),
+    /// Earlier versions wrote the text of the error, and left the member out without an error.
+    Text(#[serde(borrow)] Cow<'a, str>),
+}
+
+/// Returns the text of an error in the members of any version.
+fn error_text<'m>(
+    detail: Option<&'m Cow<'_, str>>,
+    error: Option<&'m ResponseError<'_>>,
+) -> Option<&'m str> {
+    match (detail, error) {
+        (Some(detail), _) => Some(detail),
+        (None, Some(ResponseError::Text(text))) => Some(text),
+        (None, Some(ResponseError::Flag(_)) | None) => None,
+    }
+}
+
+impl Members<'_> {
+    /// Returns the text of the attempt's error, if the event says one.
+    #[must_use]
+    pub fn error_text(&self) -> Option<&str> {
+        let own = error_text(self.error_detail.as_ref(), self.response_error.as_ref());
+        own.or_else(|| self.last_outcome.as_ref().and_then(Outcome::error_text))
+    }
+}
+
+impl Outcome<'_> {
+    /// Returns the text of the error, if the outcome says one.
+    #[must_use]
+    pub fn error_text(&self) -> Option<&str> {
+        error_text(self.error_detail.as_ref(), self.response_error.as_ref())
+    }
 }
 
 /// Reads the members of the event `value`. Returns `None` if it is no JSON object, lacks `type` or `at`, or has a known

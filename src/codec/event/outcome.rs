@@ -14,10 +14,13 @@ pub(super) fn write_outcome(object: &mut Object<'_>, outcome: &Outcome, response
         object.integer("response_status_code", i64::from(code));
         object.text("response_status_type", StatusType::of(code).as_str());
     }
-    write_seconds(object.name("response_duration"), outcome.duration_ms);
+    json::write_seconds(object.name("response_duration"), outcome.duration_ms);
+    let shown = json::whole_letters(&outcome.response, response_bytes);
+    match shown {
+        [] => object.name("response_raw").extend_from_slice(b"null"),
+        some => json::write_lossy(object.name("response_raw"), some),
+    }
     if outcome.status.is_some() || !outcome.response.is_empty() {
-        let shown = whole_letters(&outcome.response, response_bytes);
-        json::write_lossy(object.name("response_raw"), shown);
         let truncated = outcome.response_truncated || shown.len() < outcome.response.len();
         object.boolean("response_truncated", truncated);
     }
@@ -25,32 +28,11 @@ pub(super) fn write_outcome(object: &mut Object<'_>, outcome: &Outcome, response
         let members = outcome.mapped.iter().map(|it| (&*it.save_in, &*it.value));
         json::write_members(object.name("response_variables"), members);
     }
+    object.boolean("response_error", outcome.is_error());
     if let Some(error) = &outcome.error {
-        object.text("response_error", error);
+        object.text("error_detail", error);
     }
     if let Some(reason) = outcome.reason {
         object.text("error_reason", reason.as_str());
     }
-}
-
-/// Writes milliseconds as seconds, exactly.
-fn write_seconds(out: &mut Vec<u8>, ms: u64) {
-    json::write_unsigned(out, ms / 1000);
-    let rest = ms % 1000;
-    out.push(b'.');
-    for digit in [rest / 100, rest / 10 % 10, rest % 10] {
-        json::write_unsigned(out, digit);
-    }
-}
-
-/// Returns at most `max` bytes of `text`, without cutting a character.
-fn whole_letters(text: &[u8], max: usize) -> &[u8] {
-    let Some(cut) = text.get(..max) else { return text };
-    if text.len() == max {
-        return text;
-    }
-    // A character has at most three continuation bytes. More of them are no UTF-8.
-    let next_is_continuation = |end: &usize| text.get(*end).is_some_and(|byte| byte & 0xc0 == 0x80);
-    let end = (max.saturating_sub(3)..=max).rev().find(|end| !next_is_continuation(end));
-    cut.get(..end.unwrap_or(max)).unwrap_or(cut)
 }

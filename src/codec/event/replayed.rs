@@ -54,8 +54,13 @@ mod tests {
     #[test]
     fn the_result_of_a_sent_back_record_reads_back_as_it_was_written() {
         let at = Timestamp::from_ms(1_697_696_721_042);
-        let record =
-            Source { topic: "flow-complete".into(), partition: 1, offset: 9, timestamp: at };
+        let record = Source {
+            topic: "flow-complete".into(),
+            partition: 1,
+            offset: 9,
+            timestamp: at,
+            index: None,
+        };
         let uuid = PhononUuid::new("u-1").unwrap();
         for became in Became::ALL {
             for about in [None, Some((&uuid, Some(AccountId(28))))] {

@@ -37,12 +37,14 @@ const fn of(
 const OUTCOME: &[&str] = &[
     "response_status_code",
     "response_status_type",
-    "response_raw",
     "response_truncated",
     "response_variables",
-    "response_error",
+    "error_detail",
     "error_reason",
 ];
+
+/// The members that every outcome has.
+const ALWAYS: &[&str] = &["response_status", "response_duration", "response_raw", "response_error"];
 
 const DELIVERY: &[&str] = &["webhook", "webhook_id", "phase"];
 
@@ -92,6 +94,8 @@ const TYPES: &[Type] = &[
             "attempt",
             "response_status",
             "response_duration",
+            "response_raw",
+            "response_error",
             "retry_at",
         ],
         DELIVERY,
@@ -109,6 +113,8 @@ const TYPES: &[Type] = &[
             "attempts",
             "response_status",
             "response_duration",
+            "response_raw",
+            "response_error",
         ],
         &["sms_id", "sms"],
     ),
@@ -155,7 +161,7 @@ const TYPES: &[Type] = &[
     of("report_timed_out", "Reports did not come in time.", &["phonon_uuid", "missing"], &[]),
     of(
         "rule_skipped",
-        "The conditions of a rule could not be judged, so that its webhook is not sent.",
+        "The webhook of a rule is not sent, for this reason.",
         &["phonon_uuid", "account_id", "webhook", "on", "reason", "source"],
         &["variable", "sms_id"],
     ),
@@ -244,8 +250,8 @@ pub fn schema() -> Value {
         Some(_) | None => Map::new(),
     };
     if let Some(outcome) = members.get_mut("last_outcome").and_then(Value::as_object_mut) {
-        // A member that is typed without its absence counts as required; of an outcome only these two always are.
-        outcome.insert("required".to_owned(), json!(["response_status", "response_duration"]));
+        // A member that is typed without its absence counts as required; of an outcome only these always are.
+        outcome.insert("required".to_owned(), json!(ALWAYS));
         for (member, schema) in
             outcome.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten()
         {

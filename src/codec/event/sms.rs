@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn source(offset: i64) -> Source {
-        Source { topic: "t".into(), partition: 0, offset, timestamp: AT }
+        Source { topic: "t".into(), partition: 0, offset, timestamp: AT, index: None }
     }
 
     /// Returns an open flow of the SMS a, b and c, with reports of a and b at the offsets 1 and 2.
@@ -113,7 +113,9 @@ mod tests {
             expires_at: None,
         };
         let flow = Flow {
+            enabled: true,
             record: None,
+            spelling: None,
             identity: FlowIdentity { account: AccountId(1), flow: None, content: 1 },
             accepted_at: AT,
             source: source(0),
@@ -122,6 +124,7 @@ mod tests {
             sms: Some(vec![sms("a"), sms("b"), sms("c")]),
             reports: [("a", 1), ("b", 2)].map(report).to_vec(),
             collection: Collection::Complete,
+            gathers_until: None,
         };
         State { correlation: Correlation::Open(flow), ..State::default() }
     }

@@ -28,7 +28,13 @@ fn sms(id: &str) -> SmsId {
 }
 
 fn source() -> Source {
-    Source { topic: "sms-delivery-report".into(), partition: 3, offset: 42, timestamp: AT }
+    Source {
+        topic: "sms-delivery-report".into(),
+        partition: 3,
+        offset: 42,
+        timestamp: AT,
+        index: None,
+    }
 }
 
 fn identity() -> FlowIdentity {
@@ -37,7 +43,9 @@ fn identity() -> FlowIdentity {
 
 fn flow() -> Flow {
     Flow {
+        enabled: true,
         record: None,
+        spelling: None,
         identity: identity(),
         accepted_at: AT,
         source: source(),
@@ -46,12 +54,14 @@ fn flow() -> Flow {
         sms: Some(vec![sms("a"), sms("b")]),
         reports: Vec::new(),
         collection: Collection::NotWanted,
+        gathers_until: None,
     }
 }
 
 fn outcome() -> Outcome {
     Outcome {
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         verdict: Verdict::Retry,
         status: Some(503),
@@ -174,10 +184,9 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
         "source":{"topic":"sms-delivery-report","partition":3,"offset":42}}"#,
     );
     let state = State {
-        started: None,
-        mapped: Vec::new(),
         correlation: Correlation::Unknown,
         deliveries: vec![delivery()],
+        ..State::default()
     };
     let failed = Event::AttemptFailed {
         delivery: delivery().id,
@@ -193,11 +202,12 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
         \"webhook\":\"crm\",\"webhook_id\":\"msg_abababababababababababababababab\",\"phase\":2,\"attempt\":3,
         \"response_status\":\"FAILED\",\"response_status_code\":503,\"response_status_type\":\"SERVER_ERROR\",
         \"response_duration\":1.042,\"response_raw\":\"busy \\\"now\\\" \u{fffd}\",\"response_truncated\":false,
-        \"response_error\":\"the endpoint answered 503\",\"error_reason\":\"REFUSED\",
+        \"response_error\":true,\"error_detail\":\"the endpoint answered 503\",\"error_reason\":\"REFUSED\",
         \"retry_at\":\"2023-10-19T06:25:21.000Z\"}",
     );
     let success = Outcome {
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         verdict: Verdict::Delivered,
         status: Some(204),
@@ -213,13 +223,14 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
         r#"{"type":"delivered","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:26.250Z",
         "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,"attempt":3,"attempts":3,"sms_id":"a",
         "response_status":"SUCCESS","response_status_code":204,"response_status_type":"SUCCESSFUL",
-        "response_duration":0.007,"response_raw":"","response_truncated":false}"#,
+        "response_duration":0.007,"response_raw":null,"response_truncated":false,"response_error":false}"#,
     );
 }
 
 fn unreachable() -> Delivery {
     let error = Outcome {
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         verdict: Verdict::Retry,
         status: None,
@@ -244,7 +255,7 @@ fn dead_letters_are_published() {
         "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,
         "kind":"delivery","reason":"attempts_exhausted","attempts":2,"replays":1,"sms_id":"a",
         "last_outcome":{"response_status":"FAILED","response_duration":5.000,
-        "response_error":"connection refused","error_reason":"UNREACHABLE"}}"#,
+        "response_raw":null,"response_error":true,"error_detail":"connection refused","error_reason":"UNREACHABLE"}}"#,
     );
     let record = RawRecord {
         kind: Some(RecordKind::Report),
@@ -284,10 +295,9 @@ fn dead_letters_are_published() {
 #[test]
 fn the_end_of_a_correlation_is_published() {
     let state = State {
-        started: None,
-        mapped: Vec::new(),
         correlation: Correlation::Open(flow()),
         deliveries: Vec::new(),
+        ..State::default()
     };
     check_in(
         &state,
@@ -313,6 +323,7 @@ fn the_end_of_a_correlation_is_published() {
         Event::ReportAdopted { sms: sms("a") },
         Event::CollectionClosed(Collection::Complete),
         Event::MarkerKept { account: ACCOUNT, until: AT },
+        Event::Gathering(None),
         Event::MarkerExpired,
     ] {
         assert_eq!(written(&state, &internal), None);

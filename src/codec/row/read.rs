@@ -4,10 +4,10 @@ use super::{InputOffset, Landmark, Meta, Owner, RowError, TopicId};
 use crate::codec::content;
 use crate::codec::varint::{self, Unread};
 use crate::domain::{
-    AccountId, Collected, Collection, ContentType, Correlation, Delivery, DeliveryId, DisableCause,
-    Disabled, Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header,
-    IgnoreReason, Mapped, Outcome, Pending, Phase, Rendered, Rendering, SmsId, Source, Started,
-    State, StatusClass, Timestamp, Verdict, WebhookName,
+    AccountId, Collected, Collection, ContentType, Correlation, Deferred, Delivery, DeliveryId,
+    DisableCause, Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId,
+    FlowIdentity, Header, IgnoreReason, Mapped, Outcome, Pending, Phase, Rendered, Rendering,
+    Scope, SmsId, Source, Started, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use bytes::Bytes;
 
@@ -22,7 +22,7 @@ pub(super) enum Version {
     Second,
     /// The third version, with four kinds of bodies by number.
     Third,
-    /// The fourth version, without the SMS of deliveries.
+    /// The fourth version, without the SMS of deliveries, and without the time for gathering reports.
     Fourth,
     Newest,
 }
@@ -178,7 +178,30 @@ pub(super) fn state(datum: &mut Datum<'_>) -> Result<State> {
     };
     let started = datum.since_second(|datum| datum.optional(started))?;
     let mapped = datum.since_second(|datum| datum.array(mapped))?;
-    Ok(State { correlation, deliveries, started, mapped })
+    let deferred = datum.since_fifth(|datum| datum.array(deferred))?;
+    let outcomes = datum.since_fifth(|datum| datum.array(ended_webhook))?;
+    Ok(State { correlation, deliveries, started, mapped, deferred, outcomes })
+}
+
+fn deferred(datum: &mut Datum<'_>) -> Result<Deferred> {
+    Ok(Deferred {
+        delivery: delivery(datum)?,
+        trigger: datum.text()?.into(),
+        upon: datum.optional(|datum| datum.fixed().map(DeliveryId::from_bytes))?,
+        sms: datum.array(sms)?,
+        scope: Scope {
+            flow: datum.optional(|datum| datum.long().map(FlowId))?,
+            enabled: datum.boolean()?,
+        },
+    })
+}
+
+fn ended_webhook(datum: &mut Datum<'_>) -> Result<EndedWebhook> {
+    Ok(EndedWebhook {
+        account: account(datum)?,
+        webhook: webhook(datum)?,
+        values: datum.array(mapped)?,
+    })
 }
 
 pub(super) fn meta(datum: &mut Datum<'_>) -> Result<Meta> {
@@ -261,6 +284,7 @@ fn source(datum: &mut Datum<'_>) -> Result<Source> {
         partition: datum.int("partition")?,
         offset: datum.long()?,
         timestamp: datum.time()?,
+        index: datum.since_fifth(|datum| datum.optional(|datum| datum.int("index")))?,
     })
 }
 
@@ -280,6 +304,11 @@ fn flow(datum: &mut Datum<'_>) -> Result<Flow> {
         reports: datum.array(collected)?,
         collection: collection(datum)?,
         record: datum.since_second(|datum| datum.optional(Datum::bytes))?,
+        // Flows that did not enable their webhooks were not kept.
+        enabled: datum.since_fifth(|datum| datum.boolean().map(Some))?.unwrap_or(true),
+        spelling: datum
+            .since_fifth(|datum| datum.optional(|datum| datum.text().map(Into::into)))?,
+        gathers_until: datum.since_fifth(|datum| datum.optional(Datum::time))?,
     })
 }
 
@@ -300,7 +329,8 @@ fn rendering(datum: &mut Datum<'_>) -> Result<Rendering> {
                 mapped: datum.array(mapped)?,
             };
             let after = datum.array(|datum| datum.fixed().map(DeliveryId::from_bytes))?;
-            Rendering::Pending(Box::new(Pending { facts, after }))
+            let outcome_of = datum.since_fifth(|datum| datum.array(webhook))?;
+            Rendering::Pending(Box::new(Pending { facts, after, outcome_of }))
         }
         _ => return Err(RowError::Invalid("rendering")),
     })
@@ -378,6 +408,7 @@ fn outcome(datum: &mut Datum<'_>) -> Result<Outcome> {
         response: datum.bytes()?,
         response_truncated: datum.boolean()?,
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         reason: datum.optional(error_reason)?,
         error: datum.optional(|datum| datum.text().map(Into::into))?,

@@ -11,10 +11,10 @@ use super::{
 use super::{decode_endpoint, encode_endpoint};
 use crate::codec::schema::Known;
 use crate::domain::{
-    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
-    Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header, IgnoreReason,
-    Mapped, Outcome, Pending, Phase, Rendered, Rendering, SmsId, Source, Started, State,
-    StatusClass, Timestamp, Verdict, WebhookName,
+    AccountId, Collected, Collection, Correlation, Deferred, Delivery, DeliveryId, DisableCause,
+    Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity,
+    Header, IgnoreReason, Mapped, Outcome, Pending, Phase, Rendered, Rendering, Scope, SmsId,
+    Source, Started, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -77,12 +77,7 @@ fn the_fingerprints_are_those_of_the_schemas() {
 
 #[test]
 fn a_body_stays_a_slice_of_the_row() {
-    let state = State {
-        started: None,
-        mapped: Vec::new(),
-        correlation: Correlation::Unknown,
-        deliveries: vec![sample_delivery()],
-    };
+    let state = State { deliveries: vec![sample_delivery()], ..State::default() };
     let row = row(&state);
     let body = decode_state(&row).unwrap().deliveries.remove(0).body;
     assert!(row.as_ptr_range().contains(&body.as_ptr()));
@@ -102,6 +97,7 @@ fn sample_delivery() -> Delivery {
             partition: 3,
             offset: 1 << 40,
             timestamp: Timestamp::from_ms(1_697_700_000_000),
+            index: None,
         },
         scheduled_at: Timestamp::from_ms(1),
         due: Due::Waiting,
@@ -116,6 +112,7 @@ fn sample_delivery() -> Delivery {
             response: Bytes::from_static(b"busy"),
             response_truncated: true,
             retry_after_ms: None,
+            disables: false,
             mapped: Vec::new(),
             reason: Some(ErrorReason::Refused),
             error: Some("the endpoint answered 503".into()),
@@ -139,20 +136,33 @@ fn sample() -> State {
     };
     let flow = Flow {
         record: None,
+        spelling: None,
         identity: FlowIdentity { account: AccountId(28), flow: Some(FlowId(200)), content: 5 },
         accepted_at: Timestamp::from_ms(3),
         source: sample_delivery().source,
         webhook: WebhookName::new("crm"),
+        enabled: true,
         keys: Some(Bytes::from_static(b"[]")),
         sms: Some(vec![SmsId::new("s").unwrap()]),
         reports: vec![report],
         collection: Collection::Open { until: Timestamp::from_ms(4) },
+        gathers_until: None,
+    };
+    let values = vec![Mapped { save_in: "$flow.key.a".into(), value: "1".into() }];
+    let crm = WebhookName::new("crm").unwrap();
+    let deferred = Deferred {
+        delivery: sample_delivery(),
+        trigger: "webhook:crm:failed".into(),
+        upon: Some(DeliveryId::from_bytes([8; 16])),
+        sms: vec![SmsId::new("s").unwrap()],
+        scope: Scope { flow: Some(FlowId(200)), enabled: true },
     };
     State {
-        started: None,
-        mapped: Vec::new(),
         correlation: Correlation::Open(flow),
         deliveries: vec![sample_delivery()],
+        deferred: vec![deferred],
+        outcomes: vec![EndedWebhook { account: AccountId(28), webhook: crm, values }],
+        ..State::default()
     }
 }
 
@@ -181,12 +191,7 @@ fn bytes_that_are_no_row_are_refused_with_their_own_error() {
 
 #[test]
 fn array_blocks_with_a_size_are_read() {
-    let state = State {
-        started: None,
-        mapped: Vec::new(),
-        correlation: Correlation::Unknown,
-        deliveries: vec![sample_delivery()],
-    };
+    let state = State { deliveries: vec![sample_delivery()], ..State::default() };
     let plain = row(&state);
     // A count of -1, then the size of the block, which is not needed.
     let sized = [&plain[..11], &[1, 2], &plain[12..]].concat();
@@ -236,8 +241,8 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn source()(topic in "[a-z.-]{0,20}", partition: i32, offset: i64, ts: i64) -> Source {
-        Source { topic: topic.into(), partition, offset, timestamp: Timestamp::from_ms(ts) }
+    fn source()(topic in "[a-z.-]{0,20}", partition: i32, offset: i64, ts: i64, index in of(0..10_000_u32)) -> Source {
+        Source { topic: topic.into(), partition, offset, timestamp: Timestamp::from_ms(ts), index }
     }
 }
 
@@ -291,9 +296,14 @@ prop_compose! {
     fn flow()(
         identity in identity(), accepted_at in time(), source in source(), webhook in of(webhook()),
         keys in of(body()), sms in of(vec(sms(), 0..5)), reports in vec(collected(), 0..4),
-        collection in collection(), record in of(body()),
+        collection in collection(), record in of(body()), enabled: bool,
+        spelling in of("[A-F{}-]{1,38}"), gathers_until in of(time()),
     ) -> Flow {
-        Flow { record, identity, accepted_at, source, webhook, keys, sms, reports, collection }
+        let spelling = spelling.map(Into::into);
+        Flow {
+            record, spelling, identity, accepted_at, source, webhook, enabled, keys, sms, reports, collection,
+            gathers_until,
+        }
     }
 }
 
@@ -310,9 +320,10 @@ fn rendering() -> impl Strategy<Value = Rendering> {
     });
     let facts = (of(body()), vec(body(), 0..3), vec(mapped(), 0..3))
         .prop_map(|(record, reports, mapped)| Facts { record, reports, mapped });
-    let pending = (facts, vec(any::<[u8; 16]>(), 0..3)).prop_map(|(facts, after)| {
+    let after = vec(any::<[u8; 16]>(), 0..3);
+    let pending = (facts, after, vec(webhook(), 0..3)).prop_map(|(facts, after, outcome_of)| {
         let after = after.into_iter().map(DeliveryId::from_bytes).collect();
-        Rendering::Pending(Box::new(Pending { facts, after }))
+        Rendering::Pending(Box::new(Pending { facts, after, outcome_of }))
     });
     prop_oneof![Just(Rendering::Fixed), done, pending]
 }
@@ -342,7 +353,7 @@ prop_compose! {
         reason in of(select(ErrorReason::ALL.to_vec())), error in of("\\PC{0,40}"),
     ) -> Outcome {
         let error = error.map(String::into_boxed_str);
-        Outcome { verdict, status, duration_ms, response, response_truncated, retry_after_ms: None, mapped: Vec::new(), reason, error }
+        Outcome { verdict, status, duration_ms, response, response_truncated, retry_after_ms: None, disables: false, mapped: Vec::new(), reason, error }
     }
 }
 
@@ -361,13 +372,29 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn deferred()(
+        delivery in delivery(), trigger in "[a-z:_-]{0,40}", upon in of(any::<[u8; 16]>()), sms in vec(sms(), 0..3),
+        flow in of(any::<i64>()), enabled: bool,
+    ) -> Deferred {
+        let scope = Scope { flow: flow.map(FlowId), enabled };
+        Deferred { delivery, trigger: trigger.into(), upon: upon.map(DeliveryId::from_bytes), sms, scope }
+    }
+}
+
+prop_compose! {
+    fn ended_webhook()(account: i64, webhook in webhook(), values in vec(mapped(), 0..3)) -> EndedWebhook {
+        EndedWebhook { account: AccountId(account), webhook, values }
+    }
+}
+
 proptest! {
     #[test]
     fn every_state_round_trips_and_the_library_agrees(
         correlation in correlation(), deliveries in vec(delivery(), 0..4), started in of(started()),
-        mapped in vec(mapped(), 0..3),
+        mapped in vec(mapped(), 0..3), deferred in vec(deferred(), 0..3), outcomes in vec(ended_webhook(), 0..3),
     ) {
-        let state = State { started, correlation, deliveries, mapped };
+        let state = State { started, correlation, deliveries, mapped, deferred, outcomes };
         let row = row(&state);
         prop_assert_eq!(&decode_state(&row).unwrap(), &state);
         let (_, again) = through_library(&row, &schema(&STATE_SCHEMA).schema);
@@ -436,8 +463,7 @@ fn the_numbers_of_variants_are_those_that_the_library_names() {
         let flow = FlowIdentity { account: AccountId(1), flow: None, content: 0 };
         let until = Timestamp::from_ms(0);
         let correlation = Correlation::Silent { flow, reason: *reason, until };
-        let state =
-            State { started: None, mapped: Vec::new(), correlation, deliveries: Vec::new() };
+        let state = State { correlation, ..State::default() };
         let (value, _) = through_library(&row(&state), &schema(&STATE_SCHEMA).schema);
         let symbol = format!("Enum({index}, {:?})", reason.as_str());
         assert!(format!("{value:?}").contains(&symbol), "{symbol}");

@@ -3,9 +3,10 @@
 
 use super::{InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
-    Collected, Collection, Correlation, Delivery, DisableCause, Disabled, Due, EndpointState,
-    ErrorReason, Facts, Flow, FlowIdentity, Header, IgnoreReason, Mapped, Outcome, Phase,
-    Rendering, SmsId, Source, Started, State, StatusClass, Timestamp, Verdict,
+    Collected, Collection, Correlation, Deferred, Delivery, DisableCause, Disabled, Due,
+    EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowIdentity, Header, IgnoreReason,
+    Mapped, Outcome, Phase, Rendering, SmsId, Source, Started, State, StatusClass, Timestamp,
+    Verdict, WebhookName,
 };
 
 pub(super) fn state(state: &State, out: &mut Vec<u8>) {
@@ -39,6 +40,27 @@ pub(super) fn state(state: &State, out: &mut Vec<u8>) {
     };
     optional(state.started, started, out);
     array(&state.mapped, mapped, out);
+    array(&state.deferred, deferred, out);
+    array(&state.outcomes, ended_webhook, out);
+}
+
+fn deferred(deferred: &Deferred, out: &mut Vec<u8>) {
+    delivery(&deferred.delivery, out);
+    bytes(deferred.trigger.as_bytes(), out);
+    optional(deferred.upon, |id, out| out.extend_from_slice(&id.to_bytes()), out);
+    array(&deferred.sms, sms, out);
+    optional(deferred.scope.flow, |flow, out| long(flow.0, out), out);
+    boolean(deferred.scope.enabled, out);
+}
+
+fn ended_webhook(ended: &EndedWebhook, out: &mut Vec<u8>) {
+    long(ended.account.0, out);
+    webhook(&ended.webhook, out);
+    array(&ended.values, mapped, out);
+}
+
+fn webhook(name: &WebhookName, out: &mut Vec<u8>) {
+    bytes(name.as_str().as_bytes(), out);
 }
 
 pub(super) fn meta(meta: &Meta, out: &mut Vec<u8>) {
@@ -107,6 +129,7 @@ fn source(source: &Source, out: &mut Vec<u8>) {
     long(i64::from(source.partition), out);
     long(source.offset, out);
     time(source.timestamp, out);
+    optional(source.index, |index, out| long(i64::from(index), out), out);
 }
 
 fn flow(flow: &Flow, out: &mut Vec<u8>) {
@@ -127,6 +150,9 @@ fn flow(flow: &Flow, out: &mut Vec<u8>) {
         Collection::NotWanted => out.extend([2, 4]),
     }
     optional(flow.record.as_ref(), |record, out| bytes(record, out), out);
+    boolean(flow.enabled, out);
+    optional(flow.spelling.as_ref(), |text, out| bytes(text.as_bytes(), out), out);
+    optional(flow.gathers_until, time, out);
 }
 
 fn mapped(mapped: &Mapped, out: &mut Vec<u8>) {
@@ -150,6 +176,7 @@ fn rendering(rendering: &Rendering, out: &mut Vec<u8>) {
             array(reports, |report, out| bytes(report, out), out);
             array(values, mapped, out);
             array(&pending.after, |id, out| out.extend_from_slice(&id.to_bytes()), out);
+            array(&pending.outcome_of, webhook, out);
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Decodes a flow complete record, and creates the body of its phase 1.
 
+use super::look::{called, other_kind};
 use super::{Bad, Fields, json_fault};
-use crate::domain::{FlowComplete, SmsId};
+use crate::domain::{FlowComplete, RecordKind, SmsId};
 use crate::json;
 use crate::json::scan::{self, MemberValue, Scanned, ValueKind};
 use bytes::Bytes;
 use std::collections::HashSet;
 
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 10] = [
     "phononUuid",
     "accountID",
     "flowId",
@@ -16,23 +17,35 @@ const FIELDS: [&str; 8] = [
     "keys",
     "recordingUrls",
     "sms",
+    "completedAt",
+    "deliveryStatus",
 ];
 
 pub(super) fn decode(record: &[u8], compact: &mut Vec<u8>) -> Result<FlowComplete, Bad> {
     let Scanned { members, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
-    let [uuid, account, flow, enabled, calls, keys, recordings, sms] = members;
+    let [uuid, account, flow, enabled, calls, keys, recordings, sms, completed, status] = members;
     let fields = Fields { compact };
     let account = fields.account(account.as_ref())?;
     let uuid = fields.uuid(uuid.as_ref(), account)?;
     let rest = || {
+        if status.is_some() {
+            return Err(other_kind(RecordKind::Flow, "deliveryStatus", RecordKind::Report));
+        }
+        if [&calls, &keys, &sms, &completed].into_iter().all(Option::is_none) {
+            return Err(Bad::undecodable(format!(
+                "the record has none of callDetails, keys, sms and completedAt: it looks like a {}, or its fields have \
+                 other names",
+                called(RecordKind::Start)
+            )));
+        }
         let flow = fields.flow(flow.as_ref())?;
-        let webhook_enabled = boolean("webhookEnabled", enabled.as_ref())?;
+        let webhook_enabled = fields.boolean("webhookEnabled", enabled.as_ref())?;
         let calls = array(&fields, "callDetails", calls.as_ref())?;
         let keys = array(&fields, "keys", keys.as_ref())?;
         let recordings = array(&fields, "recordingUrls", recordings.as_ref())?;
         let sms = sms_list(array(&fields, "sms", sms.as_ref())?)?;
         let mut body = Vec::with_capacity(
-            80 + uuid.as_str().len()
+            80 + uuid.spelling().len()
                 + [calls, keys, recordings]
                     .iter()
                     .map(|member| member.map_or(2, <[u8]>::len))
@@ -45,7 +58,7 @@ pub(super) fn decode(record: &[u8], compact: &mut Vec<u8>) -> Result<FlowComplet
         body.extend_from_slice(keys.unwrap_or(b"[]"));
         let keys = keys_start..body.len();
         body.extend_from_slice(br#","phonon-uuid":"#);
-        json::write_string(&mut body, uuid.as_str());
+        json::write_string(&mut body, uuid.spelling());
         if let Some(recordings) = recordings.filter(|recordings| *recordings != b"[]") {
             body.extend_from_slice(br#","recordingUrls":"#);
             body.extend_from_slice(recordings);
@@ -57,20 +70,6 @@ pub(super) fn decode(record: &[u8], compact: &mut Vec<u8>) -> Result<FlowComplet
     // Only the rules decide whether the record is needed later. A copy costs little compared with the rest.
     let record = Bytes::copy_from_slice(compact);
     Ok(FlowComplete { uuid, account, flow, webhook_enabled, sms, body, keys, record, content })
-}
-
-pub(super) fn boolean(name: &str, member: Option<&MemberValue>) -> Result<Option<bool>, Bad> {
-    match member.map(|member| member.kind) {
-        None => Ok(None),
-        Some(ValueKind::Boolean(value)) => Ok(Some(value)),
-        Some(
-            ValueKind::Null
-            | ValueKind::Number
-            | ValueKind::Text
-            | ValueKind::Array
-            | ValueKind::Object,
-        ) => Err(Bad::undecodable(format!("the field {name} is neither true nor false"))),
-    }
 }
 
 fn array<'c>(

@@ -1,8 +1,13 @@
 //! Source records in three encodings, valid and invalid.
 
+mod avro;
 mod bad;
 mod content;
 mod encodings;
+mod envelopes;
+mod framings;
+mod kinds;
+mod lenient;
 
 use super::{Bad, Decoded, Decoder};
 use crate::codec::schema::{self, Known};

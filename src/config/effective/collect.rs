@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Lists whose order has no meaning.
-const UNORDERED: [&str; 3] = ["account", "webhook", "flow"];
+const UNORDERED: [&str; 4] = ["account", "template", "webhook", "flow"];
 
 /// The text in the place of a secret.
 const HIDDEN: &str = "***";
@@ -139,7 +139,7 @@ impl Collector<'_> {
     /// Returns the value as it may be shown, and whether nothing of it is hidden.
     fn shown(&self, raw: Json, show: Show) -> (Json, bool) {
         match (raw, show) {
-            // The name of a variable or a file is not secret.
+            // The name of a variable, a file or a template is not secret.
             (reference @ Json::Object(_), Show::Hidden) if is_reference(&reference) => {
                 (reference, true)
             }
@@ -167,7 +167,8 @@ fn is_empty(value: &Json) -> bool {
 
 fn is_reference(value: &Json) -> bool {
     let is_one = |name| value.get(name).is_some_and(Json::is_string);
-    value.as_object().is_some_and(|it| it.len() == 1) && (is_one("env") || is_one("file"))
+    value.as_object().is_some_and(|it| it.len() == 1)
+        && ["env", "file", "name"].into_iter().any(is_one)
 }
 
 /// Returns the value without the secrets in URLs, and with one spelling of each number. Also returns whether nothing of

@@ -3,6 +3,7 @@
 mod checks;
 mod client;
 mod retired;
+mod statuses;
 
 pub(in crate::config) use client::is_shown as shows_property;
 
@@ -11,18 +12,19 @@ use super::{
     DeliverySettings, HttpSettings, Path, Read, RegistrySettings, Settings, StoreSettings,
 };
 use crate::accounts::{Bounds, Defaults, Retry, rate};
+use crate::codec::source::{Envelope, Unwrap};
 use crate::config::effective::{self, Listed};
 use crate::config::environment;
+use crate::definition::catalogue::{self, Methods};
 use crate::delivery::{AddressPolicy, BreakerPolicy};
 use crate::document::{
     self, Context, Fault, Node, Place, Value, Variables, prune, read_toml, schema_of,
 };
-use crate::domain::{
-    CorrelationPolicy, OnReportTimeout, Phase2Order, Phase2Wait, StatusClass, StatusTable,
-};
+use crate::domain::{CorrelationPolicy, OnReportTimeout, Phase2Order, Phase2Wait};
 use crate::log::{KafkaSettings, TopicNames};
 use crate::store::OnCorruption;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Returns the settings with all their faults. The error is that of a file that is not TOML.
@@ -32,7 +34,7 @@ pub(super) fn read(file: &Path, variables: &Variables) -> Result<Read, Fault> {
     let mut faults = Vec::new();
     normalise_client(&mut tree, &mut faults);
     faults.extend(environment::apply(&mut tree, &retired::beside(&schema), variables));
-    let (of_retired, warnings) = retired::remove(&mut tree);
+    let (of_retired, mut warnings) = retired::remove(&mut tree);
     faults.extend(of_retired);
     faults.extend(prune(&mut tree, &schema));
     client_as_text(&mut tree);
@@ -40,7 +42,8 @@ pub(super) fn read(file: &Path, variables: &Variables) -> Result<Read, Fault> {
     let mut context = Context::new(base, variables, faults);
     let written: SettingsFile = context.typed(&tree);
     let settings = settings(file, written, &Place::root(&tree), &mut context);
-    let Context { faults, secret_files, referred, .. } = context;
+    let Context { faults, warnings: of_values, secret_files, referred, .. } = context;
+    warnings.extend(of_values);
     let entries = effective::collect(&tree, base, &schema, &referred, Listed::All);
     Ok(Read { settings: Settings { secret_files, ..settings }, entries, faults, warnings })
 }
@@ -83,10 +86,31 @@ fn settings(
         store: store(&written.store, &at("store"), context),
         http: http(&written.http, &at("http"), context),
         accounts_file: context.path(&at("accounts").key("file"), &written.accounts.file),
-        correlation: correlation(&written.correlation),
-        statuses: statuses(written.statuses, &at("statuses"), context),
+        methods: methods(&written.catalogue, &at("catalogue").key("internal"), context),
+        correlation: correlation(&written.correlation, &at("correlation"), context),
+        statuses: statuses::read(&written.statuses, &at("statuses"), context),
         delivery: delivery(written.delivery, &at("delivery"), context),
         secret_files: BTreeSet::new(),
+    }
+}
+
+/// Returns the functions of the platform.
+fn methods(
+    written: &file::Catalogue,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Arc<Methods> {
+    let built_in = || Arc::new(catalogue::methods().clone());
+    let Some(name) = &written.internal else { return built_in() };
+    let Some(text) = context.text_of_file(place, name) else { return built_in() };
+    match catalogue::extended(&text) {
+        Ok(methods) => Arc::new(methods),
+        Err(error) => {
+            let fix =
+                "write it like config/catalogue/internal.toml: a [[method]] for each function";
+            context.fault(place, format!("{name}: {error}"), fix);
+            built_in()
+        }
     }
 }
 
@@ -130,6 +154,14 @@ fn topics(written: file::Topics, place: &Place<'_>, context: &mut Context<'_>) -
         dead_letter: written.dead_letter,
         changelog: written.changelog,
         inbox: written.inbox,
+        unwrap: written.unwrap.into_iter().fold(Unwrap::default(), |unwrap, envelope| {
+            unwrap.with(match envelope {
+                file::Envelope::Connect => Envelope::Connect,
+                file::Envelope::Debezium => Envelope::Debezium,
+                file::Envelope::Mongodb => Envelope::MongoDb,
+                file::Envelope::Cloudevents => Envelope::CloudEvents,
+            })
+        }),
     };
     checks::topics(&names, place, context);
     names
@@ -179,7 +211,20 @@ fn http(written: &file::Http, place: &Place<'_>, context: &mut Context<'_>) -> H
     HttpSettings { listen, token, endpoint_labels_max: written.endpoint_labels_max }
 }
 
-fn correlation(written: &file::Correlation) -> CorrelationPolicy {
+fn correlation(
+    written: &file::Correlation,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> CorrelationPolicy {
+    let (gather_s, place) = (written.phase2_gather_s, place.key("phase2_gather_s"));
+    if gather_s > 0 && matches!(written.phase2_wait, file::Wait::Each) {
+        let problem =
+            "has no effect: with phase2_wait = \"each\", no webhook waits for another SMS";
+        context.fault(&place, problem, "remove it, or set phase2_wait = \"all\"");
+    } else if gather_s > written.report_timeout_s {
+        let fix = format!("write {} or less", written.report_timeout_s);
+        context.fault(&place, "is longer than report_timeout_s, which ends the wait", fix);
+    }
     CorrelationPolicy {
         phase2_wait: match written.phase2_wait {
             file::Wait::All => Phase2Wait::All,
@@ -193,23 +238,11 @@ fn correlation(written: &file::Correlation) -> CorrelationPolicy {
             file::OnTimeout::End => OnReportTimeout::End,
             file::OnTimeout::Notify => OnReportTimeout::Notify,
         },
+        phase2_gather_ms: gather_s.saturating_mul(1000),
         correlation_ttl_ms: written.correlation_ttl_s.saturating_mul(1000),
         report_timeout_ms: written.report_timeout_s.saturating_mul(1000),
         dedup_window_ms: written.dedup_window_s.saturating_mul(1000),
     }
-}
-
-fn statuses(written: file::Statuses, place: &Place<'_>, context: &mut Context<'_>) -> StatusTable {
-    for (index, word) in written.intermediate.iter().enumerate() {
-        if written.last.iter().any(|other| other.eq_ignore_ascii_case(word)) {
-            let place = place.key("intermediate").item(index);
-            let problem = format!("`{word}` is also in the list of final words");
-            context.fault(&place, problem, "keep it in one of the two lists");
-        }
-    }
-    let last = written.last.into_iter().map(|word| (word, StatusClass::Final));
-    let more = written.intermediate.into_iter().map(|word| (word, StatusClass::Intermediate));
-    StatusTable::new(last.chain(more))
 }
 
 fn delivery(

@@ -22,6 +22,8 @@ pub(in crate::config) struct SettingsFile {
     pub(super) http: Http,
     /// Accounts, webhooks and flows.
     pub(super) accounts: AccountsSection,
+    /// Names that the platform's customers know.
+    pub(super) catalogue: Catalogue,
     /// How delivery reports are matched with flows.
     pub(super) correlation: Correlation,
     /// Delivery statuses in addition to the known ones, or known ones with another meaning.
@@ -107,6 +109,8 @@ pub(in crate::config) struct Topics {
     pub(super) changelog: String,
     /// The topic of forwarded records and operators' commands.
     pub(super) inbox: String,
+    /// The envelopes of other programs from which records are taken. Default: none.
+    pub(super) unwrap: Vec<Envelope>,
 }
 
 impl Default for Topics {
@@ -119,8 +123,23 @@ impl Default for Topics {
             dead_letter: "ringback.dead-letter".to_owned(),
             changelog: "ringback.changelog".to_owned(),
             inbox: "ringback.inbox".to_owned(),
+            unwrap: Vec::new(),
         }
     }
+}
+
+/// An envelope with a record in it.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Envelope {
+    /// Kafka Connect's `schema` and `payload`.
+    Connect,
+    /// Debezium's change events.
+    Debezium,
+    /// MongoDB's change events.
+    Mongodb,
+    /// CloudEvents in structured mode.
+    Cloudevents,
 }
 
 /// A name or a list.
@@ -207,6 +226,15 @@ impl Default for AccountsSection {
     }
 }
 
+/// Names that the platform's customers know.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Catalogue {
+    /// A file with functions of the platform, in addition to the built-in ones or in place of those of the same name.
+    #[schemars(length(min = 1))]
+    pub(super) internal: Option<String>,
+}
+
 /// How delivery reports are matched with flows.
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -215,6 +243,9 @@ pub(in crate::config) struct Correlation {
     pub(super) phase2_wait: Wait,
     /// strict: phase 2 is sent after phase 1 was delivered or became a dead letter. independent: phase 2 does not wait.
     pub(super) phase2_order: Order,
+    /// Time that a webhook of phase 2 gathers reports of other SMS after the first final one, if the flow does not list its SMS. 0 means none.
+    #[schemars(range(min = 0, max = 31536000))]
+    pub(super) phase2_gather_s: u64,
     /// Time that a report waits for its flow complete record.
     #[schemars(range(min = 1, max = 31536000))]
     pub(super) correlation_ttl_s: u64,
@@ -233,6 +264,7 @@ impl Default for Correlation {
         Self {
             phase2_wait: Wait::All,
             phase2_order: Order::Strict,
+            phase2_gather_s: 0,
             correlation_ttl_s: 259_200,
             report_timeout_s: 259_200,
             on_report_timeout: OnTimeout::End,
@@ -275,11 +307,26 @@ pub(in crate::config) enum OnTimeout {
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Statuses {
-    /// Statuses after which no report follows.
+    /// Statuses after which no report follows. A * stands for any characters, as in "*_FAILED".
     #[serde(rename = "final")]
     pub(super) last: Vec<String>,
-    /// Statuses after which further reports follow.
+    /// Statuses after which further reports follow. A * stands for any characters, as in "PENDING_*".
     pub(super) intermediate: Vec<String>,
+    /// Words or numbers of a gateway, each with the status that it means, as in "8" = "SUBMITTED".
+    pub(super) aliases: BTreeMap<String, String>,
+    /// final: no report is expected after a status that is not known. intermediate: further reports are.
+    pub(super) unknown: UnknownStatus,
+}
+
+/// What follows after a status that is not known.
+#[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum UnknownStatus {
+    /// No report follows.
+    #[default]
+    Final,
+    /// Further reports follow.
+    Intermediate,
 }
 
 /// How webhooks are delivered.

@@ -9,6 +9,7 @@ impl Settings {
         let old = self.delivery.clone();
         Self {
             accounts_file: written.accounts_file,
+            methods: written.methods,
             correlation: written.correlation,
             statuses: written.statuses,
             delivery: DeliverySettings {

@@ -185,7 +185,7 @@ fn every_part_of_response_settings_is_checked() {
          { save_in = \"$flow.key.a\", path = \"b\" }] }\n",
         &[
             "accounts.toml:7: webhook[w].response.map[#1].save_in: is not a variable that an answer can set; \
-             write it as $flow.key.NAME, with letters, digits and underscores",
+             write it as $flow.key.NAME, with letters, digits and underscores, or as ${flow.key.NAME}",
             "accounts.toml:7: webhook[w].response.map[#3].save_in: $flow.key.a is set twice; give one of them \
              another name",
             "accounts.toml:7: webhook[w].response.namespaces: JSON has no namespaces; remove it",
@@ -334,7 +334,7 @@ fn certificates_are_read_when_they_are_loaded() {
         (
             lines("good.pem", "good.pem", "other.key"),
             "9: webhook[w].client_key_file",
-            "does not serve",
+            "does not fit",
         ),
     ] {
         let faults = folder(&text).faults();

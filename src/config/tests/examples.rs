@@ -14,7 +14,12 @@ fn example(name: &str) -> String {
 
 fn loaded(name: &str) -> Accounts {
     let folder = super::Folder::new("", &example(name));
-    let secrets = [("CRM_TOKEN", "t"), ("CRM_KEY", "hush"), ("CRM_SIGNING_SECRET", super::WHSEC)];
+    let secrets = [
+        ("CRM_TOKEN", "t"),
+        ("CRM_KEY", "hush"),
+        ("CRM_SIGNING_SECRET", super::WHSEC),
+        ("PLATFORM_SECURITY_ID", "hush"),
+    ];
     let variables: Variables =
         secrets.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let loaded = load_with(&folder.path("ringback.toml"), &variables);
@@ -111,7 +116,7 @@ fn call_tracking() {
     let (body, _, request) = rendered(&loaded("call-tracking.toml"), "tracking", &tags);
     assert_eq!(
         body,
-        r#"{"session":"bd706f90-aa14-47ea-9844-3d1e1123f4ee","from":"912243690284","start":"2023-10-19T11:54:21.952+05:30","end":"2023-10-19T11:54:44.851+05:30","kind":"template","tags":{"Region":"south"},"note":"100 % of 919879072567"}"#
+        r#"{"session":"bd706f90-aa14-47ea-9844-3d1e1123f4ee","from":"912243690284","start":"2023-10-19T06:24:21.952Z","end":"2023-10-19T06:24:44.851Z","kind":"template","tags":{"Region":"south"},"note":"100 % of 919879072567"}"#
     );
     assert_eq!(
         request,
@@ -142,7 +147,7 @@ fn internal() {
     let (body, ..) = rendered(&accounts, "call-back", &[("$flow.key.lang", "\"en\"")]);
     assert_eq!(
         body,
-        r#"{"method":"createOutbound","keys":[{"name":"$flow.syskey.apiVersion","value":"2"},{"name":"$flow.syskey.delayMinutes","value":"5"},{"name":"$flow.syskey.flowID","value":"201"},{"name":"$flow.key.isTTSUsed","value":true},{"name":"$flow.key.lang","value":"en"},{"name":"$flow.key.type","value":"template"}]}"#
+        r#"{"method":"createOutbound","keys":[{"name":"$flow.syskey.securityID","value":"***secret***"},{"name":"$flow.syskey.apiVersion","value":"2"},{"name":"$flow.syskey.clientID","value":"123123123"},{"name":"$flow.syskey.contactNumbers","value":"919999999999"},{"name":"$flow.syskey.delayMinutes","value":"5"},{"name":"$flow.syskey.flowID","value":"201"},{"name":"$flow.key.isTTSUsed","value":true},{"name":"$flow.key.lang","value":"en"},{"name":"$flow.key.type","value":"template"}]}"#
     );
     let (body, ..) = rendered(&accounts, "tell", &[("$flow.key.obdReqID", "17")]);
     assert_eq!(
@@ -152,12 +157,30 @@ fn internal() {
 }
 
 #[test]
+fn template() {
+    let accounts = loaded("template.toml");
+    let prompts = r#"[{"question":"one","response":"1"},{"question":"two","response":"2"}]"#;
+    let given = [("$flow.key.prompt_responses", prompts), ("$flow.key.customer-name", "\"Ada\"")];
+    for (webhook, location) in [("sales", "Los Angeles"), ("service", "Springwood")] {
+        let (body, kind, _) = rendered(&accounts, webhook, &given);
+        assert_eq!(
+            body,
+            format!(
+                r#"{{"customer":"Ada","location":"{location}","start":"2023-10-19T06:24:21.952Z","seconds":22,"result":"ANSWER","prompts":[{{"question":"one","answer":"1"}},{{"question":"two","answer":"2"}}]}}"#
+            )
+        );
+        assert_eq!(kind, "application/json");
+    }
+}
+
+#[test]
 fn every_example_is_here() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples");
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
     let mut files: Vec<String> = files.map(|name| name.into_string().unwrap()).collect();
     files.retain(|name| name.ends_with(".toml"));
     files.sort();
-    let shown = ["call-tracking", "form", "internal", "json", "none", "short-url", "xml"];
+    let shown =
+        ["call-tracking", "form", "internal", "json", "none", "short-url", "template", "xml"];
     assert_eq!(files, shown.map(|name| format!("{name}.toml")));
 }

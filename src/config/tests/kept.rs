@@ -93,6 +93,8 @@ fn an_endpoint_is_rebuilt_when_any_of_its_settings_or_files_changes() {
         assert!(!survives(&trust, |folder| folder.with(file, content)), "{file}");
     }
     assert!(!survives(&trust, |folder| folder.variable("KEY", "another")), "a variable");
+    let values = format!("{ACCOUNT}values = {{ place = 1 }}\n{}", webhook());
+    assert!(!survives(&trust, |folder| folder.with("accounts.toml", values)), "a constant");
     for key in [
         "request_timeout_ms = 7",
         "connect_timeout_ms = 7",

@@ -10,7 +10,7 @@ const FAULT: &str = "topics.encoding: is not \"json\", the only value that is po
 
 impl Folder {
     /// Returns the warnings as users read them, without the folder's name.
-    fn warnings(&self) -> Vec<String> {
+    pub(super) fn warnings(&self) -> Vec<String> {
         let loaded = Loaded::load_with(&self.path("ringback.toml"), &self.variables).unwrap();
         let again = Loaded::again_with(&loaded.settings, &loaded.effective, &self.variables);
         assert_eq!(again.unwrap().warnings, loaded.warnings, "a reload has the same warnings");

@@ -2,9 +2,9 @@
 
 mod shown;
 
-use super::{INTERNAL, Method, MethodFile, TOKENS, is_known, methods, nested, tokens};
+use super::{INTERNAL, Method, TOKENS, is_known, methods, nested, tokens};
 use crate::definition::facts::Facts;
-use crate::definition::template::{BodyTemplate, Family, Language, Values, Variable};
+use crate::definition::template::{BodyTemplate, Derived, Family, Language, Values, Variable};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ const TOKEN_NAMES: &str = "
 
 const METHOD_NAMES: &str = "
     createOutbound updateUserPreferences fetchUserPreferences updatePauseStatusForCLI linkcreation translateText
-    speechprocessing validateDateTime Pullreport
+    speechprocessing ValidateDateAndTime Pullreport
 ";
 
 /// The tokens with the same meaning as a field of the gateways. Every other token is a flow key of the same name.
@@ -49,9 +49,11 @@ struct Strict {
 struct StrictRow {
     group: String,
     meaning: String,
+    example: String,
     variable: String,
     #[serde(default)]
     nested: bool,
+    derived: Option<String>,
 }
 
 fn sorted(names: &str) -> Vec<&str> {
@@ -83,7 +85,10 @@ fn the_file_of_tokens_has_all_fields_of_each_token() {
         let groups = ["call_begin", "call_end", "dni", "location_info"];
         assert!(groups.contains(&row.group.as_str()) && !row.meaning.is_empty(), "{name}");
         let variable: Variable = row.variable.parse().unwrap();
-        assert_eq!(tokens()[name], variable);
+        let token = &tokens()[name];
+        assert_eq!(token.plain(), variable);
+        assert_eq!(token.derived().map(Derived::word), row.derived.as_deref(), "{name}");
+        assert_eq!(row.example.is_empty(), name == "utm_source", "{name}");
         assert_eq!(nested().contains(&variable), row.nested, "{name}");
     }
     assert_eq!(file.token.len(), tokens().len());
@@ -116,15 +121,51 @@ fn a_template_may_use_every_token() {
 fn every_method_appears_once_and_templates_know_all_names_but_the_platforms_own() {
     let names: Vec<_> = methods().keys().map(String::as_str).collect();
     assert_eq!(names, sorted(METHOD_NAMES));
-    let file: MethodFile = toml::from_str(INTERNAL).unwrap();
-    assert_eq!(file.method.len(), names.len(), "no name is repeated");
+    assert_eq!(super::method::read(INTERNAL).unwrap().len(), names.len());
     for method in methods().values() {
         assert!(!method.purpose.is_empty(), "{}", method.name);
         assert!(method.response.iter().all(|name| is_known(name)), "{}", method.name);
     }
-    let requests = methods().values().flat_map(|method| &method.request);
+    let requests = methods().values().flat_map(|method| method.names());
     let unknown: Vec<_> = requests.filter(|name| !is_known(name)).collect();
-    assert_eq!(unknown, ["$user.syskey.contactNumber", "$user.syskey.accountID"]);
+    let own = ["$user.syskey.contactNumber", "$user.syskey.accountID"];
+    assert_eq!(unknown, [own, own].concat());
+}
+
+#[test]
+fn a_file_adds_functions_and_replaces_built_in_ones() {
+    let text = r#"
+        [[method]]
+        name = "FindLanguage"
+        request = ["$flow.key.text", { name = "$flow.key.hint", from = ["$call.calleeNumber"], optional = true }]
+        response = ["$flow.key.language"]
+        [[method]]
+        name = "Pullreport"
+    "#;
+    let methods = super::extended(text).unwrap();
+    assert_eq!(methods.len(), super::methods().len() + 1);
+    let found = &methods["FindLanguage"];
+    let needed: Vec<bool> = found.request.iter().map(super::Parameter::is_needed).collect();
+    assert_eq!(needed, [true, false]);
+    assert!(found.uses("$call.calleeNumber") && !found.wants("$call.calleeNumber"));
+    assert_eq!(found.full_name("hint"), Some("$flow.key.hint"));
+    assert_eq!(
+        (found.full_name("int"), found.full_name("key.hint")),
+        (None, Some("$flow.key.hint"))
+    );
+    assert_eq!(methods["Pullreport"].purpose, "");
+    for (text, problem) in [
+        ("[[method]]\nname = \"a\"\n[[method]]\nname = \"a\"\n", "the method `a` is there twice"),
+        ("[[method]]\nname = \"\"\n", "has no name"),
+        ("[[method]]\nname = \"a\"\nrequest = [\"\"]\n", "has no name"),
+        ("[[method]]\nname = \"a\"\nrequests = []\n", "line 3: unknown field `requests`"),
+        ("[[method]\n", "line 1: "),
+    ] {
+        let found = super::extended(text).unwrap_err().to_string();
+        assert!(found.contains(problem) && !found.contains('\n'), "{text}: {found}");
+    }
+    let from = "[[method]]\nname = \"a\"\nrequest = [{ name = \"b\", from = [\"c\"] }]\n";
+    assert!(super::extended(from).is_err());
 }
 
 #[test]
@@ -179,7 +220,7 @@ fn each_token_is_rendered_as_the_platforms_show_it() {
         let variable = &tokens()[token];
         let record = record_with(variable, value).to_string();
         let facts = Facts::new(Some(record.as_bytes()), &[], &[], nested());
-        let (text, wanted) = if nested().contains(variable) {
+        let (text, wanted) = if nested().contains(&variable.plain()) {
             (format!("{{\"x\": %{token}%}}"), format!("{{\"x\":{value}}}"))
         } else {
             (format!("{{\"x\": \"%{token}%\"}}"), serde_json::json!({"x": value}).to_string())

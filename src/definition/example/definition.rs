@@ -24,7 +24,7 @@ pub fn definition(kind: AnswerFormat, leaves: &[Leaf]) -> String {
 }
 
 /// Writes `text` as a basic string: <https://toml.io/en/v1.0.0#string>.
-fn push_string(out: &mut String, text: &str) {
+pub(super) fn push_string(out: &mut String, text: &str) {
     out.push('"');
     for letter in text.chars() {
         match letter {

@@ -1,6 +1,6 @@
-//! The leaves of a JSON text.
+//! The leaves of a JSON text, each with its path as the platform writes it: `data` is the text itself.
 
-use super::super::mapping::{push_item, push_member};
+use super::super::mapping::{DATA, push_item, push_member};
 use super::name::PathSegment;
 use super::{Found, check, sample};
 use crate::json::TextFault;
@@ -9,9 +9,22 @@ use std::collections::BTreeMap;
 
 pub(super) fn leaves(bytes: &[u8]) -> Result<Vec<Found>, TextFault> {
     let text = walk::check(bytes)?;
-    let mut listing = Listing::default();
+    let mut listing = Listing { path: DATA.to_owned(), ..Listing::default() };
     listing.value(&mut Cursor::new(text))?;
-    Ok(listing.found.into_iter().flatten().collect())
+    let mut found: Vec<Found> = listing.found.into_iter().flatten().collect();
+    if listing.has_data {
+        found.iter_mut().for_each(start_exactly);
+    }
+    Ok(found)
+}
+
+/// Writes the path of a text that has a member `data` of its own. There, `data` is this member.
+fn start_exactly(found: &mut Found) {
+    let rest = found.path.strip_prefix(DATA).unwrap_or_default();
+    found.path = match found.segments.first() {
+        Some(PathSegment::Name(name)) if name == DATA => rest.trim_start_matches('.').to_owned(),
+        Some(PathSegment::Name(_) | PathSegment::Index(_)) | None => format!("${rest}"),
+    };
 }
 
 /// The position of the walk, and the leaves so far. A later member removes the leaves of an earlier one of the same
@@ -21,6 +34,8 @@ struct Listing {
     found: Vec<Option<Found>>,
     path: String,
     segments: Vec<PathSegment>,
+    /// Whether the text is an object with a member `data`.
+    has_data: bool,
 }
 
 impl Listing {
@@ -33,6 +48,7 @@ impl Listing {
                     let Some(name) = walk::decode(name) else {
                         return Err(cursor.fault("a name with half a surrogate pair before this"));
                     };
+                    self.has_data |= self.segments.is_empty() && name == DATA;
                     let start = self.found.len();
                     self.below(PathSegment::Name(name.clone().into_owned()), cursor)?;
                     if let Some(hidden) = members.insert(name, start..self.found.len()) {
@@ -67,8 +83,7 @@ impl Listing {
         cursor.skip_value()?;
         let value = cursor.since(start);
         if value != "null" {
-            let path = if self.path.is_empty() { "$" } else { &self.path };
-            let (path, segments) = (path.to_owned(), self.segments.clone());
+            let (path, segments) = (self.path.clone(), self.segments.clone());
             self.found.push(Some(Found { path, segments, sample: sample(value) }));
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! The path of every leaf finds the leaf, and every definition is valid TOML.
 
+mod template;
+
 use super::super::mapping::{AnswerFormat, EntryText, ResponseMap};
 use super::{Leaf, definition, leaves, sample};
 use proptest::prelude::*;
@@ -44,27 +46,33 @@ fn json_leaves_have_paths_names_and_samples() {
             ["data.reqID", "reqID", "\"abc-123\""],
             ["data.cost", "cost", "0.10"],
             ["data.on", "on", "true"],
-            ["items[0].id", "id", "1"],
-            ["items[1].id", "items_1_id", "2"],
-            ["items[1].tags[0]", "tags_0", "\"x\""],
-            ["phonon-uuid", "phonon_uuid", "\"u\""],
-            ["फ", "value", "1"],
+            ["$.items[0].id", "id", "1"],
+            ["$.items[1].id", "items_1_id", "2"],
+            ["$.items[1].tags[0]", "tags_0", "\"x\""],
+            ["$.phonon-uuid", "phonon_uuid", "\"u\""],
+            ["$.फ", "value", "1"],
         ],
     );
-    check("7", &[["$", "value", "7"]]);
-    check("[1,2]", &[["[0]", "value_0", "1"], ["[1]", "value_1", "2"]]);
-    check(r#"{"a.b":{"":1}}"#, &[[r#"["a.b"][""]"#, "value", "1"]]);
+    check(r#"{"data":null,"a b":1}"#, &[[r#"$["a b"]"#, "a_b", "1"]]);
+    check(r#"{"glossary":{"title":"t"}}"#, &[["data.glossary.title", "title", "\"t\""]]);
+    check("7", &[["data", "value", "7"]]);
+    check("[1,2]", &[["data[0]", "value_0", "1"], ["data[1]", "value_1", "2"]]);
+    check(r#"[{"data":{"x":1}}]"#, &[["data[0].data.x", "x", "1"]]);
+    check(r#"{"a.b":{"":1}}"#, &[[r#"data["a.b"][""]"#, "value", "1"]]);
     check(
         r#"{"id":1,"x":{"id":2},"y":[{"id":3}],"x_id":4,"Id":5}"#,
         &[
-            ["id", "id", "1"],
-            ["x.id", "x_id", "2"],
-            ["y[0].id", "y_0_id", "3"],
-            ["x_id", "x_id_2", "4"],
-            ["Id", "Id", "5"],
+            ["data.id", "id", "1"],
+            ["data.x.id", "x_id", "2"],
+            ["data.y[0].id", "y_0_id", "3"],
+            ["data.x_id", "x_id_2", "4"],
+            ["data.Id", "Id", "5"],
         ],
     );
-    check(r#"{"a":{"b":1,"c":2},"d":3,"a":{"c":4}}"#, &[["d", "d", "3"], ["a.c", "c", "4"]]);
+    check(
+        r#"{"a":{"b":1,"c":2},"d":3,"a":{"c":4}}"#,
+        &[["data.d", "d", "3"], ["data.a.c", "c", "4"]],
+    );
     check("{}", &[]);
     let long = format!("{{\"{0}\":1,\"{0}é\":2}}", "x".repeat(100));
     let names: Vec<_> = listed(&long).into_iter().map(|[_, name, _]| name).collect();
@@ -122,7 +130,7 @@ fn every_definition_is_valid_toml() {
     let (kind, leaves) = leaves(example.as_bytes()).unwrap();
     let text = definition(kind, &leaves);
     assert!(text.starts_with("[webhook.response]\ntype = \"json\"\n\n[[webhook.response.map]]\n"));
-    assert!(text.ends_with("save_in = \"$flow.key.n\"\npath = \"n\" # 0.10\n"), "{text}");
+    assert!(text.ends_with("save_in = \"$flow.key.n\"\npath = \"data.n\" # 0.10\n"), "{text}");
     let response = |text: &str| text.parse::<toml::Table>().unwrap()["webhook"].clone();
     let paths = response(&text)["response"]["map"].as_array().unwrap().clone();
     let paths: Vec<_> = paths.iter().map(|entry| entry["path"].as_str().unwrap()).collect();

@@ -1,7 +1,8 @@
 //! The values that a rendering used, stored as one JSON object.
 
+use super::derived::in_utc;
 use super::node::compact;
-use crate::definition::template::{Values, Variable};
+use crate::definition::template::{Derived, Values, Variable};
 use crate::json::Object;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -17,11 +18,13 @@ pub fn write_values<'v>(
     let mut written = BTreeSet::new();
     let mut object = Object::open(out);
     for variable in variables {
-        let value = values.get(variable).filter(|json| !matches!(&**json, "" | "null"));
+        // A constant is a part of the definition.
+        let value = values.get(variable).filter(|_| variable.constant().is_none());
+        let value = value.filter(|json| !matches!(&**json, "" | "null"));
         if let Some(json) = value
             && written.insert(variable)
         {
-            object.name(&variable.to_string()).extend_from_slice(json.as_bytes());
+            object.escaped_name(&variable.kept_name()).extend_from_slice(json.as_bytes());
         }
     }
     object.close();
@@ -45,7 +48,15 @@ impl<'a> Kept<'a> {
 
 impl Values for Kept<'_> {
     fn get(&self, variable: &Variable) -> Option<Cow<'_, str>> {
-        let json = self.values.get(&variable.to_string())?.get();
-        (json != "null").then(|| compact(json))
+        let find = |name: &str| {
+            let json = self.values.get(name)?.get();
+            (json != "null").then(|| compact(json))
+        };
+        let kept = find(&variable.kept_name());
+        // Earlier versions kept the value of the source.
+        kept.or_else(|| {
+            let source = find(&variable.key()).filter(|_| variable.derived().is_some())?;
+            Some(if variable.derived() == Some(Derived::Utc) { in_utc(source) } else { source })
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Variable;
 use super::node::Node;
+use crate::domain::OUTCOME_VARIABLES;
 use crate::json::walk;
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -11,9 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const VISITOR: &str = "VISITOR";
 
 /// The facts of a flow beside its reports. Each part is parsed once, when the first variable needs it.
-pub(super) struct Record<'f> {
+pub struct Record<'f> {
     given: Option<&'f [u8]>,
-    pub(super) values: Cow<'f, [(&'f str, &'f str)]>,
+    pub(super) mapped: Cow<'f, [(&'f str, &'f str)]>,
     pub(super) nested: &'f BTreeSet<Variable>,
     pub(super) record: OnceCell<Option<Node<'f>>>,
     pub(super) keys: OnceCell<BTreeMap<Cow<'f, str>, &'f str>>,
@@ -23,12 +24,12 @@ pub(super) struct Record<'f> {
 impl<'f> Record<'f> {
     pub(super) const fn new(
         given: Option<&'f [u8]>,
-        values: Cow<'f, [(&'f str, &'f str)]>,
+        mapped: Cow<'f, [(&'f str, &'f str)]>,
         nested: &'f BTreeSet<Variable>,
     ) -> Self {
         Self {
             given,
-            values,
+            mapped,
             nested,
             record: OnceCell::new(),
             keys: OnceCell::new(),
@@ -37,12 +38,23 @@ impl<'f> Record<'f> {
     }
 
     pub(super) fn key(&self, variable: &Variable) -> Option<&'f str> {
-        let spelling = variable.to_string();
-        self.mapped(&spelling).or_else(|| self.keys().get(spelling.as_str()).copied())
+        let spelling = variable.key();
+        let value = self.mapped(&spelling);
+        if value.is_none() && self.has_outcome() && OUTCOME_VARIABLES.contains(&&*spelling) {
+            // The record may have the outcome of a webhook of the platform.
+            return None;
+        }
+        value.or_else(|| self.keys().get(spelling.as_str()).copied())
+    }
+
+    /// Returns whether the mapped values contain the outcome of another webhook. Each outcome has a status.
+    fn has_outcome(&self) -> bool {
+        let [status, ..] = OUTCOME_VARIABLES;
+        self.mapped.iter().any(|(name, _)| *name == status)
     }
 
     pub(super) fn mapped(&self, spelling: &str) -> Option<&'f str> {
-        let mut named = self.values.iter().rev().filter(|(name, _)| *name == spelling);
+        let mut named = self.mapped.iter().rev().filter(|(name, _)| *name == spelling);
         named.find_map(|(_, json)| Node::read(json.as_bytes()).as_ref().and_then(Node::present))
     }
 
@@ -85,7 +97,7 @@ impl<'f> Record<'f> {
         })
     }
 
-    fn items(&self, field: &str) -> Vec<Node<'f>> {
+    pub(super) fn items(&self, field: &str) -> Vec<Node<'f>> {
         self.record().and_then(|record| record.get(field)).map(Node::items).unwrap_or_default()
     }
 }

@@ -1,5 +1,6 @@
 //! The value that each variable finds. No input causes a panic.
 
+mod derived;
 mod properties;
 
 use super::record::Record;
@@ -79,6 +80,23 @@ fn the_last_mapped_value_replaces_the_first_key() {
         &[("$flow.key.a", "6")],
     );
     check(record, &[("$flow.key.a", "null")], &[("$flow.key.a", "1")]);
+}
+
+#[test]
+fn the_outcome_of_another_webhook_replaces_the_one_in_the_record_as_a_whole() {
+    let record = r#"{"keys":[{"name":"$flow.key.response_status","value":"FAILED"},
+        {"name":"$flow.key.error_reason","value":"TIMEOUT"},{"name":"$flow.key.a","value":1}]}"#;
+    let own =
+        [("$flow.key.response_status", "\"FAILED\""), ("$flow.key.error_reason", "\"TIMEOUT\"")];
+    check(record, &[], &own);
+    let outcome = [("$flow.key.response_status", "\"SUCCESS\"")];
+    let after = [
+        ("$flow.key.response_status", "\"SUCCESS\""),
+        // A success has no reason, and the record's reason is that of another webhook.
+        ("$flow.key.error_reason", ""),
+        ("$flow.key.a", "1"),
+    ];
+    check(record, &outcome, &after);
 }
 
 #[test]
@@ -241,7 +259,7 @@ fn each_part_is_parsed_once_and_only_if_it_is_needed() {
     let (reports, nested) = ([Bytes::from_static(REPORT.as_bytes())], BTreeSet::new());
     let facts = Facts::new(Some(FLOW.as_bytes()), &reports, &[("$flow.key.m", "1")], &nested);
     let read = || {
-        let Record { record, keys, legs, .. } = facts.flow();
+        let Record { record, keys, legs, .. } = &*facts;
         let report = facts.report.get().is_some();
         [record.get().is_some(), keys.get().is_some(), legs.get().is_some(), report]
     };
@@ -253,9 +271,9 @@ fn each_part_is_parsed_once_and_only_if_it_is_needed() {
     assert_eq!(read(), [true, true, false, true]);
     got(&facts, "$call.duration");
     assert_eq!(read(), [true; 4]);
-    let leg: *const _ = facts.flow().legs();
+    let leg: *const _ = facts.legs();
     got(&facts, "$call.duration");
-    assert!(std::ptr::eq(leg, facts.flow().legs()));
+    assert!(std::ptr::eq(leg, facts.legs()));
 }
 
 #[test]
@@ -270,10 +288,10 @@ fn facts_with_other_reports_share_all_other_parts() {
     assert_eq!(got(&second, "$sms.id").as_deref(), Some("\"b\""));
     assert_eq!(got(&facts, "$sms.id"), None);
     assert_eq!(got(&second, "$flow.key.m").as_deref(), Some("1"));
-    assert!(facts.flow().record.get().is_none());
+    assert!(facts.record.get().is_none());
     got(&second, "$call.duration");
-    assert!(facts.flow().record.get().is_some() && facts.flow().legs.get().is_some());
-    assert!(std::ptr::eq(facts.flow(), second.flow()));
+    assert!(facts.record.get().is_some() && facts.legs.get().is_some());
+    assert!(std::ptr::eq::<Record<'_>>(&*facts, &*second));
 }
 
 #[test]

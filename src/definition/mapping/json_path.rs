@@ -1,4 +1,8 @@
-//! Paths into JSON: `data.a.b[0]`, `[0].id`, `$.data`, `["name with dots"]`.
+//! Paths into JSON: `data.a.b[0]`, `data[0].id`, `$.a`, `["name with dots"]`.
+//!
+//! A path that begins with `data` starts at the answer itself, as the platform's path finder shows it: `data.a` is the
+//! member `a` of the answer. Only if the answer is an object with a member `data` of its own, this member is tried
+//! first. Any other path starts at the answer too, and a path that begins with `$` never has another meaning.
 
 use crate::json::{self, DEPTH_MAX, Escaped};
 use crate::xpath::PathFault;
@@ -6,11 +10,13 @@ use crate::xpath::PathFault;
 /// The path of a value in a JSON text: names of members and indexes of items, from the outermost inwards.
 ///
 /// A name without quotes may contain any character except white space and `. [ ] ( ) " ' * ? , / \`. Any other name is
-/// written `["name"]` or `['name']`, with JSON's escapes. A leading `$` or `$.` is allowed and has no effect; `$` alone
-/// is the whole text.
+/// written `["name"]` or `['name']`, with JSON's escapes. A leading `$` or `$.` is the whole text, and so is a leading
+/// `data` without quotes, unless the text is an object with such a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonPath {
     steps: Vec<JsonStep>,
+    /// Whether the first step is `data`, without quotes and without `$` before it.
+    from_data: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +36,7 @@ impl JsonPath {
         let mut parser = Parser { text: spelt.chars().collect(), at: 0 };
         let mut steps = Vec::new();
         parser.start()?;
+        let is_bare = parser.at == 0 && parser.peek() != Some('[');
         while let Some(step) = parser.step()? {
             if steps.len() == DEPTH_MAX {
                 let problem = format!("deeper than {DEPTH_MAX} levels, the limit for an answer");
@@ -37,12 +44,28 @@ impl JsonPath {
             }
             steps.push(step);
         }
-        Ok(Self { steps })
+        let is_data = matches!(steps.first(), Some(JsonStep::Member(name)) if name == DATA);
+        Ok(Self { steps, from_data: is_bare && is_data })
     }
 
     pub(super) fn steps(&self) -> &[JsonStep] {
         &self.steps
     }
+
+    /// Returns the steps from the whole text if the path begins with `data`.
+    pub(super) fn steps_after_data(&self) -> Option<&[JsonStep]> {
+        self.steps.get(1..).filter(|_| self.from_data)
+    }
+}
+
+/// The name by which a path calls the whole text.
+pub(crate) const DATA: &str = "data";
+
+/// Returns how `path` is written correctly if it begins with `x`, as path finders show it.
+#[must_use]
+pub fn without_x(path: &str) -> Option<String> {
+    let rest = path.strip_prefix('x').filter(|rest| rest.starts_with(['.', '[']))?;
+    Some(format!("{DATA}{rest}"))
 }
 
 /// Appends the member `name` to `path`, in quotes if necessary.

@@ -9,8 +9,16 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(super) struct Search {
     nodes: Vec<Node>,
-    /// The node that each path leads to.
-    ends: Vec<usize>,
+    /// Where each path leads.
+    ends: Vec<End>,
+}
+
+/// Where a path leads.
+#[derive(Debug)]
+struct End {
+    node: usize,
+    /// The node to which the path leads if its `data` is the whole text.
+    of_root: Option<usize>,
 }
 
 /// A step of one or more paths, with the nodes below it. The first node is the whole text.
@@ -24,8 +32,10 @@ impl Search {
     pub(super) fn new(paths: &[JsonPath]) -> Self {
         let mut search = Self { nodes: vec![Node::default()], ends: Vec::new() };
         for path in paths {
-            let end = path.steps().iter().fold(0, |node, step| search.follow(node, step));
-            search.ends.push(end);
+            let mut end =
+                |steps: &[JsonStep]| steps.iter().fold(0, |node, step| search.follow(node, step));
+            let (node, of_root) = (end(path.steps()), path.steps_after_data().map(end));
+            search.ends.push(End { node, of_root });
         }
         search
     }
@@ -49,7 +59,14 @@ impl Search {
     pub(super) fn find<'t>(&self, text: &'t str) -> Result<Vec<Option<&'t str>>, TextFault> {
         let mut found = vec![NodeValue::default(); self.nodes.len()];
         self.value(0, &mut Cursor::new(text), &mut found)?;
-        let value = |end: &usize| found.get(*end).and_then(|entry| entry.value);
+        let value = |node: usize| found.get(node).and_then(|entry| entry.value);
+        let is_there = |node: usize| found.get(node).is_some_and(|entry| entry.is_there);
+        let value = |end: &End| match end.of_root {
+            // The path is `data` alone: a member of this name counts even if it is null.
+            Some(0) if is_there(end.node) => value(end.node),
+            Some(root) => value(end.node).or_else(|| value(root)),
+            None => value(end.node),
+        };
         Ok(self.ends.iter().map(value).collect())
     }
 
@@ -84,6 +101,7 @@ impl Search {
             Begins::Object | Begins::Array | Begins::Scalar => cursor.skip_value()?,
         }
         if let Some(entry) = found.get_mut(node) {
+            entry.is_there = true;
             entry.value = Some(cursor.since(start)).filter(|value| *value != "null");
         }
         Ok(())
@@ -93,6 +111,8 @@ impl Search {
 /// The value found for a node.
 #[derive(Clone, Debug, Default)]
 struct NodeValue<'t> {
+    /// Whether the text has the node, even if it is null.
+    is_there: bool,
     value: Option<&'t str>,
     /// The nodes directly below that were visited, one entry per visit.
     visited: Vec<usize>,
@@ -102,6 +122,7 @@ struct NodeValue<'t> {
 fn forget_below(node: usize, found: &mut [NodeValue<'_>]) {
     let mut open = vec![node];
     while let Some(entry) = open.pop().and_then(|node| found.get_mut(node)) {
+        entry.is_there = false;
         entry.value = None;
         open.append(&mut entry.visited);
     }

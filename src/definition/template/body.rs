@@ -3,11 +3,13 @@
 mod compiler;
 mod form;
 mod json;
+mod multipart;
 mod xml;
 
 use super::fault::Faults;
 use super::uses::{Filled, Uses};
 use super::{Fault, Missing, Tokens, Use, Values, Variable};
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 /// The language of a body's text.
@@ -17,6 +19,8 @@ pub enum Language {
     Xml,
     /// `application/x-www-form-urlencoded`
     Form,
+    /// `multipart/form-data`
+    Multipart,
 }
 
 impl Language {
@@ -27,6 +31,7 @@ impl Language {
             Self::Json => "application/json",
             Self::Xml => "application/xml",
             Self::Form => "application/x-www-form-urlencoded",
+            Self::Multipart => multipart::CONTENT_TYPE,
         }
     }
 
@@ -36,6 +41,7 @@ impl Language {
             Self::Json => json::compile,
             Self::Xml => xml::compile,
             Self::Form => form::compile,
+            Self::Multipart => multipart::compile,
         }
     }
 }
@@ -88,6 +94,15 @@ impl BodyTemplate {
     #[must_use]
     pub const fn content_type(&self) -> &'static str {
         self.content_type
+    }
+
+    /// Returns the content type of the rendered body `body`, with all of its parameters.
+    #[must_use]
+    pub fn content_type_of(&self, body: &[u8]) -> Cow<'static, str> {
+        if self.content_type == multipart::CONTENT_TYPE {
+            return multipart::content_type_of(body).into();
+        }
+        Cow::Borrowed(self.content_type)
     }
 
     /// Returns the variables in the order of the text.

@@ -1,10 +1,10 @@
 //! Templates of entries of a definition's query list and header list.
 
 use super::fault::Faults;
-use super::lex::{Percent, lex};
+use super::lex::{self, Percent, lex};
 use super::pairs::{Compiler, Element, Literals, write_elements};
 use super::uses::{DefinitionPart, Filled, Uses, UsesFound};
-use super::{Fault, Missing, Tokens, Use, Values, value};
+use super::{Fault, Missing, Tokens, Use, Values, Variable, value};
 use http::HeaderName;
 
 /// An entry of the query list: a name and a value, both plain text with variables. Both are encoded completely (form
@@ -32,13 +32,14 @@ impl QueryTemplate {
     ) -> Result<Self, Vec<Fault>> {
         let part = DefinitionPart::Query(name.into());
         let mut all = Vec::new();
-        let mut entry = |text| match Entry::parse(text, mandatory, tokens, &part, Literals::Text) {
-            Ok(entry) => Some(entry),
-            Err(faults) => {
-                all.extend(faults);
-                None
-            }
-        };
+        let mut entry =
+            |text| match Entry::parse(text, &|_| mandatory, tokens, &part, Literals::Text) {
+                Ok(entry) => Some(entry),
+                Err(faults) => {
+                    all.extend(faults);
+                    None
+                }
+            };
         match (entry(name), entry(value)) {
             (Some(name), Some(value)) => Ok(Self { name, value }),
             _ => Err(all),
@@ -53,7 +54,7 @@ impl QueryTemplate {
     pub fn with_secret(name: &str, secret: &str, tokens: &Tokens) -> Result<Self, Vec<Fault>> {
         let part = DefinitionPart::Query(name.into());
         let value = Entry::fixed(secret, &part, Literals::Text);
-        Ok(Self { name: Entry::parse(name, false, tokens, &part, Literals::Text)?, value })
+        Ok(Self { name: Entry::parse(name, &|_| false, tokens, &part, Literals::Text)?, value })
     }
 
     /// Returns the variables, those of the name first.
@@ -101,7 +102,8 @@ impl HeaderTemplate {
     ///
     /// # Errors
     ///
-    /// The name is not a valid HTTP header name, or variables are faulty. Positions are relative to the value.
+    /// The name is not a valid HTTP header name or contains a variable, or variables are faulty. Positions are relative
+    /// to the value.
     pub fn parse(
         name: &str,
         value: &str,
@@ -110,18 +112,16 @@ impl HeaderTemplate {
     ) -> Result<Self, Vec<Fault>> {
         let parsed = Entry::parse(
             value,
-            mandatory,
+            &|_| mandatory,
             tokens,
             &DefinitionPart::Header(name.into()),
             Literals::Kept,
         );
-        match (HeaderName::from_bytes(name.as_bytes()), parsed) {
+        match (header_name(name, tokens), parsed) {
             (Ok(name), Ok(value)) => Ok(Self { name, value, is_secret: false }),
             (Ok(_), Err(faults)) => Err(faults),
-            (Err(_), parsed) => {
-                let mut faults = vec![name_fault(name)];
-                faults.extend(parsed.err().into_iter().flatten());
-                Err(faults)
+            (Err(fault), parsed) => {
+                Err(std::iter::once(fault).chain(parsed.err().into_iter().flatten()).collect())
             }
         }
     }
@@ -130,13 +130,11 @@ impl HeaderTemplate {
     ///
     /// # Errors
     ///
-    /// The name is not a valid HTTP header name.
-    pub fn with_secret(name: &str, secret: &str) -> Result<Self, Vec<Fault>> {
+    /// The name is not a valid HTTP header name, or contains a variable.
+    pub fn with_secret(name: &str, secret: &str, tokens: &Tokens) -> Result<Self, Vec<Fault>> {
         let value = Entry::fixed(secret, &DefinitionPart::Header(name.into()), Literals::Kept);
-        match HeaderName::from_bytes(name.as_bytes()) {
-            Ok(name) => Ok(Self { name, value, is_secret: true }),
-            Err(_) => Err(vec![name_fault(name)]),
-        }
+        let name = header_name(name, tokens).map_err(|fault| vec![fault])?;
+        Ok(Self { name, value, is_secret: true })
     }
 
     /// Returns whether the value is secret and must never be shown.
@@ -192,6 +190,17 @@ fn write_printable(out: &mut Vec<u8>, start: usize, text: &str) {
     }
 }
 
+/// Reads the name of a header. Variables would be allowed characters, but they are never meant as such.
+fn header_name(name: &str, tokens: &Tokens) -> Result<HeaderName, Fault> {
+    if let Some(at) = lex::first_variable(name, tokens) {
+        let (line, column) = super::position(name, at);
+        let problem = "a variable cannot stand in the name of a header".to_owned();
+        let fix = "write the name out; variables stand in the value only".to_owned();
+        return Err(Fault { line, column, problem, fix });
+    }
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| name_fault(name))
+}
+
 fn name_fault(name: &str) -> Fault {
     const SIGNS: &str = "!#$%&'*+-.^_`|~";
     let is_allowed = |found: char| found.is_ascii_alphanumeric() || SIGNS.contains(found);
@@ -207,14 +216,14 @@ fn name_fault(name: &str) -> Fault {
 
 /// A text with variables.
 #[derive(Clone, Debug)]
-struct Entry {
-    elements: Box<[Element]>,
-    uses: Uses,
+pub(super) struct Entry {
+    pub(super) elements: Box<[Element]>,
+    pub(super) uses: Uses,
 }
 
 impl Entry {
     /// Creates an entry of text without variables or escapes.
-    fn fixed(text: &str, part: &DefinitionPart, literals: Literals) -> Self {
+    pub(super) fn fixed(text: &str, part: &DefinitionPart, literals: Literals) -> Self {
         let mut uses = UsesFound::default();
         let mandatory = &|_: &_| false;
         let mut compiler = Compiler { text, pieces: &[], uses: &mut uses, mandatory };
@@ -222,9 +231,9 @@ impl Entry {
         Self { elements, uses: uses.finish(text, part) }
     }
 
-    fn parse(
+    pub(super) fn parse(
         text: &str,
-        mandatory: bool,
+        mandatory: &dyn Fn(&Variable) -> bool,
         tokens: &Tokens,
         part: &DefinitionPart,
         literals: Literals,
@@ -232,7 +241,6 @@ impl Entry {
         let mut faults = Faults::of(text)?;
         let pieces = lex(text, tokens, Percent::Text, &mut faults);
         let mut uses = UsesFound::default();
-        let mandatory = &|_: &_| mandatory;
         let mut compiler = Compiler { text, pieces: &pieces, uses: &mut uses, mandatory };
         let elements = compiler.elements(0, text.len(), literals);
         let uses = uses.finish(text, part);
@@ -240,7 +248,10 @@ impl Entry {
     }
 
     /// Returns the values, or `None` if an optional entry lacks one.
-    fn fill<'v>(&self, values: &'v dyn Values) -> Result<Option<Filled<'v>>, Missing> {
+    pub(super) fn fill<'v>(
+        &'v self,
+        values: &'v dyn Values,
+    ) -> Result<Option<Filled<'v>>, Missing> {
         let filled = self.uses.fill(values)?;
         Ok(filled.is_complete().then_some(filled))
     }

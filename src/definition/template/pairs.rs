@@ -27,13 +27,15 @@ pub(super) enum Literals {
     /// Plain text for a name or value: everything is encoded, including `%`.
     Text,
     Kept,
+    /// A form body whose fields are not encoded: existing encodings are decoded.
+    Decoded,
 }
 
 impl Literals {
     /// Returns whether the byte needs no encoding.
     const fn allow(self, byte: u8) -> bool {
         match self {
-            Self::Text | Self::Kept => false,
+            Self::Text | Self::Kept | Self::Decoded => false,
             Self::Form => {
                 matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'*' | b'-' | b'.' | b'_' | b'+')
             }
@@ -57,6 +59,11 @@ impl Literals {
         match self {
             Self::Text => return out.extend(byte_serialize(text.as_bytes())),
             Self::Kept => return out.push_str(text),
+            Self::Decoded => {
+                let spaced = text.replace('+', " ");
+                return out
+                    .push_str(&percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy());
+            }
             Self::Form | Self::Query | Self::Path => {}
         }
         for (at, byte) in text.bytes().enumerate() {
@@ -77,6 +84,9 @@ impl Literals {
 impl Literals {
     /// Encodes escaped text. Each `%` in it is a plain character.
     fn encode_plain(self, text: &str, out: &mut String) {
+        if matches!(self, Self::Decoded) {
+            return out.push_str(text);
+        }
         for part in text.split_inclusive('%') {
             let (rest, percent) = part.split_at(part.len() - usize::from(part.ends_with('%')));
             self.encode(rest, out);
@@ -133,14 +143,19 @@ impl Compiler<'_, '_> {
             elements.literal.push('=');
             value = equals + 1;
         }
-        let optional = match self.pieces_within(value, to) {
-            [Piece { range, kind: PieceKind::Variable(variable) }] if *range == (value..to) => {
+        let optional = self.optional(value, to);
+        self.add(&mut elements, value, to, literals);
+        Pair { elements: elements.finish(), optional }
+    }
+
+    /// Returns the slot of the optional variable that is all of the text between two byte offsets.
+    pub(super) fn optional(&mut self, from: usize, to: usize) -> Option<u32> {
+        match self.pieces_within(from, to) {
+            [Piece { range, kind: PieceKind::Variable(variable) }] if *range == (from..to) => {
                 (!(self.mandatory)(variable)).then(|| self.uses.slot(variable))
             }
             _ => None,
-        };
-        self.add(&mut elements, value, to, literals);
-        Pair { elements: elements.finish(), optional }
+        }
     }
 
     fn add(&mut self, elements: &mut Elements, from: usize, to: usize, literals: Literals) {

@@ -28,13 +28,27 @@ impl<A: Copy> Program<A> {
         out: &mut Vec<u8>,
         mut perform: impl FnMut(A, &mut Vec<u8>) -> Option<u32>,
     ) {
-        let mut at = 0;
-        while let Some(step) = self.steps.get(at) {
+        self.run_between(0, u32::MAX, out, |_, action, out| perform(action, out));
+    }
+
+    /// Like `run`, for the steps from `from` up to `to`. The action gets the number of the step behind it.
+    #[inline]
+    pub(super) fn run_between(
+        &self,
+        from: u32,
+        to: u32,
+        out: &mut Vec<u8>,
+        mut perform: impl FnMut(u32, A, &mut Vec<u8>) -> Option<u32>,
+    ) {
+        let mut at = from;
+        while at < to
+            && let Some(step) = self.steps.get(at as usize)
+        {
             out.extend_from_slice(self.slice(step.from, step.to));
             at += 1;
-            if let Some(to) = perform(step.action, out) {
+            if let Some(next) = perform(at, step.action, out) {
                 // A run ends, since it only goes forward.
-                at = at.max(to as usize);
+                at = at.max(next);
             }
         }
     }

@@ -1,7 +1,8 @@
 //! The variables that a template uses, their places, and their values during a rendering.
 
 use super::fault::Position;
-use super::{Values, Variable};
+use super::prompts::Prompt;
+use super::{Derived, Values, Variable};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +17,12 @@ pub enum DefinitionPart {
     Query(Box<str>),
     /// The entry of the header list with this name.
     Header(Box<str>),
+    /// The value with this name in a call of one of the platform's functions.
+    Value(Box<str>),
+    /// The user's name of basic authentication.
+    Username,
+    /// The password of basic authentication.
+    Password,
 }
 
 impl fmt::Display for DefinitionPart {
@@ -25,6 +32,9 @@ impl fmt::Display for DefinitionPart {
             Self::Url => formatter.write_str("the URL"),
             Self::Query(name) => write!(formatter, "the query entry `{name}`"),
             Self::Header(name) => write!(formatter, "the header `{name}`"),
+            Self::Value(name) => write!(formatter, "the value of `{name}`"),
+            Self::Username => formatter.write_str("the user name"),
+            Self::Password => formatter.write_str("the password"),
         }
     }
 }
@@ -129,9 +139,13 @@ impl Uses {
     }
 
     /// Looks each variable up once. Fails if a mandatory one has no value.
-    pub(super) fn fill<'v>(&self, values: &'v dyn Values) -> Result<Filled<'v>, Missing> {
-        let value = |variable| values.get(variable).filter(|json| !matches!(&**json, "" | "null"));
-        let filled = Filled { values: self.variables.iter().map(value).collect() };
+    pub(super) fn fill<'v>(&'v self, values: &'v dyn Values) -> Result<Filled<'v>, Missing> {
+        let value = |variable: &'v Variable| match variable.constant() {
+            Some(json) => Some(Cow::Borrowed(json)),
+            None => values.get(variable).filter(|json| !matches!(&**json, "" | "null")),
+        };
+        let values = self.variables.iter().map(value).collect();
+        let filled = Filled { values, variables: &self.variables };
         let missing = |found: &&Use| found.mandatory && filled.get(found.slot).is_none();
         if self.uses.iter().any(|found| missing(&found)) {
             return Err(Missing { uses: self.uses.iter().filter(missing).cloned().collect() });
@@ -143,12 +157,30 @@ impl Uses {
 /// The values of a template's variables, as JSON text, by slot.
 pub(super) struct Filled<'v> {
     values: Vec<Option<Cow<'v, str>>>,
+    /// The variables by slot.
+    variables: &'v [Variable],
 }
 
 impl Filled<'_> {
     #[inline]
     pub(super) fn get(&self, slot: u32) -> Option<&str> {
         self.values.get(slot as usize)?.as_deref()
+    }
+
+    /// Returns the value for one prompt: members of prompts come from `prompt`.
+    pub(super) fn of_prompt<'p>(&'p self, slot: u32, prompt: &Prompt<'p>) -> Option<&'p str> {
+        let variable = self.variables.get(slot as usize)?;
+        match variable.derived() {
+            Some(Derived::Prompt) => prompt.get(variable.name()),
+            _ => self.get(slot),
+        }
+    }
+
+    /// Returns whether the record has a member of a prompt beside the list of prompts.
+    pub(super) fn has_prompt(&self) -> bool {
+        let members = self.variables.iter().zip(&self.values);
+        let mut members = members.filter(|(it, _)| it.derived() == Some(Derived::Prompt));
+        members.any(|(_, value)| value.is_some())
     }
 
     /// Returns whether every variable has a value.

@@ -47,6 +47,10 @@ fn webhook(text: &str, rate: Option<u32>, in_flight_max: u32) -> Webhook {
         method: http::Method::POST,
         auth: Auth::None,
         signing_secrets: Vec::new(),
+        signatures: Vec::new(),
+        retried: Default::default(),
+        body_secrets: None,
+        notes: None,
         success: SuccessCodes::default(),
         limits: Limits {
             rate_per_second: rate.map(per_second),
@@ -86,6 +90,7 @@ fn outcome(status: Option<u16>) -> Outcome {
         response: Bytes::new(),
         response_truncated: false,
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         reason: match status {
             None => Some(ErrorReason::Timeout),

@@ -117,6 +117,7 @@ fn a_success_with_a_needed_body_fails_when_its_head_is_unreadable() {
         map: ResponseMap::parse(AnswerFormat::Json, &entries, &[]).unwrap(),
         save_in: vec!["$flow.key.a".into()],
         retry: false,
+        by_name: false,
     };
     run(async {
         let response = Some(Arc::new(response));

@@ -17,6 +17,7 @@ fn outcome(answer: &str, times: usize, retry: bool) -> Outcome {
             map: ResponseMap::parse(AnswerFormat::Json, &entries, &[]).unwrap(),
             save_in: (0..times).map(|n| format!("$flow.key.a{n}").into()).collect(),
             retry,
+            by_name: false,
         };
         let response = Some(Arc::new(response));
         let endpoint = endpoint(Webhook { response, ..webhook(&server.url()) });

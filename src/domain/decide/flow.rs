@@ -1,5 +1,6 @@
 //! Rule 1: a flow complete record schedules phase 1, and adopts the reports that waited for it.
 
+use super::after::After;
 use super::room::Room;
 use super::rule::{self, Occasion};
 use super::schedule::{Carried, Known, KnownFacts, Scheduler};
@@ -7,7 +8,7 @@ use super::{ignored, ignored_after_all, phase2, too_large};
 use crate::domain::{
     AccountPolicy, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId,
     Event, Flow, FlowComplete, FlowIdentity, IgnoreReason, Phase, Policy, RawRecord, RecordKind,
-    STATE_BYTES_MAX, Source, State, Timestamp, Trigger, WebhookName,
+    STATE_BYTES_MAX, Scope, Source, State, Timestamp, Trigger, WebhookName,
 };
 use std::cell::OnceCell;
 
@@ -37,30 +38,41 @@ pub(super) fn accept(
         Correlation::Ended { .. } => return ignore(IgnoreReason::Late),
     };
     match target(account, flow) {
-        Ok(webhook) => open(state, flow, identity, account, webhook, waiting, source, policy, now),
+        Ok((webhook, scope)) => {
+            open(state, flow, identity, account, webhook, scope, waiting, source, policy, now)
+        }
         Err(reason) => silence(identity, reason, waiting, source, policy, now),
     }
 }
 
-/// Returns the default webhook that the flow triggers. It may be `None` if rules trigger others.
+/// Returns the default webhook that the flow triggers, and what rules depend on. The webhook may be `None` if rules
+/// trigger others.
 ///
 /// # Errors
 /// The flow triggers no webhook, for this reason.
 fn target<'a>(
     account: &'a AccountPolicy,
     flow: &FlowComplete,
-) -> Result<Option<&'a WebhookName>, IgnoreReason> {
-    if !account.enables(flow.flow, flow.webhook_enabled) {
-        return Err(IgnoreReason::WebhookDisabled);
-    }
-    let webhook = account.default_webhook.as_ref();
-    let is_ruled = account
-        .rules_of(flow.flow)
-        .any(|rule| rule.on.iter().any(|trigger| *trigger != Trigger::FlowStarted));
+) -> Result<(Option<&'a WebhookName>, Scope), IgnoreReason> {
+    let enabled = account.enables(flow.flow, flow.webhook_enabled);
+    let scope = Scope { flow: flow.flow, enabled };
+    let webhook = account.default_webhook.as_ref().filter(|_| enabled);
+    // Others are triggered by webhooks that these trigger.
+    let begins = |trigger: &Trigger| match trigger {
+        Trigger::FlowStarted | Trigger::Webhook(..) => false,
+        Trigger::FlowComplete | Trigger::Sms(_) | Trigger::SmsFinal | Trigger::ReportTimedOut => {
+            true
+        }
+    };
+    let is_ruled = account.rules_of(scope).any(|rule| rule.on.iter().any(begins));
     if webhook.is_none() && !is_ruled {
-        return Err(IgnoreReason::NoDefaultWebhook);
+        return Err(if enabled {
+            IgnoreReason::NoDefaultWebhook
+        } else {
+            IgnoreReason::WebhookDisabled
+        });
     }
-    Ok(webhook)
+    Ok((webhook, scope))
 }
 
 #[expect(
@@ -73,6 +85,7 @@ fn open(
     identity: FlowIdentity,
     account: &AccountPolicy,
     webhook: Option<&WebhookName>,
+    scope: Scope,
     waiting: &[Collected],
     source: &Source,
     policy: &Policy,
@@ -80,7 +93,7 @@ fn open(
 ) -> Vec<Event> {
     let wanted = account.notify_on_delivery
         && record.sms.as_ref().is_none_or(|sms| !sms.is_empty())
-        && (webhook.is_some() || is_about_reports(account, record));
+        && (webhook.is_some() || is_about_reports(account, scope));
     let collection = if wanted {
         Collection::Open { until: now.plus_ms(policy.correlation.report_timeout_ms) }
     } else {
@@ -92,14 +105,17 @@ fn open(
         accepted_at: now,
         source: source.clone(),
         webhook: webhook.cloned(),
+        enabled: scope.enabled,
         keys: attached.then(|| record.body.slice(record.keys.clone())),
         sms: record.sms.clone(),
         reports: Vec::new(),
         collection,
+        gathers_until: None,
         record: account.uses_variables.then(|| record.record.clone()),
+        spelling: record.uuid.other_spelling().cloned(),
     };
     let accepted = Event::FlowAccepted(Box::new(flow.clone()));
-    let (adopted, settled) = settle(waiting, account, &mut flow);
+    let (adopted, settled) = adopt(waiting, account, &mut flow);
     let phase_one = webhook.map(|webhook| {
         Delivery::new(
             DeliveryId::derive(&record.uuid, Phase::One.number(), []),
@@ -118,26 +134,27 @@ fn open(
     }
     let (make, kept) = (|| rule::facts(&flow, state), OnceCell::new());
     let known = Known::new(&make, policy, &kept);
-    let scheduler = Scheduler { state, policy, now, room, known: &known };
+    let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
     let mut events = Vec::with_capacity(2 + settled.len());
     events.push(accepted);
     if let Some(delivery) = phase_one {
-        scheduler.schedule(delivery, &known, Carried::default(), &mut events);
+        let after = After::of_phase(policy, delivery.account, &delivery.webhook);
+        scheduler.schedule(delivery, &known, &after, Carried::default(), &mut events);
     }
     events.extend(settled);
     // Before phase 2, even if its reports came first: phase 2 may use values that their answers give.
     fire_rules(&scheduler, record, &flow, &known, &mut events);
     phase2::schedule(&scheduler, &record.uuid, &flow, &mut events);
     for report in adopted.into_iter().filter(|_| wanted) {
-        let status = report.status.as_deref().unwrap_or_default();
-        rule::fire_of_report(&scheduler, &record.uuid, &flow, report, status, &mut events);
+        let status = policy.statuses.read(report.status.as_deref().unwrap_or_default());
+        rule::fire_of_report(&scheduler, &record.uuid, &flow, report, status.name, &mut events);
     }
-    phase2::end_rest(&flow, phase2::reason_for_rest(&flow), &mut events);
+    phase2::end_rest(state, &flow, phase2::reason_for_rest(&flow), &mut events);
     events
 }
 
 /// Gives `flow` the reports of `waiting` that belong to it. Returns them, and the event of each report that waited.
-fn settle<'a>(
+fn adopt<'a>(
     waiting: &'a [Collected],
     account: &AccountPolicy,
     flow: &mut Flow,
@@ -167,7 +184,6 @@ fn fire_rules(
     let occasion = Occasion {
         uuid: &record.uuid,
         account: flow.identity.account,
-        flow: flow.identity.flow,
         triggers: &[Trigger::FlowComplete],
         parts: ["", ""],
         source: &flow.source,
@@ -178,9 +194,9 @@ fn fire_rules(
 }
 
 /// Returns whether rules of the flow wait for reports.
-fn is_about_reports(account: &AccountPolicy, record: &FlowComplete) -> bool {
-    account.rules_of(record.flow).flat_map(|rule| &rule.on).any(|trigger| match trigger {
-        Trigger::FlowStarted | Trigger::FlowComplete => false,
+fn is_about_reports(account: &AccountPolicy, scope: Scope) -> bool {
+    account.rules_of(scope).flat_map(|rule| &rule.on).any(|trigger| match trigger {
+        Trigger::FlowStarted | Trigger::FlowComplete | Trigger::Webhook(..) => false,
         Trigger::Sms(_) | Trigger::SmsFinal | Trigger::ReportTimedOut => true,
     })
 }
@@ -194,7 +210,7 @@ fn unwelcome(report: &Collected, account: &AccountPolicy, flow: &Flow) -> Option
     } else if flow.sms.as_ref().is_some_and(|sms| !sms.contains(&report.sms)) {
         Some(IgnoreReason::Unlisted)
     } else if flow.collection == Collection::NotWanted && flow.webhook.is_none() {
-        Some(IgnoreReason::NoDefaultWebhook)
+        Some(flow.no_webhook())
     } else {
         None
     }

@@ -1,6 +1,6 @@
 //! Applies an attempt's outcome to its delivery: it is delivered, retried, or becomes a dead letter.
 
-use super::release::release;
+use super::after::end;
 use crate::domain::{
     DeadLetterReason, Delivery, DeliveryId, ErrorReason, Event, Outcome, Policy, State, Timestamp,
     Verdict,
@@ -20,35 +20,19 @@ pub(super) fn record(
         return Vec::new();
     }
     let mut events = Vec::with_capacity(3);
-    let finished = match verdict(delivery, attempt, outcome, policy, now) {
+    match verdict(delivery, attempt, outcome, policy, now) {
         Next::Delivered => {
-            events.push(Event::Delivered {
-                delivery: Box::new(delivery.clone()),
-                attempt,
-                outcome: outcome.clone(),
-                at: now,
-            });
-            true
+            let delivery = Box::new(delivery.clone());
+            let delivered =
+                Event::Delivered { delivery, attempt, outcome: outcome.clone(), at: now };
+            end(state, policy, delivered, &mut events);
         }
-        Next::Retry(due) => {
-            events.push(failed(id, attempt, outcome, now, Some(due)));
-            false
-        }
+        Next::Retry(due) => events.push(failed(id, attempt, outcome, now, Some(due))),
         Next::GiveUp(reason) => {
             events.push(failed(id, attempt, outcome, now, None));
-            events.push(Event::DeadLettered {
-                delivery: Box::new(attempted(delivery, attempt, outcome, now)),
-                reason,
-                at: now,
-            });
-            true
+            let delivery = Box::new(attempted(delivery, attempt, outcome, now));
+            end(state, policy, Event::DeadLettered { delivery, reason, at: now }, &mut events);
         }
-    };
-    if finished {
-        // Only the answer to a successful attempt gives values.
-        let delivered = outcome.verdict == Verdict::Delivered;
-        let mapped = if delivered { outcome.mapped.as_slice() } else { &[] };
-        release(state, id, mapped, policy, now, &mut events);
     }
     events
 }
@@ -63,8 +47,8 @@ pub(super) fn give_up(
 ) -> Vec<Event> {
     let Some(delivery) = state.delivery(id) else { return Vec::new() };
     let delivery = Box::new(delivery.clone());
-    let mut events = vec![Event::DeadLettered { delivery, reason, at: now }];
-    release(state, id, &[], policy, now, &mut events);
+    let mut events = Vec::with_capacity(2);
+    end(state, policy, Event::DeadLettered { delivery, reason, at: now }, &mut events);
     events
 }
 

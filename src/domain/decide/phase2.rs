@@ -1,10 +1,11 @@
 //! Rules 2, 3 and 5: when phase 2 is due, and its content.
 
+use super::after::After;
 use super::ignored_after_all;
-use super::schedule::{Carried, Scheduler};
+use super::schedule::{Carried, Scheduler, waiting};
 use crate::domain::{
-    Collected, Collection, Delivery, DeliveryId, Event, Flow, IgnoreReason, Phase, Phase2Wait,
-    PhononUuid, SmsId, StatusClass, size,
+    Collected, Collection, Deferred, Delivery, DeliveryId, Event, Flow, IgnoreReason, Phase,
+    Phase2Wait, PhononUuid, SmsId, State, StatusClass, size,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -36,35 +37,54 @@ pub(super) struct Entry<'a> {
     report: Option<&'a Collected>,
 }
 
+/// Schedules phase 2 of a flow without a list when the time for gathering its reports is over. Returns whether the
+/// collection waits for no further report.
+pub(super) fn schedule_gathered(
+    scheduler: &Scheduler<'_>,
+    uuid: &PhononUuid,
+    flow: &Flow,
+    events: &mut Vec<Event>,
+) -> bool {
+    Writer { scheduler, uuid, flow }.gathered(events)
+}
+
 /// If `events` complete the collection of `flow`, records each accepted report that no webhook carries as ignored. The
 /// rules on the reports must have been evaluated before.
-pub(super) fn end_rest(flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
+pub(super) fn end_rest(state: &State, flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
     if events.contains(&Event::CollectionClosed(Collection::Complete)) {
-        ignore_rest(flow, reason, events);
+        ignore_rest(state, flow, reason, events);
     }
 }
 
 /// Like `end_rest`, but for a collection that was completed before.
-pub(super) fn end_rest_of_closed(flow: &Flow, events: &mut Vec<Event>) {
+pub(super) fn end_rest_of_closed(state: &State, flow: &Flow, events: &mut Vec<Event>) {
     if flow.collection == Collection::Complete {
-        ignore_rest(flow, reason_for_rest(flow), events);
+        ignore_rest(state, flow, reason_for_rest(flow), events);
     }
 }
 
 /// Returns why a report is left when the collection is complete.
 pub(super) fn reason_for_rest(flow: &Flow) -> IgnoreReason {
-    if flow.webhook.is_some() { IgnoreReason::Late } else { IgnoreReason::NoDefaultWebhook }
+    if flow.webhook.is_some() { IgnoreReason::Late } else { flow.no_webhook() }
 }
 
-fn ignore_rest(flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
+fn ignore_rest(state: &State, flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
     let carries = |event: &Event, report: &Collected| {
         if let Event::DeliveryScheduled { delivery, sms } = event {
             return delivery.account == report.account && sms.contains(&report.sms);
         }
         false
     };
-    let is_left =
-        |report: &&Collected| !report.sent && !events.iter().any(|event| carries(event, report));
+    // The delivery of a rule that waits may carry the report. If it does not, the report ends with the correlation.
+    let waiting = waiting(state, events);
+    let may_carry = |report: &Collected| {
+        let of =
+            |it: &&Deferred| it.delivery.account == report.account && it.sms.contains(&report.sms);
+        waiting.iter().any(of)
+    };
+    let is_left = |report: &&Collected| {
+        !report.sent && !may_carry(report) && !events.iter().any(|event| carries(event, report))
+    };
     let left: Vec<Event> = flow
         .reports
         .iter()
@@ -116,8 +136,8 @@ struct Writer<'a, 's> {
 }
 
 impl<'a> Writer<'a, '_> {
-    /// Schedules one webhook when every SMS has a final status, or without a list at the first final report. Returns
-    /// whether phase 2 is complete.
+    /// Schedules one webhook when every SMS has a final status, or without a list at the first final report, unless
+    /// that webhook gathers others. Returns whether phase 2 is complete.
     fn all(&self, events: &mut Vec<Event>) -> bool {
         let reports: Option<Vec<&Collected>> = match &self.flow.sms {
             Some(list) => list.iter().map(|sms| final_report(self.flow, sms)).collect(),
@@ -125,9 +145,44 @@ impl<'a> Writer<'a, '_> {
             None => finals(self.flow).find(|report| report.body.is_some()).map(|first| vec![first]),
         };
         let Some(reports) = reports else { return false };
+        if self.flow.sms.is_none() && self.gathers(events) {
+            return false;
+        }
         let entries: Vec<_> = reports.into_iter().filter_map(entry).collect();
         self.push(&entries, events);
         true
+    }
+
+    /// Returns whether the webhook of a flow without a list waits for further reports. The first final report starts
+    /// the time, which a reload does not change any more.
+    fn gathers(&self, events: &mut Vec<Event>) -> bool {
+        if self.flow.gathers_until.is_some() {
+            return true;
+        }
+        let gather_ms = self.scheduler.policy.correlation.phase2_gather_ms;
+        let Collection::Open { until } = self.flow.collection else { return false };
+        if gather_ms == 0 {
+            return false;
+        }
+        // At the report time-out, phase 2 leaves with what is known.
+        let gathered = self.scheduler.now.plus_ms(gather_ms).min(until);
+        events.push(Event::Gathering(Some(gathered)));
+        true
+    }
+
+    /// Schedules the webhook with the reports that were gathered. Returns whether phase 2 is complete.
+    fn gathered(&self, events: &mut Vec<Event>) -> bool {
+        match self.scheduler.policy.correlation.phase2_wait {
+            Phase2Wait::All => {
+                // None is left if the configuration was `each` meanwhile.
+                let entries: Vec<_> = finals(self.flow).filter_map(entry).collect();
+                if !entries.is_empty() {
+                    self.push(&entries, events);
+                }
+                true
+            }
+            Phase2Wait::Each => self.each(events),
+        }
     }
 
     /// Schedules one webhook per SMS with a final status. Returns whether phase 2 is complete; without a list only the
@@ -159,6 +214,9 @@ impl<'a> Writer<'a, '_> {
 
     fn push(&self, entries: &[Entry<'_>], events: &mut Vec<Event>) {
         let Scheduler { policy, now, .. } = self.scheduler;
+        if !self.flow.enabled {
+            return;
+        }
         let account = policy.accounts.get(&self.flow.identity.account);
         // The account may have lost its default webhook since phase 1 was scheduled. Phase 2 is still sent.
         let webhook =
@@ -175,16 +233,22 @@ impl<'a> Writer<'a, '_> {
             Phase::Two,
             self.flow.identity.account,
             webhook.clone(),
-            policy.definitions.phase2(self.uuid.as_str(), &details, keys),
+            // Both phases spell the uuid in the same way.
+            policy.definitions.phase2(
+                self.flow.spelling.as_deref().unwrap_or(self.uuid.as_str()),
+                &details,
+                keys,
+            ),
             trigger.map_or(&self.flow.source, |report| &report.source).clone(),
             *now,
         );
         let delivery = Delivery { sms: sms.clone(), ..delivery };
-        let frees = entries.iter().filter_map(|entry| entry.report);
-        let frees = frees.map(|report| size::spent(self.flow, report)).sum();
         let (make, kept) = (|| self.scheduler.facts_about(&details), OnceCell::new());
         let known = self.scheduler.about(&make, &kept);
-        self.scheduler.schedule(delivery, &known, Carried { sms, frees }, events);
+        let after = After::of_phase(policy, delivery.account, &delivery.webhook);
+        let carried = entries.iter().filter_map(|entry| entry.report);
+        let frees = carried.map(|report| size::spent(self.flow, report)).sum();
+        self.scheduler.schedule(delivery, &known, &after, Carried { sms: &sms, frees }, events);
     }
 }
 

@@ -1,11 +1,14 @@
 //! An operator's replay: a dead letter's delivery is sent again, with new attempts and a new age.
 
+use super::after::{end, kept};
 use super::room::Room;
-use super::schedule::{dead_letter, givers, render, unrenderable};
+use super::schedule::{Known, Scheduler, dead_letter, givers, render, unrenderable};
+use super::watch;
 use crate::domain::{
-    DeadLetterReason, Delivery, DeliveryId, Due, Event, Pending, Phase, Phase2Order, Policy,
+    DeadLetterReason, Delivery, DeliveryId, Due, Event, Facts, Pending, Phase, Phase2Order, Policy,
     Rendering, State, Timestamp,
 };
+use std::cell::OnceCell;
 
 /// Puts the delivery of a dead letter into the outbox again, with the attempts and the age of a new one. If the row has
 /// no room for it, or it still can't be rendered, it becomes a dead letter again at once. This dead letter is then the
@@ -34,48 +37,84 @@ pub(super) fn revive(
         last_outcome: None,
         ..given_up.clone()
     };
+    let mut events = replayed(state, given_up, delivery, policy, now);
+    if let Some(revived) = events.iter().find_map(Event::begun).cloned() {
+        let kept = OnceCell::new();
+        let known = Known::new(&Facts::default, policy, &kept);
+        let (scope, room) = (watch::scope(state), Room::of(state));
+        if !events.iter().any(|event| event.ended().is_some()) {
+            room.add(revived.bytes_max());
+        }
+        let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
+        watch::begin_again(state, &scheduler, given_up, &revived, &mut events);
+    }
+    events
+}
+
+fn replayed(
+    state: &State,
+    given_up: &Delivery,
+    delivery: Delivery,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<Event> {
+    let waits = delivery.due == Due::Waiting;
     let delivery = match &given_up.rendering {
         Rendering::Fixed | Rendering::Done(_) => delivery,
         Rendering::Pending(pending) => {
+            let outcome_of = &pending.outcome_of;
             let facts = pending.facts.with(&state.mapped);
-            let free = not_waiting_for(state, given_up.id);
-            let after = if policy.definitions.is_rendered(&delivery.webhook) {
-                givers(free.into_iter(), &delivery, policy)
-            } else {
-                Vec::new()
+            let facts = match kept(state, &[], delivery.account, outcome_of) {
+                Some(values) => facts.with_outcome(values),
+                None => facts,
             };
+            let free = not_waiting_for(state, given_up.id);
+            let mut after = Vec::new();
+            if policy.definitions.is_rendered(&delivery.webhook) {
+                after = givers(free.iter().copied(), &delivery, policy);
+                let is_before = |it: &&&Delivery| {
+                    it.account == delivery.account
+                        && outcome_of.contains(&it.webhook)
+                        && !after.contains(&it.id)
+                };
+                let before: Vec<_> = free.iter().filter(is_before).map(|it| it.id).collect();
+                after.extend(before);
+            }
             if !after.is_empty() {
                 let phase_one =
                     state.deliveries.iter().filter(|it| waits && it.phase == Phase::One);
-                let mut after = after;
                 after.extend(phase_one.map(|it| it.id));
-                let pending = Box::new(Pending { facts, after });
+                let pending = Box::new(Pending { facts, after, outcome_of: outcome_of.clone() });
                 let rendering = Rendering::Pending(pending);
-                return fitting(state, Delivery { due: Due::Waiting, rendering, ..delivery }, now);
+                let delivery = Delivery { due: Due::Waiting, rendering, ..delivery };
+                return fitting(state, policy, delivery, now);
             }
             match render(&delivery.webhook, &delivery.body, &facts, policy) {
                 Ok((body, rendering)) => Delivery { body, rendering, ..delivery },
                 Err(missing) => {
-                    let again = unrenderable(&delivery, facts, &missing);
+                    let again = unrenderable(&delivery, facts, outcome_of.clone(), &missing);
                     let reason = DeadLetterReason::InvalidFlowVar;
-                    return vec![replayed(&delivery), dead_letter(again, reason, now)];
+                    let mut events = vec![revived(&delivery)];
+                    end(state, policy, dead_letter(again, reason, now), &mut events);
+                    return events;
                 }
             }
         }
     };
-    fitting(state, delivery, now)
+    fitting(state, policy, delivery, now)
 }
 
-fn replayed(delivery: &Delivery) -> Event {
+fn revived(delivery: &Delivery) -> Event {
     Event::Replayed { delivery: Box::new(delivery.clone()) }
 }
 
-fn fitting(state: &State, delivery: Delivery, now: Timestamp) -> Vec<Event> {
-    let mut events = vec![replayed(&delivery)];
+fn fitting(state: &State, policy: &Policy, delivery: Delivery, now: Timestamp) -> Vec<Event> {
+    let mut events = vec![revived(&delivery)];
     let room = Room::of(state);
     room.add(delivery.bytes_max());
     if !room.is_left() {
-        events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, now));
+        let reason = DeadLetterReason::InvalidRequest;
+        end(state, policy, dead_letter(delivery, reason, now), &mut events);
     }
     events
 }

@@ -5,8 +5,8 @@ use super::schedule::{Known, Scheduler};
 use super::{flow_account, ignored, phase2, rule, too_large};
 use crate::domain::{
     Collected, Collection, Correlation, DeadLetterReason, DeliveryReport, Event, Flow,
-    IgnoreReason, Policy, REPORTS_BYTES_MAX, RawRecord, RecordKind, STATE_BYTES_MAX, Source, State,
-    StatusClass, Timestamp,
+    IgnoreReason, PhononUuid, Policy, REPORTS_BYTES_MAX, RawRecord, RecordKind, STATE_BYTES_MAX,
+    Source, State, Status, StatusClass, Timestamp,
 };
 use std::cell::OnceCell;
 
@@ -32,18 +32,17 @@ pub(super) fn accept(
     if !account.notify_on_delivery {
         return ignore(IgnoreReason::NotifyOff);
     }
-    let class = policy.statuses.class(&report.status);
-    let effective = class.unwrap_or(StatusClass::Final);
+    let status = policy.statuses.read(&report.status);
     let refusal = match &state.correlation {
         Correlation::Unknown | Correlation::Silent { .. } => None,
-        Correlation::AwaitingFlow(reports) => against_known(reports, report, effective),
-        Correlation::Open(flow) => against_flow(flow, report, effective),
+        Correlation::AwaitingFlow(reports) => against_known(reports, report, status.class),
+        Correlation::Open(flow) => against_flow(flow, report, status.class),
         Correlation::Ended { .. } => Some(IgnoreReason::Late),
     };
     if let Some(reason) = refusal {
         return ignore(reason);
     }
-    collect(state, report, class, source, policy, now)
+    collect(state, report, status, source, policy, now)
 }
 
 /// Returns why the report does not count beside the known report of its SMS, or `None` if it counts.
@@ -73,7 +72,7 @@ fn against_flow(flow: &Flow, report: &DeliveryReport, class: StatusClass) -> Opt
         // The list contains the SMS, or there is no list. So phase 2 was switched off for the account when the flow
         // came.
         Collection::NotWanted if flow.webhook.is_some() => Some(IgnoreReason::NotifyOff),
-        Collection::NotWanted => Some(IgnoreReason::NoDefaultWebhook),
+        Collection::NotWanted => Some(flow.no_webhook()),
         Collection::Complete => {
             Some(against_known(&flow.reports, report, class).unwrap_or(IgnoreReason::Late))
         }
@@ -83,7 +82,7 @@ fn against_flow(flow: &Flow, report: &DeliveryReport, class: StatusClass) -> Opt
 fn collect(
     state: &State,
     report: &DeliveryReport,
-    class: Option<StatusClass>,
+    status: Status<'_>,
     source: &Source,
     policy: &Policy,
     now: Timestamp,
@@ -91,7 +90,7 @@ fn collect(
     let mut collected = Collected {
         account: report.account,
         sms: report.sms.clone(),
-        class: class.unwrap_or(StatusClass::Final),
+        class: status.class,
         seen: vec![report.content],
         body: Some(report.body.clone()),
         raw: None,
@@ -111,45 +110,43 @@ fn collect(
     let accepted = |collected: Collected| Event::ReportAccepted {
         report: Box::new(collected),
         status: report.status.clone(),
-        known: class.is_some(),
+        known: status.is_known,
     };
-    match &state.correlation {
-        Correlation::Open(flow) => {
-            let mut flow = flow.clone();
-            flow.reports.retain(|known| known.sms != collected.sms);
-            flow.reports.push(collected.clone());
-            let room = Room::with_flow(state, &flow);
-            if let Some(detail) = no_room(state, room.bytes(), &collected) {
-                return refuse(detail);
-            }
-            let mut events = Vec::with_capacity(4);
-            events.push(accepted(collected));
-            react(state, report, &flow, room, policy, now, &mut events);
-            events
+    if let Correlation::Open(flow) = &state.correlation {
+        let mut flow = flow.clone();
+        flow.reports.retain(|known| known.sms != collected.sms);
+        flow.reports.push(collected.clone());
+        let room = Room::with_flow(state, &flow);
+        if let Some(detail) = no_room(state, room.bytes(), &collected) {
+            return refuse(detail);
         }
-        Correlation::AwaitingFlow(known) => {
-            if let Some(detail) = no_room(state, state.bytes_max_with(&collected), &collected) {
-                return refuse(detail);
-            }
-            let replaced = known.iter().find(|it| it.is_about_the_same(&collected));
-            let account = policy.accounts.get(&report.account);
-            let mut events = vec![accepted(collected.clone())];
-            if let (Some(account), Some(replaced)) = (account, replaced) {
-                rule::skip_replaced(account, replaced, &mut events);
-            }
-            events
-        }
-        Correlation::Unknown | Correlation::Silent { .. } | Correlation::Ended { .. } => {
-            no_room(state, state.bytes_max_with(&collected), &collected)
-                .map_or_else(|| vec![accepted(collected)], refuse)
-        }
+        let mut events = Vec::with_capacity(4);
+        events.push(accepted(collected));
+        react(state, &report.uuid, status.name, &flow, room, policy, now, &mut events);
+        return events;
     }
+    if let Some(detail) = no_room(state, state.bytes_max_with(&collected), &collected) {
+        return refuse(detail);
+    }
+    let mut events = vec![accepted(collected.clone())];
+    if let Correlation::AwaitingFlow(known) = &state.correlation
+        && let Some(replaced) = known.iter().find(|it| it.is_about_the_same(&collected))
+    {
+        rule::skip_replaced(policy, replaced, &mut events);
+    }
+    events
 }
 
-/// Schedules the deliveries of phase 2 and of rules on the report that `flow` has accepted last.
+/// Schedules the deliveries of phase 2 and of rules on the report that `flow` has accepted last. `status` is the name
+/// of its status.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one decision; none of them is optional"
+)]
 fn react(
     state: &State,
-    report: &DeliveryReport,
+    uuid: &PhononUuid,
+    status: &str,
     flow: &Flow,
     room: Room,
     policy: &Policy,
@@ -158,12 +155,12 @@ fn react(
 ) {
     let (make, kept) = (|| rule::facts(flow, state), OnceCell::new());
     let known = Known::new(&make, policy, &kept);
-    let scheduler = Scheduler { state, policy, now, room, known: &known };
-    phase2::schedule(&scheduler, &report.uuid, flow, events);
+    let scheduler = Scheduler { state, policy, now, scope: flow.scope(), room, known: &known };
+    phase2::schedule(&scheduler, uuid, flow, events);
     if let Some(own) = flow.reports.last() {
-        rule::fire_of_report(&scheduler, &report.uuid, flow, own, &report.status, events);
+        rule::fire_of_report(&scheduler, uuid, flow, own, status, events);
     }
-    phase2::end_rest(flow, phase2::reason_for_rest(flow), events);
+    phase2::end_rest(state, flow, phase2::reason_for_rest(flow), events);
 }
 
 /// Explains to operators why the row has no room for the report, with which its bound is `bytes`. Returns `None` if it

@@ -1,10 +1,11 @@
 //! The rules: which webhooks beside the two phases a source event triggers, and on which conditions.
 
-use super::schedule::{Carried, KnownFacts, Scheduler, unfinished};
+use super::after::{After, kept};
+use super::schedule::{Carried, Known, KnownFacts, Scheduler, unfinished};
 use crate::domain::{
-    AccountId, AccountPolicy, Collected, Delivery, DeliveryId, Event, Facts, Flow, FlowId, Phase,
-    PhononUuid, Reading, Rule, SkipReason, SkippedRule, SmsId, Source, State, StatusClass, Test,
-    Trigger, WebhookName,
+    AccountId, Collected, Condition, Deferred, Delivery, DeliveryId, Due, Event, Facts, Flow,
+    Mapped, OUTCOME_VARIABLES, Pending, Phase, PhononUuid, Policy, Rendering, Rule, SkipReason,
+    SkippedRule, SmsId, Source, State, StatusClass, Test, Trigger, WebhookName,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -13,7 +14,6 @@ use std::cell::OnceCell;
 pub(super) struct Occasion<'a> {
     pub(super) uuid: &'a PhononUuid,
     pub(super) account: AccountId,
-    pub(super) flow: Option<FlowId>,
     /// All triggers that describe the occurrence.
     pub(super) triggers: &'a [Trigger],
     /// The parts of a delivery's id that distinguish occurrences with the same trigger.
@@ -25,7 +25,8 @@ pub(super) struct Occasion<'a> {
     pub(super) about: Vec<SmsId>,
 }
 
-/// Schedules the webhooks of the rules that are triggered and whose conditions hold.
+/// Schedules the webhooks of the rules that are triggered and whose conditions hold. Rules whose conditions need an
+/// answer that has not come yet wait for it.
 pub(super) fn fire(
     scheduler: &Scheduler<'_>,
     occasion: &Occasion<'_>,
@@ -35,91 +36,165 @@ pub(super) fn fire(
 ) {
     let policy = scheduler.policy;
     let Some(account) = policy.accounts.get(&occasion.account) else { return };
-    for rule in account.rules_of(occasion.flow) {
-        let Some(trigger) = rule.on.iter().find(|on| occasion.triggers.contains(on)) else {
-            continue;
-        };
+    for rule in account.rules_of(scheduler.scope) {
+        let is_met = |on: &&Trigger| occasion.triggers.iter().any(|it| is_same(on, it, policy));
+        let Some(trigger) = rule.on.iter().find(is_met) else { continue };
         let name = trigger.to_string();
-        if !rule.when.is_empty() {
-            match judge(rule, known.reading(), scheduler, occasion.account, events) {
-                Verdict::Holds => {}
-                Verdict::Fails => continue,
-                Verdict::Unknown(reason, variable) => {
-                    events.push(skipped(occasion, &rule.webhook, name.into(), reason, variable));
-                    continue;
+        let after = After::of_rule(policy, account, rule);
+        let others = match rule.when.as_slice() {
+            [] => Vec::new(),
+            [..] => others(scheduler, occasion.account, events),
+        };
+        let outcome = kept(scheduler.state, events, occasion.account, &after.outcome_of);
+        let verdict = judge(rule, &after, known, outcome, policy, &others);
+        let [first, second] = occasion.parts;
+        let parts = [rule.webhook.as_str(), &name, first, second];
+        let make = || Delivery {
+            sms: occasion.about.clone(),
+            ..Delivery::new(
+                DeliveryId::of_rule(occasion.uuid, parts),
+                Phase::Rule,
+                occasion.account,
+                rule.webhook.clone(),
+                predefined(),
+                occasion.source.clone(),
+                scheduler.now,
+            )
+        };
+        match verdict {
+            Verdict::Holds => {
+                let carried = Carried { sms: &occasion.sms, frees: 0 };
+                scheduler.schedule(make(), known, &after, carried, events);
+            }
+            Verdict::Fails => {}
+            Verdict::NoValue(variable) => {
+                let variable = Some(variable);
+                let reason = SkipReason::NoValue;
+                events.push(skipped(occasion, &rule.webhook, name.into(), reason, variable));
+            }
+            Verdict::Awaits(awaited) => {
+                let pending = Pending {
+                    after: awaited,
+                    outcome_of: after.outcome_of.clone(),
+                    ..Pending::of(known.facts().clone())
+                };
+                let rendering = Rendering::Pending(Box::new(pending));
+                let deferred = Deferred {
+                    delivery: Delivery { due: Due::Waiting, rendering, ..make() },
+                    trigger: name.as_str().into(),
+                    upon: None,
+                    sms: occasion.sms.clone(),
+                    scope: scheduler.scope,
+                };
+                if !scheduler.defer(deferred, events) {
+                    let reason = SkipReason::NoRoom;
+                    events.push(skipped(occasion, &rule.webhook, name.into(), reason, None));
                 }
             }
         }
-        let [first, second] = occasion.parts;
-        let parts = [rule.webhook.as_str(), &name, first, second];
-        let delivery = Delivery::new(
-            DeliveryId::of_rule(occasion.uuid, parts),
-            Phase::Rule,
-            occasion.account,
-            rule.webhook.clone(),
-            predefined(),
-            occasion.source.clone(),
-            scheduler.now,
-        );
-        let delivery = Delivery { sms: occasion.about.clone(), ..delivery };
-        let carried = Carried { sms: occasion.sms.clone(), frees: 0 };
-        scheduler.schedule(delivery, known, carried, events);
     }
+}
+
+/// Returns whether the trigger `on` of a rule means the occurrence `met`. A status has several spellings.
+fn is_same(on: &Trigger, met: &Trigger, policy: &Policy) -> bool {
+    if let (Trigger::Sms(word), Trigger::Sms(name)) = (on, met) {
+        return policy.statuses.is_same(word, name);
+    }
+    on == met
 }
 
 /// The result of a rule's conditions together.
-enum Verdict {
+pub(super) enum Verdict {
     Holds,
     Fails,
-    /// A condition could not be judged, for this reason, because of this variable.
-    Unknown(SkipReason, Box<str>),
+    /// A condition can't be judged, because this variable has no value.
+    NoValue(Box<str>),
+    /// These deliveries may give values to the variables of conditions.
+    Awaits(Vec<DeliveryId>),
 }
 
-/// Judges the conditions of a rule. One that fails decides; otherwise one that can't be judged makes the result
-/// unknown.
-fn judge(
-    rule: &Rule,
-    reading: &dyn Reading,
-    scheduler: &Scheduler<'_>,
+/// Returns the deliveries of `account` that have not ended.
+pub(super) fn others<'a>(
+    scheduler: &Scheduler<'a>,
     account: AccountId,
-    events: &[Event],
+    events: &'a [Event],
+) -> Vec<&'a Delivery> {
+    let mut others = unfinished(scheduler.state, events);
+    others.retain(|other| other.account == account);
+    others
+}
+
+/// Judges the conditions of a rule. One that fails decides. Otherwise, all wait if one needs the answer to one of
+/// `others`. `outcome` has the values of the webhook that the rule comes after.
+pub(super) fn judge(
+    rule: &Rule,
+    after: &After<'_>,
+    known: &dyn KnownFacts,
+    outcome: Option<&[Mapped]>,
+    policy: &Policy,
+    others: &[&Delivery],
 ) -> Verdict {
-    let mut verdict = Verdict::Holds;
+    let mut awaited: Vec<DeliveryId> = Vec::new();
+    let mut left: Vec<&Condition> = Vec::with_capacity(rule.when.len());
     for condition in &rule.when {
-        let variable = &condition.variable;
-        let value = reading.text(variable);
-        let unknown = match (&value, &condition.test) {
-            (Some(_), _) => None,
-            (None, _) if is_awaited(variable, scheduler, account, events) => {
-                Some(SkipReason::Unanswered)
-            }
-            (None, Test::OneOf(_)) => Some(SkipReason::NoValue),
-            (None, Test::Present(_)) => None,
-        };
-        match unknown {
-            None if !condition.holds(value.as_deref()) => return Verdict::Fails,
-            Some(reason) if matches!(verdict, Verdict::Holds) => {
-                verdict = Verdict::Unknown(reason, variable.clone());
-            }
-            None | Some(_) => {}
+        let of = givers_of(&condition.variable, others, after, policy);
+        if of.is_empty() {
+            left.push(condition);
+        }
+        awaited.extend(of);
+    }
+    let asks = |it: &Condition| OUTCOME_VARIABLES.contains(&&*it.variable);
+    let outcome = outcome.filter(|_| rule.when.iter().any(asks));
+    match outcome.map(|values| known.facts().with_outcome(values)) {
+        None => judge_all(&left, known, awaited),
+        Some(facts) => {
+            let facts = OnceCell::from(facts);
+            judge_all(&left, &Known::new(&Facts::default, policy, &facts), awaited)
         }
     }
-    verdict
 }
 
-/// Returns whether a delivery that has not ended may give the variable a value.
-fn is_awaited(
+/// Judges conditions that need no further answer. Those that do wait for `awaited`.
+fn judge_all(
+    conditions: &[&Condition],
+    known: &dyn KnownFacts,
+    awaited: Vec<DeliveryId>,
+) -> Verdict {
+    let mut missing = None;
+    for condition in conditions {
+        let value = known.reading().text(&condition.variable);
+        match (&value, &condition.test) {
+            (None, Test::OneOf(_)) => missing = missing.or(Some(&condition.variable)),
+            _ if !condition.holds(value.as_deref()) => return Verdict::Fails,
+            _ => {}
+        }
+    }
+    match missing {
+        Some(variable) => Verdict::NoValue(variable.clone()),
+        None if awaited.is_empty() => Verdict::Holds,
+        None => Verdict::Awaits(awaited),
+    }
+}
+
+/// Returns the deliveries that have not ended and may give the variable a value.
+fn givers_of(
     variable: &str,
-    scheduler: &Scheduler<'_>,
-    account: AccountId,
-    events: &[Event],
-) -> bool {
-    let definitions = &scheduler.policy.definitions;
-    let gives = |other: &&Delivery| {
+    others: &[&Delivery],
+    after: &After<'_>,
+    policy: &Policy,
+) -> Vec<DeliveryId> {
+    let definitions = &policy.definitions;
+    let is_outcome = OUTCOME_VARIABLES.contains(&variable);
+    let gives = |other: &&&Delivery| {
         let saves = definitions.saves(&other.webhook);
-        other.account == account && saves.iter().any(|it| **it == *variable)
+        let names = |saved: &str| match saved.strip_suffix('*') {
+            Some(family) => variable.starts_with(family),
+            None => saved == variable,
+        };
+        let is_before = is_outcome && after.outcome_of.contains(&other.webhook);
+        is_before || saves.iter().any(|saved| names(saved))
     };
-    unfinished(scheduler.state, events).iter().any(gives)
+    others.iter().filter(gives).map(|it| it.id).collect()
 }
 
 fn skipped(
@@ -127,14 +202,14 @@ fn skipped(
     webhook: &WebhookName,
     trigger: Box<str>,
     reason: SkipReason,
-    variable: Box<str>,
+    variable: Option<Box<str>>,
 ) -> Event {
     Event::RuleSkipped(Box::new(SkippedRule {
         account: occasion.account,
         webhook: webhook.clone(),
         trigger,
         reason,
-        variable: Some(variable),
+        variable,
         sms: occasion.sms.first().cloned(),
         source: occasion.source.clone(),
     }))
@@ -142,14 +217,12 @@ fn skipped(
 
 /// Records the rules that were triggered by a report that waited for its flow, and that a newer report of the same SMS
 /// replaces. Its flow will not be known, so that they are skipped.
-pub(super) fn skip_replaced(
-    account: &AccountPolicy,
-    replaced: &Collected,
-    events: &mut Vec<Event>,
-) {
+pub(super) fn skip_replaced(policy: &Policy, replaced: &Collected, events: &mut Vec<Event>) {
     let Some(status) = &replaced.status else { return };
-    let trigger = Trigger::Sms(status.to_ascii_uppercase().into());
-    for (_, rule) in account.rules.iter().filter(|(_, rule)| rule.on.contains(&trigger)) {
+    let Some(account) = policy.accounts.get(&replaced.account) else { return };
+    let met = Trigger::Sms(policy.statuses.read(status).name.into());
+    for (_, rule) in &account.rules {
+        let Some(trigger) = rule.on.iter().find(|on| is_same(on, &met, policy)) else { continue };
         events.push(Event::RuleSkipped(Box::new(SkippedRule {
             account: replaced.account,
             webhook: rule.webhook.clone(),
@@ -162,7 +235,7 @@ pub(super) fn skip_replaced(
     }
 }
 
-/// Schedules the webhooks of the rules on a report that `flow` has accepted, with `status` as it came.
+/// Schedules the webhooks of the rules on a report that `flow` has accepted. `status` is the name of its status.
 pub(super) fn fire_of_report(
     scheduler: &Scheduler<'_>,
     uuid: &PhononUuid,
@@ -175,7 +248,7 @@ pub(super) fn fire_of_report(
     if account.is_none_or(|account| account.rules.is_empty()) {
         return;
     }
-    let mut triggers = vec![Trigger::Sms(status.to_ascii_uppercase().into())];
+    let mut triggers = vec![Trigger::Sms(status.into())];
     if report.class == StatusClass::Final {
         triggers.push(Trigger::SmsFinal);
     }
@@ -183,7 +256,6 @@ pub(super) fn fire_of_report(
     let occasion = Occasion {
         uuid,
         account: flow.identity.account,
-        flow: flow.identity.flow,
         triggers: &triggers,
         parts: [report.sms.as_str(), &content],
         source: &report.source,

@@ -1,10 +1,12 @@
 //! Puts webhooks into the outbox. A webhook is rendered at once, or when the deliveries that it waits for have ended.
 
+use super::after::{After, end, kept};
 use super::room::Room;
+use super::watch;
 use crate::domain::{
-    DeadLetterReason, Definitions, Delivery, DeliveryId, Due, ErrorReason, Event, Facts, Outcome,
-    Pending, Phase, Phase2Order, Policy, Reading, Rendering, SmsId, State, Timestamp, Verdict,
-    WebhookName,
+    DeadLetterReason, Deferred, Definitions, Delivery, DeliveryId, Due, ErrorReason, Event, Facts,
+    Outcome, Pending, Phase, Phase2Order, Policy, Reading, Rendering, Scope, SmsId, State,
+    Timestamp, Verdict, WebhookName,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -14,6 +16,7 @@ pub(super) struct Scheduler<'a> {
     pub(super) state: &'a State,
     pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
+    pub(super) scope: Scope,
     /// The room in the row before the first delivery is scheduled, and then after each.
     pub(super) room: Room,
     /// The facts of the decision, without reports.
@@ -21,9 +24,9 @@ pub(super) struct Scheduler<'a> {
 }
 
 /// The reports that a delivery carries.
-#[derive(Default)]
-pub(super) struct Carried {
-    pub(super) sms: Vec<SmsId>,
+#[derive(Clone, Copy, Default)]
+pub(super) struct Carried<'a> {
+    pub(super) sms: &'a [SmsId],
     /// The bytes of the flow that are not counted any more once the delivery is.
     pub(super) frees: usize,
 }
@@ -44,12 +47,13 @@ impl Scheduler<'_> {
     }
 
     /// Schedules `delivery`, whose body is the predefined one. Deliveries in the outbox and in `events` are taken into
-    /// account.
+    /// account, and so are rules that wait. The rules about the end of the delivery wait for it.
     pub(super) fn schedule(
         &self,
-        mut delivery: Delivery,
+        delivery: Delivery,
         known: &dyn KnownFacts,
-        carried: Carried,
+        after: &After<'_>,
+        carried: Carried<'_>,
         events: &mut Vec<Event>,
     ) {
         let before = unfinished(self.state, events);
@@ -61,14 +65,57 @@ impl Scheduler<'_> {
         }
         let Carried { sms, frees } = carried;
         self.room.spend(frees);
-        let phase_one = before.iter().find(|other| other.phase == Phase::One).filter(|_| {
-            delivery.phase != Phase::One
-                && self.policy.correlation.phase2_order == Phase2Order::Strict
-        });
+        let awaited = self.awaited(&before, &delivery, after);
+        let watched = watch::is_watched(self, &delivery).then(|| delivery.clone());
+        self.put(delivery, awaited, known, after, sms, events);
+        if let Some(predefined) = watched {
+            watch::begin(self, &predefined, known, sms, events);
+        }
+    }
+
+    /// Returns what `delivery` waits for among the deliveries `before` it.
+    fn awaited(&self, before: &[&Delivery], delivery: &Delivery, after: &After<'_>) -> Awaited {
+        let is_strict = self.policy.correlation.phase2_order == Phase2Order::Strict;
+        let phase_one = before
+            .iter()
+            .find(|other| other.phase == Phase::One)
+            .filter(|_| delivery.phase != Phase::One && is_strict);
+        let mut webhooks = after.named_among(before, delivery);
+        if self.policy.definitions.is_rendered(&delivery.webhook) {
+            for giver in givers(before.iter().copied(), delivery, self.policy) {
+                if !webhooks.contains(&giver) {
+                    webhooks.push(giver);
+                }
+            }
+        }
+        Awaited { phase_one: phase_one.map(|it| it.id), webhooks }
+    }
+
+    fn put(
+        &self,
+        mut delivery: Delivery,
+        awaited: Awaited,
+        known: &dyn KnownFacts,
+        after: &After<'_>,
+        sms: &[SmsId],
+        events: &mut Vec<Event>,
+    ) {
+        let Awaited { phase_one, mut webhooks } = awaited;
         if phase_one.is_some() {
             delivery.due = Due::Waiting;
         }
-        if !self.policy.definitions.is_rendered(&delivery.webhook) {
+        let is_rendered = self.policy.definitions.is_rendered(&delivery.webhook);
+        if !webhooks.is_empty() {
+            let phase_one = phase_one.filter(|id| !webhooks.contains(id));
+            webhooks.extend(phase_one);
+            delivery.due = Due::Waiting;
+            let facts = if is_rendered { known.facts().clone() } else { Facts::default() };
+            let outcome_of = after.outcome_of.clone();
+            let pending = Pending { facts, after: webhooks, outcome_of };
+            delivery.rendering = Rendering::Pending(Box::new(pending));
+            return self.push(delivery, sms, events);
+        }
+        if !is_rendered {
             if delivery.phase == Phase::Rule {
                 return self.push(delivery, sms, events);
             }
@@ -76,15 +123,28 @@ impl Scheduler<'_> {
             self.room.add(delivery.bytes_max());
             return events.push(scheduled(delivery, sms));
         }
-        let mut after = givers(before.iter().copied(), &delivery, self.policy);
-        if !after.is_empty() {
-            after.extend(phase_one.map(|it| it.id).filter(|id| !after.contains(id)));
-            delivery.due = Due::Waiting;
-            let facts = known.facts().clone();
-            delivery.rendering = Rendering::Pending(Box::new(Pending { facts, after }));
-            return self.push(delivery, sms, events);
-        }
-        match known.reading().render(&delivery.webhook, &delivery.body) {
+        self.render(delivery, known, after, sms, events);
+    }
+
+    /// Schedules a delivery that waits for no other webhook's answer.
+    fn render(
+        &self,
+        mut delivery: Delivery,
+        known: &dyn KnownFacts,
+        after: &After<'_>,
+        sms: &[SmsId],
+        events: &mut Vec<Event>,
+    ) {
+        let outcome = kept(self.state, events, delivery.account, &after.outcome_of);
+        // Other webhooks of the occasion do not come after the same one.
+        let own = outcome.map(|values| known.facts().with_outcome(values));
+        let (definitions, predefined) = (&self.policy.definitions, &delivery.body);
+        let rendered = match &own {
+            Some(facts) => definitions.read(facts).render(&delivery.webhook, predefined),
+            None => known.reading().render(&delivery.webhook, predefined),
+        };
+        let facts = own.unwrap_or_else(|| known.facts().clone());
+        match rendered {
             Ok((body, rendered)) => {
                 let rendering = Rendering::Done(rendered);
                 let bytes = delivery.bytes_max_with(&body, &rendering);
@@ -93,22 +153,21 @@ impl Scheduler<'_> {
                 if !self.room.is_left() {
                     self.room.remove(bytes);
                     // The dead letter contains the facts, whose size is bounded like that of records.
-                    let pending = Pending { facts: known.facts().clone(), after: Vec::new() };
-                    delivery.rendering = Rendering::Pending(Box::new(pending));
-                    events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, self.now));
+                    delivery.rendering = Rendering::Pending(Box::new(Pending::of(facts)));
+                    self.give_up(delivery, DeadLetterReason::InvalidRequest, events);
                 }
             }
             Err(missing) => {
-                let given_up = unrenderable(&delivery, known.facts().clone(), &missing);
+                let given_up = unrenderable(&delivery, facts, after.outcome_of.clone(), &missing);
                 delivery.rendering.clone_from(&given_up.rendering);
                 events.push(scheduled(delivery, sms));
-                events.push(dead_letter(given_up, DeadLetterReason::InvalidFlowVar, self.now));
+                self.give_up(given_up, DeadLetterReason::InvalidFlowVar, events);
             }
         }
     }
 
     /// Schedules a delivery whose size was not counted before. If the row has no room for it, it becomes a dead letter.
-    fn push(&self, delivery: Delivery, sms: Vec<SmsId>, events: &mut Vec<Event>) {
+    fn push(&self, delivery: Delivery, sms: &[SmsId], events: &mut Vec<Event>) {
         let bytes = delivery.bytes_max();
         self.room.add(bytes);
         if self.room.is_left() {
@@ -116,9 +175,38 @@ impl Scheduler<'_> {
         } else {
             self.room.remove(bytes);
             events.push(scheduled(delivery.clone(), sms));
-            events.push(dead_letter(delivery, DeadLetterReason::InvalidRequest, self.now));
+            self.give_up(delivery, DeadLetterReason::InvalidRequest, events);
         }
     }
+
+    /// Makes `deferred` wait. Returns whether the row has room for it.
+    pub(super) fn defer(&self, deferred: Deferred, events: &mut Vec<Event>) -> bool {
+        let is_there = |it: &&Delivery| it.id == deferred.delivery.id;
+        if unfinished(self.state, events).iter().any(is_there) {
+            return true;
+        }
+        let bytes = deferred.bytes_max();
+        self.room.add(bytes);
+        let has_room = self.room.is_left();
+        if has_room {
+            events.push(Event::RuleDeferred(Box::new(deferred)));
+        } else {
+            self.room.remove(bytes);
+        }
+        has_room
+    }
+
+    fn give_up(&self, delivery: Delivery, reason: DeadLetterReason, events: &mut Vec<Event>) {
+        end(self.state, self.policy, dead_letter(delivery, reason, self.now), events);
+    }
+}
+
+/// What a delivery waits for.
+struct Awaited {
+    /// Phase 1, if the order is strict.
+    phase_one: Option<DeliveryId>,
+    /// The deliveries that its webhook comes after.
+    webhooks: Vec<DeliveryId>,
 }
 
 /// Facts, and their values. Both are made once, when the first webhook or condition needs them.
@@ -171,8 +259,8 @@ impl KnownFacts for Known<'_> {
     }
 }
 
-fn scheduled(delivery: Delivery, sms: Vec<SmsId>) -> Event {
-    Event::DeliveryScheduled { delivery: Box::new(delivery), sms }
+fn scheduled(delivery: Delivery, sms: &[SmsId]) -> Event {
+    Event::DeliveryScheduled { delivery: Box::new(delivery), sms: sms.to_vec() }
 }
 
 /// Returns the `deliveries` whose answers may give values to variables of `delivery`'s webhook. Other accounts'
@@ -190,13 +278,27 @@ pub(super) fn givers<'a>(
     deliveries.filter(gives).map(|it| it.id).collect()
 }
 
-/// Returns the deliveries in the outbox after `events`.
+/// Returns the deliveries in the outbox after `events`, and those of rules that wait.
 pub(super) fn unfinished<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a Delivery> {
     let mut left: Vec<&Delivery> = state.deliveries.iter().collect();
     for event in events {
         left.extend(event.begun());
         if let Some(ended) = event.ended() {
             left.retain(|other| other.id != ended.id);
+        }
+    }
+    left.extend(waiting(state, events).into_iter().map(|deferred| &deferred.delivery));
+    left
+}
+
+/// Returns the rules that wait after `events`.
+pub(super) fn waiting<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a Deferred> {
+    let mut left: Vec<&Deferred> = state.deferred.iter().collect();
+    for event in events {
+        if let Event::RuleDeferred(deferred) = event {
+            left.push(deferred);
+        } else if let Event::RuleJudged(id) = event {
+            left.retain(|other| other.delivery.id != *id);
         }
     }
     left
@@ -213,7 +315,7 @@ pub(super) fn render(
         return Err("its webhook is not configured".into());
     }
     if !policy.definitions.is_rendered(webhook) {
-        // The webhook was defined in another way when the delivery was scheduled.
+        // The webhook was defined in another way when the delivery was scheduled, or waited for another one only.
         return Ok((predefined.clone(), Rendering::Fixed));
     }
     let (body, rendered) = policy.definitions.read(facts).render(webhook, predefined)?;
@@ -222,11 +324,16 @@ pub(super) fn render(
 
 /// Returns the delivery as its dead letter contains it: with the facts, so that it can be rendered once the definition
 /// is corrected.
-pub(super) fn unrenderable(delivery: &Delivery, facts: Facts, missing: &str) -> Delivery {
+pub(super) fn unrenderable(
+    delivery: &Delivery,
+    facts: Facts,
+    outcome_of: Vec<WebhookName>,
+    missing: &str,
+) -> Delivery {
     let (verdict, reason) = (Verdict::GiveUp, ErrorReason::InvalidFlowVar);
     let outcome = Outcome::unanswered(verdict, reason, missing);
     Delivery {
-        rendering: Rendering::Pending(Box::new(Pending { facts, after: Vec::new() })),
+        rendering: Rendering::Pending(Box::new(Pending { outcome_of, ..Pending::of(facts) })),
         last_outcome: Some(outcome),
         ..delivery.clone()
     }

@@ -6,7 +6,7 @@ use super::schedule::{Known, Scheduler};
 use super::{flow_account, ignored};
 use crate::domain::{
     Correlation, DeadLetterReason, Event, Facts, FlowStarted, IgnoreReason, Policy, RawRecord,
-    RecordKind, Source, Started, State, Timestamp, Trigger,
+    RecordKind, Scope, Source, Started, State, Timestamp, Trigger,
 };
 use std::cell::OnceCell;
 
@@ -46,12 +46,14 @@ pub(super) fn accept(
             return ignore(IgnoreReason::Late);
         }
     }
-    if !account.enables(start.flow, start.webhook_enabled) {
-        return ignore(IgnoreReason::WebhookDisabled);
-    }
-    let upon = |trigger: &Trigger| *trigger == Trigger::FlowStarted;
-    if !account.rules_of(start.flow).any(|rule| rule.on.iter().any(upon)) {
-        return ignore(IgnoreReason::NoDefaultWebhook);
+    let enabled = account.enables(start.flow, start.webhook_enabled);
+    let scope = Scope { flow: start.flow, enabled };
+    if !account.rules_of(scope).any(|rule| rule.on.contains(&Trigger::FlowStarted)) {
+        return ignore(if enabled {
+            IgnoreReason::NoDefaultWebhook
+        } else {
+            IgnoreReason::WebhookDisabled
+        });
     }
     let until = now.plus_ms(policy.correlation.correlation_ttl_ms);
     let started = Started { account: start.account, content: start.content, until };
@@ -59,7 +61,6 @@ pub(super) fn accept(
     let occasion = Occasion {
         uuid: &start.uuid,
         account: start.account,
-        flow: start.flow,
         triggers: &[Trigger::FlowStarted],
         parts: ["", ""],
         source,
@@ -73,7 +74,8 @@ pub(super) fn accept(
     };
     let kept = OnceCell::new();
     let known = Known::new(&make, policy, &kept);
-    let scheduler = Scheduler { state, policy, now, room: Room::of(state), known: &known };
+    let room = Room::of(state);
+    let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
     rule::fire(&scheduler, &occasion, &known, &|| start.record.clone(), &mut events);
     events
 }

@@ -36,6 +36,9 @@ fn end(state: &State, uuid: &PhononUuid, policy: &Policy, now: Timestamp) -> Vec
             let expired = |report: &&Collected| report.expires_at.is_some_and(|at| at <= now);
             reports.iter().filter(expired).map(flow_missing).collect()
         }
+        Correlation::Open(flow) if flow.gathers_until.is_some_and(|until| until <= now) => {
+            end_gathering(state, uuid, flow, policy, now)
+        }
         Correlation::Open(flow) => time_out(state, uuid, flow, policy, now),
         Correlation::Silent { .. } | Correlation::Ended { .. } => vec![Event::MarkerExpired],
     }
@@ -57,6 +60,35 @@ fn flow_missing(report: &Collected) -> Event {
     }
 }
 
+/// Rule 2: sends the reports of a flow without a list that came since the first final one.
+fn end_gathering(
+    state: &State,
+    uuid: &PhononUuid,
+    flow: &Flow,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    let (make, kept) = (|| rule::facts(flow, state), OnceCell::new());
+    let known = Known::new(&make, policy, &kept);
+    let (scope, room) = (flow.scope(), Room::of(state));
+    let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
+    let account = policy.accounts.get(&flow.identity.account);
+    // If the account has stopped notifying in the meantime, the reports are ignored and nothing is sent.
+    let wanted = account.is_none_or(|account| account.notify_on_delivery);
+    let is_complete = !wanted || phase2::schedule_gathered(&scheduler, uuid, flow, &mut events);
+    // If both times are over, the final reports that came are the regular end.
+    let is_over = matches!(flow.collection, Collection::Open { until } if until <= now);
+    events.push(if is_complete || is_over {
+        Event::CollectionClosed(Collection::Complete)
+    } else {
+        Event::Gathering(None)
+    });
+    let reason = if wanted { phase2::reason_for_rest(flow) } else { IgnoreReason::NotifyOff };
+    phase2::end_rest(state, flow, reason, &mut events);
+    events
+}
+
 /// Rule 5: ends a flow whose reports did not all come.
 fn time_out(
     state: &State,
@@ -68,7 +100,8 @@ fn time_out(
     let mut events = Vec::new();
     let (make, kept) = (|| rule::facts(flow, state), OnceCell::new());
     let known = Known::new(&make, policy, &kept);
-    let scheduler = Scheduler { state, policy, now, room: Room::of(state), known: &known };
+    let (scope, room) = (flow.scope(), Room::of(state));
+    let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
     // If the account has stopped notifying in the meantime, the reports are ignored and nothing is sent.
     let account = policy.accounts.get(&flow.identity.account);
     let wanted = account.is_none_or(|account| account.notify_on_delivery);
@@ -92,7 +125,6 @@ fn time_out(
         let occasion = Occasion {
             uuid,
             account: flow.identity.account,
-            flow: flow.identity.flow,
             triggers: &[Trigger::ReportTimedOut],
             parts: ["", ""],
             source: &flow.source,
@@ -108,6 +140,6 @@ fn time_out(
     }
     events.push(Event::CollectionClosed(closed));
     let reason = if wanted { phase2::reason_for_rest(flow) } else { IgnoreReason::NotifyOff };
-    phase2::end_rest(flow, reason, &mut events);
+    phase2::end_rest(state, flow, reason, &mut events);
     events
 }

@@ -40,7 +40,8 @@ impl Scene {
 
 fn ruled(on: Trigger, change: impl FnOnce(&mut Policy)) -> Scene {
     let webhook = WebhookName::new("beside").unwrap();
-    let rule = Rule { on: vec![on], when: Vec::new(), webhook };
+    let (on, when) = (vec![on], Vec::new());
+    let rule = Rule { on, when, webhook, after: None, any_flow: false };
     let mut policy = account(|account| account.rules = vec![(None, rule)]);
     change(&mut policy);
     Scene(policy, State::default())

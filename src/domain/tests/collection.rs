@@ -225,25 +225,3 @@ fn an_unknown_status_counts_as_final_and_is_reported_as_unknown() {
          = complete: a sent; P1 at 0, P2(a) after P1",
     );
 }
-
-#[test]
-fn every_status_of_the_table_has_its_class_in_upper_and_lower_case() {
-    use crate::domain::{StatusClass, StatusTable};
-    let table = StatusTable::new([("sent".to_owned(), StatusClass::Final)]);
-    for word in ["QUEUED", "SUBMITTED", "ACCEPTED", "ACCEPTD", "ENROUTE", "BUFFERED"] {
-        assert_eq!(table.class(word), Some(StatusClass::Intermediate), "{word}");
-        assert_eq!(table.class(&word.to_lowercase()), Some(StatusClass::Intermediate), "{word}");
-    }
-    for word in ["DELIVERED", "FAILED", "UNDELIVERED", "EXPIRED", "REJECTED", "DELETED"] {
-        assert_eq!(table.class(word), Some(StatusClass::Final), "{word}");
-    }
-    for word in ["DELIVRD", "UNDELIV", "REJECTD"] {
-        assert_eq!(table.class(word), Some(StatusClass::Final), "{word}");
-    }
-    assert_eq!(
-        table.class("SENT"),
-        Some(StatusClass::Final),
-        "the configuration has the last word"
-    );
-    assert_eq!(table.class("VANISHED"), None);
-}

@@ -206,3 +206,22 @@ fn a_token_server_can_ask_for_a_pause_too() {
     let refused = outcome(Verdict::Retry, reason);
     assert_eq!(scene.ends(&refused, 1), []);
 }
+
+#[test]
+fn an_endpoint_is_disabled_by_what_it_asks_for_with_any_status() {
+    let at_5 = Disabled { at: at(5), cause: DisableCause::Gone };
+    let asks = |outcome| Outcome { disables: true, ..outcome };
+    let mut scene = Scene::default();
+    let disabled = |failing_since| EndpointEvent::Disabled { disabled: at_5, failing_since };
+    assert_eq!(scene.ends(&asks(delivered()), 5), [disabled(None)]);
+    assert_eq!(scene.ends(&asks(delivered()), 6), []);
+    assert_eq!(scene.state.disabled, Some(at_5));
+    let mut scene = Scene::default();
+    let given_up = Outcome { verdict: Verdict::GiveUp, ..failed(500) };
+    assert!(scene.ends(&asks(given_up), 5).contains(&disabled(Some(at(5)))));
+    // A 410 that is retried does not disable the endpoint.
+    let mut scene = Scene::default();
+    let retried = Outcome { verdict: Verdict::Retry, ..failed(410) };
+    let _ = scene.ends(&retried, 5);
+    assert_eq!(scene.state.disabled, None);
+}

@@ -89,6 +89,8 @@ fn upon_failures(wait: Phase2Wait) -> Policy {
         on: vec![Trigger::Sms("FAILED".into())],
         when: Vec::new(),
         webhook: WebhookName::new("beside").unwrap(),
+        after: None,
+        any_flow: false,
     };
     let ours = policy.accounts.get_mut(&OURS).unwrap();
     ours.default_webhook = None;

@@ -2,13 +2,16 @@
 //!
 //! `RINGBACK_SEED` repeats one run.
 
-use super::{OTHER, OURS, STRANGER, flow, flow_of, outcome, policy, report_of, source, uuid};
+mod setting;
+
+use super::{OTHER, OURS, STRANGER, flow, flow_of, outcome, report_of, source, uuid};
 use crate::domain::fates::Fates;
 use crate::domain::{
-    AccountPolicy, Command, Correlation, Delivery, DeliveryId, Due, Event, FlowComplete, FlowId,
-    IgnoredRecord, OnReportTimeout, Phase, Phase2Order, Phase2Wait, Policy, Rule, SmsId, State,
-    Timestamp, Trigger, Verdict, WebhookName, decide, evolve,
+    Command, Correlation, Delivery, DeliveryId, Due, Event, FlowComplete, IgnoredRecord, Mapped,
+    Outcome, Phase, Phase2Order, Phase2Wait, Policy, Rendering, SmsId, State, Timestamp, Verdict,
+    decide, evolve,
 };
+use setting::{random_account, random_rules};
 use std::collections::{BTreeMap, BTreeSet};
 
 const HISTORIES: u64 = 4000;
@@ -56,42 +59,6 @@ impl Dice {
         let index = self.below(of.len() as u64);
         of[usize::try_from(index).unwrap()]
     }
-}
-
-/// Returns webhooks beside the two phases that some reports trigger and others do not.
-fn random_webhooks(dice: &mut Dice) -> Vec<(Option<FlowId>, Rule)> {
-    let upon = [Trigger::SmsFinal, Trigger::Sms("SENT".into()), Trigger::Sms("FAILED".into())];
-    let chosen = usize::try_from(dice.below(9)).unwrap();
-    let rule = |on: &Trigger| Rule {
-        on: vec![on.clone()],
-        when: Vec::new(),
-        webhook: WebhookName::new("beside").unwrap(),
-    };
-    upon.get(chosen).map(|on| (None, rule(on))).into_iter().collect()
-}
-
-fn random_account(dice: &mut Dice) -> AccountPolicy {
-    AccountPolicy {
-        rules: random_webhooks(dice),
-        uses_variables: false,
-        notify_on_delivery: !dice.one_in(6),
-        attach_flow_keys: dice.one_in(2),
-        webhook_enabled: dice.pick(&[Some(true), Some(true), Some(true), Some(false), None]),
-        default_webhook: WebhookName::new("crm").filter(|_| !dice.one_in(8)),
-        flows: BTreeMap::new(),
-    }
-}
-
-fn random_rules(dice: &mut Dice) -> Policy {
-    let mut policy = policy();
-    policy.accounts = [OURS, OTHER].map(|id| (id, random_account(dice))).into();
-    policy.correlation.phase2_wait = dice.pick(&[Phase2Wait::All, Phase2Wait::Each]);
-    policy.correlation.phase2_order =
-        dice.pick(&[Phase2Order::Strict, Phase2Order::Strict, Phase2Order::Independent]);
-    policy.correlation.on_report_timeout =
-        dice.pick(&[OnReportTimeout::End, OnReportTimeout::Notify]);
-    policy.webhook_defaults.age_max_ms = dice.pick(&[15, 10_000]);
-    policy
 }
 
 /// The deliveries of one life of the uuid, which ends when the uuid is forgotten.
@@ -148,6 +115,7 @@ impl World {
                 }
                 self.policy.correlation.phase2_wait =
                     dice.pick(&[Phase2Wait::All, Phase2Wait::Each]);
+                self.policy.correlation.phase2_gather_ms = dice.pick(&[0, 10, 300]);
             }
             _ => self.stale_outcome(dice),
         }
@@ -191,7 +159,7 @@ impl World {
     fn accept_report(&mut self, dice: &mut Dice) {
         let account = dice.pick(&[OURS, OURS, OURS, OURS, OURS, OTHER, STRANGER]);
         let id = dice.pick(&["a", "b", "c", "x"]);
-        let status = dice.pick(&["QUEUED", "SENT", "DELIVERED", "FAILED", "VANISHED"]);
+        let status = dice.pick(&["QUEUED", " sent ", "DELIVRD", "DELIVERED", "FAILED", "VANISHED"]);
         let report = Box::new(report_of(account, id, status));
         let events = self.play(&Command::AcceptReport(report, source(0)));
         let fates = events.iter().filter(|event| {
@@ -211,11 +179,14 @@ impl World {
         let due = |due: Due| matches!(due, Due::At(at) if at <= now);
         let Some(row) = self.state.deliveries.iter().find(|row| due(row.due)) else { return };
         let verdict = dice.pick(&[Verdict::Delivered, Verdict::Retry, Verdict::GiveUp]);
-        self.end(row.id, row.attempts + 1, verdict);
+        let value = dice.pick(&["1", "2"]);
+        self.end(row.id, row.attempts + 1, verdict, value);
     }
 
-    fn end(&mut self, delivery: DeliveryId, attempt: u32, verdict: Verdict) {
-        let outcome = outcome(verdict, None);
+    /// Ends an attempt. The answer of a success gives `value` to the variable on which conditions depend.
+    fn end(&mut self, delivery: DeliveryId, attempt: u32, verdict: Verdict, value: &str) {
+        let mapped = vec![Mapped { save_in: setting::GIVEN.into(), value: value.into() }];
+        let outcome = Outcome { mapped, ..outcome(verdict, None) };
         let events = self.play(&Command::RecordOutcome { delivery, attempt, outcome });
         assert!(!events.is_empty());
     }
@@ -253,11 +224,22 @@ impl World {
             );
             return;
         }
-        assert_eq!(events.len(), 1, "a replay is one event: {events:?}");
-        let row = self.state.delivery(letter.id).expect("the delivery is in the outbox again");
+        let revived = events.iter().filter(|event| matches!(event, Event::Replayed { .. }));
+        assert_eq!(revived.count(), 1, "a replay is one event, beside those of rules: {events:?}");
+        let Some(row) = self.state.delivery(letter.id) else {
+            let is_again = |event: &Event| event.ended().is_some_and(|it| it.id == letter.id);
+            assert!(
+                events.iter().any(is_again),
+                "it can't be rendered, and is a dead letter again"
+            );
+            return;
+        };
         assert_eq!((row.attempts, row.replays), (0, letter.replays + 1));
-        assert_eq!((&row.body, &row.webhook), (&letter.body, &letter.webhook));
+        assert_eq!(row.webhook, letter.webhook);
         assert_eq!(row.sms, letter.sms, "a replay is about the same SMS");
+        if !matches!(letter.rendering, Rendering::Pending(_)) {
+            assert_eq!(row.body, letter.body);
+        }
     }
 
     fn fire(&mut self) {
@@ -322,12 +304,30 @@ impl World {
         }
         let ids: BTreeSet<DeliveryId> = rows.iter().map(|row| row.id).collect();
         assert_eq!(ids.len(), rows.len(), "two rows have the same id");
+        self.assert_waiting(&ids);
         let known = matches!(self.state.correlation, Correlation::Open(_));
         let replays = rows.iter().all(|row| row.replays > 0);
         assert!(known || replays, "a delivery outlives its correlation");
         if let Correlation::AwaitingFlow(reports) = &self.state.correlation {
             assert!(!reports.is_empty(), "a correlation without reports is stored");
         }
+    }
+
+    /// Checks that everything that waits for other deliveries waits for one that has not ended.
+    fn assert_waiting(&self, rows: &BTreeSet<DeliveryId>) {
+        let deferred: BTreeSet<DeliveryId> =
+            self.state.deferred.iter().map(|rule| rule.delivery.id).collect();
+        assert_eq!(deferred.len(), self.state.deferred.len(), "a rule waits twice");
+        let rules = self.state.deferred.iter().map(|rule| rule.after());
+        let pending = self.state.deliveries.iter().filter_map(|row| match &row.rendering {
+            Rendering::Pending(pending) if row.due == Due::Waiting => Some(&pending.after[..]),
+            Rendering::Pending(_) | Rendering::Fixed | Rendering::Done(_) => None,
+        });
+        for after in rules.chain(pending) {
+            let left = after.iter().any(|id| rows.contains(id) || deferred.contains(id));
+            assert!(left, "something waits for what has ended: {:?}", self.state);
+        }
+        assert!(deferred.is_empty() || !rows.is_empty(), "a rule waits for ever");
     }
 
     fn waiting(&self) -> Vec<SmsId> {
@@ -351,6 +351,7 @@ impl World {
     fn drain(&mut self) {
         for _ in 0..100 {
             if self.state.is_empty() {
+                assert!(self.state.deferred.is_empty(), "a rule outlives its deliveries");
                 let replayed = self.history.iter().fold(State::default(), evolve);
                 assert_eq!(
                     replayed, self.state,
@@ -360,7 +361,7 @@ impl World {
             }
             let row = self.state.deliveries.iter().find(|row| row.due != Due::Waiting);
             if let Some((id, attempt)) = row.map(|row| (row.id, row.attempts + 1)) {
-                self.end(id, attempt, Verdict::Delivered);
+                self.end(id, attempt, Verdict::Delivered, "1");
             } else {
                 let timer = self
                     .state
@@ -431,11 +432,11 @@ impl Life {
             );
             let before = self.scheduled.insert(delivery.id, delivery.phase);
             assert_eq!(before, None, "an id is scheduled twice");
-            assert_eq!(
-                sms.is_empty(),
-                delivery.phase == Phase::One,
-                "only phase 1 carries no report"
-            );
+            match delivery.phase {
+                Phase::One => assert!(sms.is_empty(), "phase 1 carries no report"),
+                Phase::Two => assert!(!sms.is_empty(), "phase 2 carries reports"),
+                Phase::Rule => {}
+            }
             assert_eq!(delivery.sms, *sms, "a delivery is about the SMS whose reports it sends");
             self.about.insert(delivery.id, sms.clone());
             for sms in sms.iter().filter(|_| delivery.phase == Phase::Two) {

@@ -63,6 +63,11 @@ impl Renderer {
                 format!("report {}{word}", collected(report))
             }
             Event::ReportAdopted { sms } => format!("adopted {sms}"),
+            Event::RuleDeferred(deferred) => {
+                format!("R({}) upon {} waits", deferred.delivery.webhook, deferred.trigger)
+            }
+            Event::RuleJudged(_) => "a rule is judged".to_owned(),
+            Event::OutcomeKept { ended, .. } => format!("outcome of {} kept", ended.webhook),
             Event::RuleSkipped(skipped) => {
                 format!("rule upon {} skipped: {}", skipped.trigger, skipped.reason.as_str())
             }
@@ -93,6 +98,8 @@ impl Renderer {
             Event::MarkerKept { account, until } => {
                 format!("marker of {account} until {}", ms(*until))
             }
+            Event::Gathering(Some(until)) => format!("gathering until {}", ms(*until)),
+            Event::Gathering(None) => "gathering no longer".to_owned(),
             Event::MarkerExpired => "forgotten".to_owned(),
         }
     }

@@ -1,7 +1,9 @@
 //! Webhooks beside the two phases, and webhooks whose body is not a predefined one.
 
+mod after;
 mod given;
 mod skipped;
+mod spellings;
 
 use super::render::Renderer;
 use super::said::{Said, Says, reads};
@@ -26,12 +28,7 @@ fn beside(webhooks: &[Beside<'_>]) -> Policy {
 fn beside_but(webhooks: &[Beside<'_>], change: impl FnOnce(&mut Said)) -> Policy {
     let mut policy = account(|account| {
         account.uses_variables = true;
-        account.rules = webhooks
-            .iter()
-            .map(|(to, _, _, on)| {
-                (None, Rule { on: vec![on.clone()], when: Vec::new(), webhook: name(to) })
-            })
-            .collect();
+        account.rules = webhooks.iter().map(|(to, _, _, on)| (None, rule(to, on))).collect();
     });
     let mut said = Said::default();
     for (to, says, saves, _) in webhooks {
@@ -40,6 +37,12 @@ fn beside_but(webhooks: &[Beside<'_>], change: impl FnOnce(&mut Said)) -> Policy
     change(&mut said);
     said.apply(&mut policy);
     policy
+}
+
+/// Returns a rule that sends the webhook `to`.
+fn rule(to: &str, on: &Trigger) -> Rule {
+    let (on, when) = (vec![on.clone()], Vec::new());
+    Rule { on, when, webhook: name(to), after: None, any_flow: false }
 }
 
 fn failed_sms() -> Trigger {

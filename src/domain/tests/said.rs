@@ -2,7 +2,10 @@
 //! variables.
 
 use super::{Bytes, WebhookName};
-use crate::domain::{Definitions, Facts, Policy, Reading, Rendered, STATE_BYTES_MAX};
+use crate::domain::{
+    Definitions, ErrorReason, Facts, Mapped, OUTCOME_VARIABLES, Outcome, Policy, Reading, Rendered,
+    STATE_BYTES_MAX, WebhookEnd,
+};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +24,8 @@ pub(super) enum Says {
     Huge,
     /// As many bytes. They stand for the value of `$flow.key.long`, which the webhook uses.
     Long(usize),
+    /// The predefined body, without any rendering.
+    Predefined,
 }
 
 /// The webhooks with a definition: the body of each, and the variables that its answers set.
@@ -59,19 +64,39 @@ impl Definitions for Said {
     }
 
     fn is_rendered(&self, webhook: &WebhookName) -> bool {
-        self.contains(webhook)
+        matches!(self.0.get(webhook), Some((Says::Values(_) | Says::Huge | Says::Long(_), _)))
     }
 
     fn uses(&self, webhook: &WebhookName, variable: &str) -> bool {
         match self.0.get(webhook) {
             Some((Says::Values(all), _)) => all.contains(&variable),
             Some((Says::Long(_), _)) => variable == "$flow.key.long",
-            Some((Says::Huge, _)) | None => false,
+            Some((Says::Huge | Says::Predefined, _)) | None => false,
         }
     }
 
     fn saves(&self, webhook: &WebhookName) -> &[Box<str>] {
         self.0.get(webhook).map_or(&[], |(_, saves)| saves)
+    }
+
+    fn takes_outcome(&self, webhook: &WebhookName) -> bool {
+        OUTCOME_VARIABLES.iter().any(|variable| self.uses(webhook, variable))
+    }
+
+    /// Returns the status and the reason only.
+    fn outcome(
+        &self,
+        end: WebhookEnd,
+        outcome: Option<&Outcome>,
+        reason: Option<ErrorReason>,
+    ) -> Vec<Mapped> {
+        let status = if end == WebhookEnd::Delivered { "SUCCESS" } else { "FAILED" };
+        let reason = outcome.and_then(|it| it.reason).or(reason).map(ErrorReason::as_str);
+        let values = [("response_status", Some(status)), ("error_reason", reason)];
+        let value = |(name, value): (&str, Option<&str>)| {
+            Some(Mapped { save_in: format!("$flow.key.{name}").into(), value: value?.into() })
+        };
+        values.into_iter().filter_map(value).collect()
     }
 
     fn read<'f>(&'f self, facts: &'f Facts) -> Box<dyn Reading + 'f> {
@@ -107,6 +132,7 @@ impl Reading for Read<'_> {
             values: Bytes::from_static(b"{}"),
         };
         match &self.0.0[webhook].0 {
+            Says::Predefined => Ok((predefined.clone(), rendered)),
             Says::Huge => Ok((Bytes::from(vec![b'a'; STATE_BYTES_MAX]), rendered)),
             Says::Long(bytes) => Ok((Bytes::from(vec![b'a'; *bytes]), rendered)),
             Says::Values(variables) => {

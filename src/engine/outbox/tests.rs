@@ -27,6 +27,7 @@ fn outcome(verdict: Verdict) -> Outcome {
         response: Bytes::new(),
         response_truncated: false,
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         reason: None,
         error: None,
@@ -85,8 +86,13 @@ impl Scene {
         let backlogs = Backlogs::new();
         let mut rows = WriteBack::new(partition, Checkpoint::default(), &backlogs, BTreeMap::new());
         let mut outbox = Outbox::new(LeaseLimits { bytes, ahead: AHEAD });
-        let source =
-            Source { topic: "t".into(), partition: 0, offset: 0, timestamp: Timestamp::default() };
+        let source = Source {
+            topic: "t".into(),
+            partition: 0,
+            offset: 0,
+            timestamp: Timestamp::default(),
+            index: None,
+        };
         let delivery = |n: u32| Delivery {
             rendering: crate::domain::Rendering::Fixed,
             sms: Vec::new(),
@@ -105,13 +111,12 @@ impl Scene {
             last_outcome: None,
         };
         let state = State {
-            started: None,
-            mapped: Vec::new(),
             correlation: Correlation::Ended {
                 account: AccountId(28),
                 until: Timestamp::from_ms(9),
             },
             deliveries: (0..count).map(delivery).collect(),
+            ..State::default()
         };
         outbox.change(0, &State::default(), &state);
         rows.put(&PhononUuid::new(&format!("u-{attempts}")).unwrap(), &State::default(), state, 10);
@@ -134,12 +139,8 @@ impl Scene {
     /// Adds a row of a delivery with this number of attempts.
     fn add(&mut self, id: u128, attempts: u32) {
         let former = self.rows.state(&PhononUuid::new("u-1").unwrap()).unwrap();
-        let mut state = State {
-            started: None,
-            mapped: Vec::new(),
-            correlation: Correlation::Unknown,
-            deliveries: Vec::new(),
-        };
+        let mut state =
+            State { correlation: Correlation::Unknown, deliveries: Vec::new(), ..State::default() };
         let id = DeliveryId::from_bytes(id.to_be_bytes());
         state.deliveries.push(Delivery { id, attempts, ..former.deliveries[0].clone() });
         self.outbox.change(0, &State::default(), &state);

@@ -21,6 +21,8 @@ pub(super) enum About {
     Replay,
     /// Reports that did not arrive in time.
     Timeout,
+    /// Reports whose unknown status was named before.
+    Status,
 }
 
 impl About {
@@ -30,6 +32,8 @@ impl About {
             // One faulty producer would fill the log.
             Self::Record | Self::Rule => 1,
             Self::Delivery | Self::Replay | Self::Timeout => 5,
+            // The first report of each word has a line.
+            Self::Status => 0,
         }
     }
 
@@ -42,9 +46,12 @@ impl About {
             Self::Delivery => {
                 "more deliveries became dead letters; `ringback dead-letter list` shows them"
             }
-            Self::Rule => "more rules were skipped because a condition could not be evaluated",
+            Self::Rule => "more rules were skipped, so that their webhooks are not sent",
             Self::Replay => "more dead letters are sent again",
             Self::Timeout => "more flows whose delivery reports did not arrive in time",
+            Self::Status => {
+                "more delivery reports have unknown statuses; ringback_unknown_status_words_total counts them by word"
+            }
         }
     }
 }
@@ -119,6 +126,7 @@ fn say(about: About, reason: &str, count: u64) {
         About::Record | About::Delivery | About::Rule => {
             tracing::warn!(reason, count, "{}", about.happened());
         }
+        About::Status => tracing::warn!(count, "{}", about.happened()),
         About::Replay | About::Timeout => tracing::info!(count, "{}", about.happened()),
     }
 }

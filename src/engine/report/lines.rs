@@ -53,10 +53,14 @@ pub(super) fn log_event(uuid: &PhononUuid, event: &Event, bursts: &Bursts) {
         | Event::ReportAdopted { .. }
         | Event::DeliveryScheduled { .. }
         | Event::DeliveryRendered { .. }
+        | Event::OutcomeKept { .. }
+        | Event::RuleDeferred(_)
+        | Event::RuleJudged(_)
         | Event::StartExpired
         | Event::CollectionClosed(_)
         | Event::CorrelationEnded
         | Event::MarkerKept { .. }
+        | Event::Gathering(_)
         | Event::MarkerExpired => {}
     }
 }
@@ -123,6 +127,6 @@ fn log_rule(phonon_uuid: &str, skipped: &SkippedRule, bursts: &Bursts) {
         on = trigger,
         reason,
         variable,
-        "a rule was skipped because its condition could not be evaluated"
+        "a rule was skipped, so that its webhook is not sent"
     );
 }

@@ -3,6 +3,7 @@
 use super::port::Row;
 use super::world::World;
 use crate::codec::row;
+use crate::codec::source::Unwrap;
 use crate::domain::{PhononUuid, State, Timestamp};
 use crate::log::TopicPartition;
 use crate::store::RowKey;
@@ -121,7 +122,7 @@ fn stores(world: &World, faults: &mut Vec<String>) {
 /// Checks that each record was decided once, and at rest that all records were decided.
 fn inputs(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
     let (broker, ledger) = (world.broker.borrow(), world.ledger.borrow());
-    for ((topic, partition, offset, _), count) in &ledger.decided {
+    for ((topic, partition, offset, ..), count) in &ledger.decided {
         if *count != 1 && !ledger.recreated.contains(topic) {
             faults.push(format!("{topic} {partition} {offset} was decided {count} times"));
         }
@@ -134,8 +135,11 @@ fn inputs(world: &World, is_at_rest: bool, faults: &mut Vec<String>) {
             if is_at_rest && !is_done {
                 faults.push(format!("{place:?} {} was not read", entry.offset));
             }
-            let key = (place.topic.to_string(), place.partition, entry.offset, entry.at_ms);
-            let is_json = entry.value.as_ref().is_some_and(|value| value.ends_with(b"}"));
+            let value = entry.value.as_deref().unwrap_or_default();
+            let is_json = value.ends_with(b"}") || value.ends_with(b"]");
+            // Of an array, each item is decided, and the last one shows it.
+            let index = super::gateway::items(value).map(|items| items - 1);
+            let key = (place.topic.to_string(), place.partition, entry.offset, entry.at_ms, index);
             let is_source = *place.topic != *world.names.inbox;
             if is_at_rest && is_done && is_json && is_source && !ledger.decided.contains_key(&key) {
                 faults.push(format!("{place:?} {} was passed over", entry.offset));
@@ -205,6 +209,7 @@ fn layout(world: &World) -> Layout {
             .collect(),
         replaced: BTreeSet::new(),
         owner: None,
+        unwrap: Unwrap::default(),
         // If a process began with a wrong clock, the length of its window is unknown.
         dedup_window_ms: (world.is_timely.get())
             .then_some(world.setting.policy.correlation.dedup_window_ms),

@@ -36,6 +36,11 @@ pub(super) fn report(uuid: &str, account: i64, sms: &str, status: &str) -> Strin
     )
 }
 
+/// Returns the number of reports in an array, if `record` is one.
+pub(super) fn items(record: &[u8]) -> Option<u32> {
+    (record.starts_with(b"[") && record.ends_with(b"]")).then_some(2)
+}
+
 /// Adds the gateways' records of one uuid.
 pub(super) fn records(number: u64, setting: &Setting, dice: &mut Dice, items: &mut Vec<Item>) {
     let uuid = format!("uuid-{number}");
@@ -70,6 +75,10 @@ pub(super) fn records(number: u64, setting: &Setting, dice: &mut Dice, items: &m
         }
     }
     for sms in list {
+        if dice.one_in(8) {
+            let both = ["SENT", "DELIVERED"].map(|status| report(&uuid, account, sms, status));
+            add(dice, "sms-delivery-report", format!("[{}]", both.join(", ")));
+        }
         if dice.one_in(2) {
             add(dice, "sms-delivery-report", report(&uuid, account, sms, "SENT"));
         }

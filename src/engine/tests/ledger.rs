@@ -24,7 +24,7 @@ pub(super) struct Ledger {
     /// The results of the reports of each uuid.
     fates: BTreeMap<PhononUuid, Fates>,
     /// How many times each record of the inputs was decided.
-    pub(super) decided: BTreeMap<(String, i32, i64, i64), u32>,
+    pub(super) decided: BTreeMap<(String, i32, i64, i64, Option<u32>), u32>,
     /// The inputs that were deleted and created again. Their records may be decided twice.
     pub(super) recreated: BTreeSet<String>,
     /// Unrecorded attempts of processes that are alive, by instance.
@@ -33,7 +33,7 @@ pub(super) struct Ledger {
     pub(super) excused: u64,
     pub(super) recorded: u64,
     /// The offset of the last decided record, by uuid and input partition.
-    last: BTreeMap<(PhononUuid, String, i32), i64>,
+    last: BTreeMap<(PhononUuid, String, i32), (i64, Option<u32>)>,
     /// The committed times until which endpoints asked for a pause.
     held: BTreeMap<WebhookName, Timestamp>,
     /// The number of attempts that began in such a pause.
@@ -131,8 +131,9 @@ impl Ledger {
             return;
         }
         let key = (uuid.clone(), source.topic.to_string(), source.partition);
-        let before = self.last.insert(key, source.offset);
-        if before.is_some_and(|before| before > source.offset) {
+        let place = (source.offset, source.index);
+        let before = self.last.insert(key, place);
+        if before.is_some_and(|before| before > place) {
             self.faults.push(format!(
                 "{uuid}: {} {} {} was decided after {before:?}",
                 source.topic, source.partition, source.offset
@@ -163,8 +164,8 @@ impl Ledger {
             Command::AcceptStart(_, source)
             | Command::AcceptFlow(_, source)
             | Command::AcceptReport(_, source) => {
-                let Source { topic, partition, offset, timestamp } = source;
-                let key = (topic.to_string(), *partition, *offset, timestamp.as_ms());
+                let Source { topic, partition, offset, timestamp, index } = source;
+                let key = (topic.to_string(), *partition, *offset, timestamp.as_ms(), *index);
                 *self.decided.entry(key).or_default() += 1;
             }
             Command::RecordOutcome { delivery, attempt, .. } => {

@@ -101,6 +101,7 @@ fn outcome(
         response: Bytes::new(),
         response_truncated: false,
         retry_after_ms,
+        disables: false,
         mapped: Vec::new(),
         reason,
         error: None,

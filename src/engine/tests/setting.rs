@@ -1,6 +1,7 @@
 //! The configuration of a simulated world.
 
 use super::dice::Dice;
+use crate::codec::source::Unwrap;
 use crate::definition::template::{BodyTemplate, Language, Tokens};
 use crate::definition::{Body, Defined, Definition};
 use crate::delivery::{
@@ -9,7 +10,7 @@ use crate::delivery::{
 };
 use crate::domain::{
     AccountId, AccountPolicy, Condition, CorrelationPolicy, FlowId, OnReportTimeout, Phase2Order,
-    Phase2Wait, Policy, RetrySchedule, Rule, StatusTable, Test, Trigger, WebhookName,
+    Phase2Wait, Policy, RetrySchedule, Rule, StatusTable, Test, Trigger, WebhookEnd, WebhookName,
     WebhookPolicy,
 };
 use crate::engine::{EngineConfig, EngineSettings, Permissions};
@@ -75,6 +76,10 @@ fn endpoints() -> Vec<Arc<Endpoint>> {
         method: http::Method::POST,
         auth: Auth::None,
         signing_secrets: Vec::new(),
+        signatures: Vec::new(),
+        retried: Default::default(),
+        body_secrets: None,
+        notes: None,
         success: SuccessCodes::default(),
         limits: Limits {
             rate_per_second: None,
@@ -113,7 +118,8 @@ fn definitions(dice: &mut Dice) -> Defined {
         Definition::new(Body::Template(template), None)
     };
     let known = r#"{"uuid": $flow.syskey.phononUuid, "key": "$flow.key.a", "sms": $sms.id}"#;
-    let given = r#"{"key": "$flow.key.a", "given": $flow.key.given}"#;
+    let given =
+        r#"{"key": "$flow.key.a", "given": $flow.key.given, "status": $flow.key.response_status}"#;
     let name = |name| WebhookName::new(name).unwrap();
     let mut defined = Defined::default();
     defined.insert(name("first"), definition(known, false), vec![GIVEN.into()]);
@@ -141,8 +147,21 @@ fn sent_beside(dice: &mut Dice, starts: bool) -> Vec<(Option<FlowId>, Rule)> {
         on: on.clone(),
         when: when.clone(),
         webhook: WebhookName::new(webhook).unwrap(),
+        after: None,
+        any_flow: false,
     };
-    vec![(None, rule("first")), (Some(FlowId(200)), rule("then"))]
+    let (first, mut then) = (rule("first"), rule("then"));
+    // The second webhook comes after the first one in every way, or only because it uses a value.
+    let end = dice.pick(&WebhookEnd::ALL);
+    match dice.below(5) {
+        0 => then.after = Some(first.webhook.clone()),
+        1 => then.on = vec![Trigger::Webhook(first.webhook.clone(), end)],
+        2 => then.when.push(Condition { variable: GIVEN.into(), test: Test::Present(true) }),
+        3 => then.on.push(Trigger::Webhook(WebhookName::new("crm").unwrap(), end)),
+        _ => {}
+    }
+    then.any_flow = dice.one_in(2);
+    vec![(None, first), (Some(FlowId(200)), then)]
 }
 
 fn account(dice: &mut Dice, webhook: &str, starts: bool) -> AccountPolicy {
@@ -166,6 +185,7 @@ fn policy(dice: &mut Dice, starts: bool) -> Policy {
             phase2_wait: dice.pick(&[Phase2Wait::All, Phase2Wait::Each]),
             phase2_order: dice.pick(&[Phase2Order::Strict, Phase2Order::Independent]),
             on_report_timeout: dice.pick(&[OnReportTimeout::End, OnReportTimeout::Notify]),
+            phase2_gather_ms: dice.pick(&[0, 0, 5_000, 50_000]),
             correlation_ttl_ms: 40_000,
             report_timeout_ms: 60_000,
             dedup_window_ms: dice.pick(&[5_000, 120_000, 120_000]),
@@ -194,6 +214,7 @@ impl Setting {
             dead_letter: "dead-letter".to_owned(),
             changelog: "changelog".to_owned(),
             inbox: "inbox".to_owned(),
+            unwrap: Unwrap::default(),
         };
         let input_partitions = dice.pick(&[partitions, partitions, partitions, partitions + 1, 1]);
         let inbox_partitions = if dice.one_in(6) { partitions + 1 } else { partitions };
@@ -240,7 +261,7 @@ impl Setting {
                 uncommitted_max: 16,
                 rate_per_second: None,
             },
-            topics: Topics { roles, partitions, other_partition_counts },
+            topics: Topics { roles, partitions, other_partition_counts, unwrap: Unwrap::default() },
             has_ids: !dice.one_in(3),
             metrics,
             health,

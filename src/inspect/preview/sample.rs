@@ -1,6 +1,6 @@
 //! The input of a rendering outside of the engine: given records, or a sample that is marked as a test.
 
-use crate::codec::source::{Decoded, Decoder};
+use crate::codec::source::{Decoded, Decoder, Unwrap};
 use crate::definition::body::render_phase2;
 use crate::domain::{
     AccountId, Definitions, Facts, FlowComplete, Phase, RecordKind, Rendered, WebhookName,
@@ -25,23 +25,32 @@ pub fn sample(phase: Phase, account: AccountId, attach_keys: bool, at: &str) -> 
         record.replace("{account}", &account.to_string())
     };
     let report = (phase == Phase::Two).then(|| filled(REPORT));
-    of_records(filled(FLOW).as_bytes(), report.as_deref().map(str::as_bytes), attach_keys).ok()
+    let report = report.as_deref().map(str::as_bytes);
+    of_records(Unwrap::default(), filled(FLOW).as_bytes(), report, attach_keys).ok()
 }
 
-/// Creates a sample from a flow complete record, and for phase 2 from one of its delivery reports.
+/// Creates a sample from a flow complete record, and for phase 2 from one of its delivery reports. Takes both out of the
+/// envelopes `unwrap`.
 ///
 /// # Errors
 /// A record can't be decoded. The error says which one, and why.
 pub fn of_records(
+    unwrap: Unwrap,
     flow: &[u8],
     report: Option<&[u8]>,
     attach_keys: bool,
 ) -> Result<Sample, (RecordKind, String)> {
-    let mut decoder = Decoder::new(false);
+    let mut decoder = Decoder::unwrapping(unwrap, false);
     let bad = |kind, decoded: Decoded| match decoded {
         Decoded::Bad(bad) => (kind, bad.detail),
         Decoded::Start(_) | Decoded::Flow(_) | Decoded::Report(_) | Decoded::NeedsSchema(_) => {
             (kind, "it needs a schema of a registry; write it as JSON".to_owned())
+        }
+        Decoded::Items(_) => {
+            (kind, "it is an array of reports; write one of them to the file".to_owned())
+        }
+        Decoded::Skipped => {
+            (kind, "it is a change event that brings no new status, and is skipped".to_owned())
         }
     };
     let decoded = decoder.decode(RecordKind::Flow, flow);

@@ -226,8 +226,7 @@ impl Cells {
         }
         more.say("next at ", text(&event.retry_at.clone().flatten()));
         more.say("", text(&event.webhook_id));
-        let error = last.map(|outcome| text(&outcome.response_error)).unwrap_or_default();
-        more.say("", first([text(&event.response_error), error]));
+        more.say("", event.error_text().unwrap_or_default().to_owned());
         more.say("", text(&event.detail));
         if let Some(source) = event.source.as_ref().filter(|source| !source.topic.is_empty()) {
             let place = format!("{} {}:{}", source.topic, source.partition, source.offset);
@@ -262,7 +261,9 @@ impl Cells {
             more.say("", header(header::KIND));
         }
         more.say("", text("/webhook_id"));
-        more.say("", text("/last_outcome/response_error"));
+        let error =
+            first([text("/last_outcome/error_detail"), text("/last_outcome/response_error")]);
+        more.say("", error);
         more.say("", header(header::DETAIL));
         let topic = header(header::SOURCE_TOPIC);
         if !topic.is_empty() {

@@ -3,7 +3,8 @@
 use super::Trace;
 use crate::codec::event::{outcome_json, rfc3339};
 use crate::domain::{
-    self, Collected, Collection, Delivery, Due, EndpointState, SmsId, State, StatusClass, Timestamp,
+    self, Collected, Collection, Deferred, Delivery, Due, EndpointState, SmsId, State, StatusClass,
+    Timestamp,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -45,6 +46,9 @@ pub struct StateView {
     pub correlation: Correlation,
     /// The deliveries that are not finished.
     pub deliveries: Vec<DeliveryView>,
+    /// The rules that wait for deliveries.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waiting_rules: Vec<WaitingRule>,
     /// When the uuid's timer fires next (RFC 3339).
     pub timer_at: Option<String>,
 }
@@ -79,6 +83,9 @@ pub enum Correlation {
         collection: &'static str,
         /// The end of an open collection (RFC 3339).
         until: Option<String>,
+        /// When phase 2 is due that gathers the reports of a flow without a list (RFC 3339).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        gathers_until: Option<String>,
     },
     /// No webhook is sent for the flow.
     Silent {
@@ -121,6 +128,20 @@ pub struct Source {
     pub topic: String,
     pub partition: i32,
     pub offset: i64,
+    /// The place in the array that the record is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
+}
+
+/// A rule that is judged when other deliveries have ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WaitingRule {
+    /// The webhook that it may send.
+    pub webhook: String,
+    /// Its trigger.
+    pub on: String,
+    /// The ids of the deliveries that it waits for.
+    pub after: Vec<String>,
 }
 
 /// A delivery that is not finished.
@@ -168,6 +189,7 @@ impl StateView {
         Self {
             correlation: Correlation::of(&state.correlation),
             deliveries: deliveries.map(|delivery| DeliveryView::of(delivery, bodies)).collect(),
+            waiting_rules: state.deferred.iter().map(WaitingRule::of).collect(),
             timer_at: state.timer().map(rfc3339),
         }
     }
@@ -199,6 +221,7 @@ impl Correlation {
                     reports: reports(&flow.reports),
                     collection,
                     until: until.map(rfc3339),
+                    gathers_until: flow.gathers_until.map(rfc3339),
                 }
             }
             domain::Correlation::Silent { flow, reason, until } => Self::Silent {
@@ -210,6 +233,16 @@ impl Correlation {
             domain::Correlation::Ended { account, until } => {
                 Self::Ended { account_id: account.0, until: rfc3339(*until) }
             }
+        }
+    }
+}
+
+impl WaitingRule {
+    fn of(deferred: &Deferred) -> Self {
+        Self {
+            webhook: deferred.delivery.webhook.to_string(),
+            on: deferred.trigger.to_string(),
+            after: deferred.after().iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -230,7 +263,7 @@ impl Report {
 impl Source {
     fn of(source: &domain::Source) -> Self {
         let (partition, offset) = (source.partition, source.offset);
-        Self { topic: source.topic.to_string(), partition, offset }
+        Self { topic: source.topic.to_string(), partition, offset, index: source.index }
     }
 }
 

@@ -45,6 +45,18 @@ fn an_event_shows_each_member_in_its_column() {
         ),
         ["dead_lettered", "0", "crm", "2", "410", "refused", "msg_1, the endpoint answered 410"]
     );
+    // `response_error` was a text in earlier versions, and is a Boolean now.
+    for members in [
+        r#""response_error":"no answer","error_reason":"TIMEOUT""#,
+        r#""response_raw":null,"response_error":true,"error_detail":"no answer","error_reason":"TIMEOUT""#,
+    ] {
+        let at = r#""at":"2026-01-31T12:00:00.000Z""#;
+        let failed = format!(r#"{{"type":"attempt_failed",{at},"attempt":1,{members}}}"#);
+        assert_eq!(event(&failed)[5..], ["TIMEOUT", "no answer"]);
+        let letter = format!(r#"{{"last_outcome":{{{members}}}}}"#);
+        let letter = fact(Origin::DeadLetter, &[("ringback.kind", "delivery")], letter.as_bytes());
+        assert_eq!(letter.columns()[7], "no answer, at 3:17");
+    }
     assert_eq!(
         event(
             r#"{"type":"delivery_scheduled","at":"2026-01-31T12:00:00.000Z","due_at":null,"sms":["a","b"],

@@ -190,6 +190,7 @@ impl<'a> Reader<'a> {
             }),
             replaced: if identity.lacks_ids() { self.replaced()? } else { BTreeSet::new() },
             ids: identity.topics.into_iter().filter_map(|(name, id)| Some((name, id?))).collect(),
+            unwrap: topics.unwrap,
             dedup_window_ms: None,
         };
         inputs.push((topics.inbox.clone(), inbox));

@@ -92,7 +92,7 @@ mod tests {
             place: TopicPartition { topic: topic.into(), partition: 0 },
             offset,
             at: timestamp,
-            source: Source { topic: topic.into(), partition: 0, offset, timestamp },
+            source: Source { topic: topic.into(), partition: 0, offset, timestamp, index: None },
             letter: None,
             body: RecordBody::Bad(bad),
             key: None,

@@ -3,6 +3,7 @@
 //! The answer holds for each record that waited for it. For later records it holds only for a moment. So invalid ids do
 //! not cause one request per record, and a schema that is registered meanwhile is found.
 
+use crate::codec::source::SchemaId;
 use crate::domain::Timestamp;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -24,11 +25,11 @@ struct Answer {
 
 /// The ids that the registry does not know.
 #[derive(Default)]
-pub(super) struct Missing(BTreeMap<u32, Answer>);
+pub(super) struct Missing(BTreeMap<SchemaId, Answer>);
 
 impl Missing {
     /// Records that the registry was asked at `asked_at` and answered at `now` that it has no such schema.
-    pub(super) fn insert(&mut self, id: u32, asked_at: Timestamp, now: Instant) {
+    pub(super) fn insert(&mut self, id: SchemaId, asked_at: Timestamp, now: Instant) {
         if self.0.len() >= IDS_MAX {
             self.0.retain(|_, answer| age(*answer, now) < AGE_MAX);
         }
@@ -39,7 +40,7 @@ impl Missing {
     }
 
     /// Returns whether the answer holds for a record that was produced at `produced_at`.
-    pub(super) fn holds_for(&self, id: u32, produced_at: Timestamp, now: Instant) -> bool {
+    pub(super) fn holds_for(&self, id: SchemaId, produced_at: Timestamp, now: Instant) -> bool {
         self.0.get(&id).is_some_and(|answer| {
             let age = age(*answer, now);
             age < ANY_AGE_MAX || (age < AGE_MAX && produced_at <= answer.asked_at)
@@ -54,6 +55,7 @@ fn age(answer: Answer, now: Instant) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::{IDS_MAX, Missing};
+    use crate::codec::source::SchemaId::Id;
     use crate::domain::Timestamp;
     use std::time::{Duration, Instant};
 
@@ -62,19 +64,22 @@ mod tests {
         let (mut missing, start) = (Missing::default(), Instant::now());
         let after = |ms| start + Duration::from_millis(ms);
         let (before, since) = (Timestamp::from_ms(900), Timestamp::from_ms(1001));
-        missing.insert(7, Timestamp::from_ms(1000), start);
-        assert!(missing.holds_for(7, before, start) && missing.holds_for(7, since, start));
-        assert!(missing.holds_for(7, before, after(1999)));
-        assert!(!missing.holds_for(7, since, after(100)), "its schema may be registered by now");
-        assert!(!missing.holds_for(7, before, after(2000)));
-        assert!(!missing.holds_for(8, before, start), "this id was not requested");
+        missing.insert(Id(7), Timestamp::from_ms(1000), start);
+        assert!(missing.holds_for(Id(7), before, start) && missing.holds_for(Id(7), since, start));
+        assert!(missing.holds_for(Id(7), before, after(1999)));
+        assert!(
+            !missing.holds_for(Id(7), since, after(100)),
+            "its schema may be registered by now"
+        );
+        assert!(!missing.holds_for(Id(7), before, after(2000)));
+        assert!(!missing.holds_for(Id(8), before, start), "this id was not requested");
     }
 
     #[test]
     fn unknown_ids_do_not_fill_the_memory() {
         let (mut missing, now) = (Missing::default(), Instant::now());
         for id in 0..3 * u32::try_from(IDS_MAX).unwrap() {
-            missing.insert(id, Timestamp::from_ms(0), now);
+            missing.insert(Id(id), Timestamp::from_ms(0), now);
             assert!(missing.0.len() <= IDS_MAX);
         }
     }

@@ -4,7 +4,7 @@ use super::merge::Merge;
 use super::missing::Missing;
 use super::queues::{Bell, Queue};
 use crate::clock;
-use crate::codec::source::Decoder;
+use crate::codec::source::{Decoder, SchemaId, Unwrap};
 use crate::domain::Timestamp;
 use crate::log::record::{MessageView, Reading, Topics};
 use crate::log::registry::{Registry, SchemaAnswer};
@@ -21,7 +21,7 @@ const WAITING_BYTES_MAX: usize = 1 << 20;
 /// A record that waits, and the schema that it needs.
 struct Waiting {
     message: OwnedMessage,
-    schema: Option<u32>,
+    schema: Option<SchemaId>,
     /// The registry was asked for this record's schema, and does not have it.
     is_missing: bool,
 }
@@ -51,7 +51,7 @@ impl Line {
         *self = Self::default();
     }
 
-    pub(super) fn push(&mut self, message: OwnedMessage, schema: Option<u32>) {
+    pub(super) fn push(&mut self, message: OwnedMessage, schema: Option<SchemaId>) {
         self.bytes += message.bytes().map_or(0, <[u8]>::len);
         self.waiting.push_back(Waiting { message, schema, is_missing: false });
     }
@@ -68,14 +68,15 @@ pub(super) struct Schemas {
     decoder: Decoder,
     registry: Option<Registry>,
     /// Ids whose answers are not taken yet. The answers may have arrived.
-    asked: BTreeSet<u32>,
+    asked: BTreeSet<SchemaId>,
     answers: Receiver<SchemaAnswer>,
     missing: Missing,
 }
 
 impl Schemas {
-    /// Creates a decoder with the schemas of `registry`, whose answers ring the bell.
-    pub(super) fn new(registry: Option<Registry>, bell: &Arc<Bell>) -> Self {
+    /// Creates a decoder with the schemas of `registry`, whose answers ring the bell. It takes records out of the
+    /// envelopes `unwrap`.
+    pub(super) fn new(registry: Option<Registry>, unwrap: Unwrap, bell: &Arc<Bell>) -> Self {
         let (sender, answers) = channel();
         let bell = bell.clone();
         let answer = move |answer| {
@@ -83,7 +84,7 @@ impl Schemas {
             let _ = sender.send(answer);
             bell.ring();
         };
-        let decoder = Decoder::new(registry.is_some());
+        let decoder = Decoder::unwrapping(unwrap, registry.is_some());
         let registry = registry.map(|registry| registry.answering(Arc::new(answer)));
         Self { decoder, registry, asked: BTreeSet::new(), answers, missing: Missing::default() }
     }
@@ -125,19 +126,19 @@ impl Schemas {
     }
 
     /// Requests the schema of a record behind the first one. Returns the id of that schema.
-    pub(super) fn ask_ahead(&mut self, message: &impl MessageView) -> Option<u32> {
-        let id = self.decoder.unknown_schema(message.bytes()?)?;
+    pub(super) fn ask_ahead(&mut self, message: &impl MessageView) -> Option<SchemaId> {
+        let id = self.decoder.unknown_schema(message.bytes()?, &message.foreign_headers())?;
         if !self.is_missing(id, message) {
             self.ask(id);
         }
         Some(id)
     }
 
-    fn is_missing(&self, id: u32, message: &impl MessageView) -> bool {
+    fn is_missing(&self, id: SchemaId, message: &impl MessageView) -> bool {
         self.missing.holds_for(id, message.time(), clock::instant())
     }
 
-    fn ask(&mut self, id: u32) {
+    fn ask(&mut self, id: SchemaId) {
         if let Some(registry) = &self.registry
             && self.asked.insert(id)
         {
@@ -146,7 +147,7 @@ impl Schemas {
     }
 
     /// Decodes `message` as one whose schema does not exist.
-    fn refuse(&mut self, topics: &Topics, message: &impl MessageView, id: u32) -> Reading {
+    fn refuse(&mut self, topics: &Topics, message: &impl MessageView, id: SchemaId) -> Reading {
         self.decoder.reject_schema(id);
         let reading = topics.read(&mut self.decoder, message);
         self.decoder.forget_schema(id);
@@ -165,10 +166,11 @@ impl Schemas {
     pub(super) fn take(&mut self, queues: &Merge<Queue>) {
         while let Ok(SchemaAnswer { id, schema, asked_at }) = self.answers.try_recv() {
             self.asked.remove(&id);
-            let usable = schema.is_some_and(|text| {
-                let added = self.decoder.add_schema(id, &text);
+            let usable = schema.is_some_and(|schema| {
+                let added = self.decoder.add(id, &schema);
                 if let Err(error) = &added {
-                    tracing::warn!(schema_id = id, %error, "the registry's schema can't be used");
+                    let schema_id = id.text();
+                    tracing::warn!(schema_id, %error, "the registry's schema can't be used");
                 }
                 added.is_ok()
             });
@@ -189,7 +191,8 @@ impl Schemas {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bell, Schemas};
+    use super::{Bell, Schemas, Unwrap};
+    use crate::codec::source::SchemaId;
     use crate::log::registry::Registry;
     use crate::log::settings::RegistrySettings;
     use std::io::{BufRead as _, BufReader, Write as _};
@@ -236,11 +239,11 @@ mod tests {
         let handle = runtime.handle().clone();
         let registry = Registry::new(reqwest::Client::new(), settings, handle, Arc::new(|_| ()));
         let bell = Arc::new(Bell::default());
-        let mut schemas = Schemas::new(Some(registry), &bell);
-        schemas.ask(7);
+        let mut schemas = Schemas::new(Some(registry), Unwrap::default(), &bell);
+        schemas.ask(SchemaId::Id(7));
         bell.wait(PATIENCE);
         for id in [7, 8] {
-            schemas.ask(id);
+            schemas.ask(SchemaId::Id(id));
         }
         let asked: Vec<u32> = (0..2).map(|_| asked.recv_timeout(PATIENCE).unwrap()).collect();
         assert_eq!(asked, [7, 8]);

@@ -1,7 +1,10 @@
 //! Interprets the registry's answers.
 
+use crate::codec::source::RegisteredSchema;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The size limit of an answer, in bytes. A longer one is not parsed.
 pub(super) const SCHEMA_BYTES_MAX: usize = 1 << 20;
@@ -13,7 +16,22 @@ struct Body {
     #[serde(rename = "schemaType", default)]
     kind: Option<String>,
     #[serde(default)]
-    references: Option<Vec<serde::de::IgnoredAny>>,
+    references: Option<Vec<Reference>>,
+}
+
+/// A reference to another schema.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Reference {
+    subject: String,
+    version: u32,
+}
+
+impl Reference {
+    /// Returns the path at which the registry has the schema.
+    pub(super) fn path(&self) -> String {
+        let subject = utf8_percent_encode(&self.subject, NON_ALPHANUMERIC);
+        format!("subjects/{subject}/versions/{}", self.version)
+    }
 }
 
 /// An error in the registry's format.
@@ -25,17 +43,16 @@ struct Refusal {
 /// The meaning of an answer for the requested id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The text of an Avro schema.
-    Schema(String),
+    Schema(RegisteredSchema),
     /// The text of an Avro schema that refers to other schemas.
-    Refers(String),
+    Refers(String, Vec<Reference>),
     /// No usable schema, with the reason.
     Nothing(&'static str),
     /// No schema, provided that the registry refuses only this id and not every request.
     Refused,
 }
 
-/// Interprets an answer to the request for an id.
+/// Interprets an answer to the request for an id, or for a version of a subject.
 ///
 /// # Errors
 /// The answer says nothing about the id: an outage, described in a few words.
@@ -45,14 +62,7 @@ pub(super) fn judge(status: StatusCode, body: &[u8]) -> Result<Found, String> {
         _ if status.is_success() && body.len() > SCHEMA_BYTES_MAX => {
             Ok(Found::Nothing("the schema is longer than allowed"))
         }
-        _ if status.is_success() => {
-            let body: Body = parse(body)?;
-            if !body.is_avro() {
-                return Ok(Found::Nothing("it is not an Avro schema"));
-            }
-            let refers = body.references.is_some_and(|references| !references.is_empty());
-            Ok(if refers { Found::Refers(body.schema) } else { Found::Schema(body.schema) })
-        }
+        _ if status.is_success() => parse(body).map(Body::found),
         // 40403 means that there is no such schema; 40401 and 40402 name a subject or a version. The 404 of a gateway
         // or of a wrong path has none of these codes.
         StatusCode::NOT_FOUND if code.is_some_and(|code| code / 100 == 404) => {
@@ -64,6 +74,32 @@ pub(super) fn judge(status: StatusCode, body: &[u8]) -> Result<Found, String> {
         }),
         _ => Err(outage(status)),
     }
+}
+
+/// Interprets Apicurio's answer with the content of a schema, which does not say the type. `None`: there is none.
+///
+/// # Errors
+/// The answer says nothing about the id: an outage, described in a few words.
+pub(super) fn judge_content(
+    status: StatusCode,
+    body: &[u8],
+) -> Result<Option<RegisteredSchema>, String> {
+    // The answer of a gateway or of a wrong path has no code.
+    let code = serde_json::from_slice(body).map(|Refusal { error_code }| error_code).ok();
+    match status {
+        StatusCode::NOT_FOUND if code == Some(404) => return Ok(None),
+        _ if !status.is_success() => return Err(outage(status)),
+        _ if body.len() > SCHEMA_BYTES_MAX => return Ok(None),
+        _ => {}
+    }
+    let Ok(text) = std::str::from_utf8(body) else { return Ok(None) };
+    let avro = || RegisteredSchema::Avro { text: text.to_owned(), references: Vec::new() };
+    Ok(Some(match serde_json::from_str(text) {
+        Err(_) => RegisteredSchema::Protobuf,
+        // A JSON Schema has no fields, and no name of a simple type or union as a whole.
+        Ok(Value::Object(content)) if content.get("fields").is_none() => RegisteredSchema::Json,
+        Ok(_) => avro(),
+    }))
 }
 
 /// Describes an answer that shows an outage of the registry.
@@ -84,9 +120,21 @@ fn parse(bytes: &[u8]) -> Result<Body, String> {
 }
 
 impl Body {
-    /// Returns whether the schema is Avro, the default type, which the registry omits from its answer.
-    fn is_avro(&self) -> bool {
-        self.kind.as_deref().is_none_or(|kind| kind == "AVRO")
+    fn found(self) -> Found {
+        match self.kind.as_deref() {
+            // The default type, which the registry omits from its answer.
+            None | Some("AVRO") => {}
+            Some("JSON") => return Found::Schema(RegisteredSchema::Json),
+            Some("PROTOBUF") => return Found::Schema(RegisteredSchema::Protobuf),
+            Some(_) => return Found::Nothing("its type is none of AVRO, JSON and PROTOBUF"),
+        }
+        let text = self.schema;
+        match self.references {
+            Some(references) if !references.is_empty() => Found::Refers(text, references),
+            Some(_) | None => {
+                Found::Schema(RegisteredSchema::Avro { text, references: Vec::new() })
+            }
+        }
     }
 }
 
@@ -95,13 +143,16 @@ impl Body {
 /// # Errors
 /// The bytes are not an answer of a registry.
 pub fn read_answer(bytes: &[u8]) -> Result<Option<String>, String> {
-    let body = parse(bytes)?;
-    Ok(body.is_avro().then_some(body.schema))
+    Ok(match parse(bytes)?.found() {
+        Found::Schema(RegisteredSchema::Avro { text, .. }) | Found::Refers(text, _) => Some(text),
+        Found::Schema(_) | Found::Nothing(_) | Found::Refused => None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, judge};
+    use super::{Found, judge, judge_content};
+    use crate::codec::source::RegisteredSchema;
     use reqwest::StatusCode;
 
     fn judged(status: u16, body: &str) -> Result<Found, String> {
@@ -121,12 +172,42 @@ mod tests {
                 assert_eq!(judged(status, body), Ok(Found::Refused), "{status} {body}");
             }
         }
-        assert!(is_nothing(200, r#"{"schema":"{}","schemaType":"JSON"}"#));
-        let schema = |text: &str| Ok(Found::Schema(text.to_owned()));
-        assert_eq!(judged(200, r#"{"schema":"\"int\"","references":[]}"#), schema("\"int\""));
-        assert_eq!(judged(200, r#"{"schema":"broken","schemaType":"AVRO"}"#), schema("broken"));
-        let refers = r#"{"schema":"\"A\"","references":[{"name":"A","subject":"a","version":1}]}"#;
-        assert_eq!(judged(200, refers), Ok(Found::Refers("\"A\"".to_owned())));
+        assert!(is_nothing(200, r#"{"schema":"{}","schemaType":"XSD"}"#));
+        let avro = |text: &str| {
+            let references = Vec::new();
+            Ok(Found::Schema(RegisteredSchema::Avro { text: text.to_owned(), references }))
+        };
+        assert_eq!(judged(200, r#"{"schema":"\"int\"","references":[]}"#), avro("\"int\""));
+        assert_eq!(judged(200, r#"{"schema":"broken","schemaType":"AVRO"}"#), avro("broken"));
+        let refers =
+            r#"{"schema":"\"A\"","references":[{"name":"A","subject":"a/b","version":2}]}"#;
+        let Ok(Found::Refers(text, references)) = judged(200, refers) else { panic!() };
+        assert_eq!((text.as_str(), references.len()), ("\"A\"", 1));
+        assert_eq!(references[0].path(), "subjects/a%2Fb/versions/2");
+        for (kind, schema) in
+            [("JSON", RegisteredSchema::Json), ("PROTOBUF", RegisteredSchema::Protobuf)]
+        {
+            let body = format!(r#"{{"schema":"whatever","schemaType":"{kind}"}}"#);
+            assert_eq!(judged(200, &body), Ok(Found::Schema(schema)));
+        }
+    }
+
+    #[test]
+    fn the_type_of_a_schema_in_apicurios_own_answer_is_recognised_by_its_content() {
+        let judged = |status, body: &str| {
+            judge_content(StatusCode::from_u16(status).unwrap(), body.as_bytes())
+        };
+        let kind = |body: &str| judged(200, body).unwrap().unwrap();
+        assert_eq!(kind(r#"{"type":"object","properties":{}}"#), RegisteredSchema::Json);
+        assert_eq!(kind("syntax = \"proto3\";"), RegisteredSchema::Protobuf);
+        for avro in [r#"{"type":"record","name":"F","fields":[]}"#, "\"string\""] {
+            assert!(matches!(kind(avro), RegisteredSchema::Avro { .. }), "{avro}");
+        }
+        let missing = r#"{"error_code":404,"message":"No artifact with ID '7'"}"#;
+        assert_eq!(judged(404, missing), Ok(None));
+        for (status, body) in [(404, "<html>"), (404, ""), (503, missing), (401, "")] {
+            assert!(judged(status, body).is_err(), "{status} {body}");
+        }
     }
 
     #[test]

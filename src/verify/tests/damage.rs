@@ -3,7 +3,10 @@
 use super::world::{Entry, FLOWS, INBOX, OWNERS, UNIT_MS, World, uuid};
 use super::{check, id, story};
 use crate::codec::row::{self, Meta};
-use crate::domain::{Correlation, DeliveryId, Due, State, owner};
+use crate::domain::{
+    Correlation, Deferred, Delivery, DeliveryId, Due, Facts, Pending, Rendering, Scope, State,
+    owner,
+};
 use crate::store::RowKey;
 use crate::verify::What;
 use bytes::Bytes;
@@ -364,6 +367,24 @@ fn unreadable_records_are_found() {
 fn rows_that_wait_for_the_impossible_are_stuck() {
     check(What::Stuck, "due", change_row("due", |s| s.deliveries[0].due = Due::Waiting));
     check(What::Stuck, "due", change_row("due", |s| s.deliveries.clear()));
+    let waits_for = |s: &mut State, after: DeliveryId| {
+        let pending = Pending { after: vec![after], ..Pending::of(Facts::default()) };
+        let rendering = Rendering::Pending(Box::new(pending));
+        let delivery = Delivery { rendering, ..s.deliveries[0].clone() };
+        let scope = Scope { flow: None, enabled: true };
+        let (trigger, sms) = ("webhook:crm:failed".into(), Vec::new());
+        s.deferred.push(Deferred { delivery, trigger, upon: None, sms, scope });
+    };
+    let gone = DeliveryId::from_bytes([7; 16]);
+    check(What::Stuck, "due", change_row("due", |s| waits_for(s, gone)));
+    let mut world = story();
+    let waits_for_first = |s: &mut State| {
+        let first = s.deliveries[0].id;
+        waits_for(s, first);
+    };
+    change_row("due", waits_for_first)(&mut world);
+    let report = world.verify(&world.options());
+    assert_eq!(report.violations, [], "the rule waits for a delivery in the outbox");
 }
 
 #[test]

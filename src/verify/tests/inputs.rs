@@ -60,7 +60,8 @@ impl World {
             Said::Bad => return,
         };
         let partition = owner(of.as_str().as_bytes(), OWNERS);
-        let source = Source { topic: topic.into(), partition, offset, timestamp: self.now };
+        let source =
+            Source { topic: topic.into(), partition, offset, timestamp: self.now, index: None };
         self.read(said, &source, &source.clone());
     }
 }

@@ -1,6 +1,7 @@
 //! Passes the records that a scan of the world sees to the evidence, at one moment or at several.
 
 use super::world::{EVENTS, Entry, FLOWS, INBOX, LETTERS, Log, OWNERS, REPORTS, World};
+use crate::codec::source::Unwrap;
 use crate::domain::RecordKind;
 use crate::log::TopicPartition;
 use crate::verify::{Changelog, Evidence, Input, Layout, Options, OwnTopic, Report};
@@ -35,6 +36,7 @@ impl World {
             ids: self.ids.clone(),
             replaced: self.replaced.clone(),
             owner: self.owner.clone(),
+            unwrap: Unwrap::default(),
             dedup_window_ms: Some(self.policy.correlation.dedup_window_ms),
         }
     }

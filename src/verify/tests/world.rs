@@ -105,6 +105,7 @@ pub(super) fn policy() -> Policy {
             phase2_wait: Phase2Wait::All,
             phase2_order: Phase2Order::Strict,
             on_report_timeout: OnReportTimeout::End,
+            phase2_gather_ms: 0,
             correlation_ttl_ms: 1000 * unit,
             report_timeout_ms: 2000 * unit,
             dedup_window_ms: 500 * unit,
@@ -207,7 +208,7 @@ impl World {
         let key = key.map(|key| key.as_bytes().to_vec());
         let offset = i64::try_from(log.len()).unwrap();
         log.push(Entry { offset, txn, at, key, value: Some(value.to_vec()), headers });
-        Source { topic: topic.into(), partition, offset, timestamp: at }
+        Source { topic: topic.into(), partition: partition, offset, timestamp: at, index: None }
     }
 
     /// Writes and reads a record. If `astray`, it is in a partition that does not own it, and its copy is read too.
@@ -247,7 +248,13 @@ impl World {
     fn unread_inbox(&self, own: i32) -> Source {
         let place = TopicPartition { topic: INBOX.into(), partition: own };
         let offset = self.positions.get(&place).copied().unwrap_or(0);
-        Source { topic: place.topic, partition: place.partition, offset, timestamp: self.now }
+        Source {
+            topic: place.topic,
+            partition: place.partition,
+            offset,
+            timestamp: self.now,
+            index: None,
+        }
     }
 
     /// Reads the record at `here`.

@@ -2,12 +2,25 @@
 
 use super::{seen, split};
 use crate::target::{Seen, Target};
-use ringback::definition::example::{definition, leaves};
+use ringback::definition::example::{definition, leaves, template};
 use ringback::definition::mapping::{AnswerFormat, EntryText, ResponseMap, VALUE_MAX};
 use serde_json::value::RawValue;
 
-const JSON_WORDS: &[&str] =
-    &["data.", "[0]", "[\"a.b\"]", "$.", "null", "\\ud800", "{\"a\":", "[[", "1e400", "\u{feff}"];
+const JSON_WORDS: &[&str] = &[
+    "data.",
+    "data[0]",
+    "data",
+    "x.",
+    "[0]",
+    "[\"a.b\"]",
+    "$.",
+    "null",
+    "\\ud800",
+    "{\"a\":",
+    "[[",
+    "1e400",
+    "\u{feff}",
+];
 const XML_WORDS: &[&str] = &[
     "//",
     "@",
@@ -25,12 +38,35 @@ const XML_WORDS: &[&str] = &[
     "<![CDATA[",
 ];
 
+pub(super) const NAMED: Target = Target {
+    name: "named-answer",
+    run: named,
+    seeds: || {
+        let text = r#"{"keys":[{"name":"$flow.key.a","value":"x"},{"name":"b","value":{"c":[1, null]}},{"name":"$user.key.a b","value":0.10}]}"#;
+        vec![text.into()]
+    },
+    words: JSON_WORDS,
+    bytes_per_byte: 1024,
+};
+
+fn named(input: &[u8]) -> Seen {
+    let found = ringback::definition::facts::named(input);
+    for (name, value) in &found {
+        assert!(name.starts_with('$'), "{name}");
+        serde_json::from_str::<&RawValue>(value).expect("a value is JSON");
+    }
+    seen(found)
+}
+
 pub(super) const JSON_MAP: Target = Target {
     name: "json-map",
     run: |input| map(AnswerFormat::Json, input),
     seeds: || {
         [
             "data.ids[1]\n\n{\"data\": {\"ids\": [\"a\", \"b\"], \"amount\": 0.10}}",
+            "data.glossary.title\n\n{\"glossary\": {\"title\": \"t\"}}",
+            "data[0].id\n\n[{\"id\": 5}]",
+            "data.b\n\n{\"data\": {\"a\": null}, \"b\": 1}",
             "[0][\"a.b\"]\n\n[{\"a.b\": {\"c\": [1, true, null]}}]",
             "$.a\n\n{\"a\": \"\\u00e9\\n\", \"a\": 1234567890123456789}",
         ]
@@ -91,8 +127,12 @@ fn map(kind: AnswerFormat, input: &[u8]) -> Seen {
     seen(found.map_err(|fault| fault.to_string()))
 }
 
-/// Checks that a definition made from an example finds each listed value again.
+/// Checks that a definition made from an example finds each listed value again, and that a template is valid TOML.
 fn example(input: &[u8]) -> Seen {
+    if let Ok(made) = template(input) {
+        let table: toml::Table = made.definition("x").parse().expect("the template is TOML");
+        assert_eq!(table["template"][0]["format"].as_str(), Some(made.text.as_str()));
+    }
     let (kind, leaves) = match leaves(input) {
         Ok(found) => found,
         Err(fault) => return seen((fault.line, fault.column, fault.problem)),

@@ -17,10 +17,31 @@ pub(super) const SETTINGS: Target = Target {
 pub(super) const ACCOUNTS: Target = Target {
     name: "accounts-file",
     run: |input| files(b"", input, &Variables::new()),
-    seeds: || vec![ACCOUNTS_FILE.as_bytes().to_vec()],
+    seeds: || vec![ACCOUNTS_FILE.as_bytes().to_vec(), RULES.as_bytes().to_vec()],
     words: WORDS,
     bytes_per_byte: 1000,
 };
+
+/// Rules that come after each other's webhooks.
+const RULES: &str = r#"[[account]]
+id = 28
+[[webhook]]
+name = "a"
+account = 28
+url = "https://a/"
+response = { type = "json", map = [{ save_in = "$flow.key.x", path = "x.data[0]" }] }
+[[webhook]]
+name = "b"
+account = 28
+url = "https://a/$flow.key.response_status"
+[[rule]]
+account = 28
+on = ["flow_complete", "webhook:a:failed"]
+webhook = "b"
+after = "a"
+any_flow = true
+when = [{ variable = "$flow.key.error_reason", present = true }]
+"#;
 
 pub(super) const VARIABLES: Target = Target {
     name: "variables",
@@ -53,6 +74,27 @@ pub(super) const VARIABLES: Target = Target {
         "1.5",
         ",",
         "__",
+    ],
+    bytes_per_byte: 4000,
+};
+
+pub(super) const CATALOGUE: Target = Target {
+    name: "catalogue",
+    run: |input| seen(ringback::definition::catalogue::extended(&String::from_utf8_lossy(input))),
+    seeds: || {
+        vec![
+            include_bytes!("../../../config/catalogue/internal.toml").to_vec(),
+            b"[[method]]\nname = \"a\"\nrequest = [{ name = \"b\", from = [\"$flow.key.c\"], optional = true }]\n".to_vec(),
+        ]
+    },
+    words: &[
+        "[[method]]",
+        "name = ",
+        "request = [",
+        "from = [",
+        "optional = true",
+        "$flow.key.*",
+        "response",
     ],
     bytes_per_byte: 4000,
 };
@@ -123,6 +165,18 @@ const WORDS: &[&str] = &[
     "[[account]]\n",
     "[[webhook]]\n",
     "[[flow]]\n",
+    "[[rule]]\n",
+    "webhook = \"a\"\n",
+    "after = \"b\"\n",
+    "any_flow = true\n",
+    "\"webhook:b:delivered\"",
+    "\"sms:DELIVERD\"",
+    "[[template]]\n",
+    "type = \"json\"\nformat = \"%x%\"\n",
+    "template = { name = \"x\" }\n",
+    "tokens = { x = { value = 1 }, y = \"%ani%\" }\n",
+    "group = \"g\"\n",
+    "values = { x = \"${flow.key.a b}\" }\n",
     "[kafka]\n",
     "[topics]\n",
     "[delivery]\n",

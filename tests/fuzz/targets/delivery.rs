@@ -2,9 +2,11 @@
 
 use super::seen;
 use crate::target::{Seen, Target};
+use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use ringback::delivery::{AddressPolicy, Proxy, SigningSecret, retry_after_ms, sign};
+use ringback::definition::BodySecrets;
+use ringback::delivery::{AddressPolicy, Proxy, SignedText, SigningSecret, retry_after_ms, sign};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -106,6 +108,37 @@ pub(super) const SECRET: Target = Target {
     },
     words: &["whsec_", "whsk_", "whpk_", "=", "==", "AAAA", "-", "_", "/", "+"],
     bytes_per_byte: 16,
+};
+
+pub(super) const SIGNED_TEXT: Target = Target {
+    name: "signed-text",
+    run: |input| seen(SignedText::parse(&String::from_utf8_lossy(input))),
+    seeds: || {
+        vec![b"{timestamp}.{body}".to_vec(), b"v0:{id}:{body}".to_vec(), b"t={tim}}".to_vec()]
+    },
+    words: &["{body}", "{timestamp}", "{id}", "{", "}"],
+    bytes_per_byte: 256,
+};
+
+pub(super) const BODY_SECRETS: Target = Target {
+    name: "body-secrets",
+    run: |input| {
+        let mut secrets = BodySecrets::default();
+        secrets.add("a", "hush");
+        seen(secrets.filled(&Bytes::copy_from_slice(input)))
+    },
+    seeds: || {
+        let body = r#"{"method":"m","keys":[{"name":"a","value":"***secret***"},{"name":"b","value":"***secret***"}]}"#;
+        vec![body.into()]
+    },
+    words: &[
+        "{\"method\":",
+        ",\"keys\":[",
+        "{\"name\":\"a\",\"value\":\"***secret***\"}",
+        ",",
+        "]}",
+    ],
+    bytes_per_byte: 1024,
 };
 
 pub(super) const PROXY: Target = Target {

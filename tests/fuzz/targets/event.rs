@@ -75,6 +75,10 @@ const WORDS: &[&str] = &[
     "\"body\":",
     "\"last_outcome\":{",
     "\"response_raw\":",
+    "\"response_raw\":null",
+    "\"response_error\":true",
+    "\"response_error\":\"refused\"",
+    "\"error_detail\":",
     "\"source\":{",
     "\"due_at\":null",
     "\"sms\":[",
@@ -146,9 +150,9 @@ fn outcome(input: &[u8]) -> Seen {
         ..sample::outcome()
     };
     let json: Value = serde_json::from_slice(&outcome_json(&outcome)).expect("an outcome is JSON");
-    if !input.is_empty() {
-        assert_eq!(json["response_raw"], *text);
-    }
-    assert_eq!(json["response_error"], *text);
+    let raw = if input.is_empty() { Value::Null } else { Value::from(&*text) };
+    assert_eq!(json["response_raw"], raw);
+    assert_eq!(json["response_error"], outcome.verdict != Verdict::Delivered);
+    assert_eq!(json["error_detail"], *text);
     seen(json)
 }

@@ -37,8 +37,11 @@ fn variables() -> Vec<Variable> {
         "$call.a.b",
         "$sms.cost.currency.currencyName",
         "$sms.id",
+        "$flow.key.response_status",
+        "$flow.key.response_raw",
     ];
-    names.map(|name| name.parse().expect("a variable")).into()
+    let plain = names.map(|name| name.parse().expect("a variable"));
+    plain.into_iter().chain(catalogue::tokens().values().cloned()).collect()
 }
 
 /// Looks all variables up. Panics unless each value is JSON and stays the same when it is kept and read again.
@@ -53,7 +56,7 @@ fn found(values: &dyn Values) -> Vec<Option<String>> {
     write_values(&all, values, &mut out);
     let again = Kept::read(&out);
     for (variable, json) in all.iter().zip(&found) {
-        assert_eq!(again.get(variable).as_deref(), json.as_deref(), "{variable}");
+        assert_eq!(again.get(variable).as_deref(), json.as_deref(), "{variable:?}");
     }
     found
 }
@@ -61,7 +64,14 @@ fn found(values: &dyn Values) -> Vec<Option<String>> {
 fn facts(input: &[u8]) -> Seen {
     let (record, report) = split(input);
     let reports = [Bytes::copy_from_slice(report)];
-    seen(found(&Facts::new(Some(record), &reports, &[], catalogue::nested())))
+    let without = found(&Facts::new(Some(record), &reports, &[], catalogue::nested()));
+    // With the outcome of another webhook, the record gives no other part of an outcome.
+    let outcome = [("$flow.key.response_status", "\"SUCCESS\"")];
+    let facts = Facts::new(Some(record), &reports, &outcome, catalogue::nested());
+    let with = found(&facts);
+    let raw = "$flow.key.response_raw".parse().expect("a variable");
+    assert_eq!(facts.get(&raw), None);
+    seen((without, with))
 }
 
 fn kept(input: &[u8]) -> Seen {

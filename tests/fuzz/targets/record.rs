@@ -3,7 +3,7 @@
 use super::{FLOW as FLOW_SAMPLE, JSON_WORDS, REPORT as REPORT_SAMPLE, sample, seen};
 use crate::target::{Seen, Target};
 use apache_avro::Schema;
-use ringback::codec::source::{Decoded, Decoder};
+use ringback::codec::source::{Decoded, Decoder, Envelope, ItemContent, SchemaId, Unwrap};
 use ringback::domain::{FlowComplete, RecordKind};
 use std::cell::RefCell;
 
@@ -18,7 +18,10 @@ pub(super) const FLOW: Target = Target {
 pub(super) const START: Target = Target {
     name: "flow-started",
     run: |input| record(RecordKind::Start, input),
-    seeds: || vec![FLOW_SAMPLE.as_bytes().to_vec()],
+    seeds: || {
+        let call = br#"{"phononUuid":"u","accountID":28,"flowId":2.0,"webhookEnabled":"true"}"#;
+        vec![FLOW_SAMPLE.as_bytes().to_vec(), call.to_vec()]
+    },
     words: JSON_WORDS,
     bytes_per_byte: 600,
 };
@@ -30,6 +33,81 @@ pub(super) const REPORT: Target = Target {
     words: JSON_WORDS,
     bytes_per_byte: 600,
 };
+
+/// Reports in envelopes and arrays.
+pub(super) const ENVELOPE: Target = Target {
+    name: "report-in-envelope",
+    run: |input| {
+        let decoded = UNWRAPPING.with_borrow_mut(|decoder| {
+            let decoded = decoder.decode(RecordKind::Report, input);
+            if let Decoded::Report(report) = &decoded {
+                assert_json(&report.body);
+                assert_eq!(report.raw.as_deref().unwrap_or(&report.body), input);
+            } else {
+                check(decoder, RecordKind::Report, &decoded, input, false);
+            }
+            decoded
+        });
+        seen(decoded)
+    },
+    seeds: envelopes,
+    words: &[
+        "\"schema\":",
+        "\"payload\":",
+        "\"op\":",
+        "\"c\"",
+        "\"u\"",
+        "\"d\"",
+        "\"before\":",
+        "\"after\":",
+        "\"source\":",
+        "\"operationType\":",
+        "\"insert\"",
+        "\"update\"",
+        "\"delete\"",
+        "\"fullDocument\":",
+        "\"updateDescription\":",
+        "\"updatedFields\":",
+        "\"specversion\":",
+        "\"type\":",
+        "\"data\":",
+        "\"data_base64\":",
+        "\"_id\":",
+        "\"$oid\":",
+        "\"$numberLong\":",
+        "\"$numberDecimal\":",
+        "\"$date\":",
+        "\"deliveryStatus\":",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        "\"{\\\"id\\\":1}\"",
+        "null",
+        "\u{feff}",
+    ],
+    bytes_per_byte: 2000,
+};
+
+fn envelopes() -> Vec<Vec<u8>> {
+    let text = serde_json::Value::from(REPORT_SAMPLE);
+    let compact: serde_json::Value = serde_json::from_str(REPORT_SAMPLE).expect("JSON");
+    let base64 =
+        "eyJpZCI6InMiLCJwaG9ub25VdWlkIjoidSIsImFjY291bnRJRCI6MjgsImRlbGl2ZXJ5U3RhdHVzIjoiU0VOVCJ9";
+    [
+        format!("[{REPORT_SAMPLE}, {REPORT_SAMPLE}, {{}}, 1]"),
+        format!(r#"{{"schema":{{"type":"struct"}},"payload":{REPORT_SAMPLE}}}"#),
+        format!(r#"{{"schema":null,"payload":{{"op":"c","before":null,"after":{REPORT_SAMPLE},"source":{{}}}}}}"#),
+        format!(r#"{{"op":"u","after":{text},"source":{{}}}}"#),
+        format!(r#"{{"operationType":"update","fullDocument":{compact},"updateDescription":{{"updatedFields":{{"deliveryStatus":"SENT"}}}}}}"#),
+        format!(r#"{{"_id":1,"operationType":"insert","fullDocument":{{"_id":{{"$oid":"65a"}},"accountID":{{"$numberLong":"28"}},"phononUuid":"u","deliveryStatus":"SENT","at":{{"$date":{{"$numberLong":"5"}}}}}}}}"#),
+        format!(r#"[{{"specversion":"1.0","type":"t","id":"1","source":"s","data":{compact}}}]"#),
+        format!(r#"{{"specversion":"1.0","type":"t","id":"1","source":"s","data_base64":"{base64}"}}"#),
+    ]
+    .map(String::into_bytes)
+    .to_vec()
+}
 
 pub(crate) const FLOW_SCHEMA: &str = include_str!("../../../schemas/flow-complete.avsc");
 pub(crate) const REPORT_SCHEMA: &str = include_str!("../../../schemas/sms-delivery-report.avsc");
@@ -57,6 +135,10 @@ fn seeds(schema: &str, json: &str) -> Vec<Vec<u8>> {
 }
 
 thread_local! {
+    static UNWRAPPING: RefCell<Decoder> = RefCell::new({
+        let unwrap = Envelope::ALL.into_iter().fold(Unwrap::default(), Unwrap::with);
+        Decoder::unwrapping(unwrap, true)
+    });
     static DECODER: RefCell<Decoder> = RefCell::new({
         let mut decoder = Decoder::new(true);
         for (id, schema) in (1..).zip(registry()) {
@@ -122,7 +204,29 @@ pub(super) fn check(
             assert_eq!((again.status, again.content), (report.status.clone(), report.content));
             assert_eq!((&again.body, again.raw), (&report.body, None));
         }
-        Decoded::NeedsSchema(id) => assert_eq!(input[..5], [&[0][..], &id.to_be_bytes()].concat()),
+        Decoded::Items(items) => {
+            assert_eq!(kind, RecordKind::Report);
+            for item in items {
+                let alone = decoder.decode(kind, &item.raw);
+                match &item.content {
+                    ItemContent::Report(report) => {
+                        assert_eq!(alone, Decoded::Report(report.clone()), "each item is a report");
+                    }
+                    ItemContent::Skipped => assert_eq!(alone, Decoded::Skipped),
+                    ItemContent::Bad(bad) => assert!(!bad.detail.is_empty()),
+                }
+            }
+        }
+        Decoded::Skipped => assert!(decoder.unwraps(), "only change events are skipped"),
+        Decoded::NeedsSchema(SchemaId::Id(id)) => {
+            let framed = [&[0][..], &id.to_be_bytes()].concat();
+            assert!(decoder.unwraps() || input.starts_with(&framed));
+        }
+        Decoded::NeedsSchema(SchemaId::Global(id)) => {
+            let framed = [&[0][..], &id.to_be_bytes()].concat();
+            assert!(decoder.unwraps() || input.starts_with(&framed));
+        }
+        Decoded::NeedsSchema(SchemaId::Guid(_)) => panic!("no header names it"),
         Decoded::Bad(bad) => assert!(!bad.detail.is_empty() && bad.detail.len() < 300),
     }
 }

@@ -7,9 +7,10 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
 use ringback::codec::row::{InputOffset, Landmark, Meta, Owner, TopicId};
 use ringback::domain::{
-    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
-    Due, EndpointState, ErrorReason, Flow, FlowId, FlowIdentity, Header, IgnoreReason, Outcome,
-    Phase, PhononUuid, SmsId, Source, State, StatusClass, Timestamp, Verdict, WebhookName,
+    AccountId, Collected, Collection, Correlation, Deferred, Delivery, DeliveryId, DisableCause,
+    Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity,
+    Header, IgnoreReason, Mapped, Outcome, Pending, Phase, PhononUuid, Rendering, Scope, SmsId,
+    Source, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use serde_json::Value;
 
@@ -24,7 +25,7 @@ pub(crate) fn webhook() -> WebhookName {
 }
 
 pub(crate) fn source() -> Source {
-    Source { topic: "flow-complete".into(), partition: 3, offset: 42, timestamp: AT }
+    Source { topic: "flow-complete".into(), partition: 3, offset: 42, timestamp: AT, index: None }
 }
 
 pub(crate) fn outcome() -> Outcome {
@@ -38,6 +39,7 @@ pub(crate) fn outcome() -> Outcome {
         mapped: Vec::new(),
         reason: Some(ErrorReason::Refused),
         error: Some("the endpoint answered 503".into()),
+        disables: false,
     }
 }
 
@@ -79,7 +81,9 @@ fn report(id: &str, class: StatusClass) -> Collected {
 
 fn flow(collection: Collection) -> Flow {
     Flow {
+        enabled: true,
         record: None,
+        spelling: None,
         identity: FlowIdentity { account: AccountId(28), flow: Some(FlowId(200)), content: 5 },
         accepted_at: AT,
         source: source(),
@@ -88,6 +92,7 @@ fn flow(collection: Collection) -> Flow {
         sms: Some(vec![SmsId::new("a").expect("an id"), SmsId::new("b").expect("an id")]),
         reports: vec![report("a", StatusClass::Final), report("b", StatusClass::Intermediate)],
         collection,
+        gathers_until: matches!(collection, Collection::Open { .. }).then_some(AT),
     }
 }
 
@@ -104,15 +109,32 @@ pub(crate) fn states() -> Vec<State> {
         Correlation::Ended { account: AccountId(28), until: AT },
     ];
     let deliveries = Phase::ALL.map(delivery).to_vec();
-    correlations
-        .into_iter()
-        .map(|correlation| State {
-            started: None,
-            mapped: Vec::new(),
-            correlation,
-            deliveries: deliveries.clone(),
-        })
-        .collect()
+    let state = |correlation| State {
+        correlation,
+        deliveries: deliveries.clone(),
+        deferred: vec![deferred()],
+        outcomes: vec![EndedWebhook {
+            account: AccountId(28),
+            webhook: webhook(),
+            values: vec![Mapped { save_in: "$flow.key.a".into(), value: "0.10".into() }],
+        }],
+        ..State::default()
+    };
+    correlations.into_iter().map(state).collect()
+}
+
+fn deferred() -> Deferred {
+    let after = vec![delivery(Phase::One).id];
+    let outcome_of = vec![webhook()];
+    let pending = Pending { after, outcome_of, ..Pending::of(Facts::default()) };
+    let rendering = Rendering::Pending(Box::new(pending));
+    Deferred {
+        delivery: Delivery { rendering, ..delivery(Phase::Rule) },
+        trigger: "webhook:crm:failed".into(),
+        upon: Some(delivery(Phase::One).id),
+        sms: vec![SmsId::new("a").expect("an id")],
+        scope: Scope { flow: Some(FlowId(200)), enabled: false },
+    }
 }
 
 pub(crate) fn endpoints() -> Vec<EndpointState> {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const KEY: &str = "hunter2-of-the-crm";
 
 /// Creates a stage with the definitions `text` and without Kafka, which these commands do not need.
-fn stage(name: &str, text: &str) -> Stage {
+pub(super) fn stage(name: &str, text: &str) -> Stage {
     let mut stage = Stage::without_topics(broker::shared(), name);
     stage.set("kafka.bootstrap_servers", format!("127.0.0.1:{}", free_port()));
     let file = define(&stage, text);
@@ -23,7 +23,7 @@ fn stage(name: &str, text: &str) -> Stage {
 }
 
 /// Writes a file beside the configuration, and returns its path.
-fn file(stage: &Stage, name: &str, bytes: &[u8]) -> String {
+pub(super) fn file(stage: &Stage, name: &str, bytes: &[u8]) -> String {
     let path = stage.instance_dir(0).join(name);
     std::fs::write(&path, bytes).expect("a file");
     path.to_str().expect("a plain path").to_owned()
@@ -187,6 +187,7 @@ account = 28
 url = "https://a.example/"
 body = "internal"
 method_name = "createOutbond"
+values = { "$flow.key.x" = { env = "NOT_SET_ANYWHERE" } }
 
 [[webhook]]
 name = "headers"
@@ -248,8 +249,8 @@ const FAULTS: [(&str, &str); 15] = [
     ),
     ("template = '<a>", "webhook[xml].template: expected 'a' tag, not 'b' (line 1, column "),
     (
-        "method_name",
-        "webhook[internal].method_name: is not a function of the platform; write `createOutbound`",
+        "values",
+        "webhook[internal].values.$flow.key.x: the environment variable `NOT_SET_ANYWHERE` is not set",
     ),
     (
         "headers",

@@ -176,6 +176,20 @@ fn rows_name_every_member() {
     }
 }
 
+/// `statuses.md`: its settings are valid together.
+pub(super) fn statuses(page: &Page) {
+    let mut shell = Shell::new("guide-statuses");
+    let mut reader = page.follow();
+    let statuses = reader.program("toml");
+    let correlation = reader.program("toml");
+    shell.save("accounts.toml", "");
+    shell.save("ringback.toml", &format!("{correlation}\n{statuses}"));
+    let config = shell.home().join("ringback.toml");
+    shell.export("RINGBACK_CONFIG", &config.to_string_lossy());
+    let done = reader.types_well(&mut shell, "ringback check");
+    assert!(!done.err.contains("warning"), "{}", done.err);
+}
+
 /// `webhooks.md`: its definitions are valid, and its commands do what the page says.
 pub(super) fn definitions(page: &Page) {
     let mut stage = Stage::new("guide-webhooks");
@@ -183,8 +197,10 @@ pub(super) fn definitions(page: &Page) {
     let mut shell = Shell::new("guide-definitions");
     shell.link("config", &repository().join("config"));
     shell.save("answer.json", r#"{"data": {"leads": [{"id": 7}]}}"#);
+    shell.save("body.json", r#"{"Firstname": "Ada"}"#);
     let mut reader = page.follow();
     for wrapped in [
+        "",
         "",
         "",
         "[[account]]\nid = 28\n[[webhook]]\nname = 'crm'\naccount = 28\nurl = 'https://crm.example.com/'\n",
@@ -201,6 +217,12 @@ pub(super) fn definitions(page: &Page) {
     let report = format!("{preview} --report config/examples/sms-delivery-report.json");
     let second = reader.types_well(&mut shell, &report);
     assert!(second.out.contains("smsDetails"), "{}", second.out);
+    let tokens = reader.types_well(&mut shell, "ringback webhook tokens");
+    assert!(tokens.out.contains("%ani%"), "{}", tokens.out);
+    let tokens = reader.types_well(&mut shell, "ringback webhook tokens --group dni");
+    assert!(!tokens.out.contains("%ani%"), "{}", tokens.out);
+    let made = reader.types_well(&mut shell, "ringback webhook extract --template body.json");
+    assert!(made.out.contains("[[template]]") && made.out.contains("%firstname%"), "{}", made.out);
     let table = reader.types_well(&mut shell, "ringback webhook extract answer.json");
     assert!(table.out.contains("data.leads[0].id"), "{}", table.out);
     reader.types_well(&mut shell, "ringback secret new crm.secret");

@@ -98,6 +98,41 @@ pub(super) fn verified(page: &Page) {
     assert!(began.elapsed() < PROGRAMS_TAKE_AT_MOST, "{:?}", began.elapsed());
 }
 
+/// A receiver verifies a signature in a header of its own, by the page's program.
+pub(super) fn verified_in_a_header(page: &Page) {
+    const SHARED: &str = "a secret of both";
+    let mut stage = Stage::new("guide-receiving-header");
+    let entry = [
+        ("header", "X-Signature-256"),
+        ("scheme", "hmac-sha256"),
+        ("prefix", "sha256="),
+        ("secret", SHARED),
+    ];
+    let entry: toml::Table =
+        entry.into_iter().map(|(key, text)| (key.to_owned(), text.into())).collect();
+    stage.set_webhook("signatures", vec![entry]);
+    let mut daemon = stage.start();
+    stage.send_flows(&[flow(&Random::seeded(993).uuid(), &[])]);
+    let sent = stage.receiver.wait_for(1, PATIENCE).remove(0);
+    daemon.stop();
+
+    let mut reader = page.follow();
+    let _receiver = reader.program("python");
+    reader.says("`verify.py`");
+    let program = reader.program("python");
+    let mut shell = Shell::new("guide-receiving-header-shell");
+    shell.save("verify.py", &program);
+    shell.save("body.json", sent.text());
+    shell.export("SHARED", SHARED);
+    shell.export("SIGNATURE", sent.header("x-signature-256"));
+    let command = "python3 verify.py \"$SHARED\" \"$SIGNATURE\" < body.json";
+    let done = reader.types_well(&mut shell, command);
+    assert_eq!(done.out, "the signature is right\n");
+    shell.save("body.json", &(sent.text().to_owned() + " "));
+    let done = shell.runs(command);
+    assert_eq!((done.code, done.err.as_str()), (Some(1), "the signature is wrong\n"), "{done:?}");
+}
+
 /// Starts the program of each language.
 fn start(page: &Page) -> Vec<Receiving> {
     let mut home = Shell::new("guide-receivers");

@@ -51,6 +51,21 @@ impl Registry {
         format!("http://127.0.0.1:{port}{API}")
     }
 
+    /// Creates an Avro schema by Apicurio's own API, and returns its global id.
+    pub(crate) fn create(&self, artifact: &str, schema: &str) -> u64 {
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("X-Registry-ArtifactType", "AVRO"),
+            ("X-Registry-ArtifactId", artifact),
+        ];
+        let path = "/apis/registry/v2/groups/default/artifacts";
+        let (status, answer) = http::post_with(self.port, path, &headers, schema.as_bytes())
+            .expect("the registry answers");
+        assert_eq!(status, 200, "{artifact}: {answer}");
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        answer["globalId"].as_u64().expect("a global id")
+    }
+
     /// Connects to the registry.
     pub(crate) fn connect(&self) -> std::net::TcpStream {
         std::net::TcpStream::connect(("127.0.0.1", self.port)).expect("the registry listens")
@@ -58,7 +73,12 @@ impl Registry {
 
     /// Registers a schema and returns its id.
     pub(crate) fn register(&self, subject: &str, schema: &str) -> u32 {
-        let body = serde_json::json!({"schema": schema}).to_string();
+        self.register_as(subject, &serde_json::json!({"schema": schema}))
+    }
+
+    /// Registers a schema with its type or its references, in the registry's format, and returns its id.
+    pub(crate) fn register_as(&self, subject: &str, body: &serde_json::Value) -> u32 {
+        let body = body.to_string();
         let (status, answer) =
             http::post(self.port, &format!("{API}/subjects/{subject}/versions"), &body)
                 .expect("the registry answers");

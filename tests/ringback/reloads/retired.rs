@@ -24,7 +24,7 @@ fn a_key_that_has_no_effect_any_more_is_one_warning_at_the_start_at_a_reload_and
     assert_eq!(done.code, Some(0), "{done:?}");
     let lines: Vec<_> = done.err.lines().filter(|it| it.contains("topics.encoding")).collect();
     assert_eq!(lines.len(), 1, "{done:?}");
-    assert!(lines[0].contains(": warning: topics.encoding: has no effect"), "{done:?}");
+    assert!(lines[0].contains(": warning: topics.encoding: no longer has an effect"), "{done:?}");
 
     stage.set("topics.encoding", "avro");
     reload(&stage, &daemon, "refused", 1.0);

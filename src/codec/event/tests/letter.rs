@@ -43,7 +43,8 @@ fn a_dead_letter_contains_the_whole_delivery() {
             r#""url":"https://crm.example.com/hooks/phonon","#,
             r#""headers":{"content-type":"application/json","x-a":"1, 2"},"#,
             r#""body":"{\"text\":\"फोनन\"}"},"last_outcome":{"response_status":"FAILED","#,
-            r#""response_duration":5.000,"response_error":"connection refused","error_reason":"UNREACHABLE"}}"#,
+            r#""response_duration":5.000,"response_raw":null,"response_error":true,"#,
+            r#""error_detail":"connection refused","error_reason":"UNREACHABLE"}}"#,
         )
     );
     let untried = Delivery { last_outcome: None, first_attempt_at: None, ..delivery() };

@@ -79,6 +79,7 @@ fn policy(each: bool, notify: bool, strict: bool, keys: bool) -> Policy {
             phase2_wait: if each { Phase2Wait::Each } else { Phase2Wait::All },
             phase2_order: if strict { Phase2Order::Strict } else { Phase2Order::Independent },
             on_report_timeout: if notify { OnReportTimeout::Notify } else { OnReportTimeout::End },
+            phase2_gather_ms: 0,
             correlation_ttl_ms: 1000,
             report_timeout_ms: 1000,
             dedup_window_ms: 1,
@@ -118,6 +119,7 @@ impl World {
             partition: i32::MIN,
             offset: i64::MIN,
             timestamp: Timestamp::from_ms(START),
+            index: None,
         }
     }
 
@@ -167,6 +169,7 @@ impl World {
                     response: blob(error.min(RESPONSE_BYTES_KEPT)),
                     response_truncated: true,
                     retry_after_ms: Some(1),
+                    disables: false,
                     mapped: Vec::new(),
                     reason: None,
                     error: Some("é".repeat(error.min(RESPONSE_BYTES_KEPT)).into()),

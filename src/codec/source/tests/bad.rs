@@ -1,7 +1,7 @@
 //! Records that are no source event are reported without a panic or a large allocation, in one clear sentence.
 
 use super::{FLOW, REPORT, bad, flow_avro, report_avro, undecodable};
-use crate::codec::source::{Decoded, Decoder, RECORD_BYTES_MAX};
+use crate::codec::source::{Decoded, Decoder, RECORD_BYTES_MAX, SchemaId};
 use crate::domain::{AccountId, DeadLetterReason, RecordKind};
 use crate::json::{DEPTH_MAX, scan};
 use proptest::prelude::*;
@@ -62,7 +62,8 @@ fn json_of_another_shape_is_undecodable() {
         r#""flowId":"x""#,
         r#""flowId":1.5"#,
         r#""flowId":9223372036854775808"#,
-        r#""webhookEnabled":"true""#,
+        r#""webhookEnabled":"yes""#,
+        r#""webhookEnabled":1"#,
         r#""callDetails":{}"#,
         r#""keys":"a""#,
         r#""recordingUrls":1"#,
@@ -76,7 +77,7 @@ fn json_of_another_shape_is_undecodable() {
         r#""sms":["\ud800"]"#,
         r#""accountID":28"#,
     ] {
-        let json = format!(r#"{{"phononUuid":"u","accountID":28,{rest}}}"#);
+        let json = format!(r#"{{"phononUuid":"u","accountID":28,"completedAt":"x",{rest}}}"#);
         undecodable(FLOW_KIND, json);
     }
     for json in [
@@ -86,7 +87,8 @@ fn json_of_another_shape_is_undecodable() {
         r#"{"phononUuid":"u","accountID":"x"}"#,
         r#"{"phononUuid":"u","accountID":"-1"}"#,
         r#"{"phononUuid":"u","accountID":""}"#,
-        r#"{"phononUuid":"u","accountID":1.0}"#,
+        r#"{"phononUuid":"u","accountID":1.5}"#,
+        r#"{"phononUuid":"u","accountID":"1.0"}"#,
         r#"{"phononUuid":"u","accountID":true}"#,
     ] {
         assert!(undecodable(FLOW_KIND, json).contains("accountID"));
@@ -95,7 +97,9 @@ fn json_of_another_shape_is_undecodable() {
         r#""id":"s""#,
         r#""deliveryStatus":"SENT""#,
         r#""id":"s","deliveryStatus":"""#,
-        r#""id":"s","deliveryStatus":1"#,
+        r#""id":"s","deliveryStatus":" \t""#,
+        r#""id":"s","deliveryStatus":true"#,
+        r#""id":"s","deliveryStatus":["SENT"]"#,
         r#""id":"","deliveryStatus":"SENT""#,
         r#""id":1.5,"deliveryStatus":"SENT""#,
         r#""id":{},"deliveryStatus":"SENT""#,
@@ -121,7 +125,7 @@ fn a_record_of_an_account_without_a_uuid_has_its_own_reason() {
 fn json_that_is_nested_too_deep_is_undecodable() {
     let nested = |depth: usize, open: &str, close: &str| {
         format!(
-            r#"{{"phononUuid":"u","accountID":1,"x":{}{}}}"#,
+            r#"{{"phononUuid":"u","accountID":1,"keys":[],"x":{}{}}}"#,
             open.repeat(depth),
             close.repeat(depth)
         )
@@ -135,12 +139,12 @@ fn json_that_is_nested_too_deep_is_undecodable() {
 #[test]
 fn schema_ids_that_the_registry_does_not_know_are_limited_in_number() {
     let mut decoder = Decoder::new(true);
-    decoder.add_schema(0, crate::codec::schema::FLOW_COMPLETE).unwrap();
+    decoder.add_schema(30_000, crate::codec::schema::FLOW_COMPLETE).unwrap();
     for id in 1..25_000 {
-        decoder.reject_schema(id);
+        decoder.reject_schema(SchemaId::Id(id));
     }
     assert!(decoder.registry.len() <= 10_001);
-    let framed = [&[0; 5][..], &flow_avro(FLOW)[10..]].concat();
+    let framed = [&[0, 0, 0, 0x75, 0x30][..], &flow_avro(FLOW)[10..]].concat();
     assert!(matches!(decoder.decode(FLOW_KIND, &framed), Decoded::Flow(_)));
 }
 
@@ -155,19 +159,23 @@ fn avro_that_claims_more_than_it_contains_is_undecodable() {
         undecodable(FLOW_KIND, [head, &[0xfe, 0xff, 0xff, 0xff, 0x0f]].concat())
             .contains("breaks off")
     );
-    // A million legs that contain only nulls, in another version of the schema.
+    // Many legs that contain only nulls, in another version of the schema.
     let evolved =
         crate::codec::schema::FLOW_COMPLETE.replace("\"FlowKey\"", "\"Variable\"").replace(
             r#"{"name": "flowId","#,
             r#"{"name": "more", "type": "long", "default": 0}, {"name": "flowId","#,
         );
-    let mut legs = vec![0, 0, 0, 0, 9, 2, b'u', 2, 0, 0, 0, 0, 2, 0x80, 0xb5, 0x18];
-    legs.extend(std::iter::repeat_n(0, 11 * 200_000));
-    legs.extend([0, 0, 0, 0]);
     let mut decoder = Decoder::new(true);
     decoder.add_schema(9, &evolved).unwrap();
-    let decoded = decoder.decode(FLOW_KIND, &legs);
-    let Decoded::Bad(bad) = decoded else { panic!("{decoded:?}") };
+    let mut legs = |count: [u8; 3], bytes: usize| {
+        let head = [0, 0, 0, 0, 9, 2, b'u', 2, 0, 0, 0, 0, 2];
+        let nulls = std::iter::repeat_n(0, bytes).collect::<Vec<u8>>();
+        decoder.decode(FLOW_KIND, &[&head[..], &count, &nulls, &[0, 0, 0, 0]].concat())
+    };
+    // 200,000 legs fit, 380,000 do not.
+    let fits = legs([0x80, 0xb5, 0x18], 11 * 200_000);
+    assert!(matches!(fits, Decoded::Flow(_)), "{fits:?}");
+    let Decoded::Bad(bad) = legs([0xc0, 0xb1, 0x2e], 11 * 380_000) else { panic!() };
     assert!(bad.detail.contains("too many"), "{}", bad.detail);
 }
 

@@ -3,7 +3,7 @@
 use super::{FLOW, REPORT, flow, flow_avro, report, report_avro};
 
 fn with(json: &str) -> u64 {
-    flow(format!(r#"{{"accountID":1,"phononUuid":"u","x":{json}}}"#)).content
+    flow(format!(r#"{{"accountID":1,"phononUuid":"u","keys":[],"x":{json}}}"#)).content
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn the_content_hash_does_not_depend_on_the_spelling() {
     ] {
         assert_eq!(with(one), with(other), "{one} and {other}");
     }
-    assert_eq!(with("null"), flow(r#"{"phononUuid":"u","accountID":1}"#).content);
+    assert_eq!(with("null"), flow(r#"{"phononUuid":"u","accountID":1,"keys":[]}"#).content);
 }
 
 #[test]

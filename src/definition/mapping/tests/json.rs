@@ -1,6 +1,8 @@
 //! JSON paths and the values that they find.
 
-use super::super::{AnswerFormat, DEPTH_MAX, JsonPath, PATH_MAX, push_item, push_member};
+use super::super::{
+    AnswerFormat, DEPTH_MAX, JsonPath, PATH_MAX, push_item, push_member, without_x,
+};
 use super::{find, find_one, path_fault, unreadable};
 
 const ANSWER: &str = r#" {
@@ -28,6 +30,64 @@ fn values_are_found_as_they_were_spelt() {
     assert_eq!(find_one(AnswerFormat::Json, "[[1,2],[3]]", "$[1][0]").unwrap(), "3");
     assert_eq!(find_one(AnswerFormat::Json, "[{\"id\":7}]", "[0].id").unwrap(), "7");
     assert_eq!(find_one(AnswerFormat::Json, " 7 ", "$").unwrap(), "7");
+}
+
+#[test]
+fn a_path_that_begins_with_data_starts_at_the_answer() {
+    let of =
+        |answer: &str, path: &str| find_one(AnswerFormat::Json, answer, path).unwrap_or_default();
+    let glossary = r#"{"glossary":{"title":"t","ids":[5,6]}}"#;
+    for path in ["data.glossary.title", "glossary.title", "$.glossary.title"] {
+        assert_eq!(of(glossary, path), "\"t\"", "{path}");
+    }
+    assert_eq!(of(glossary, "data.glossary.ids[1]"), "6");
+    assert_eq!(of(glossary, "data"), glossary);
+    assert_eq!(of(glossary, r#"data["glossary"]["title"]"#), "\"t\"");
+    assert_eq!(of(r#"[{"id":5},{"data":7}]"#, "data[0].id"), "5");
+    assert_eq!(of(r#"[{"id":5},{"data":7}]"#, "data[1].data"), "7");
+    assert_eq!(of(r#"[{"id":5}]"#, "[0].id"), "5");
+    for scalar in ["7", "\"x\"", "true"] {
+        assert_eq!([of(scalar, "data"), of(scalar, "$")], [scalar, scalar]);
+        assert_eq!(of(scalar, "data.a"), "");
+    }
+    assert_eq!(of("null", "data"), "");
+}
+
+#[test]
+fn a_member_data_of_the_answer_is_tried_first() {
+    let of =
+        |answer: &str, path: &str| find_one(AnswerFormat::Json, answer, path).unwrap_or_default();
+    let own = r#"{"data":{"a":1,"data":{"c":3}},"a":2,"b":[4]}"#;
+    for (path, expected) in [
+        ("data.a", "1"),
+        ("a", "2"),
+        ("$.a", "2"),
+        // Only the answer has it, so that the manual's form finds it.
+        ("data.b[0]", "4"),
+        ("data.data.c", "3"),
+        ("data.data.a", "1"),
+        ("data", r#"{"a":1,"data":{"c":3}}"#),
+        // These always start at the answer.
+        ("$.data.a", "1"),
+        ("$.data.b", ""),
+        (r#"["data"].b"#, ""),
+    ] {
+        assert_eq!(of(own, path), expected, "{path}");
+    }
+    let nothing = r#"{"data":null,"a":2}"#;
+    assert_eq!([of(nothing, "data"), of(nothing, "data.a")], ["", "2"]);
+    assert_eq!(of(r#"{"data":{"a":null},"a":2}"#, "data.a"), "2");
+    // Of several members of this name the last one counts.
+    assert_eq!(of(r#"{"data":1,"data":null}"#, "data"), "");
+}
+
+#[test]
+fn a_path_as_path_finders_show_it_is_recognised() {
+    assert_eq!(without_x("x.glossary.title").unwrap(), "data.glossary.title");
+    assert_eq!(without_x("x[0].id").unwrap(), "data[0].id");
+    for path in ["x", "xy.a", "$.x.a", "data.x.a"] {
+        assert_eq!(without_x(path), None, "{path}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@
 
 use super::{Compiled, Input};
 use crate::definition::template::fault::Faults;
-use crate::definition::template::lex::{Percent, lex};
+use crate::definition::template::lex::{Percent, lex, masked};
 use crate::definition::template::pairs::{Compiler, Literals, Pair, write};
 use crate::definition::template::uses::{DefinitionPart, Filled, Uses, UsesFound};
 
@@ -28,6 +28,7 @@ pub(super) fn compile(input: &Input<'_>, faults: &mut Faults<'_>) -> (Box<dyn Co
         faults.add(at, "the form contains a line break", fix);
     }
     let pieces = lex(text, tokens, Percent::Encoding, faults);
+    let text = &*masked(text, &pieces);
     let mut uses = UsesFound::default();
     let mut compiler = Compiler { text, pieces: &pieces, uses: &mut uses, mandatory };
     let pairs = compiler.pairs(0, end, Literals::Form);

@@ -6,10 +6,13 @@
 //! a JSON string, or the JSON text of another value. U+FFFD replaces a character that XML 1.0 can't contain (U+0000 and
 //! most controls, U+FFFE, U+FFFF).
 //!
+//! In text, the values of `%tags%` and `%prompt_responses%` become elements.
+//!
 //! An attribute that is exactly one optional variable is left out if there is no value. So is an element, except the
 //! root, whose whole content is such a variable, whatever its attributes. An optional variable elsewhere is then empty.
 
 mod compile;
+mod elements;
 mod escape;
 
 pub(super) use compile::compile;
@@ -26,6 +29,8 @@ impl Compiled for Program<Action> {
             match action {
                 Action::Nothing => {}
                 Action::Text(slot) => escape::text(out, filled.get(slot)),
+                Action::Tags(slot) => elements::write(out, filled.get(slot), elements::ITEM),
+                Action::Prompts(slot) => elements::write(out, filled.get(slot), elements::PROMPT),
                 Action::Attribute(slot) => escape::attribute(out, filled.get(slot)),
                 Action::Cdata(slot) => escape::cdata(out, filled.get(slot)),
                 Action::CdataText { from, to } => {

@@ -74,7 +74,11 @@ fn a_headers_name_is_checked() {
         ("X-é", "1:3 `é`"),
         ("X\r\n", "1:2 `\\r`"),
         ("%ani:", "1:5 `:`"),
-        ("$flow.key.a(", "1:12 `(`"),
+        ("$flow.key.a", "1:1 a variable cannot stand in the name of a header; write the name out"),
+        ("X-$flow.key.a(", "1:3 a variable cannot stand"),
+        ("X-$flow.kee.a", "1:3 a variable cannot stand"),
+        ("X-${flow.key.a}", "1:3 a variable cannot stand"),
+        ("X-%ani%", "1:3 a variable cannot stand"),
     ] {
         assert_faults(HeaderTemplate::parse(name, "", false, &tokens()), &[expected]);
     }
@@ -83,7 +87,12 @@ fn a_headers_name_is_checked() {
         HeaderTemplate::parse(&long, "%anni%", false, &tokens()),
         &["1:1 too long", "1:1 %ani%"],
     );
-    assert_eq!(HeaderTemplate::parse("X-Lead", "", false, &tokens()).unwrap().name(), "x-lead");
+    for name in ["X-Lead", "X-%word%", "X$$"] {
+        let parsed = HeaderTemplate::parse(name, "", false, &tokens()).unwrap();
+        assert_eq!(parsed.name().as_str(), name.to_lowercase());
+    }
+    let secret = HeaderTemplate::with_secret("$sms.id", "s", &tokens());
+    assert_faults(secret, &["1:1 a variable cannot stand in the name of a header"]);
     assert_faults(
         QueryTemplate::parse("%anni%", "$sms.", false, &tokens()),
         &["1:1 %ani%", "1:1 $sms.<path>"],

@@ -1,7 +1,7 @@
 //! Compiles the text of a URL template.
 
 use super::super::fault::{Faults, Position};
-use super::super::lex::{Percent, Piece, PieceKind, lex};
+use super::super::lex::{Percent, Piece, PieceKind, lex, masked};
 use super::super::pairs::{Compiler, Element, Literals};
 use super::super::uses::{DefinitionPart, UsesFound};
 use super::super::{Tokens, Variable};
@@ -26,6 +26,7 @@ pub(super) fn compile(
     faults: &mut Faults<'_>,
 ) -> UrlTemplate {
     let pieces = lex(text, tokens, Percent::Encoding, faults);
+    let text = &*masked(text, &pieces);
     let parts = parts(text);
     if parts.scheme == 0 && pieces.first().is_none_or(|piece| piece.range.start > 0) {
         faults.add(0, "this does not begin with https:// or http://", WHOLE);

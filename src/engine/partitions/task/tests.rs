@@ -8,10 +8,9 @@ use std::collections::BTreeSet;
 fn marker(until: i64) -> State {
     let (account, until) = (AccountId(28), Timestamp::from_ms(until));
     State {
-        started: None,
-        mapped: Vec::new(),
         correlation: Correlation::Ended { account, until },
         deliveries: Vec::new(),
+        ..State::default()
     }
 }
 

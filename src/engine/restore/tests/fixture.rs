@@ -43,7 +43,7 @@ pub(super) const FIXTURES: &[Fixture] = &[
     },
     Fixture {
         version: "7",
-        sums: "39a9dfa205bace267bddbd5ff507e830029fc783287d647251e7bed649416c0b",
+        sums: "61b8b718fbb2e7b85edc67bd832e9ad1fc92317a2cab8f4d5f3885cb483728b0",
     },
 ];
 

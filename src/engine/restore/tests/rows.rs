@@ -7,10 +7,10 @@
 use super::fixture::Change;
 use crate::codec::row::{self, InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
-    AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, DisableCause, Disabled,
-    Due, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header, IgnoreReason,
-    Mapped, Outcome, Pending, Phase, PhononUuid, Rendered, Rendering, SmsId, Source, Started,
-    State, StatusClass, Timestamp, Verdict, WebhookName,
+    AccountId, Collected, Collection, Correlation, Deferred, Delivery, DeliveryId, DisableCause,
+    Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity,
+    Header, IgnoreReason, Mapped, Outcome, Pending, Phase, PhononUuid, Rendered, Rendering, Scope,
+    SmsId, Source, Started, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use crate::store::RowKey;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ const ACCOUNT: AccountId = AccountId(28);
 const TOPIC: &str = "fixture.flow-complete";
 
 fn source(offset: i64) -> Source {
-    Source { topic: TOPIC.into(), partition: 0, offset, timestamp: THEN }
+    Source { topic: TOPIC.into(), partition: 0, offset, timestamp: THEN, index: None }
 }
 
 fn sms(id: &str) -> SmsId {
@@ -64,7 +64,9 @@ fn waiting(id: &str, class: StatusClass, until: Timestamp) -> Collected {
 
 fn flow(collection: Collection) -> Flow {
     Flow {
+        enabled: true,
         record: None,
+        spelling: None,
         identity: FlowIdentity { account: ACCOUNT, flow: Some(FlowId(200)), content: 7 },
         accepted_at: THEN,
         source: source(0),
@@ -73,6 +75,7 @@ fn flow(collection: Collection) -> Flow {
         sms: Some(vec![sms("a"), sms("b")]),
         reports: vec![Collected { sent: true, body: None, ..report("a", StatusClass::Final) }],
         collection,
+        gathers_until: None,
     }
 }
 
@@ -84,6 +87,7 @@ fn outcome(reason: ErrorReason) -> Outcome {
         response: Bytes::from_static(b"busy \xff"),
         response_truncated: true,
         retry_after_ms: None,
+        disables: false,
         mapped: Vec::new(),
         reason: Some(reason),
         error: Some("the endpoint answered 503".into()),
@@ -125,12 +129,7 @@ fn tried(delivery: Delivery, attempts: u32, outcome: Outcome) -> Delivery {
 }
 
 fn open(collection: Collection, deliveries: Vec<Delivery>) -> State {
-    State {
-        started: None,
-        mapped: Vec::new(),
-        correlation: Correlation::Open(flow(collection)),
-        deliveries,
-    }
+    State { correlation: Correlation::Open(flow(collection)), deliveries, ..State::default() }
 }
 
 type Named = Vec<(&'static str, State)>;
@@ -155,10 +154,9 @@ fn without_flow() -> Named {
         (
             "unknown",
             State {
-                started: None,
-                mapped: Vec::new(),
                 correlation: Correlation::Unknown,
                 deliveries: vec![unknown],
+                ..State::default()
             },
         ),
     ]
@@ -167,8 +165,15 @@ fn without_flow() -> Named {
 fn with_flow() -> Named {
     let one = |uuid| delivery(uuid, Phase::One, "crm");
     let waits = Collection::Open { until: FAR };
-    let reports = vec![report("a", StatusClass::Final), report("b", StatusClass::Intermediate)];
-    let collecting = Correlation::Open(Flow { reports, ..flow(waits) });
+    let item = Source { index: Some(3), ..source(1) };
+    let item = Collected { source: item, ..report("b", StatusClass::Intermediate) };
+    let reports = vec![report("a", StatusClass::Final), item];
+    let collecting = Flow { reports, spelling: Some("{OPEN}".into()), ..flow(waits) };
+    let collecting = Correlation::Open(collecting);
+    let gathers =
+        Collected { body: Some(Bytes::from_static(b"{}")), ..report("a", StatusClass::Final) };
+    let (sms, reports, gathers_until) = (None, vec![gathers], Some(FAR));
+    let gathering = Correlation::Open(Flow { sms, reports, gathers_until, ..flow(waits) });
     let held = Delivery { due: Due::Waiting, ..delivery("open-held", Phase::Two, "crm") };
     let held = vec![tried(one("open-held"), 3, outcome(ErrorReason::Refused)), held];
     let bare = Flow { sms: None, keys: None, reports: Vec::new(), ..flow(Collection::NotWanted) };
@@ -178,19 +183,19 @@ fn with_flow() -> Named {
     let too_old = tried(one("too-old"), 1, outcome(ErrorReason::Timeout));
     let too_old = Delivery { scheduled_at: THEN, ..too_old };
     let late = delivery("open-timed-out", Phase::Two, "crm");
-    let late = Delivery { sms: vec![sms("a"), sms("b-फोनन")], ..late };
+    let late = Delivery { sms: vec![self::sms("a"), self::sms("b-फोनन")], ..late };
     let mut states = vec![
         ("open-waiting", open(waits, vec![one("open-waiting")])),
         ("open-collecting", State { correlation: collecting, ..State::default() }),
+        ("open-gathering", State { correlation: gathering, ..State::default() }),
         ("open-held", open(Collection::Complete, held)),
         ("open-timed-out", open(Collection::TimedOut, vec![late])),
         (
             "open-not-wanted",
             State {
-                started: None,
-                mapped: Vec::new(),
                 correlation: Correlation::Open(bare),
                 deliveries: unreachable,
+                ..State::default()
             },
         ),
         ("too-old", open(Collection::Complete, vec![too_old])),
@@ -218,7 +223,7 @@ fn with_variables() -> Named {
         Facts { record: Some(text.clone()), reports: vec![text], mapped: vec![mapped.clone()] };
     let pending = |uuid, facts, after| Delivery {
         due: Due::Waiting,
-        rendering: Rendering::Pending(Box::new(Pending { facts, after })),
+        rendering: Rendering::Pending(Box::new(Pending { after, ..Pending::of(facts) })),
         ..delivery(uuid, Phase::Rule, "held")
     };
     let first = done("rendered", Some("application/xml"));
@@ -252,10 +257,44 @@ fn with_variables() -> Named {
             },
         ),
     ];
+    states.push(("after-another", after_another(&mapped)));
     states.extend(
         kinds.map(|(uuid, kind)| (uuid, open(Collection::Complete, vec![done(uuid, kind)]))),
     );
     states
+}
+
+/// Returns a flow whose rules come after other webhooks.
+fn after_another(mapped: &Mapped) -> State {
+    let record = Some(Bytes::from_static(b"{\"keys\":[]}"));
+    let flow = Flow { webhook: None, enabled: false, record, ..flow(Collection::NotWanted) };
+    let awaited = delivery("after-another", Phase::Rule, "held");
+    let outcome_of = vec![awaited.webhook.clone()];
+    let pending = Pending { after: vec![awaited.id], outcome_of, ..Pending::of(Facts::default()) };
+    let waits = |id: u8| Delivery {
+        id: DeliveryId::from_bytes([id; 16]),
+        due: Due::Waiting,
+        rendering: Rendering::Pending(Box::new(pending.clone())),
+        ..delivery("after-another", Phase::Rule, "crm")
+    };
+    let scope = Scope { flow: Some(FlowId(200)), enabled: false };
+    let deferred = |id, upon, trigger: &str| Deferred {
+        delivery: waits(id),
+        trigger: trigger.into(),
+        upon,
+        sms: vec![sms("a")],
+        scope,
+    };
+    let (account, webhook) = (ACCOUNT, WebhookName::new("gone").unwrap());
+    let deferred =
+        vec![deferred(1, Some(awaited.id), "webhook:held:failed"), deferred(2, None, "sms:FAILED")];
+    State {
+        correlation: Correlation::Open(flow),
+        deliveries: vec![awaited, waits(3)],
+        deferred,
+        outcomes: vec![EndedWebhook { account, webhook, values: vec![mapped.clone()] }],
+        ..State::default()
+    }
 }
 
 fn after_the_end() -> Named {
@@ -272,21 +311,11 @@ fn after_the_end() -> Named {
     vec![
         (
             "replayed",
-            State {
-                started: None,
-                mapped: Vec::new(),
-                correlation: ended(FAR),
-                deliveries: vec![replayed],
-            },
+            State { correlation: ended(FAR), deliveries: vec![replayed], ..State::default() },
         ),
         (
             "delivered-once",
-            State {
-                started: None,
-                mapped: Vec::new(),
-                correlation: ended(FAR),
-                deliveries: vec![delivered],
-            },
+            State { correlation: ended(FAR), deliveries: vec![delivered], ..State::default() },
         ),
         ("ended", State { correlation: ended(FAR), ..State::default() }),
         ("ended-expired", State { correlation: ended(THEN), ..State::default() }),
@@ -342,12 +371,7 @@ pub(super) fn changes() -> (Vec<Change>, usize) {
     let states = states();
     log.meta(0);
     for (uuid, state) in &states {
-        let before = State {
-            started: None,
-            mapped: Vec::new(),
-            deliveries: Vec::new(),
-            correlation: ended(THEN),
-        };
+        let before = State { deliveries: Vec::new(), correlation: ended(THEN), ..State::default() };
         log.state(uuid, &before);
         if uuid.len() % 2 == 0 {
             log.state(uuid, state);
@@ -386,10 +410,7 @@ pub(super) fn large(changes: Vec<Change>, count: usize) -> Vec<Change> {
         let body = Some(Bytes::from(vec![b'a'; super::super::target::BATCH_BYTES / 3]));
         let waiting = Collected { body, ..waiting("a", StatusClass::Final, FAR) };
         let correlation = Correlation::AwaitingFlow(vec![waiting]);
-        log.state(
-            &format!("large-{number}"),
-            &State { started: None, mapped: Vec::new(), correlation, deliveries: Vec::new() },
-        );
+        log.state(&format!("large-{number}"), &State { correlation, ..State::default() });
     }
     log.0
 }

@@ -2,8 +2,9 @@
 
 use crate::codec::row::{InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
-    Collected, Collection, Correlation, Delivery, Due, EndpointState, Facts, Flow, FlowIdentity,
-    Mapped, Outcome, Pending, Rendered, Rendering, Source, Started, State, Timestamp,
+    Collected, Collection, Correlation, Deferred, Delivery, Due, EndedWebhook, EndpointState,
+    Facts, Flow, FlowIdentity, Mapped, Outcome, Pending, Rendered, Rendering, Source, Started,
+    State, Timestamp,
 };
 use crate::store::Tally;
 use bytes::Bytes;
@@ -30,7 +31,7 @@ pub(super) fn lines(what: &str, value: &Value) -> Vec<String> {
 }
 
 pub(super) fn state(state: &State) -> Value {
-    let State { correlation, deliveries, started, mapped: values } = state;
+    let State { correlation, deliveries, started, mapped: values, deferred, outcomes } = state;
     let correlation = match correlation {
         Correlation::Unknown => json!("unknown"),
         Correlation::AwaitingFlow(reports) => json!({"awaiting_flow": list(reports, collected)}),
@@ -46,7 +47,32 @@ pub(super) fn state(state: &State) -> Value {
         let Started { account, content, until } = started;
         json!({"account": account.0, "content": content, "until": until.as_ms()})
     });
-    json!({"correlation": correlation, "deliveries": list(deliveries, delivery), "started": started, "mapped": list(values, mapped)})
+    let mut shown = json!({"correlation": correlation, "deliveries": list(deliveries, delivery), "started": started, "mapped": list(values, mapped)});
+    // The fixtures of earlier versions have neither.
+    if !deferred.is_empty() {
+        shown["deferred"] = list(deferred, rule);
+    }
+    if !outcomes.is_empty() {
+        shown["outcomes"] = list(outcomes, ended);
+    }
+    shown
+}
+
+fn rule(deferred: &Deferred) -> Value {
+    let Deferred { delivery: own, trigger, upon, sms, scope } = deferred;
+    json!({
+        "delivery": delivery(own),
+        "trigger": **trigger,
+        "upon": upon.map(|id| id.to_string()),
+        "sms": list(sms, |id| json!(id.as_str())),
+        "flow": scope.flow.map(|flow| flow.0),
+        "enabled": scope.enabled,
+    })
+}
+
+fn ended(ended: &EndedWebhook) -> Value {
+    let EndedWebhook { account, webhook, values } = ended;
+    json!({"account": account.0, "webhook": webhook.as_str(), "values": list(values, mapped)})
 }
 
 pub(super) fn endpoint(endpoint: &EndpointState) -> Value {
@@ -104,8 +130,10 @@ fn bytes(bytes: &Bytes) -> Value {
 }
 
 fn source(source: &Source) -> Value {
-    let Source { topic, partition, offset, timestamp } = source;
-    json!([**topic, partition, offset, timestamp.as_ms()])
+    let Source { topic, partition, offset, timestamp, index } = source;
+    let mut place = vec![json!(**topic), json!(partition), json!(offset), json!(timestamp.as_ms())];
+    place.extend(index.map(Value::from));
+    Value::Array(place)
 }
 
 fn identity(identity: &FlowIdentity) -> Value {
@@ -123,9 +151,12 @@ fn flow(flow: &Flow) -> Value {
         sms,
         reports,
         collection,
+        gathers_until,
         record,
+        enabled,
+        spelling,
     } = flow;
-    json!({
+    let mut shown = json!({
         "identity": identity(own),
         "accepted_at": accepted_at.as_ms(),
         "source": source(from),
@@ -140,7 +171,19 @@ fn flow(flow: &Flow) -> Value {
             Collection::TimedOut => json!("timed_out"),
             Collection::NotWanted => json!("not_wanted"),
         },
-    })
+    });
+    // The fixtures of earlier versions have no such flows.
+    if !enabled {
+        shown["enabled"] = json!(false);
+    }
+    if let Some(spelling) = spelling {
+        shown["spelling"] = json!(**spelling);
+    }
+    // Fixtures of versions that do not gather reports lack the line.
+    if let Some(until) = gathers_until {
+        shown["gathers_until"] = json!(until.as_ms());
+    }
+    shown
 }
 
 fn collected(report: &Collected) -> Value {
@@ -210,13 +253,18 @@ fn delivery(delivery: &Delivery) -> Value {
             json!({"done": done})
         }
         Rendering::Pending(pending) => {
-            let Pending { facts: Facts { record, reports, mapped: values }, after } = &**pending;
-            json!({"pending": {
+            let Pending { facts: Facts { record, reports, mapped: values }, after, outcome_of } =
+                &**pending;
+            let mut shown = json!({"pending": {
                 "record": record.as_ref().map(bytes),
                 "reports": list(reports, bytes),
                 "mapped": list(values, mapped),
                 "after": list(after, |id| json!(id.to_string())),
-            }})
+            }});
+            if !outcome_of.is_empty() {
+                shown["pending"]["outcome_of"] = list(outcome_of, |name| json!(name.as_str()));
+            }
+            shown
         }
     };
     let mut shown = json!({
@@ -258,6 +306,7 @@ fn outcome(outcome: &Outcome) -> Value {
         response,
         response_truncated,
         retry_after_ms,
+        disables: _,
         mapped: _,
         reason,
         error,

@@ -6,8 +6,10 @@ use crate::definition::template::body::{Compiled, Input, compiler};
 use crate::definition::template::fault::Faults;
 use crate::definition::template::lex::{Percent, lex};
 use crate::definition::template::uses::{DefinitionPart, Uses};
+use repeat::Repeats;
 use std::collections::BTreeSet;
 
+mod repeat;
 mod token;
 
 /// Compiles `text`. Adds its faults to `faults`; after a fault the program is unusable.
@@ -17,12 +19,13 @@ pub(in crate::definition::template::body) fn compile(
 ) -> (Box<dyn Compiled>, Uses) {
     let pieces = lex(input.text, input.tokens, Percent::Text, faults);
     let mut compiler = Compiler::new(input, &pieces, Action::Nothing, faults);
+    compiler.state = Repeats::of(&pieces, input.tokens);
     // The fault that stops the parser is already in `faults`.
     compiler.document().unwrap_or(());
     (Box::new(compiler.builder.finish()), compiler.uses.finish(input.text, &DefinitionPart::Body))
 }
 
-type Compiler<'c, 't, 'f> = compiler::Compiler<'c, 't, 'f, Action, ()>;
+type Compiler<'c, 't, 'f> = compiler::Compiler<'c, 't, 'f, Action, Repeats>;
 
 /// The text is not JSON from here on. The fault is in `faults`.
 struct Stop;
@@ -156,11 +159,15 @@ impl<'t> Compiler<'_, 't, '_> {
 
     fn array(&mut self, depth: usize) -> Result<(), Stop> {
         let mut items = Items::default();
+        let mut run = None;
         self.open("[");
         while !self.close(b']', items.any)? {
+            let begun = self.begin_item(&items);
             let head = self.head()?;
             self.item(&mut items, &head, None, depth)?;
+            self.end_item(begun, &mut items, &mut run);
         }
+        self.end_run(run);
         self.builder.literal("]");
         Ok(())
     }
@@ -205,7 +212,7 @@ impl<'t> Compiler<'_, 't, '_> {
         let skip = optional.map(|slot| (slot, self.builder.step(Action::Nothing)));
         if items.certain {
             self.builder.literal(",");
-        } else if items.any {
+        } else if items.any || (name.is_none() && self.state.any()) {
             self.builder.step(Action::Comma);
         }
         if let Some(name) = name {

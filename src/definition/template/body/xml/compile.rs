@@ -1,12 +1,13 @@
 //! Compiles the text of an XML template to its program.
 //!
 //! One walk over the text finds the places of its variables. An XML parser checks whether the text is well-formed. It
-//! gets the text with a letter in place of each byte of a variable, so that it sees a harmless value.
+//! gets the text with a letter in place of each character of a variable, so that it sees a harmless value.
 
+use crate::definition::template::Derived;
 use crate::definition::template::Variable;
 use crate::definition::template::body::{Compiled, Input, compiler};
 use crate::definition::template::fault::Faults;
-use crate::definition::template::lex::{Percent, Piece, PieceKind, lex};
+use crate::definition::template::lex::{Percent, Piece, PieceKind, lex, masked};
 use crate::definition::template::uses::{DefinitionPart, Uses};
 
 mod check;
@@ -17,6 +18,10 @@ mod walk;
 pub(super) enum Action {
     Nothing,
     Text(u32),
+    /// Writes an object as elements in text.
+    Tags(u32),
+    /// Writes a list of prompts as elements in text.
+    Prompts(u32),
     Attribute(u32),
     Cdata(u32),
     /// Writes fixed text of a CDATA section behind a variable.
@@ -36,14 +41,14 @@ pub(in crate::definition::template::body) fn compile(
     input: &Input<'_>,
     faults: &mut Faults<'_>,
 ) -> (Box<dyn Compiled>, Uses) {
-    let text = input.text;
-    let pieces = lex(text, input.tokens, Percent::Text, faults);
-    let mut compiler = Compiler::new(input, &pieces, Action::Nothing, faults);
+    let pieces = lex(input.text, input.tokens, Percent::Text, faults);
+    let text = &*masked(input.text, &pieces);
+    let mut compiler = Compiler::new(&Input { text, ..*input }, &pieces, Action::Nothing, faults);
     let end = compiler.document();
     let (program, uses) =
         (compiler.builder.finish(), compiler.uses.finish(text, &DefinitionPart::Body));
     if !matches!(end, walk::End::Limit) {
-        check::check(&masked(text, &pieces), faults);
+        check::check(&harmless(text, &pieces), faults);
     }
     if let walk::End::IllFormed(at) = end
         && faults.is_empty()
@@ -53,20 +58,17 @@ pub(in crate::definition::template::body) fn compile(
     (Box::new(program), uses)
 }
 
-/// Returns the text with a letter in place of each byte of a variable.
-fn masked(text: &str, pieces: &[Piece<'_>]) -> String {
+/// Returns the text with a letter in place of each character of a variable.
+fn harmless(text: &str, pieces: &[Piece<'_>]) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut at = 0;
     for piece in pieces {
         masked.push_str(text.get(at..piece.range.start).unwrap_or_default());
         at = piece.range.end;
+        let spelt = text.get(piece.range.clone()).unwrap_or_default();
         match piece.kind {
-            PieceKind::Variable(_) | PieceKind::Bad => {
-                masked.extend(piece.range.clone().map(|_| 'v'))
-            }
-            PieceKind::Plain(_) => {
-                masked.push_str(text.get(piece.range.clone()).unwrap_or_default());
-            }
+            PieceKind::Variable(_) | PieceKind::Bad => masked.extend(spelt.chars().map(|_| 'v')),
+            PieceKind::Plain(_) => masked.push_str(spelt),
         }
     }
     masked.push_str(text.get(at..).unwrap_or_default());
@@ -143,7 +145,11 @@ impl Compiler<'_, '_, '_> {
         let mandatory = (self.mandatory)(variable);
         let slot = self.uses.add(variable, at, mandatory);
         self.builder.step(match stretch {
-            Stretch::Text => Action::Text(slot),
+            Stretch::Text => match variable.derived() {
+                Some(Derived::Tags) => Action::Tags(slot),
+                Some(Derived::Prompts) => Action::Prompts(slot),
+                _ => Action::Text(slot),
+            },
             Stretch::Attribute => Action::Attribute(slot),
             Stretch::Cdata => Action::Cdata(slot),
             Stretch::Fixed(place) => {

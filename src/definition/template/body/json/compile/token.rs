@@ -51,6 +51,7 @@ impl<'t> Compiler<'_, 't, '_> {
         self.at = piece.range.end;
         Some(match &piece.kind {
             PieceKind::Variable(variable) => {
+                self.state.see(variable);
                 let mandatory = (self.mandatory)(variable);
                 let slot = self.uses.add(variable, piece.range.start, mandatory);
                 Content::Variable(VariableSlot { slot, optional: !mandatory })

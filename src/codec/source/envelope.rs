@@ -1,0 +1,279 @@
+//! Takes records out of the envelopes of other programs.
+//!
+//! | envelope | recognised by | the record in it |
+//! |---|---|---|
+//! | Kafka Connect | `schema`, `payload` | `payload` |
+//! | Debezium | `op`, with `before`, `after` or `source` | `after` |
+//! | MongoDB | `operationType`, with `fullDocument` or `documentKey` | `fullDocument` |
+//! | CloudEvents, structured | `specversion`, `type` | `data` or `data_base64` |
+//!
+//! A record may be a string that holds JSON. A CloudEvent in binary mode is no envelope: the record is the whole value.
+//! Change events that bring no new status are skipped: deletions, and changes of other fields.
+
+use super::{Bad, extended};
+use crate::domain::RecordKind;
+use crate::json;
+use crate::json::scan::{self, MemberValue, Scanned, ValueKind};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// A kind of envelopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    Connect,
+    Debezium,
+    MongoDb,
+    CloudEvents,
+}
+
+impl Envelope {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Connect, Self::Debezium, Self::MongoDb, Self::CloudEvents];
+
+    /// Returns the word for it in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Debezium => "debezium",
+            Self::MongoDb => "mongodb",
+            Self::CloudEvents => "cloudevents",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Connect => 1,
+            Self::Debezium => 2,
+            Self::MongoDb => 4,
+            Self::CloudEvents => 8,
+        }
+    }
+
+    const fn called(self) -> &'static str {
+        match self {
+            Self::Connect => "Kafka Connect's envelope of schema and payload",
+            Self::Debezium => "a change event of Debezium",
+            Self::MongoDb => "a change event of MongoDB",
+            Self::CloudEvents => "a CloudEvent",
+        }
+    }
+}
+
+/// The envelopes from which records are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unwrap(u8);
+
+impl Unwrap {
+    /// Adds an envelope.
+    #[must_use]
+    pub const fn with(self, envelope: Envelope) -> Self {
+        Self(self.0 | envelope.bit())
+    }
+
+    /// Returns whether records are taken from `envelope`.
+    #[must_use]
+    pub const fn holds(self, envelope: Envelope) -> bool {
+        self.0 & envelope.bit() != 0
+    }
+
+    /// Returns whether records are taken from any envelope.
+    #[must_use]
+    pub const fn is_any(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Returns whether programs whose envelopes these are write tombstones.
+    pub(super) const fn has_tombstones(self) -> bool {
+        self.holds(Envelope::Connect)
+            || self.holds(Envelope::Debezium)
+            || self.holds(Envelope::MongoDb)
+    }
+}
+
+/// The content of an envelope.
+pub(super) enum Opened {
+    Record(Vec<u8>),
+    /// It says nothing that concerns the daemon.
+    Nothing,
+}
+
+const NAMES: [&str; 13] = [
+    "schema",
+    "payload",
+    "op",
+    "before",
+    "after",
+    "source",
+    "operationType",
+    "fullDocument",
+    "documentKey",
+    "updateDescription",
+    "specversion",
+    "type",
+    "data",
+];
+
+/// The members of a text that may be an envelope. Only the members of one kind are used.
+struct Members {
+    compact: Vec<u8>,
+    parts: [Option<MemberValue>; 13],
+}
+
+/// Opens `text`, which is no record of `kind`. Returns `None` if it is no envelope.
+pub(super) fn open(kind: RecordKind, text: &[u8], unwrap: Unwrap) -> Option<Result<Opened, Bad>> {
+    let mut compact = Vec::new();
+    let Scanned { members: parts, .. } = scan::scan(text, &NAMES, &mut compact).ok()?;
+    let members = Members { compact, parts };
+    let envelope = members.envelope()?;
+    if !unwrap.holds(envelope) {
+        return Some(Err(Bad::undecodable(format!(
+            "the record is in {}: set [topics] unwrap = [\"{}\"]",
+            envelope.called(),
+            envelope.as_str()
+        ))));
+    }
+    Some(match envelope {
+        Envelope::Connect => members.connect(),
+        Envelope::Debezium => members.debezium(kind),
+        Envelope::MongoDb => members.mongodb(kind),
+        Envelope::CloudEvents => members.cloud_event(),
+    })
+}
+
+impl Members {
+    fn part(&self, name: &str) -> Option<&MemberValue> {
+        let index = NAMES.iter().position(|known| *known == name)?;
+        self.parts.get(index)?.as_ref()
+    }
+
+    fn is(&self, name: &str, kind: ValueKind) -> bool {
+        self.part(name).is_some_and(|part| part.kind == kind)
+    }
+
+    fn bytes(&self, part: &MemberValue) -> &[u8] {
+        self.compact.get(part.range.clone()).unwrap_or_default()
+    }
+
+    /// Returns the text of a string member.
+    fn text(&self, name: &str) -> Option<String> {
+        let part = self.part(name).filter(|part| part.kind == ValueKind::Text)?;
+        json::read_string(self.bytes(part)).map(std::borrow::Cow::into_owned)
+    }
+
+    fn envelope(&self) -> Option<Envelope> {
+        let has = |name| self.part(name).is_some();
+        let text = |name| self.is(name, ValueKind::Text);
+        if text("specversion") && text("type") {
+            Some(Envelope::CloudEvents)
+        } else if text("operationType") && (has("fullDocument") || has("documentKey")) {
+            Some(Envelope::MongoDb)
+        } else if text("op") && (has("before") || has("after") || has("source")) {
+            Some(Envelope::Debezium)
+        } else if self.is("schema", ValueKind::Object) || has("payload") {
+            Some(Envelope::Connect)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the record in a member: an object, an array, or a string that holds JSON.
+    fn record(&self, part: &MemberValue) -> Result<Vec<u8>, Bad> {
+        match part.kind {
+            ValueKind::Object | ValueKind::Array => Ok(self.bytes(part).to_vec()),
+            ValueKind::Text => json::read_string(self.bytes(part))
+                .map(|text| text.into_owned().into_bytes())
+                .ok_or_else(|| Bad::undecodable("the string in the envelope is no text")),
+            ValueKind::Null | ValueKind::Boolean(_) | ValueKind::Number => {
+                Err(Bad::undecodable("the envelope holds a number or a boolean, and no record"))
+            }
+        }
+    }
+
+    fn connect(&self) -> Result<Opened, Bad> {
+        // A payload that is null marks a deletion.
+        let Some(payload) = self.part("payload") else { return Ok(Opened::Nothing) };
+        self.record(payload).map(Opened::Record)
+    }
+
+    fn debezium(&self, kind: RecordKind) -> Result<Opened, Bad> {
+        match self.text("op").as_deref() {
+            Some("c" | "r" | "u") => {}
+            // Deletions, truncations and messages.
+            _ => return Ok(Opened::Nothing),
+        }
+        let Some(after) = self.part("after") else {
+            return Err(Bad::undecodable(
+                "the change event of Debezium has no after: let the connector write the whole row or document",
+            ));
+        };
+        let is_document = after.kind == ValueKind::Text;
+        let after = self.record(after)?;
+        let before = self.part("before").map(|before| self.record(before)).transpose()?;
+        let status = status_of(&after);
+        let is_old = before.is_some_and(|before| status_of(&before) == status);
+        if kind == RecordKind::Report && (status.is_none() || is_old) {
+            return Ok(Opened::Nothing);
+        }
+        if is_document {
+            extended::simplified(&after).map(Opened::Record)
+        } else {
+            Ok(Opened::Record(after))
+        }
+    }
+
+    fn mongodb(&self, kind: RecordKind) -> Result<Opened, Bad> {
+        let change = self.text("operationType");
+        if !matches!(change.as_deref(), Some("insert" | "update" | "replace")) {
+            return Ok(Opened::Nothing);
+        }
+        let Some(document) = self.part("fullDocument") else {
+            return Err(Bad::undecodable(
+                "the change event of MongoDB has no fullDocument: set change.stream.full.document to updateLookup",
+            ));
+        };
+        let document = self.record(document)?;
+        let is_old = self
+            .part("updateDescription")
+            .is_some_and(|description| !changes_status(self.bytes(description)));
+        if kind == RecordKind::Report && (status_of(&document).is_none() || is_old) {
+            return Ok(Opened::Nothing);
+        }
+        extended::simplified(&document).map(Opened::Record)
+    }
+
+    fn cloud_event(&self) -> Result<Opened, Bad> {
+        if let Some(data) = self.part("data") {
+            return self.record(data).map(Opened::Record);
+        }
+        let mut copy = Vec::new();
+        let encoded = scan::scan(&self.compact, &["data_base64"], &mut copy).ok();
+        let encoded = encoded.and_then(|Scanned { members: [part], .. }| {
+            let part = part.filter(|part| part.kind == ValueKind::Text)?;
+            STANDARD.decode(json::read_string(copy.get(part.range)?)?.as_bytes()).ok()
+        });
+        encoded.map(Opened::Record).ok_or_else(|| {
+            Bad::undecodable("the CloudEvent has neither data nor a data_base64 that can be read")
+        })
+    }
+}
+
+/// Returns the delivery status in the JSON object `record`, as it is spelt.
+fn status_of(record: &[u8]) -> Option<Vec<u8>> {
+    member(record, "deliveryStatus").map(|(_, text)| text)
+}
+
+/// Returns whether MongoDB's description of an update names the delivery status.
+fn changes_status(description: &[u8]) -> bool {
+    let Some((ValueKind::Object, updated)) = member(description, "updatedFields") else {
+        return true;
+    };
+    status_of(&updated).is_some()
+}
+
+fn member(object: &[u8], name: &'static str) -> Option<(ValueKind, Vec<u8>)> {
+    let mut copy = Vec::new();
+    let Scanned { members: [part], .. } = scan::scan(object, &[name], &mut copy).ok()?;
+    let part = part?;
+    Some((part.kind, copy.get(part.range)?.to_vec()))
+}

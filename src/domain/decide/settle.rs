@@ -1,0 +1,231 @@
+//! Settles what waited for deliveries that have ended: deliveries are rendered, and rules are judged.
+
+use super::after::{After, end, kept};
+use super::room::Room;
+use super::rule::{self, Verdict};
+use super::schedule::{
+    Carried, Known, KnownFacts as _, Scheduler, dead_letter, render, unrenderable,
+};
+use crate::domain::{
+    AccountId, DeadLetterReason, Deferred, Delivery, DeliveryId, Due, Event, Facts, Mapped,
+    Pending, Policy, Rendering, Rule, SkipReason, SkippedRule, State, Timestamp, evolve,
+};
+use std::cell::OnceCell;
+
+/// The most steps of one decision. Each ends the waiting of one delivery or rule, and a row has room for far fewer.
+const STEPS_MAX: usize = 10_000;
+
+/// Adds the events of everything in the outbox that waited only for deliveries that `events` end.
+pub(super) fn settle(state: &State, policy: &Policy, now: Timestamp, events: &mut Vec<Event>) {
+    if !may_settle(state, events) {
+        return;
+    }
+    let mut after = events.iter().fold(state.clone(), evolve);
+    for _ in 0..STEPS_MAX {
+        let Some(new) = next(&after, events, policy, now) else { return };
+        after = new.iter().fold(after, evolve);
+        events.extend(new);
+    }
+}
+
+/// Returns whether something ended, and something waits.
+fn may_settle(state: &State, events: &[Event]) -> bool {
+    let defers = |event: &Event| matches!(event, Event::RuleDeferred(_));
+    let waits = || {
+        !state.deferred.is_empty()
+            || state.deliveries.iter().any(|delivery| pending(delivery).is_some())
+            || events.iter().any(defers)
+    };
+    events.iter().any(|event| event.ended().is_some()) && waits()
+}
+
+/// Returns the events of the next delivery or rule in `state` that waits for nothing in it any more. `events` led to
+/// `state`.
+fn next(state: &State, events: &[Event], policy: &Policy, now: Timestamp) -> Option<Vec<Event>> {
+    let deferred = state.deferred.iter().map(|deferred| deferred.delivery.id);
+    let left: Vec<DeliveryId> =
+        state.deliveries.iter().map(|delivery| delivery.id).chain(deferred).collect();
+    let is_free = |after: &[DeliveryId]| !after.iter().any(|id| left.contains(id));
+    let mut waiting = state.deliveries.iter().filter_map(pending);
+    if let Some((delivery, pending)) = waiting.find(|(_, pending)| is_free(&pending.after)) {
+        let facts = facts(state, events, delivery, pending);
+        return Some(rendered(state, delivery, pending, facts, policy, now));
+    }
+    let deferred = state.deferred.iter().find(|deferred| is_free(deferred.after()))?;
+    Some(judged(state, events, deferred, policy, now))
+}
+
+/// Returns the facts of a delivery that waited, with the values and the outcome that are known now.
+fn facts(state: &State, events: &[Event], delivery: &Delivery, pending: &Pending) -> Facts {
+    // Answers to one account's webhooks are not used for another account.
+    let newer = newer(events, delivery.account);
+    let facts = pending.facts.with(&state.mapped).with(&newer);
+    match kept(state, events, delivery.account, &pending.outcome_of) {
+        Some(values) => facts.with_outcome(values),
+        None => facts,
+    }
+}
+
+/// Returns the values that the answers in `events` gave.
+fn newer(events: &[Event], of: AccountId) -> Vec<Mapped> {
+    let mut newer = Vec::new();
+    for event in events {
+        if let Event::Delivered { delivery, outcome, .. } = event
+            && delivery.account == of
+        {
+            newer.extend(outcome.mapped.iter().cloned());
+        }
+    }
+    newer
+}
+
+fn rendered(
+    state: &State,
+    delivery: &Delivery,
+    pending: &Pending,
+    facts: Facts,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<Event> {
+    let mut events = Vec::with_capacity(2);
+    let (given_up, reason) = match render(&delivery.webhook, &delivery.body, &facts, policy) {
+        Ok((body, rendering)) => {
+            let room = Room::of(state);
+            room.remove(delivery.bytes_max());
+            room.add(delivery.bytes_max_with(&body, &rendering));
+            if room.is_left() {
+                let (delivery, at) = (delivery.id, now);
+                events.push(Event::DeliveryRendered { delivery, body, rendering, at });
+                return events;
+            }
+            (delivery.clone(), DeadLetterReason::InvalidRequest)
+        }
+        Err(missing) => {
+            let outcome_of = pending.outcome_of.clone();
+            let given_up = unrenderable(delivery, facts, outcome_of, &missing);
+            (given_up, DeadLetterReason::InvalidFlowVar)
+        }
+    };
+    end(state, policy, dead_letter(given_up, reason, now), &mut events);
+    events
+}
+
+/// Judges a rule that waited, and schedules its delivery if its conditions hold.
+fn judged(
+    state: &State,
+    events: &[Event],
+    deferred: &Deferred,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<Event> {
+    let Deferred { delivery, trigger, upon, sms, scope } = deferred;
+    let mut new = vec![Event::RuleJudged(delivery.id)];
+    let ended = upon.and_then(|upon| ended_of(events, upon));
+    let is_other = |end| !trigger.ends_with(&format!(":{end}"));
+    if upon.is_some() && ended.is_none_or(|(_, end)| is_other(end)) {
+        return new;
+    }
+    let (Some(account), Rendering::Pending(pending)) =
+        (policy.accounts.get(&delivery.account), &delivery.rendering)
+    else {
+        return new;
+    };
+    let mut facts = facts(state, events, delivery, pending);
+    if let Some((values, _)) = ended {
+        facts = facts.with_outcome(values);
+    }
+    let kept_facts = OnceCell::from(facts);
+    let known = Known::new(&Facts::default, policy, &kept_facts);
+    let room = Room::of(state);
+    room.remove(deferred.bytes_max());
+    let scheduler = Scheduler { state, policy, now, scope: *scope, room, known: &known };
+    let is_meant = |rule: &&Rule| {
+        rule.webhook == delivery.webhook && rule.on.iter().any(|on| *on.to_string() == **trigger)
+    };
+    let mut skipped = None;
+    for rule in account.rules_of(*scope).filter(is_meant) {
+        let after = match (upon, &rule.after) {
+            // The outcome of the webhook whose end triggers the rule is among the facts.
+            (Some(_), None) => After::default(),
+            (_, Some(_)) | (None, None) => After::of_rule(policy, account, rule),
+        };
+        // A rule whose trigger has just come may wait for another webhook. One that has waited is judged.
+        let others = if upon.is_some() {
+            rule::others(&scheduler, delivery.account, &new)
+        } else {
+            Vec::new()
+        };
+        let outcome = kept(state, &new, delivery.account, &after.outcome_of);
+        match rule::judge(rule, &after, &known, outcome, policy, &others) {
+            Verdict::Fails => {}
+            Verdict::NoValue(variable) => {
+                skipped = skipped.or(Some((SkipReason::NoValue, Some(variable))));
+            }
+            Verdict::Awaits(awaited) => {
+                let again = again(deferred, known.facts(), awaited, after.outcome_of);
+                if scheduler.defer(again, &mut new) {
+                    return new;
+                }
+                skipped = skipped.or(Some((SkipReason::NoRoom, None)));
+            }
+            Verdict::Holds => {
+                let rendering = Rendering::Fixed;
+                let (scheduled_at, due) = (now, Due::At(now));
+                let delivery = Delivery { rendering, scheduled_at, due, ..delivery.clone() };
+                let carried = Carried { sms, frees: 0 };
+                scheduler.schedule(delivery, &known, &after, carried, &mut new);
+                return new;
+            }
+        }
+    }
+    new.extend(skipped.map(|(reason, variable)| skip(deferred, reason, variable)));
+    new
+}
+
+/// Returns the outcome with which `events` end a delivery, and how it ended.
+fn ended_of(events: &[Event], id: DeliveryId) -> Option<(&[Mapped], &'static str)> {
+    let mut ends = events.iter().rev().filter_map(Event::end);
+    let (_, end) = ends.find(|(delivery, _)| delivery.id == id)?;
+    let outcome = events.iter().rev().find_map(|event| {
+        if let Event::OutcomeKept { delivery, ended } = event
+            && *delivery == id
+        {
+            return Some(ended.values.as_slice());
+        }
+        None
+    });
+    Some((outcome.unwrap_or_default(), end.as_str()))
+}
+
+/// Returns the rule, whose trigger has come, while it waits for `awaited`.
+fn again(
+    deferred: &Deferred,
+    facts: &Facts,
+    after: Vec<DeliveryId>,
+    outcome_of: Vec<crate::domain::WebhookName>,
+) -> Deferred {
+    let pending = Pending { facts: facts.clone(), after, outcome_of };
+    let rendering = Rendering::Pending(Box::new(pending));
+    let delivery = Delivery { rendering, ..deferred.delivery.clone() };
+    Deferred { delivery, upon: None, ..deferred.clone() }
+}
+
+fn skip(deferred: &Deferred, reason: SkipReason, variable: Option<Box<str>>) -> Event {
+    let Deferred { delivery, trigger, sms, .. } = deferred;
+    Event::RuleSkipped(Box::new(SkippedRule {
+        account: delivery.account,
+        webhook: delivery.webhook.clone(),
+        trigger: trigger.clone(),
+        reason,
+        variable,
+        sms: sms.first().cloned(),
+        source: delivery.source.clone(),
+    }))
+}
+
+fn pending(delivery: &Delivery) -> Option<(&Delivery, &Pending)> {
+    match &delivery.rendering {
+        Rendering::Pending(pending) if delivery.due == Due::Waiting => Some((delivery, pending)),
+        Rendering::Pending(_) | Rendering::Fixed | Rendering::Done(_) => None,
+    }
+}
