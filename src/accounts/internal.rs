@@ -26,7 +26,7 @@ pub(super) fn read(
 ) -> Option<Read> {
     let Some(name) = entry.method_name.as_deref().filter(|name| !name.is_empty()) else {
         let fix = "write method_name = \"createOutbound\", or another of the platform's functions";
-        context.fault(&place.key("body"), "is internal, and names no function", fix);
+        context.fault(&place.key("body"), "is internal, but `method_name` is missing", fix);
         return None;
     };
     let method = texts.methods.get(name).cloned();
@@ -67,7 +67,7 @@ fn answers(entry: &WebhookEntry, method: &Method, place: &Place<'_>, context: &m
             && !method.answers(variable)
         {
             let place = place.key("response").key("map").item(index).key("save_in");
-            let problem = format!("{} does not answer with {variable}", method.name);
+            let problem = format!("the answer of {} has no {variable}", method.name);
             context.fault(&place, problem, format!("write one of {}", method.response.join(", ")));
         }
     }

@@ -258,6 +258,15 @@ pub enum Test {
 }
 
 impl Condition {
+    /// Returns whether `saved`, a variable of an answer or a family such as `$flow.key.*`, gives it a value.
+    #[must_use]
+    pub fn is_about(&self, saved: &str) -> bool {
+        match saved.strip_suffix('*') {
+            Some(family) => self.variable.starts_with(family),
+            None => *saved == *self.variable,
+        }
+    }
+
     /// Returns whether the condition holds for `value`.
     pub(super) fn holds(&self, value: Option<&str>) -> bool {
         match &self.test {

@@ -151,7 +151,7 @@ impl Builder<'_> {
     /// Returns whether the answer of `webhook` gives a value to a variable of `rule`.
     fn gives(&self, webhook: &WebhookName, rule: &Rule) -> bool {
         let definitions = &self.built.definitions;
-        let asks = |variable: &str| rule.when.iter().any(|it| *it.variable == *variable);
+        let asks = |variable: &str| rule.when.iter().any(|it| it.is_about(variable));
         *webhook != rule.webhook
             && definitions
                 .saves(webhook)

@@ -43,7 +43,8 @@ impl Item {
 /// Returns the ranges of the items in the JSON array `text`.
 pub(super) fn split(text: &[u8]) -> Result<Vec<Range<usize>>, Bad> {
     let ranges = scan::items(text, ITEMS_MAX + 1).map_err(json_fault)?;
-    if ranges.is_empty() {
+    let is_object = |range: &Range<usize>| text.get(range.start) == Some(&b'{');
+    if !ranges.iter().any(is_object) {
         return Err(Bad::undecodable("the array holds no delivery report"));
     }
     if ranges.len() > ITEMS_MAX {

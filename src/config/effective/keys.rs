@@ -151,6 +151,7 @@ pub(in crate::config) const TEXTS: &[(&str, Show)] = &[
     ("webhook.optional", Plain),
     ("webhook.tokens", Plain),
     ("webhook.method_name", Plain),
+    ("webhook.values", Hidden),
     ("webhook.signatures.header", Plain),
     ("webhook.signatures.prefix", Plain),
     ("webhook.signatures.content", Plain),

@@ -258,7 +258,7 @@ retry = { attempts_max = 0, initial_interval_ms = 5, interval_max_ms = 4, max = 
             "accounts.toml:16: webhook[w].retry.attempts_max: is 0; write a whole number from 1 to 10000",
             "accounts.toml:16: webhook[w].retry.max: unknown key; remove it; known here: age_max_s, attempts_max, \
              disable_after_s, initial_interval_ms, interval_max_ms, multiplier, randomization_factor, \
-             retry_after_max_s",
+             retry_after_max_s, statuses",
             "accounts.toml:16: webhook[w].retry.interval_max_ms: is shorter than `initial_interval_ms`; write 5 or \
              more",
         ],
@@ -414,7 +414,7 @@ fn faults_of_both_files_come_at_once_and_none_hides_another() {
             "accounts.toml:4: account[1].rate_per_second: is -1; write a number from 0 to 1000000",
             "accounts.toml:8: webhook[w].url: is not an https:// URL; write https://, the only scheme beside http://",
             "accounts.toml:9: webhook[w].method: is a \
-             whole number; write one of GET, POST, PUT, PATCH, DELETE, OPTIONS, HEAD",
+             whole number; write one of GET, POST, PUT, PATCH, DELETE, OPTIONS, OPTION, HEAD",
             "accounts.toml:10: webhook[w].auth: is a whole number; write a table",
             "accounts.toml:12: flow[x].id: is text; write a whole number",
             "accounts.toml:13: flow[x].account: account 9 is not configured; add an [[account]] with id = 9, or name \

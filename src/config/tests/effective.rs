@@ -124,12 +124,14 @@ fn put(table: &mut toml::Table, path: &str, value: toml::Value) {
 fn a_reload_applies_exactly_the_listed_keys() {
     const REGISTRY: &str =
         "[schema_registry]\nurl = 'http://registry/'\nusername = 'u'\npassword = 'p'\n";
+    /// The file that a key may name.
+    const FUNCTIONS: &str = "[[method]]\nname = 'a'\n";
     let schema = schema_of::<SettingsFile>();
     let mut found = Vec::new();
     leaves(&schema, "", &mut found);
     for (key, schema) in found {
         let Some(value) = another(&key, schema) else { continue };
-        let folder = Folder::new(REGISTRY, "").with("other.toml", "");
+        let folder = Folder::new(REGISTRY, "").with("other.toml", "").with("another", FUNCTIONS);
         let former = folder.whole();
         let mut table: toml::Table = toml::from_str(REGISTRY).unwrap();
         put(&mut table, &key, value);

@@ -52,7 +52,7 @@ fn derived(
 ) -> Vec<WebhookName> {
     let definitions = &policy.definitions;
     let asks = |variable: &str| {
-        rule.is_some_and(|rule| rule.when.iter().any(|condition| *condition.variable == *variable))
+        rule.is_some_and(|rule| rule.when.iter().any(|condition| condition.is_about(variable)))
     };
     if !definitions.takes_outcome(webhook) && !OUTCOME_VARIABLES.into_iter().any(asks) {
         return Vec::new();

@@ -137,7 +137,7 @@ pub(super) fn judge(
     let mut awaited: Vec<DeliveryId> = Vec::new();
     let mut left: Vec<&Condition> = Vec::with_capacity(rule.when.len());
     for condition in &rule.when {
-        let of = givers_of(&condition.variable, others, after, policy);
+        let of = givers_of(condition, others, after, policy);
         if of.is_empty() {
             left.push(condition);
         }
@@ -178,21 +178,17 @@ fn judge_all(
 
 /// Returns the deliveries that have not ended and may give the variable a value.
 fn givers_of(
-    variable: &str,
+    condition: &Condition,
     others: &[&Delivery],
     after: &After<'_>,
     policy: &Policy,
 ) -> Vec<DeliveryId> {
     let definitions = &policy.definitions;
-    let is_outcome = OUTCOME_VARIABLES.contains(&variable);
+    let is_outcome = OUTCOME_VARIABLES.contains(&&*condition.variable);
     let gives = |other: &&&Delivery| {
         let saves = definitions.saves(&other.webhook);
-        let names = |saved: &str| match saved.strip_suffix('*') {
-            Some(family) => variable.starts_with(family),
-            None => saved == variable,
-        };
         let is_before = is_outcome && after.outcome_of.contains(&other.webhook);
-        is_before || saves.iter().any(|saved| names(saved))
+        is_before || saves.iter().any(|saved| condition.is_about(saved))
     };
     others.iter().filter(gives).map(|it| it.id).collect()
 }

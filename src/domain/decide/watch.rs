@@ -44,7 +44,11 @@ fn deferred(
     sms: &[SmsId],
 ) -> Deferred {
     let trigger: Box<str> = trigger.to_string().into();
-    let life = delivery.replays.to_string();
+    // An old dead letter may be replayed several times, each time as the same life.
+    let life = match delivery.replays {
+        0 => String::new(),
+        replays => format!("{replays}@{}", delivery.scheduled_at.as_ms()),
+    };
     let id = delivery.id.followed_by([rule.webhook.as_str(), &trigger, &life]);
     let pending = Pending {
         after: vec![delivery.id],

@@ -169,9 +169,13 @@ fn an_array_of_reports_is_taken_apart_in_its_order() {
     }
     let many = format!("[{}]", vec!["{}"; 10_001].join(","));
     assert!(undecodable(RecordKind::Report, many).contains("more than 10000"));
-    for (broken, word) in
-        [("[{}", "malformed"), ("[{},]", "malformed"), ("[] 1", "malformed"), ("[]", "holds no")]
-    {
+    for (broken, word) in [
+        ("[{}", "malformed"),
+        ("[{},]", "malformed"),
+        ("[] 1", "malformed"),
+        ("[]", "holds no"),
+        ("[1, [{}], null]", "holds no"),
+    ] {
         assert!(undecodable(RecordKind::Report, broken).contains(word), "{broken}");
     }
 }
