@@ -140,7 +140,7 @@ fn too_long(max: usize, what: &str) -> String {
 impl Definition {
     /// Returns whether the values together are longer than a body may be. A template may use a small record a thousand
     /// times.
-    fn is_long(&self, facts: &Facts, values: &facts::Facts<'_>) -> bool {
+    fn is_long(&self, facts: &Facts, values: &facts::Facts<'_, '_>) -> bool {
         let uses = self.body.variables();
         let reports: usize = facts.reports.iter().map(Bytes::len).sum();
         let mapped: usize = facts.mapped.iter().map(|it| it.value.len()).sum();
@@ -162,7 +162,7 @@ impl Definition {
         &self,
         predefined: &Bytes,
         facts: &Facts,
-        values: &facts::Facts<'_>,
+        values: &facts::Facts<'_, '_>,
     ) -> Result<(Bytes, Rendered), Box<str>> {
         if self.is_long(facts, values) {
             return Err(too_long(BODY_BYTES_MAX, "body").into());

@@ -141,8 +141,9 @@
 //!   `src/domain/retry.rs::delays_stay_within_the_factor_and_are_spread_and_repeatable`.
 //! - No row is too large for a record, whatever comes for its uuid, and none grows too large later:
 //!   `src/codec/row/tests/size.rs::no_row_of_long_texts_exceeds_the_limit`.
-//! - The size of a row that is counted event by event does not differ from its whole size:
-//!   `src/domain/decide/room.rs::the_running_size_is_that_of_all_events_from_the_beginning`.
+//! - The size of a row that is counted delivery by delivery does not differ from its whole size, and no delivery makes a
+//!   decision count the others again: `src/domain/tests/room.rs`, a test for each trigger, and
+//!   `src/domain/tests/room.rs::the_work_of_a_decision_grows_with_its_deliveries_and_not_with_their_square`.
 //! - No partition stops because records do not fit into a row:
 //!   `tests/ringback/poison.rs::a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter`,
 //!   `tests/ringback/poison.rs::reports_that_would_not_fit_into_a_row_together_are_dead_letters`.
@@ -158,8 +159,10 @@
 //!
 //! ## Definitions and inputs
 //!
-//! - The facts of an occasion are not read twice, however many conditions and webhooks use them:
+//! - The facts of a command are not read twice, however many conditions and webhooks use them:
 //!   `src/domain/tests/rules.rs::the_facts_of_an_occasion_are_read_once_for_all_its_conditions_and_webhooks`,
+//!   `src/domain/tests/rules.rs::the_facts_of_a_command_are_read_once_for_phase_2_and_rules_together`,
+//!   `src/definition/facts/tests.rs::facts_with_other_reports_share_all_other_parts`,
 //!   `src/definition/facts/tests.rs::each_part_is_parsed_once_and_only_if_it_is_needed`.
 //! - No path that found a value when `data` was only a member finds another one:
 //!   `src/definition/mapping/tests/json.rs::a_member_data_of_the_answer_is_tried_first`.

@@ -80,13 +80,13 @@ impl Definitions for Defined {
 }
 
 /// The facts for one decision. Each part is parsed once, when the first variable needs it.
-struct Read<'f> {
-    defined: &'f Defined,
-    facts: &'f Facts,
-    values: Values<'f>,
+struct Read<'r, 'f> {
+    defined: &'r Defined,
+    facts: &'r Facts,
+    values: Values<'r, 'f>,
 }
 
-impl Reading for Read<'_> {
+impl Reading for Read<'_, '_> {
     /// Returns the content of a string, and the JSON text of any other value.
     fn text(&self, variable: &str) -> Option<String> {
         let variable = Variable::of_key(variable)?;
@@ -105,5 +105,10 @@ impl Reading for Read<'_> {
         let entry = self.defined.webhooks.get(webhook);
         let entry = entry.ok_or_else(|| format!("the webhook {webhook} is not configured"))?;
         entry.definition.render(predefined, self.facts, &self.values)
+    }
+
+    fn with_reports<'r>(&'r self, facts: &'r Facts) -> Box<dyn Reading + 'r> {
+        let values = self.values.with_reports(&facts.reports);
+        Box::new(Read { defined: self.defined, facts, values })
     }
 }

@@ -27,6 +27,7 @@ mod derived;
 mod kept;
 mod node;
 mod parameters;
+mod record;
 #[cfg(test)]
 mod tests;
 
@@ -34,30 +35,29 @@ pub use answered::named;
 pub use kept::{Kept, write_values};
 
 use super::template::{Family, Values, Variable};
-use crate::domain::OUTCOME_VARIABLES;
 use crate::json::walk;
 use bytes::Bytes;
 use node::{Node, compact};
+use record::Record;
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
-
-/// The `calleeType` of the customer's leg.
-const VISITOR: &str = "VISITOR";
+use std::collections::BTreeSet;
+use std::ops::Deref;
 
 /// The facts about a flow when a template is rendered. Each part is parsed once, when the first variable needs it.
-pub struct Facts<'a> {
-    given: Option<&'a [u8]>,
-    reports: &'a [Bytes],
-    mapped: Cow<'a, [(&'a str, &'a str)]>,
-    nested: &'a BTreeSet<Variable>,
-    record: OnceCell<Option<Node<'a>>>,
-    keys: OnceCell<BTreeMap<Cow<'a, str>, &'a str>>,
-    legs: OnceCell<Vec<Node<'a>>>,
-    report: OnceCell<Option<Node<'a>>>,
+pub struct Facts<'r, 'f> {
+    flow: Flow<'r, 'f>,
+    reports: &'r [Bytes],
+    report: OnceCell<Option<Node<'r>>>,
 }
 
-impl<'a> Facts<'a> {
+/// The facts beside the reports, which several occasions may have in common.
+enum Flow<'r, 'f> {
+    Own(Box<Record<'f>>),
+    Shared(&'r Record<'f>),
+}
+
+impl<'f> Facts<'f, 'f> {
     /// Creates facts from these sources:
     ///
     /// - `record`: the flow complete record (or the facts known when a call begins) as a JSON object, if there is one;
@@ -68,40 +68,40 @@ impl<'a> Facts<'a> {
     ///   string is then the value.
     #[must_use]
     pub fn new(
-        record: Option<&'a [u8]>,
-        reports: &'a [Bytes],
-        mapped: &'a [(&'a str, &'a str)],
-        nested: &'a BTreeSet<Variable>,
+        record: Option<&'f [u8]>,
+        reports: &'f [Bytes],
+        mapped: &'f [(&'f str, &'f str)],
+        nested: &'f BTreeSet<Variable>,
     ) -> Self {
         Self::with(record, reports, Cow::Borrowed(mapped), nested)
     }
 
     /// Creates the facts from those known about a flow. `nested` is as in `new`.
     #[must_use]
-    pub fn of(known: &'a crate::domain::Facts, nested: &'a BTreeSet<Variable>) -> Self {
+    pub fn of(known: &'f crate::domain::Facts, nested: &'f BTreeSet<Variable>) -> Self {
         let mapped = known.mapped.iter().map(|it| (&*it.save_in, &*it.value)).collect();
         Self::with(known.record.as_deref(), &known.reports, Cow::Owned(mapped), nested)
     }
 
     fn with(
-        record: Option<&'a [u8]>,
-        reports: &'a [Bytes],
-        mapped: Cow<'a, [(&'a str, &'a str)]>,
-        nested: &'a BTreeSet<Variable>,
+        record: Option<&'f [u8]>,
+        reports: &'f [Bytes],
+        mapped: Cow<'f, [(&'f str, &'f str)]>,
+        nested: &'f BTreeSet<Variable>,
     ) -> Self {
-        Self {
-            given: record,
-            reports,
-            mapped,
-            nested,
-            record: OnceCell::new(),
-            keys: OnceCell::new(),
-            legs: OnceCell::new(),
-            report: OnceCell::new(),
-        }
+        let flow = Flow::Own(Box::new(Record::new(record, mapped, nested)));
+        Self { flow, reports, report: OnceCell::new() }
+    }
+}
+
+impl<'r, 'f> Facts<'r, 'f> {
+    /// Returns the facts with other reports. The other parts are parsed once for both.
+    #[must_use]
+    pub fn with_reports<'s>(&'s self, reports: &'s [Bytes]) -> Facts<'s, 'f> {
+        Facts { flow: Flow::Shared(self), reports, report: OnceCell::new() }
     }
 
-    fn find(&self, variable: &Variable) -> Option<&'a str> {
+    fn find(&self, variable: &Variable) -> Option<&str> {
         match variable.family() {
             Family::FlowKey | Family::UserKey => self.key(variable),
             Family::FlowSyskey => {
@@ -113,76 +113,23 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn key(&self, variable: &Variable) -> Option<&'a str> {
-        let spelling = variable.key();
-        let value = self.mapped(&spelling);
-        if value.is_none() && self.has_outcome() && OUTCOME_VARIABLES.contains(&&*spelling) {
-            // The record may have the outcome of a webhook of the platform.
-            return None;
-        }
-        value.or_else(|| self.keys().get(spelling.as_str()).copied())
-    }
-
-    /// Returns whether the mapped values contain the outcome of another webhook. Each outcome has a status.
-    fn has_outcome(&self) -> bool {
-        let [status, ..] = OUTCOME_VARIABLES;
-        self.mapped.iter().any(|(name, _)| *name == status)
-    }
-
-    fn mapped(&self, spelling: &str) -> Option<&'a str> {
-        let mut named = self.mapped.iter().rev().filter(|(name, _)| *name == spelling);
-        named.find_map(|(_, json)| Node::read(json.as_bytes()).as_ref().and_then(Node::present))
-    }
-
-    fn call(&self, path: &str) -> Option<&'a str> {
-        let places = self.legs().iter().chain(self.record());
-        places.filter_map(|place| place.walk(path)).map(Node::text).next()
-    }
-
-    fn record(&self) -> Option<&Node<'a>> {
-        self.record.get_or_init(|| self.given.and_then(Node::read)).as_ref()
-    }
-
-    fn report(&self) -> Option<&Node<'a>> {
+    fn report(&self) -> Option<&Node<'r>> {
         self.report.get_or_init(|| self.reports.first().and_then(|json| Node::read(json))).as_ref()
-    }
-
-    /// Returns the record's keys by name. The first one with a name counts; entries without a name or a value are
-    /// ignored.
-    fn keys(&self) -> &BTreeMap<Cow<'a, str>, &'a str> {
-        self.keys.get_or_init(|| {
-            let mut keys = BTreeMap::new();
-            for entry in self.items("keys") {
-                let name = entry.get("name").and_then(|name| walk::decode(name.text()));
-                if let (Some(name), Some(value)) = (name, entry.get("value")) {
-                    keys.entry(name).or_insert(value.text());
-                }
-            }
-            keys
-        })
-    }
-
-    /// Returns the legs to search, in this order: the customer's leg, and the first leg if it is another one.
-    fn legs(&self) -> &[Node<'a>] {
-        self.legs.get_or_init(|| {
-            let mut first = None;
-            for leg in self.items("callDetails").into_iter().filter(Node::is_object) {
-                let callee = leg.get("calleeType").and_then(|callee| walk::decode(callee.text()));
-                if callee.as_deref() == Some(VISITOR) {
-                    return std::iter::once(leg).chain(first).collect();
-                }
-                first.get_or_insert(leg);
-            }
-            first.into_iter().collect()
-        })
-    }
-
-    fn items(&self, field: &str) -> Vec<Node<'a>> {
-        self.record().and_then(|record| record.get(field)).map(Node::items).unwrap_or_default()
     }
 }
 
-impl Facts<'_> {
+impl<'f> Deref for Facts<'_, 'f> {
+    type Target = Record<'f>;
+
+    fn deref(&self) -> &Record<'f> {
+        match &self.flow {
+            Flow::Own(record) => record,
+            Flow::Shared(record) => record,
+        }
+    }
+}
+
+impl Facts<'_, '_> {
     /// Returns the value of the variable's source.
     fn plain(&self, variable: &Variable) -> Option<Cow<'_, str>> {
         let Some(json) = self.find(variable) else { return self.aliased(variable) };
@@ -191,7 +138,7 @@ impl Facts<'_> {
     }
 }
 
-impl Values for Facts<'_> {
+impl Values for Facts<'_, '_> {
     fn get(&self, variable: &Variable) -> Option<Cow<'_, str>> {
         match variable.derived() {
             None => self.plain(variable),

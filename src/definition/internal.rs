@@ -86,7 +86,7 @@ impl Internal {
     /// # Errors
     /// A variable that the function needs has no value, or a mandatory variable in a value of the definition. The error
     /// is a text for operators.
-    pub(super) fn render(&self, facts: &Facts<'_>, out: &mut Vec<u8>) -> Result<(), String> {
+    pub(super) fn render(&self, facts: &Facts<'_, '_>, out: &mut Vec<u8>) -> Result<(), String> {
         let given = self.given(facts).map_err(|missing| missing.to_string())?;
         let mut object = Object::open(out);
         object.text("method", &self.method.name);
@@ -135,7 +135,7 @@ impl Internal {
     }
 
     /// Returns the values of the definition that have a value, as JSON.
-    fn given(&self, facts: &Facts<'_>) -> Result<Vec<(&str, Vec<u8>)>, Missing> {
+    fn given(&self, facts: &Facts<'_, '_>) -> Result<Vec<(&str, Vec<u8>)>, Missing> {
         let mut uses = Vec::new();
         let mut given = Vec::with_capacity(self.values.len());
         for (name, value) in &self.values {
@@ -189,7 +189,7 @@ impl Internal {
 }
 
 /// Returns the value of a parameter: that of its own name, else that of the first source that has one.
-fn value_of<'f>(parameter: &Parameter, facts: &'f Facts<'_>) -> Option<Cow<'f, str>> {
+fn value_of<'f>(parameter: &Parameter, facts: &'f Facts<'_, '_>) -> Option<Cow<'f, str>> {
     let own = || facts.get(&parameter.name.parse().ok()?);
     let sources = || parameter.from.iter().find_map(|source| facts.get(source));
     facts.named(&parameter.name).or_else(own).or_else(sources)
@@ -217,7 +217,7 @@ struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    fn family(&mut self, facts: &Facts<'_>, prefix: &str) {
+    fn family(&mut self, facts: &Facts<'_, '_>, prefix: &str) {
         for (name, value) in facts.under(prefix) {
             self.json(name, &value);
         }

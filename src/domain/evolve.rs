@@ -12,6 +12,8 @@ use super::{
 /// events gives the same state.
 #[must_use]
 pub fn evolve(mut state: State, event: &Event) -> State {
+    #[cfg(test)]
+    super::tests::work::count();
     match event {
         Event::FlowStarted { started, .. } => state.started = Some(*started),
         Event::StartExpired => forget_start(&mut state),

@@ -142,7 +142,7 @@ pub trait Definitions: fmt::Debug + Send + Sync {
         reason: Option<ErrorReason>,
     ) -> Vec<Mapped>;
 
-    /// Reads `facts` for all questions of one occasion. Each part is read once, when it is first needed.
+    /// Reads `facts` for all questions of one decision. Each part is read once, when it is first needed.
     fn read<'f>(&'f self, facts: &'f Facts) -> Box<dyn Reading + 'f>;
 }
 
@@ -161,6 +161,9 @@ pub trait Reading {
         webhook: &WebhookName,
         predefined: &Bytes,
     ) -> Result<(Bytes, Rendered), Box<str>>;
+
+    /// Reads `facts`, which differ from these in their reports only. All other parts are read once for both.
+    fn with_reports<'r>(&'r self, facts: &'r Facts) -> Box<dyn Reading + 'r>;
 }
 
 /// A rule: when a webhook beside the two phases is sent.

@@ -31,7 +31,7 @@ const LONG: usize = 10;
 const SOURCE: usize = 5 * LONG;
 /// The schema's fingerprint, the numbers of the variants, the ends of arrays, and the markers that contain nothing
 /// else.
-const STATE: usize = 200 + MAPPED_BYTES_MAX + OUTCOMES_BYTES_MAX;
+pub(super) const STATE: usize = 200 + MAPPED_BYTES_MAX + OUTCOMES_BYTES_MAX;
 const OUTCOME: usize = 7 * LONG + RESPONSE_BYTES_STORED + ERROR_BYTES_STORED;
 const DELIVERY: usize = 16 + 14 * LONG + SOURCE + OUTCOME;
 const COLLECTED: usize = 10 * LONG + SOURCE + 8 * SEEN_MAX;
@@ -45,22 +45,13 @@ impl State {
     /// Returns an upper bound of the row's size in bytes, now and in every state that follows without another record.
     #[must_use]
     pub fn bytes_max(&self) -> usize {
-        let correlation = match &self.correlation {
-            Correlation::Unknown | Correlation::Silent { .. } | Correlation::Ended { .. } => 0,
-            Correlation::AwaitingFlow(reports) => reports.iter().map(collected).sum(),
-            Correlation::Open(open) => flow(open),
-        };
-        STATE + self.deliveries_bytes_max() + correlation
+        STATE + self.deliveries_bytes_max() + correlation(&self.correlation)
     }
 
-    /// Like `bytes_max`, but once the flow `open` is accepted, with a phase 1 of `phase_one` bytes.
-    pub(super) fn bytes_max_with_flow(&self, open: &Flow, phase_one: usize) -> usize {
-        STATE + self.deliveries_bytes_max() + phase_one + flow(open)
-    }
-
-    fn deliveries_bytes_max(&self) -> usize {
+    /// Returns the part of the deliveries in the bound, and of the rules that wait.
+    pub(super) fn deliveries_bytes_max(&self) -> usize {
         let deliveries: usize = self.deliveries.iter().map(Delivery::bytes_max).sum();
-        deliveries + self.deferred.iter().map(deferred).sum::<usize>()
+        deliveries + self.deferred.iter().map(Deferred::bytes_max).sum::<usize>()
     }
 
     /// Like `bytes_max`, but with `report` in place of the known report of its SMS.
@@ -94,7 +85,14 @@ impl State {
 impl Delivery {
     /// Returns an upper bound of the delivery's part of the row, whatever the outcomes of its attempts.
     pub(super) fn bytes_max(&self) -> usize {
-        let rendering = match &self.rendering {
+        self.bytes_max_with(&self.body, &self.rendering)
+    }
+
+    /// Like `bytes_max`, but once the delivery is rendered.
+    pub(super) fn bytes_max_with(&self, body: &Bytes, rendering: &Rendering) -> usize {
+        #[cfg(test)]
+        super::tests::work::count();
+        let rendering = match rendering {
             Rendering::Fixed => 0,
             Rendering::Done(rendered) => {
                 let content_type = rendered.content_type.as_ref().map_or(0, |text| text.len());
@@ -106,7 +104,7 @@ impl Delivery {
                 facts(&pending.facts) + after + LONG + outcome_of.sum::<usize>()
             }
         };
-        let texts = topic(&self.source) + self.webhook.as_str().len() + self.body.len();
+        let texts = topic(&self.source) + self.webhook.as_str().len() + body.len();
         DELIVERY + texts + list(&self.sms) + rendering
     }
 }
@@ -149,24 +147,52 @@ pub(super) fn bounded_outcomes(ended: &mut Vec<EndedWebhook>) {
     });
 }
 
-fn deferred(deferred: &Deferred) -> usize {
-    let scope = 3 * LONG;
-    deferred.delivery.bytes_max()
-        + 16
-        + 3 * LONG
-        + deferred.trigger.len()
-        + list(&deferred.sms)
-        + scope
+impl Deferred {
+    /// Returns an upper bound of the part in the row of a rule that waits.
+    pub(super) fn bytes_max(&self) -> usize {
+        let scope = 3 * LONG;
+        let texts = self.trigger.len() + list(&self.sms);
+        self.delivery.bytes_max() + 16 + 3 * LONG + texts + scope
+    }
+}
+
+/// Returns the part of the correlation in the bound.
+pub(super) fn correlation(correlation: &Correlation) -> usize {
+    match correlation {
+        Correlation::Unknown | Correlation::Silent { .. } | Correlation::Ended { .. } => 0,
+        Correlation::AwaitingFlow(reports) => reports.iter().map(collected).sum(),
+        Correlation::Open(open) => flow(open),
+    }
 }
 
 /// Returns the bound of a flow with its reports, and with the deliveries for them and for the SMS that never report.
-fn flow(flow: &Flow) -> usize {
-    let listed = list(flow.sms.as_deref().unwrap_or_default());
+pub(super) fn flow(flow: &Flow) -> usize {
     let reports: usize = flow.reports.iter().map(collected).sum();
+    fixed(flow) + length(flow.keys.as_ref()) + reports + to_come(flow)
+}
+
+/// Returns the bound of `flow` once its collection is closed: without keys, and without the bodies of its reports.
+pub(super) fn closed_flow(flow: &Flow) -> usize {
+    let reports = flow.reports.iter().map(|report| collected(report) - carried(report));
+    fixed(flow) + reports.sum::<usize>()
+}
+
+/// Returns by how much the bound of `flow` shrinks once a delivery of phase 2 carries `report`.
+pub(super) fn spent(flow: &Flow, report: &Collected) -> usize {
+    match (&report.body, flow.collection) {
+        (Some(_), Collection::Open { .. }) => carried(report) + phase_two(flow, &report.sms),
+        (Some(_), Collection::Complete | Collection::TimedOut | Collection::NotWanted) => {
+            carried(report)
+        }
+        (None, _) => 0,
+    }
+}
+
+/// Returns the bound of a flow without its keys, its reports, and the deliveries for them.
+fn fixed(flow: &Flow) -> usize {
+    let listed = list(flow.sms.as_deref().unwrap_or_default());
     let webhook = flow.webhook.as_ref().map_or(0, |name| name.as_str().len());
-    let record = length(flow.record.as_ref());
-    let kept = FLOW + topic(&flow.source) + webhook + length(flow.keys.as_ref()) + record;
-    kept + listed + reports + to_come(flow)
+    FLOW + topic(&flow.source) + webhook + length(flow.record.as_ref()) + listed
 }
 
 /// Returns the bound of phase 2's deliveries that are not scheduled yet: at most one per SMS.
@@ -203,15 +229,18 @@ fn phase_two(flow: &Flow, sms: &SmsId) -> usize {
 }
 
 fn collected(report: &Collected) -> usize {
-    // The delivery that will carry the report repeats its topic.
-    let topics = if report.body.is_some() { 2 } else { 1 };
     COLLECTED
         + report.sms.as_str().len()
-        + topics * topic(&report.source)
-        + length(report.body.as_ref())
+        + topic(&report.source)
+        + carried(report)
         + length(report.raw.as_ref())
         + report.status.as_ref().map_or(0, |status| status.len())
         + report.headers.iter().map(header).sum::<usize>()
+}
+
+/// Returns the bound of the part of a report that a delivery will carry: its body, and once more its topic.
+fn carried(report: &Collected) -> usize {
+    report.body.as_ref().map_or(0, |body| body.len() + topic(&report.source))
 }
 
 fn header(header: &Header) -> usize {

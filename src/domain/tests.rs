@@ -16,11 +16,13 @@ mod phase1;
 mod reload;
 mod render;
 mod replay;
+mod room;
 mod rules;
 mod said;
 mod size;
 mod timeout;
 mod waiting;
+pub(in crate::domain) mod work;
 
 use super::{
     AccountId, AccountPolicy, Command, CorrelationPolicy, DeliveryId, DeliveryReport, ErrorReason,

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 /// The `calleeType` of the agent's leg.
 const AGENT: &str = "AGENT";
 
-impl Facts<'_> {
+impl Facts<'_, '_> {
     /// Returns the value of a variable that is another name of a field.
     pub(super) fn aliased(&self, variable: &Variable) -> Option<Cow<'_, str>> {
         if variable.family() != Family::Call {

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
 use std::borrow::Cow;
 
-impl Facts<'_> {
+impl Facts<'_, '_> {
     /// Returns the value of a variable that is derived. The variable's source comes first.
     pub(super) fn derive(&self, variable: &Variable, derived: Derived) -> Option<Cow<'_, str>> {
         let source = self.plain(variable);

@@ -5,7 +5,7 @@ use super::node::{Node, compact};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-impl Facts<'_> {
+impl Facts<'_, '_> {
     /// Returns the value of the key that is spelt `name`, even if templates do not know its family.
     pub(in crate::definition) fn named(&self, name: &str) -> Option<Cow<'_, str>> {
         self.mapped(name).or_else(|| self.keys().get(name).copied()).map(compact)

@@ -3,6 +3,7 @@
 mod derived;
 mod properties;
 
+use super::record::Record;
 use super::{Facts, Kept, write_values};
 use crate::definition::template::{BodyTemplate, Language, Tokens, Values, Variable};
 use bytes::Bytes;
@@ -258,8 +259,9 @@ fn each_part_is_parsed_once_and_only_if_it_is_needed() {
     let (reports, nested) = ([Bytes::from_static(REPORT.as_bytes())], BTreeSet::new());
     let facts = Facts::new(Some(FLOW.as_bytes()), &reports, &[("$flow.key.m", "1")], &nested);
     let read = || {
-        let Facts { record, keys, legs, report, .. } = &facts;
-        [record.get().is_some(), keys.get().is_some(), legs.get().is_some(), report.get().is_some()]
+        let Record { record, keys, legs, .. } = &*facts;
+        let report = facts.report.get().is_some();
+        [record.get().is_some(), keys.get().is_some(), legs.get().is_some(), report]
     };
     got(&facts, "$flow.key.m");
     assert_eq!(read(), [false; 4]);
@@ -272,6 +274,24 @@ fn each_part_is_parsed_once_and_only_if_it_is_needed() {
     let leg: *const _ = facts.legs();
     got(&facts, "$call.duration");
     assert!(std::ptr::eq(leg, facts.legs()));
+}
+
+#[test]
+fn facts_with_other_reports_share_all_other_parts() {
+    let nested = BTreeSet::new();
+    let mapped = [("$flow.key.m", "1")];
+    let facts = Facts::new(Some(FLOW.as_bytes()), &[], &mapped, &nested);
+    let reports = [Bytes::from_static(br#"{"id":"a"}"#), Bytes::from_static(br#"{"id":"b"}"#)];
+    let first = facts.with_reports(&reports[..1]);
+    let second = first.with_reports(&reports[1..]);
+    assert_eq!(got(&first, "$sms.id").as_deref(), Some("\"a\""));
+    assert_eq!(got(&second, "$sms.id").as_deref(), Some("\"b\""));
+    assert_eq!(got(&facts, "$sms.id"), None);
+    assert_eq!(got(&second, "$flow.key.m").as_deref(), Some("1"));
+    assert!(facts.record.get().is_none());
+    got(&second, "$call.duration");
+    assert!(facts.record.get().is_some() && facts.legs.get().is_some());
+    assert!(std::ptr::eq::<Record<'_>>(&*facts, &*second));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Rule 1: a flow complete record schedules phase 1, and adopts the reports that waited for it.
 
 use super::after::After;
+use super::room::Room;
 use super::rule::{self, Occasion};
-use super::schedule::{Known, Scheduler};
+use super::schedule::{Carried, Known, KnownFacts, Scheduler};
 use super::{ignored, ignored_after_all, phase2, too_large};
 use crate::domain::{
     AccountPolicy, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId,
@@ -113,6 +114,8 @@ fn open(
         record: account.uses_variables.then(|| record.record.clone()),
         spelling: record.uuid.other_spelling().cloned(),
     };
+    let accepted = Event::FlowAccepted(Box::new(flow.clone()));
+    let (adopted, settled) = adopt(waiting, account, &mut flow);
     let phase_one = webhook.map(|webhook| {
         Delivery::new(
             DeliveryId::derive(&record.uuid, Phase::One.number(), []),
@@ -124,34 +127,21 @@ fn open(
             now,
         )
     });
-    let phase_one_bytes = phase_one.as_ref().map_or(0, Delivery::bytes_max);
-    let scheduler = Scheduler::new(state, policy, now, scope);
-    let mut events = vec![Event::FlowAccepted(Box::new(flow.clone()))];
-    // Phase 1 and the rules on the record have the same facts.
-    let (keys, kept_record) = (flow.keys.clone(), flow.record.clone());
-    let make =
-        || rule::facts_of(identity.account, keys.as_ref(), kept_record.as_ref(), state, Vec::new());
-    let kept = OnceCell::new();
-    let known = Known::new(&make, policy, &kept);
-    if let Some(delivery) = phase_one {
-        let after = After::of_phase(policy, delivery.account, &delivery.webhook);
-        scheduler.schedule(delivery, &known, &after, &[], &mut events);
-    }
-    let mut adopted = Vec::new();
-    for report in waiting {
-        match unwelcome(report, account, &flow) {
-            Some(reason) => events.push(ignored_after_all(report, reason)),
-            None => {
-                events.push(Event::ReportAdopted { sms: report.sms.clone() });
-                flow.reports.push(report.adopted());
-                adopted.push(report);
-            }
-        }
-    }
-    let bytes = state.bytes_max_with_flow(&flow, phase_one_bytes);
+    let room = Room::with_flow(state, &flow);
+    let bytes = room.bytes() + phase_one.as_ref().map_or(0, Delivery::bytes_max);
     if bytes > STATE_BYTES_MAX {
         return vec![rejected(record, source, DeadLetterReason::Undecodable, too_large(bytes))];
     }
+    let (make, kept) = (|| rule::facts(&flow, state), OnceCell::new());
+    let known = Known::new(&make, policy, &kept);
+    let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
+    let mut events = Vec::with_capacity(2 + settled.len());
+    events.push(accepted);
+    if let Some(delivery) = phase_one {
+        let after = After::of_phase(policy, delivery.account, &delivery.webhook);
+        scheduler.schedule(delivery, &known, &after, Carried::default(), &mut events);
+    }
+    events.extend(settled);
     // Before phase 2, even if its reports came first: phase 2 may use values that their answers give.
     fire_rules(&scheduler, record, &flow, &known, &mut events);
     phase2::schedule(&scheduler, &record.uuid, &flow, &mut events);
@@ -163,12 +153,32 @@ fn open(
     events
 }
 
+/// Gives `flow` the reports of `waiting` that belong to it. Returns them, and the event of each report that waited.
+fn adopt<'a>(
+    waiting: &'a [Collected],
+    account: &AccountPolicy,
+    flow: &mut Flow,
+) -> (Vec<&'a Collected>, Vec<Event>) {
+    let (mut adopted, mut events) = (Vec::new(), Vec::new());
+    for report in waiting {
+        match unwelcome(report, account, flow) {
+            Some(reason) => events.push(ignored_after_all(report, reason)),
+            None => {
+                events.push(Event::ReportAdopted { sms: report.sms.clone() });
+                flow.reports.push(report.adopted());
+                adopted.push(report);
+            }
+        }
+    }
+    (adopted, events)
+}
+
 /// Schedules the webhooks of the rules on the record.
 fn fire_rules(
     scheduler: &Scheduler<'_>,
     record: &FlowComplete,
     flow: &Flow,
-    known: &Known<'_>,
+    known: &dyn KnownFacts,
     events: &mut Vec<Event>,
 ) {
     let occasion = Occasion {

@@ -1,11 +1,11 @@
 //! Rules 2, 3 and 5: when phase 2 is due, and its content.
 
 use super::after::After;
-use super::schedule::{Known, Scheduler, waiting};
-use super::{ignored_after_all, rule};
+use super::ignored_after_all;
+use super::schedule::{Carried, Scheduler, waiting};
 use crate::domain::{
     Collected, Collection, Deferred, Delivery, DeliveryId, Event, Flow, IgnoreReason, Phase,
-    Phase2Wait, PhononUuid, SmsId, State, StatusClass,
+    Phase2Wait, PhononUuid, SmsId, State, StatusClass, size,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -24,8 +24,17 @@ pub(super) fn schedule(
         Phase2Wait::Each => writer.each(events),
     };
     if complete {
+        scheduler.room.close(flow);
         events.push(Event::CollectionClosed(Collection::Complete));
     }
+}
+
+/// The entry of one SMS in a delivery.
+pub(super) struct Entry<'a> {
+    pub(super) sms: SmsId,
+    pub(super) body: Bytes,
+    /// The report; `None` if there is none, and the entry says so.
+    report: Option<&'a Collected>,
 }
 
 /// Schedules phase 2 of a flow without a list when the time for gathering its reports is over. Returns whether the
@@ -86,11 +95,11 @@ fn ignore_rest(state: &State, flow: &Flow, reason: IgnoreReason, events: &mut Ve
 }
 
 /// Returns the entries that are not sent at the report time-out: reports, and a placeholder for each SMS without one.
-pub(super) fn rest(
-    scheduler: &Scheduler<'_>,
-    uuid: &PhononUuid,
-    flow: &Flow,
-) -> Vec<(SmsId, Bytes)> {
+pub(super) fn rest<'a>(
+    scheduler: &'a Scheduler<'_>,
+    uuid: &'a PhononUuid,
+    flow: &'a Flow,
+) -> Vec<Entry<'a>> {
     Writer { scheduler, uuid, flow }.rest()
 }
 
@@ -99,16 +108,16 @@ pub(super) fn schedule_what_is_known(
     scheduler: &Scheduler<'_>,
     uuid: &PhononUuid,
     flow: &Flow,
-    entries: Vec<(SmsId, Bytes)>,
+    entries: &[Entry<'_>],
     events: &mut Vec<Event>,
 ) {
     let writer = Writer { scheduler, uuid, flow };
     match scheduler.policy.correlation.phase2_wait {
         Phase2Wait::All if entries.is_empty() => {}
-        Phase2Wait::All => writer.push(&entries, events),
+        Phase2Wait::All => writer.push(entries, events),
         Phase2Wait::Each => {
             for entry in entries {
-                writer.push(std::slice::from_ref(&entry), events);
+                writer.push(std::slice::from_ref(entry), events);
             }
         }
     }
@@ -120,13 +129,13 @@ pub(super) fn missing(flow: &Flow) -> Vec<SmsId> {
     listed.filter(|sms| final_report(flow, sms).is_none()).cloned().collect()
 }
 
-struct Writer<'a> {
-    scheduler: &'a Scheduler<'a>,
+struct Writer<'a, 's> {
+    scheduler: &'a Scheduler<'s>,
     uuid: &'a PhononUuid,
     flow: &'a Flow,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a, '_> {
     /// Schedules one webhook when every SMS has a final status, or without a list at the first final report, unless
     /// that webhook gathers others. Returns whether phase 2 is complete.
     fn all(&self, events: &mut Vec<Event>) -> bool {
@@ -186,21 +195,24 @@ impl Writer<'_> {
     }
 
     /// Returns the entries that are not sent at the time-out: reports, and a placeholder for each SMS without one.
-    fn rest(&self) -> Vec<(SmsId, Bytes)> {
+    fn rest(&self) -> Vec<Entry<'a>> {
         match &self.flow.sms {
             Some(list) => list.iter().filter_map(|sms| self.known_or_unknown(sms)).collect(),
             None => self.flow.reports.iter().filter_map(entry).collect(),
         }
     }
 
-    fn known_or_unknown(&self, sms: &SmsId) -> Option<(SmsId, Bytes)> {
+    fn known_or_unknown(&self, sms: &SmsId) -> Option<Entry<'a>> {
         match self.flow.reports.iter().find(|report| report.sms == *sms) {
             Some(report) => entry(report),
-            None => Some((sms.clone(), self.scheduler.policy.definitions.unknown(sms.as_str()))),
+            None => {
+                let body = self.scheduler.policy.definitions.unknown(sms.as_str());
+                Some(Entry { sms: sms.clone(), body, report: None })
+            }
         }
     }
 
-    fn push(&self, entries: &[(SmsId, Bytes)], events: &mut Vec<Event>) {
+    fn push(&self, entries: &[Entry<'_>], events: &mut Vec<Event>) {
         let Scheduler { policy, now, .. } = self.scheduler;
         if !self.flow.enabled {
             return;
@@ -211,8 +223,8 @@ impl Writer<'_> {
             account.and_then(|a| a.default_webhook.as_ref()).or(self.flow.webhook.as_ref());
         // Without a webhook, the reports are for rules only.
         let Some(webhook) = webhook else { return };
-        let sms: Vec<SmsId> = entries.iter().map(|(sms, _)| sms.clone()).collect();
-        let details: Vec<Bytes> = entries.iter().map(|(_, body)| body.clone()).collect();
+        let sms: Vec<SmsId> = entries.iter().map(|entry| entry.sms.clone()).collect();
+        let details: Vec<Bytes> = entries.iter().map(|entry| entry.body.clone()).collect();
         let keys = self.flow.keys.as_ref().filter(|_| account.is_none_or(|a| a.attach_flow_keys));
         // Reports are kept in the order in which they came, and the last one triggered the delivery.
         let trigger = self.flow.reports.iter().rfind(|report| sms.contains(&report.sms));
@@ -231,11 +243,12 @@ impl Writer<'_> {
             *now,
         );
         let delivery = Delivery { sms: sms.clone(), ..delivery };
-        let make = || rule::facts(self.flow, self.scheduler.state, details.clone());
-        let kept = OnceCell::new();
-        let known = Known::new(&make, policy, &kept);
+        let (make, kept) = (|| self.scheduler.facts_about(&details), OnceCell::new());
+        let known = self.scheduler.about(&make, &kept);
         let after = After::of_phase(policy, delivery.account, &delivery.webhook);
-        self.scheduler.schedule(delivery, &known, &after, &sms, events);
+        let carried = entries.iter().filter_map(|entry| entry.report);
+        let frees = carried.map(|report| size::spent(self.flow, report)).sum();
+        self.scheduler.schedule(delivery, &known, &after, Carried { sms: &sms, frees }, events);
     }
 }
 
@@ -248,6 +261,7 @@ fn final_report<'a>(flow: &'a Flow, sms: &SmsId) -> Option<&'a Collected> {
 }
 
 /// Returns the report's entry in a delivery, or `None` if a delivery already carries it.
-fn entry(report: &Collected) -> Option<(SmsId, Bytes)> {
-    report.body.as_ref().map(|body| (report.sms.clone(), body.clone()))
+fn entry(report: &Collected) -> Option<Entry<'_>> {
+    let body = report.body.clone()?;
+    Some(Entry { sms: report.sms.clone(), body, report: Some(report) })
 }

@@ -2,12 +2,13 @@
 
 use super::after::{end, kept};
 use super::room::Room;
-use super::schedule::{Scheduler, dead_letter, givers, render, unrenderable};
+use super::schedule::{Known, Scheduler, dead_letter, givers, render, unrenderable};
 use super::watch;
 use crate::domain::{
-    DeadLetterReason, Delivery, DeliveryId, Due, Event, Pending, Phase, Phase2Order, Policy,
+    DeadLetterReason, Delivery, DeliveryId, Due, Event, Facts, Pending, Phase, Phase2Order, Policy,
     Rendering, State, Timestamp,
 };
+use std::cell::OnceCell;
 
 /// Puts the delivery of a dead letter into the outbox again, with the attempts and the age of a new one. If the row has
 /// no room for it, or it still can't be rendered, it becomes a dead letter again at once. This dead letter is then the
@@ -36,9 +37,15 @@ pub(super) fn revive(
         last_outcome: None,
         ..given_up.clone()
     };
-    let scheduler = Scheduler::new(state, policy, now, watch::scope(state));
     let mut events = replayed(state, given_up, delivery, policy, now);
     if let Some(revived) = events.iter().find_map(Event::begun).cloned() {
+        let kept = OnceCell::new();
+        let known = Known::new(&Facts::default, policy, &kept);
+        let (scope, room) = (watch::scope(state), Room::of(state));
+        if !events.iter().any(|event| event.ended().is_some()) {
+            room.add(revived.bytes_max());
+        }
+        let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
         watch::begin_again(state, &scheduler, given_up, &revived, &mut events);
     }
     events
@@ -103,7 +110,9 @@ fn revived(delivery: &Delivery) -> Event {
 
 fn fitting(state: &State, policy: &Policy, delivery: Delivery, now: Timestamp) -> Vec<Event> {
     let mut events = vec![revived(&delivery)];
-    if !Room::new().is_left(state, &events) {
+    let room = Room::of(state);
+    room.add(delivery.bytes_max());
+    if !room.is_left() {
         let reason = DeadLetterReason::InvalidRequest;
         end(state, policy, dead_letter(delivery, reason, now), &mut events);
     }

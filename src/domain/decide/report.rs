@@ -1,12 +1,14 @@
 //! Rules 2, 4 and 6: a delivery report is collected, waits for its flow, or changes nothing.
 
-use super::schedule::Scheduler;
+use super::room::Room;
+use super::schedule::{Known, Scheduler};
 use super::{flow_account, ignored, phase2, rule, too_large};
 use crate::domain::{
     Collected, Collection, Correlation, DeadLetterReason, DeliveryReport, Event, Flow,
-    IgnoreReason, Policy, REPORTS_BYTES_MAX, RawRecord, RecordKind, STATE_BYTES_MAX, Source, State,
-    Status, StatusClass, Timestamp,
+    IgnoreReason, PhononUuid, Policy, REPORTS_BYTES_MAX, RawRecord, RecordKind, STATE_BYTES_MAX,
+    Source, State, Status, StatusClass, Timestamp,
 };
+use std::cell::OnceCell;
 
 pub(super) fn accept(
     state: &State,
@@ -104,54 +106,66 @@ fn collect(
         collected.headers.clone_from(&report.headers);
         collected.expires_at = Some(now.plus_ms(policy.correlation.correlation_ttl_ms));
     }
-    if let Some(detail) = no_room(state, &collected) {
-        return vec![rejected(report, source, DeadLetterReason::Undecodable, detail)];
-    }
-    let mut events = Vec::with_capacity(2);
-    let mut accepted = |collected: Collected| {
-        events.push(Event::ReportAccepted {
-            report: Box::new(collected),
-            status: report.status.clone(),
-            known: status.is_known,
-        });
+    let refuse = |detail| vec![rejected(report, source, DeadLetterReason::Undecodable, detail)];
+    let accepted = |collected: Collected| Event::ReportAccepted {
+        report: Box::new(collected),
+        status: report.status.clone(),
+        known: status.is_known,
     };
-    match &state.correlation {
-        Correlation::Open(flow) => {
-            accepted(collected.clone());
-            let mut flow = flow.clone();
-            flow.reports.retain(|known| known.sms != collected.sms);
-            flow.reports.push(collected);
-            let scheduler = Scheduler::new(state, policy, now, flow.scope());
-            phase2::schedule(&scheduler, &report.uuid, &flow, &mut events);
-            if let Some(own) = flow.reports.last() {
-                rule::fire_of_report(
-                    &scheduler,
-                    &report.uuid,
-                    &flow,
-                    own,
-                    status.name,
-                    &mut events,
-                );
-            }
-            phase2::end_rest(state, &flow, phase2::reason_for_rest(&flow), &mut events);
+    if let Correlation::Open(flow) = &state.correlation {
+        let mut flow = flow.clone();
+        flow.reports.retain(|known| known.sms != collected.sms);
+        flow.reports.push(collected.clone());
+        let room = Room::with_flow(state, &flow);
+        if let Some(detail) = no_room(state, room.bytes(), &collected) {
+            return refuse(detail);
         }
-        Correlation::AwaitingFlow(known) => {
-            let replaced = known.iter().find(|it| it.is_about_the_same(&collected));
-            accepted(collected.clone());
-            if let Some(replaced) = replaced {
-                rule::skip_replaced(policy, replaced, &mut events);
-            }
-        }
-        Correlation::Unknown | Correlation::Silent { .. } | Correlation::Ended { .. } => {
-            accepted(collected);
-        }
+        let mut events = Vec::with_capacity(4);
+        events.push(accepted(collected));
+        react(state, &report.uuid, status.name, &flow, room, policy, now, &mut events);
+        return events;
+    }
+    if let Some(detail) = no_room(state, state.bytes_max_with(&collected), &collected) {
+        return refuse(detail);
+    }
+    let mut events = vec![accepted(collected.clone())];
+    if let Correlation::AwaitingFlow(known) = &state.correlation
+        && let Some(replaced) = known.iter().find(|it| it.is_about_the_same(&collected))
+    {
+        rule::skip_replaced(policy, replaced, &mut events);
     }
     events
 }
 
-/// Explains to operators why the row has no room for the report. Returns `None` if it has.
-fn no_room(state: &State, report: &Collected) -> Option<String> {
-    let bytes = state.bytes_max_with(report);
+/// Schedules the deliveries of phase 2 and of rules on the report that `flow` has accepted last. `status` is the name
+/// of its status.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one decision; none of them is optional"
+)]
+fn react(
+    state: &State,
+    uuid: &PhononUuid,
+    status: &str,
+    flow: &Flow,
+    room: Room,
+    policy: &Policy,
+    now: Timestamp,
+    events: &mut Vec<Event>,
+) {
+    let (make, kept) = (|| rule::facts(flow, state), OnceCell::new());
+    let known = Known::new(&make, policy, &kept);
+    let scheduler = Scheduler { state, policy, now, scope: flow.scope(), room, known: &known };
+    phase2::schedule(&scheduler, uuid, flow, events);
+    if let Some(own) = flow.reports.last() {
+        rule::fire_of_report(&scheduler, uuid, flow, own, status, events);
+    }
+    phase2::end_rest(state, flow, phase2::reason_for_rest(flow), events);
+}
+
+/// Explains to operators why the row has no room for the report, with which its bound is `bytes`. Returns `None` if it
+/// has.
+fn no_room(state: &State, bytes: usize, report: &Collected) -> Option<String> {
     if bytes > STATE_BYTES_MAX {
         return Some(too_large(bytes));
     }

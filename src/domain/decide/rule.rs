@@ -1,7 +1,7 @@
 //! The rules: which webhooks beside the two phases a source event triggers, and on which conditions.
 
 use super::after::{After, kept};
-use super::schedule::{Known, Scheduler, unfinished};
+use super::schedule::{Carried, Known, KnownFacts, Scheduler, unfinished};
 use crate::domain::{
     AccountId, Collected, Condition, Deferred, Delivery, DeliveryId, Due, Event, Facts, Flow,
     Mapped, OUTCOME_VARIABLES, Pending, Phase, PhononUuid, Policy, Rendering, Rule, SkipReason,
@@ -30,7 +30,7 @@ pub(super) struct Occasion<'a> {
 pub(super) fn fire(
     scheduler: &Scheduler<'_>,
     occasion: &Occasion<'_>,
-    known: &Known<'_>,
+    known: &dyn KnownFacts,
     predefined: &dyn Fn() -> Bytes,
     events: &mut Vec<Event>,
 ) {
@@ -63,7 +63,8 @@ pub(super) fn fire(
         };
         match verdict {
             Verdict::Holds => {
-                scheduler.schedule(make(), known, &after, &occasion.sms, events);
+                let carried = Carried { sms: &occasion.sms, frees: 0 };
+                scheduler.schedule(make(), known, &after, carried, events);
             }
             Verdict::Fails => {}
             Verdict::NoValue(variable) => {
@@ -128,7 +129,7 @@ pub(super) fn others<'a>(
 pub(super) fn judge(
     rule: &Rule,
     after: &After<'_>,
-    known: &Known<'_>,
+    known: &dyn KnownFacts,
     outcome: Option<&[Mapped]>,
     policy: &Policy,
     others: &[&Delivery],
@@ -154,7 +155,11 @@ pub(super) fn judge(
 }
 
 /// Judges conditions that need no further answer. Those that do wait for `awaited`.
-fn judge_all(conditions: &[&Condition], known: &Known<'_>, awaited: Vec<DeliveryId>) -> Verdict {
+fn judge_all(
+    conditions: &[&Condition],
+    known: &dyn KnownFacts,
+    awaited: Vec<DeliveryId>,
+) -> Verdict {
     let mut missing = None;
     for condition in conditions {
         let value = known.reading().text(&condition.variable);
@@ -257,28 +262,16 @@ pub(super) fn fire_of_report(
     let attached = account.is_some_and(|account| account.attach_flow_keys);
     let keys = flow.keys.as_ref().filter(|_| attached);
     let predefined = || scheduler.policy.definitions.phase2(uuid.as_str(), &reports, keys);
-    let (make, kept) = (|| facts(flow, scheduler.state, reports.clone()), OnceCell::new());
-    let known = Known::new(&make, scheduler.policy, &kept);
-    fire(scheduler, &occasion, &known, &predefined, events);
+    let (make, kept) = (|| scheduler.facts_about(&reports), OnceCell::new());
+    fire(scheduler, &occasion, &scheduler.about(&make, &kept), &predefined, events);
 }
 
-/// Returns the facts of `flow` and `reports`.
-pub(super) fn facts(flow: &Flow, state: &State, reports: Vec<Bytes>) -> Facts {
-    let account = flow.identity.account;
-    facts_of(account, flow.keys.as_ref(), flow.record.as_ref(), state, reports)
-}
-
-/// Returns the facts of a flow of `account` and of `reports`. If the flow came before its account used variables, its
-/// record is not kept, and only its keys are known, if any.
-pub(super) fn facts_of(
-    account: AccountId,
-    keys: Option<&Bytes>,
-    record: Option<&Bytes>,
-    state: &State,
-    reports: Vec<Bytes>,
-) -> Facts {
+/// Returns the facts of `flow` beside its reports. If it came before its account used variables, its record is not
+/// kept, and only its keys are known, if any.
+pub(super) fn facts(flow: &Flow, state: &State) -> Facts {
+    let keys = flow.keys.as_ref();
     let of_keys = || Some(Bytes::from([&br#"{"keys":"#[..], keys?, b"}"].concat()));
-    let is_own = state.started.is_none_or(|started| started.account == account);
+    let is_own = state.started.is_none_or(|started| started.account == flow.identity.account);
     let mapped = if is_own { state.mapped.clone() } else { Vec::new() };
-    Facts { record: record.cloned().or_else(of_keys), reports, mapped }
+    Facts { record: flow.record.clone().or_else(of_keys), reports: Vec::new(), mapped }
 }

@@ -9,7 +9,7 @@ use crate::domain::{
     Timestamp, Verdict, WebhookName,
 };
 use bytes::Bytes;
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 
 /// Schedules the deliveries of one decision.
 pub(super) struct Scheduler<'a> {
@@ -17,28 +17,43 @@ pub(super) struct Scheduler<'a> {
     pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
     pub(super) scope: Scope,
-    room: RefCell<Room>,
+    /// The room in the row before the first delivery is scheduled, and then after each.
+    pub(super) room: Room,
+    /// The facts of the decision, without reports.
+    pub(super) known: &'a dyn KnownFacts,
 }
 
-impl<'a> Scheduler<'a> {
-    pub(super) const fn new(
-        state: &'a State,
-        policy: &'a Policy,
-        now: Timestamp,
-        scope: Scope,
-    ) -> Self {
-        Self { state, policy, now, scope, room: RefCell::new(Room::new()) }
+/// The reports that a delivery carries.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Carried<'a> {
+    pub(super) sms: &'a [SmsId],
+    /// The bytes of the flow that are not counted any more once the delivery is.
+    pub(super) frees: usize,
+}
+
+impl Scheduler<'_> {
+    /// Returns the facts of the decision with these reports. `about` reads them.
+    pub(super) fn facts_about(&self, reports: &[Bytes]) -> Facts {
+        Facts { reports: reports.to_vec(), ..self.known.facts().clone() }
     }
 
-    /// Schedules `delivery`, whose body is the predefined one and which carries the reports of `sms`. Deliveries in the
-    /// outbox and in `events` are taken into account, and so are rules that wait. The rules about the end of the
-    /// delivery wait for it.
+    /// Returns the facts that `facts_about` creates in `make`, and that `facts` keeps.
+    pub(super) fn about<'r>(
+        &'r self,
+        make: &'r dyn Fn() -> Facts,
+        facts: &'r OnceCell<Facts>,
+    ) -> Known<'r> {
+        Known { make, origin: Origin::With(self.known), facts, reading: OnceCell::new() }
+    }
+
+    /// Schedules `delivery`, whose body is the predefined one. Deliveries in the outbox and in `events` are taken into
+    /// account, and so are rules that wait. The rules about the end of the delivery wait for it.
     pub(super) fn schedule(
         &self,
         delivery: Delivery,
-        known: &Known<'_>,
+        known: &dyn KnownFacts,
         after: &After<'_>,
-        sms: &[SmsId],
+        carried: Carried<'_>,
         events: &mut Vec<Event>,
     ) {
         let before = unfinished(self.state, events);
@@ -48,6 +63,8 @@ impl<'a> Scheduler<'a> {
         if again || before.iter().any(|other| other.id == delivery.id) {
             return;
         }
+        let Carried { sms, frees } = carried;
+        self.room.spend(frees);
         let awaited = self.awaited(&before, &delivery, after);
         let watched = watch::is_watched(self, &delivery).then(|| delivery.clone());
         self.put(delivery, awaited, known, after, sms, events);
@@ -78,7 +95,7 @@ impl<'a> Scheduler<'a> {
         &self,
         mut delivery: Delivery,
         awaited: Awaited,
-        known: &Known<'_>,
+        known: &dyn KnownFacts,
         after: &After<'_>,
         sms: &[SmsId],
         events: &mut Vec<Event>,
@@ -99,13 +116,12 @@ impl<'a> Scheduler<'a> {
             return self.push(delivery, sms, events);
         }
         if !is_rendered {
-            // Phases were counted when their record was accepted.
-            if delivery.phase != Phase::Rule {
-                events.push(scheduled(delivery, sms));
-            } else {
-                self.push(delivery, sms, events);
+            if delivery.phase == Phase::Rule {
+                return self.push(delivery, sms, events);
             }
-            return;
+            // There is room for the phases since their record was accepted.
+            self.room.add(delivery.bytes_max());
+            return events.push(scheduled(delivery, sms));
         }
         self.render(delivery, known, after, sms, events);
     }
@@ -114,7 +130,7 @@ impl<'a> Scheduler<'a> {
     fn render(
         &self,
         mut delivery: Delivery,
-        known: &Known<'_>,
+        known: &dyn KnownFacts,
         after: &After<'_>,
         sms: &[SmsId],
         events: &mut Vec<Event>,
@@ -131,8 +147,11 @@ impl<'a> Scheduler<'a> {
         match rendered {
             Ok((body, rendered)) => {
                 let rendering = Rendering::Done(rendered);
+                let bytes = delivery.bytes_max_with(&body, &rendering);
+                self.room.add(bytes);
                 events.push(scheduled(Delivery { body, rendering, ..delivery.clone() }, sms));
-                if !self.has_room(events) {
+                if !self.room.is_left() {
+                    self.room.remove(bytes);
                     // The dead letter contains the facts, whose size is bounded like that of records.
                     delivery.rendering = Rendering::Pending(Box::new(Pending::of(facts)));
                     self.give_up(delivery, DeadLetterReason::InvalidRequest, events);
@@ -149,8 +168,13 @@ impl<'a> Scheduler<'a> {
 
     /// Schedules a delivery whose size was not counted before. If the row has no room for it, it becomes a dead letter.
     fn push(&self, delivery: Delivery, sms: &[SmsId], events: &mut Vec<Event>) {
-        events.push(scheduled(delivery.clone(), sms));
-        if !self.has_room(events) {
+        let bytes = delivery.bytes_max();
+        self.room.add(bytes);
+        if self.room.is_left() {
+            events.push(scheduled(delivery, sms));
+        } else {
+            self.room.remove(bytes);
+            events.push(scheduled(delivery.clone(), sms));
             self.give_up(delivery, DeadLetterReason::InvalidRequest, events);
         }
     }
@@ -161,21 +185,19 @@ impl<'a> Scheduler<'a> {
         if unfinished(self.state, events).iter().any(is_there) {
             return true;
         }
-        events.push(Event::RuleDeferred(Box::new(deferred)));
-        let has_room = self.has_room(events);
-        if !has_room {
-            events.pop();
-            self.room.borrow_mut().recount();
+        let bytes = deferred.bytes_max();
+        self.room.add(bytes);
+        let has_room = self.room.is_left();
+        if has_room {
+            events.push(Event::RuleDeferred(Box::new(deferred)));
+        } else {
+            self.room.remove(bytes);
         }
         has_room
     }
 
     fn give_up(&self, delivery: Delivery, reason: DeadLetterReason, events: &mut Vec<Event>) {
         end(self.state, self.policy, dead_letter(delivery, reason, self.now), events);
-    }
-
-    fn has_room(&self, events: &[Event]) -> bool {
-        self.room.borrow_mut().is_left(self.state, events)
     }
 }
 
@@ -187,30 +209,53 @@ struct Awaited {
     webhooks: Vec<DeliveryId>,
 }
 
-/// The facts of one occasion, and their values. Both are made once, when the first webhook or condition needs them.
+/// Facts, and their values. Both are made once, when the first webhook or condition needs them.
+pub(super) trait KnownFacts {
+    fn facts(&self) -> &Facts;
+
+    fn reading(&self) -> &dyn Reading;
+}
+
+/// The facts of a decision, or of a part of it that is about some reports.
 pub(super) struct Known<'f> {
     make: &'f dyn Fn() -> Facts,
-    definitions: &'f dyn Definitions,
+    origin: Origin<'f>,
     facts: &'f OnceCell<Facts>,
     reading: OnceCell<Box<dyn Reading + 'f>>,
 }
 
+/// How facts are read.
+enum Origin<'f> {
+    /// From the beginning.
+    New(&'f dyn Definitions),
+    /// Together with these facts, which differ in their reports only.
+    With(&'f dyn KnownFacts),
+}
+
 impl<'f> Known<'f> {
-    /// `make` creates the facts, and `facts` keeps them.
+    /// Returns the facts of a decision. `make` creates them, and `facts` keeps them.
     pub(super) fn new(
         make: &'f dyn Fn() -> Facts,
         policy: &'f Policy,
         facts: &'f OnceCell<Facts>,
     ) -> Self {
-        Self { make, definitions: &*policy.definitions, facts, reading: OnceCell::new() }
+        let origin = Origin::New(&*policy.definitions);
+        Self { make, origin, facts, reading: OnceCell::new() }
     }
+}
 
-    pub(super) fn facts(&self) -> &'f Facts {
+impl KnownFacts for Known<'_> {
+    fn facts(&self) -> &Facts {
         self.facts.get_or_init(self.make)
     }
 
-    pub(super) fn reading(&self) -> &dyn Reading {
-        &**self.reading.get_or_init(|| self.definitions.read(self.facts()))
+    fn reading(&self) -> &dyn Reading {
+        let facts = || self.facts.get_or_init(self.make);
+        let reading = self.reading.get_or_init(|| match self.origin {
+            Origin::New(definitions) => definitions.read(facts()),
+            Origin::With(others) => others.reading().with_reports(facts()),
+        });
+        &**reading
     }
 }
 

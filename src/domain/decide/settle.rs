@@ -3,7 +3,9 @@
 use super::after::{After, end, kept};
 use super::room::Room;
 use super::rule::{self, Verdict};
-use super::schedule::{Known, Scheduler, dead_letter, render, unrenderable};
+use super::schedule::{
+    Carried, Known, KnownFacts as _, Scheduler, dead_letter, render, unrenderable,
+};
 use crate::domain::{
     AccountId, DeadLetterReason, Deferred, Delivery, DeliveryId, Due, Event, Facts, Mapped,
     Pending, Policy, Rendering, Rule, SkipReason, SkippedRule, State, Timestamp, evolve,
@@ -88,12 +90,14 @@ fn rendered(
     let mut events = Vec::with_capacity(2);
     let (given_up, reason) = match render(&delivery.webhook, &delivery.body, &facts, policy) {
         Ok((body, rendering)) => {
-            let (delivery_id, at) = (delivery.id, now);
-            events.push(Event::DeliveryRendered { delivery: delivery_id, body, rendering, at });
-            if Room::new().is_left(state, &events) {
+            let room = Room::of(state);
+            room.remove(delivery.bytes_max());
+            room.add(delivery.bytes_max_with(&body, &rendering));
+            if room.is_left() {
+                let (delivery, at) = (delivery.id, now);
+                events.push(Event::DeliveryRendered { delivery, body, rendering, at });
                 return events;
             }
-            events.clear();
             (delivery.clone(), DeadLetterReason::InvalidRequest)
         }
         Err(missing) => {
@@ -132,7 +136,9 @@ fn judged(
     }
     let kept_facts = OnceCell::from(facts);
     let known = Known::new(&Facts::default, policy, &kept_facts);
-    let scheduler = Scheduler::new(state, policy, now, *scope);
+    let room = Room::of(state);
+    room.remove(deferred.bytes_max());
+    let scheduler = Scheduler { state, policy, now, scope: *scope, room, known: &known };
     let is_meant = |rule: &&Rule| {
         rule.webhook == delivery.webhook && rule.on.iter().any(|on| *on.to_string() == **trigger)
     };
@@ -166,7 +172,8 @@ fn judged(
                 let rendering = Rendering::Fixed;
                 let (scheduled_at, due) = (now, Due::At(now));
                 let delivery = Delivery { rendering, scheduled_at, due, ..delivery.clone() };
-                scheduler.schedule(delivery, &known, &after, sms, &mut new);
+                let carried = Carried { sms, frees: 0 };
+                scheduler.schedule(delivery, &known, &after, carried, &mut new);
                 return new;
             }
         }

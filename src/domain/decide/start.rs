@@ -1,5 +1,6 @@
 //! Accepts a call begin record: no other record waits for it, and rules may be triggered by it.
 
+use super::room::Room;
 use super::rule::{self, Occasion};
 use super::schedule::{Known, Scheduler};
 use super::{flow_account, ignored};
@@ -71,9 +72,10 @@ pub(super) fn accept(
         mapped: state.mapped.clone(),
         ..Facts::default()
     };
-    let scheduler = Scheduler::new(state, policy, now, scope);
     let kept = OnceCell::new();
     let known = Known::new(&make, policy, &kept);
+    let room = Room::of(state);
+    let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
     rule::fire(&scheduler, &occasion, &known, &|| start.record.clone(), &mut events);
     events
 }

@@ -1,6 +1,7 @@
 //! Rules 4, 5 and 7: ends what has expired.
 
 use super::phase2;
+use super::room::Room;
 use super::rule::{self, Occasion};
 use super::schedule::{Known, Scheduler};
 use crate::domain::{
@@ -68,7 +69,10 @@ fn end_gathering(
     now: Timestamp,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    let scheduler = Scheduler::new(state, policy, now, flow.scope());
+    let (make, kept) = (|| rule::facts(flow, state), OnceCell::new());
+    let known = Known::new(&make, policy, &kept);
+    let (scope, room) = (flow.scope(), Room::of(state));
+    let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
     let account = policy.accounts.get(&flow.identity.account);
     // If the account has stopped notifying in the meantime, the reports are ignored and nothing is sent.
     let wanted = account.is_none_or(|account| account.notify_on_delivery);
@@ -94,16 +98,20 @@ fn time_out(
     now: Timestamp,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    let scheduler = Scheduler::new(state, policy, now, flow.scope());
+    let (make, kept) = (|| rule::facts(flow, state), OnceCell::new());
+    let known = Known::new(&make, policy, &kept);
+    let (scope, room) = (flow.scope(), Room::of(state));
+    let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
     // If the account has stopped notifying in the meantime, the reports are ignored and nothing is sent.
     let account = policy.accounts.get(&flow.identity.account);
     let wanted = account.is_none_or(|account| account.notify_on_delivery);
     let notify = wanted && policy.correlation.on_report_timeout == OnReportTimeout::Notify;
     let is_ruled = wanted && account.is_some_and(|account| !account.rules.is_empty());
     let left = if notify || is_ruled { phase2::rest(&scheduler, uuid, flow) } else { Vec::new() };
-    let (about, reports): (Vec<SmsId>, Vec<Bytes>) = left.iter().cloned().unzip();
+    let about: Vec<SmsId> = left.iter().map(|entry| entry.sms.clone()).collect();
+    let reports: Vec<Bytes> = left.iter().map(|entry| entry.body.clone()).collect();
     if notify {
-        phase2::schedule_what_is_known(&scheduler, uuid, flow, left, &mut events);
+        phase2::schedule_what_is_known(&scheduler, uuid, flow, &left, &mut events);
     }
     // Without a list, `each` has no other end: the time-out is the regular end if a final report came.
     let regular =
@@ -112,8 +120,8 @@ fn time_out(
     if !regular && is_ruled {
         let keys = flow.keys.as_ref().filter(|_| account.is_none_or(|it| it.attach_flow_keys));
         let predefined = || policy.definitions.phase2(uuid.as_str(), &reports, keys);
-        let (make, kept) = (|| rule::facts(flow, state, reports.clone()), OnceCell::new());
-        let known = Known::new(&make, policy, &kept);
+        let (make, kept) = (|| scheduler.facts_about(&reports), OnceCell::new());
+        let known = scheduler.about(&make, &kept);
         let occasion = Occasion {
             uuid,
             account: flow.identity.account,

@@ -2,7 +2,7 @@
 //! which the delivery is scheduled, with the facts of its occasion.
 
 use super::rule;
-use super::schedule::{Known, Scheduler};
+use super::schedule::{KnownFacts, Scheduler};
 use crate::domain::{
     Correlation, Deferred, Delivery, Due, Event, Facts, Pending, Phase, Rendering, Rule, Scope,
     SkipReason, SkippedRule, SmsId, State, Trigger,
@@ -20,7 +20,7 @@ pub(super) fn is_watched(scheduler: &Scheduler<'_>, delivery: &Delivery) -> bool
 pub(super) fn begin(
     scheduler: &Scheduler<'_>,
     delivery: &Delivery,
-    known: &Known<'_>,
+    known: &dyn KnownFacts,
     sms: &[SmsId],
     events: &mut Vec<Event>,
 ) {
@@ -92,7 +92,7 @@ pub(super) fn begin_again(
         | Correlation::Ended { .. } => None,
     };
     let is_open = flow.is_some() || state.started.is_some_and(|started| own(started.account));
-    let of_flow = flow.map(|flow| rule::facts(flow, state, Vec::new()));
+    let of_flow = flow.map(|flow| rule::facts(flow, state));
     let (facts, has_predefined) = match &given_up.rendering {
         Rendering::Pending(pending) => (is_open.then(|| pending.facts.clone()), true),
         Rendering::Fixed => (of_flow, true),

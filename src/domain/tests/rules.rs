@@ -414,3 +414,36 @@ fn the_facts_of_an_occasion_are_read_once_for_all_its_conditions_and_webhooks() 
     assert_eq!(events.iter().filter_map(Event::begun).count(), 6, "phase 1 and five rules");
     assert_eq!(reads(), 1, "50 conditions and 6 bodies");
 }
+
+/// Phase 2 and a rule may be about different reports, and share the record and the saved answers.
+#[test]
+fn the_facts_of_a_command_are_read_once_for_phase_2_and_rules_together() {
+    let wants: &[&str] = &["$flow.key.record", "$sms.report"];
+    for wait in [Phase2Wait::All, Phase2Wait::Each] {
+        let on = [Trigger::SmsFinal, failed_sms(), Trigger::ReportTimedOut];
+        let webhooks = on.map(|on| ("call", wants, &[][..], on));
+        let mut policy = beside_but(&webhooks, |said| {
+            said.insert(name("crm"), Says::Values(&["$flow.key.record"]), &[]);
+        });
+        policy.correlation.phase2_wait = wait;
+        policy.correlation.on_report_timeout = OnReportTimeout::Notify;
+        let flow = FlowComplete { record: Bytes::from_static(b"R"), ..flow_of("a b") };
+        let flow = Command::AcceptFlow(Box::new(flow), source(0));
+        let failed = |id| Command::AcceptReport(Box::new(report(id, "FAILED")), source(1));
+        let mut play = Play::new(policy.clone());
+        for command in [&failed("b"), &flow, &failed("a")] {
+            reads();
+            let events = play.step(command);
+            let scheduled = events.iter().filter_map(Event::begun).count();
+            assert_eq!(reads(), scheduled.min(1), "{scheduled} deliveries: {events:?}");
+        }
+        let mut play = Play::new(policy);
+        play.step(&flow);
+        play.step(&failed("a"));
+        play.at = 2000;
+        reads();
+        let events = play.step(&timer());
+        assert!(events.iter().filter_map(Event::begun).count() > 1, "{events:?}");
+        assert_eq!(reads(), 1, "{events:?}");
+    }
+}

@@ -22,6 +22,8 @@ pub(super) enum Says {
     Values(&'static [&'static str]),
     /// More than fits into a row.
     Huge,
+    /// As many bytes. They stand for the value of `$flow.key.long`, which the webhook uses.
+    Long(usize),
     /// The predefined body, without any rendering.
     Predefined,
 }
@@ -62,11 +64,15 @@ impl Definitions for Said {
     }
 
     fn is_rendered(&self, webhook: &WebhookName) -> bool {
-        matches!(self.0.get(webhook), Some((Says::Values(_) | Says::Huge, _)))
+        matches!(self.0.get(webhook), Some((Says::Values(_) | Says::Huge | Says::Long(_), _)))
     }
 
     fn uses(&self, webhook: &WebhookName, variable: &str) -> bool {
-        matches!(self.0.get(webhook), Some((Says::Values(all), _)) if all.contains(&variable))
+        match self.0.get(webhook) {
+            Some((Says::Values(all), _)) => all.contains(&variable),
+            Some((Says::Long(_), _)) => variable == "$flow.key.long",
+            Some((Says::Huge | Says::Predefined, _)) | None => false,
+        }
     }
 
     fn saves(&self, webhook: &WebhookName) -> &[Box<str>] {
@@ -128,6 +134,7 @@ impl Reading for Read<'_> {
         match &self.0.0[webhook].0 {
             Says::Predefined => Ok((predefined.clone(), rendered)),
             Says::Huge => Ok((Bytes::from(vec![b'a'; STATE_BYTES_MAX]), rendered)),
+            Says::Long(bytes) => Ok((Bytes::from(vec![b'a'; *bytes]), rendered)),
             Says::Values(variables) => {
                 let mut out = String::from_utf8_lossy(predefined).into_owned();
                 for variable in *variables {
@@ -137,5 +144,10 @@ impl Reading for Read<'_> {
                 Ok((out.into(), rendered))
             }
         }
+    }
+
+    fn with_reports<'r>(&'r self, facts: &'r Facts) -> Box<dyn Reading + 'r> {
+        assert_eq!((&facts.record, &facts.mapped), (&self.1.record, &self.1.mapped));
+        Box::new(Read(self.0, facts))
     }
 }
