@@ -1,8 +1,8 @@
 //! The state of one phonon-uuid: its correlation, and its deliveries that are not finished.
 
 use super::{
-    AccountId, DeliveryId, FlowId, Header, IgnoreReason, Mapped, Outcome, Rendering, Scope, SmsId,
-    Source, StatusClass, Timestamp, WebhookName,
+    AccountId, DeliveryId, FlowId, Header, IgnoreReason, Mapped, Outcome, PhononUuid, Rendering,
+    Scope, SmsId, Source, StatusClass, Timestamp, WebhookName,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -172,6 +172,12 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// Returns the id `uuid` of the flow as the flow's record spells it. All bodies of a flow have the same spelling.
+    #[must_use]
+    pub fn spelling_of<'a>(&'a self, uuid: &'a PhononUuid) -> &'a str {
+        self.spelling.as_deref().unwrap_or(uuid.as_str())
+    }
+
     /// Returns the flow as far as rules depend on it.
     #[must_use]
     pub const fn scope(&self) -> Scope {

@@ -233,12 +233,7 @@ impl<'a> Writer<'a, '_> {
             Phase::Two,
             self.flow.identity.account,
             webhook.clone(),
-            // Both phases spell the uuid in the same way.
-            policy.definitions.phase2(
-                self.flow.spelling.as_deref().unwrap_or(self.uuid.as_str()),
-                &details,
-                keys,
-            ),
+            policy.definitions.phase2(self.flow.spelling_of(self.uuid), &details, keys),
             trigger.map_or(&self.flow.source, |report| &report.source).clone(),
             *now,
         );

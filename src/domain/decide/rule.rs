@@ -261,7 +261,7 @@ pub(super) fn fire_of_report(
     let reports: Vec<Bytes> = report.body.iter().cloned().collect();
     let attached = account.is_some_and(|account| account.attach_flow_keys);
     let keys = flow.keys.as_ref().filter(|_| attached);
-    let predefined = || scheduler.policy.definitions.phase2(uuid.as_str(), &reports, keys);
+    let predefined = || scheduler.policy.definitions.phase2(flow.spelling_of(uuid), &reports, keys);
     let (make, kept) = (|| scheduler.facts_about(&reports), OnceCell::new());
     fire(scheduler, &occasion, &scheduler.about(&make, &kept), &predefined, events);
 }

@@ -119,7 +119,7 @@ fn time_out(
     let closed = if regular { Collection::Complete } else { Collection::TimedOut };
     if !regular && is_ruled {
         let keys = flow.keys.as_ref().filter(|_| account.is_none_or(|it| it.attach_flow_keys));
-        let predefined = || policy.definitions.phase2(uuid.as_str(), &reports, keys);
+        let predefined = || policy.definitions.phase2(flow.spelling_of(uuid), &reports, keys);
         let (make, kept) = (|| scheduler.facts_about(&reports), OnceCell::new());
         let known = scheduler.about(&make, &kept);
         let occasion = Occasion {

@@ -10,7 +10,18 @@ fn name(text: &str) -> WebhookName {
 
 /// Returns a configuration in which the webhook `long` has a body of this many bytes. A rule sends it after two others.
 fn policy_of(on: &Trigger, bytes: usize, change: &dyn Fn(&mut Policy, &mut Said)) -> Policy {
-    let rule = |to| (None, Rule { on: vec![on.clone()], when: Vec::new(), webhook: name(to), after: None, any_flow: false });
+    let rule = |to| {
+        (
+            None,
+            Rule {
+                on: vec![on.clone()],
+                when: Vec::new(),
+                webhook: name(to),
+                after: None,
+                any_flow: false,
+            },
+        )
+    };
     let mut policy = account(|account| {
         account.uses_variables = true;
         account.attach_flow_keys = true;

@@ -46,3 +46,27 @@ fn a_rule_is_skipped_by_its_own_spelling_if_a_newer_report_replaces_another_spel
     });
     assert_eq!(skipped, Some("sms:SENT"));
 }
+
+#[test]
+fn the_bodies_of_rules_spell_the_uuid_as_the_flow_does() {
+    const SPELT: &str = "{0AAAAAAA-0000-4000-8000-00000000000B}";
+    let on = [Trigger::Sms("SENT".into()), Trigger::ReportTimedOut];
+    let rules: Vec<Beside<'_>> = ["sent", "late"]
+        .into_iter()
+        .zip(on)
+        .map(|(webhook, on)| (webhook, &[][..], &[][..], on))
+        .collect();
+    let mut play = Play::new(beside(&rules));
+    let spelt = PhononUuid::spelt(SPELT).unwrap();
+    let uuid = PhononUuid::new(spelt.as_str()).unwrap();
+    let flow = FlowComplete { uuid: spelt, ..flow_of("a") };
+    play.step(&Command::AcceptFlow(Box::new(flow), source(0)));
+    let report = DeliveryReport { uuid: uuid.clone(), ..report("a", "SENT") };
+    play.step(&Command::AcceptReport(Box::new(report), source(1)));
+    play.at = 2000;
+    play.step(&Command::FireTimer(uuid));
+    for webhook in ["sent", "late"] {
+        let row = play.state.deliveries.iter().find(|row| row.webhook == name(webhook)).unwrap();
+        assert!(row.body.starts_with(SPELT.as_bytes()), "{webhook}: {:?}", row.body);
+    }
+}
