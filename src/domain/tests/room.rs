@@ -2,7 +2,9 @@
 
 use super::said::{Said, Says};
 use super::*;
-use crate::domain::{DeadLetterReason, Delivery, Header, Mapped, Rule, STATE_BYTES_MAX, Trigger};
+use crate::domain::{
+    DeadLetterReason, Delivery, Header, Mapped, Rule, STATE_BYTES_MAX, Trigger, WebhookEnd,
+};
 
 fn name(text: &str) -> WebhookName {
     WebhookName::new(text).unwrap()
@@ -169,6 +171,27 @@ fn the_room_for_a_delivery_that_waited_for_an_answer_is_exact() {
     let outcome = Outcome { mapped, ..outcome(Verdict::Delivered, None) };
     let answer = Command::RecordOutcome { delivery: short, attempt: 1, outcome };
     assert_exact(&Trigger::FlowComplete, &gives, &before, &answer);
+}
+
+#[test]
+fn the_room_counts_rules_that_wait_for_the_end_of_a_webhook() {
+    let waits = |policy: &mut Policy, _: &mut Said| {
+        let on = vec![Trigger::Webhook(name("crm"), WebhookEnd::Failed)];
+        let (when, webhook) = (Vec::new(), name("short"));
+        let rule = Rule { on, when, webhook, after: None, any_flow: false };
+        policy.accounts.get_mut(&OURS).unwrap().rules.insert(0, (None, rule));
+    };
+    let flow = || flow_command(flow_of("a b"));
+    assert_exact(&Trigger::FlowComplete, &waits, &[], &flow());
+    let failed = report_command("a", "FAILED");
+    assert_exact(&Trigger::SmsFinal, &waits, &[flow()], &failed);
+}
+
+#[test]
+fn the_room_for_a_rule_at_the_end_of_a_webhook_is_exact() {
+    let on = Trigger::Webhook(name("crm"), WebhookEnd::Delivered);
+    let before = [flow_command(flow_of("a b"))];
+    assert_exact(&on, &as_it_is, &before, &delivered(phase_1()));
 }
 
 /// Work is an event that is applied, or a delivery whose size is computed.
