@@ -43,7 +43,7 @@ pub(super) const FIXTURES: &[Fixture] = &[
     },
     Fixture {
         version: "7",
-        sums: "61b8b718fbb2e7b85edc67bd832e9ad1fc92317a2cab8f4d5f3885cb483728b0",
+        sums: "11803754dfd6cabe02394fc019e51bbe97f2f435af752388b46c41274037f6ad",
     },
 ];
 
