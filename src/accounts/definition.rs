@@ -92,13 +92,9 @@ pub(super) fn read(
         read.map_or((None, Vec::new()), |body::Read { body, secrets }| (Some(body), secrets));
     if let (Some((_, template)), Some(body)) = (&url, &body) {
         let in_url = template.variables().iter().chain(body.variables());
-        let used: BTreeSet<Variable> = in_url.map(|found| found.variable.plain()).collect();
-        let is_carried = |variable: &Variable| matches!(body, Body::Internal(internal) if internal.carries(&variable.key()));
+        let used = in_url.map(|found| found.variable.plain()).collect();
         for (key, list) in [("mandatory", mandatory), ("optional", optional)] {
-            for variable in list.iter().filter(|it| !used.contains(it) && !is_carried(it)) {
-                let problem = format!("{variable} is used neither in the URL nor in the body");
-                context.fault(&place.key(key), problem, "remove it, or use it");
-            }
+            check_used(list, &used, body, &place.key(key), context);
         }
     }
     let (url, template) = url?;
@@ -244,6 +240,21 @@ pub(super) fn say(
         let template::Fault { problem, line, column, .. } = fault;
         let problem = format!("{what}{problem} (line {line}, column {column})");
         context.fault(place, problem, fault.fix.clone());
+    }
+}
+
+/// Reports the variables of `list` that neither the URL nor the body uses. `used` are those in their texts.
+fn check_used(
+    list: &BTreeSet<Variable>,
+    used: &BTreeSet<Variable>,
+    body: &Body,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) {
+    let is_carried = |variable: &Variable| matches!(body, Body::Internal(internal) if internal.carries(&variable.key()));
+    for variable in list.iter().filter(|it| !used.contains(it) && !is_carried(it)) {
+        let problem = format!("{variable} is used neither in the URL nor in the body");
+        context.fault(place, problem, "remove it, or use it");
     }
 }
 

@@ -332,13 +332,14 @@ impl Decoder {
     ) -> Decoded {
         let mut json = std::mem::take(&mut self.json);
         let bad = match readers.to_json(kind, datum, &mut json) {
-            Ok(()) => match decoded(kind, &json, raw, &mut self.compact) {
-                Decoded::Bad(bad) => bad,
-                good => {
+            Ok(()) => {
+                let decoded = decoded(kind, &json, raw, &mut self.compact);
+                let Decoded::Bad(bad) = decoded else {
                     self.json = json;
-                    return good;
-                }
-            },
+                    return decoded;
+                };
+                bad
+            }
             Err(fault) => Bad::undecodable(fault.to_string()),
         };
         // The members that the event's schema lacks show what the record is.
@@ -360,13 +361,13 @@ impl Decoder {
     }
 
     fn object(&mut self, kind: RecordKind, text: &[u8], raw: &[u8], envelopes: usize) -> Decoded {
-        match decoded(kind, text, raw, &mut self.compact) {
+        let decoded = decoded(kind, text, raw, &mut self.compact);
+        let Decoded::Bad(bad) = decoded else { return decoded };
+        if bad.account.is_some() {
             // No envelope has an account.
-            Decoded::Bad(bad) if bad.account.is_none() => {
-                self.inside(kind, text, raw, envelopes, bad)
-            }
-            decoded => decoded,
+            return Decoded::Bad(bad);
         }
+        self.inside(kind, text, raw, envelopes, bad)
     }
 
     /// Decodes the record in the envelope `text`. If it is no envelope, the record is `bad`.

@@ -109,6 +109,10 @@ impl State {
 }
 
 /// The correlation of a flow's execution.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most states are open, and a box is an allocation for each record"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Correlation {
     /// No record is known.

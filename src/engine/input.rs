@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 /// One input of the engine.
+#[expect(clippy::large_enum_variant, reason = "an input is moved once, and few wait")]
 pub(super) enum Input {
     /// Records that the reader has read.
     Records(Bundle),

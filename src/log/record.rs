@@ -213,7 +213,7 @@ impl Topics {
                 let command = Command::AcceptFlow(flow, source.clone());
                 self.about(uuid, RecordKind::Flow, command)
             }
-            Decoded::Report(report) => self.report(report, &headers, source.clone()),
+            Decoded::Report(report) => self.report(*report, &headers, source.clone()),
             Decoded::Items(items) => {
                 let array = record(RecordBody::Skipped, headers);
                 return Reading::Done(Box::new(self.items(array, items)));
@@ -234,13 +234,8 @@ impl Topics {
         }
     }
 
-    fn report(
-        &self,
-        report: Box<DeliveryReport>,
-        headers: &[Header],
-        source: Source,
-    ) -> RecordBody {
-        let report = Box::new(DeliveryReport { headers: headers.to_vec(), ..*report });
+    fn report(&self, report: DeliveryReport, headers: &[Header], source: Source) -> RecordBody {
+        let report = Box::new(DeliveryReport { headers: headers.to_vec(), ..report });
         let uuid = report.uuid.clone();
         self.about(uuid, RecordKind::Report, Command::AcceptReport(report, source))
     }
@@ -255,7 +250,7 @@ impl Topics {
         let records = items.into_iter().zip(0_u32..).map(|(item, index)| {
             let source = Source { index: Some(index), ..array.source.clone() };
             let body = match item.content {
-                ItemContent::Report(report) => self.report(report, &headers, source.clone()),
+                ItemContent::Report(report) => self.report(*report, &headers, source.clone()),
                 ItemContent::Skipped => RecordBody::Skipped,
                 ItemContent::Bad(bad) => RecordBody::Bad(bad),
             };

@@ -174,10 +174,8 @@ impl<'s> Compiler<'s> {
 
     /// Follows a reference to a named type.
     fn defined(&self, schema: &'s Schema) -> Result<&'s Schema, SchemaError> {
-        match schema {
-            Schema::Ref { name } => self.types.get(name).copied().ok_or(SchemaError::Undefined),
-            _ => Ok(schema),
-        }
+        let Schema::Ref { name } = schema else { return Ok(schema) };
+        self.types.get(name).copied().ok_or(SchemaError::Undefined)
     }
 }
 
@@ -341,9 +339,10 @@ struct Wanted<'w> {
 impl<'w> Wanted<'w> {
     fn of(schema: &'w Schema) -> Self {
         let mut wanted = Self::default();
-        match schema {
-            Schema::Union(union) => union.variants().iter().for_each(|it| wanted.add(it)),
-            other => wanted.add(other),
+        if let Schema::Union(union) = schema {
+            union.variants().iter().for_each(|it| wanted.add(it));
+        } else {
+            wanted.add(schema);
         }
         wanted
     }

@@ -101,7 +101,7 @@ fn envelopes() -> Vec<Vec<u8>> {
         format!(r#"{{"schema":null,"payload":{{"op":"c","before":null,"after":{REPORT_SAMPLE},"source":{{}}}}}}"#),
         format!(r#"{{"op":"u","after":{text},"source":{{}}}}"#),
         format!(r#"{{"operationType":"update","fullDocument":{compact},"updateDescription":{{"updatedFields":{{"deliveryStatus":"SENT"}}}}}}"#),
-        format!(r#"{{"_id":1,"operationType":"insert","fullDocument":{{"_id":{{"$oid":"65a"}},"accountID":{{"$numberLong":"28"}},"phononUuid":"u","deliveryStatus":"SENT","at":{{"$date":{{"$numberLong":"5"}}}}}}}}"#),
+        r#"{"_id":1,"operationType":"insert","fullDocument":{"_id":{"$oid":"65a"},"accountID":{"$numberLong":"28"},"phononUuid":"u","deliveryStatus":"SENT","at":{"$date":{"$numberLong":"5"}}}}"#.to_owned(),
         format!(r#"[{{"specversion":"1.0","type":"t","id":"1","source":"s","data":{compact}}}]"#),
         format!(r#"{{"specversion":"1.0","type":"t","id":"1","source":"s","data_base64":"{base64}"}}"#),
     ]
