@@ -205,8 +205,8 @@ fn phase_2_precedes_the_retry_of_phase_1(name: &str, order: &str) -> bool {
     use crate::harness::receiver::Answer;
     let mut stage = Stage::new(name);
     stage.set("correlation.phase2_order", order);
-    stage.set("delivery.retry.initial_interval_ms", 1500);
-    stage.set("delivery.retry.interval_max_ms", 1500);
+    stage.set("delivery.retry.initial_interval_ms", 5000);
+    stage.set("delivery.retry.interval_max_ms", 5000);
     stage.receiver.script(|request, nth| {
         Answer::status(if request.phase() == 1 && nth == 1 { 500 } else { 200 })
     });

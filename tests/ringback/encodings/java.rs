@@ -225,7 +225,11 @@ fn read(case: &Case, datum: &[u8]) -> Value {
     let json = match decoded.expect("the schema can be used") {
         Decoded::Report(report) => report.body,
         Decoded::Flow(flow) => flow.record,
-        other => panic!("{}: {other:?}", case.name),
+        other @ (Decoded::Start(_)
+        | Decoded::Items(_)
+        | Decoded::Skipped
+        | Decoded::NeedsSchema(_)
+        | Decoded::Bad(_)) => panic!("{}: {other:?}", case.name),
     };
     serde_json::from_slice(&json).expect("JSON")
 }
