@@ -63,7 +63,7 @@ fn positions_are_moved_to_a_time_an_offset_and_the_end_and_nowhere_else() {
         assert!(dry.out.contains(says), "{says:?} is missing: {}", dry.out);
     }
     for (arguments, says) in [
-        (["skip", "--partition", "0", "--to", "3"], "and 3 lies before it"),
+        (["skip", "--partition", "0", "--to", "3"], "and 3 is before it"),
         (["skip", "--partition", "0", "--to", "11"], "has the offsets 0 to 10, and 11 is none"),
         (["skip", "--partition", "0", "--records", "7"], "has the offsets 0 to 10, and 11 is none"),
         (["reset", "--partition", "5", "--to", "end"], "has no partition 5"),
@@ -234,7 +234,7 @@ fn the_groups_positions_are_shown_if_the_rows_belong_to_another_group_or_to_an_i
             "another",
             None,
             "the changelog's rows belong to another consumer group",
-            "its rows belong to the consumer group another, and [kafka] group_id is ",
+            "its rows belong to the consumer group another, but [kafka] group_id is ",
         ),
         (
             stage.group().as_str(),
