@@ -5,6 +5,7 @@ mod words;
 
 pub use pattern::StatusPattern;
 
+use std::sync::Arc;
 use words::Words;
 
 /// The longest word, or pattern of words, in bytes. A longer one is never known, which bounds the cost of a look-up.
@@ -51,7 +52,7 @@ pub struct StatusTable {
     /// The words of the configuration, which decide first.
     configured: Layer,
     /// The words that need no configuration.
-    documented: Layer,
+    documented: Arc<Layer>,
     /// The class of words that the table does not contain.
     unknown: StatusClass,
 }
@@ -61,7 +62,7 @@ impl StatusTable {
     pub fn documented(words: impl IntoIterator<Item = (String, StatusMeaning)>) -> Self {
         Self {
             configured: Layer::default(),
-            documented: Layer::new(words),
+            documented: Arc::new(Layer::new(words)),
             unknown: StatusClass::Final,
         }
     }

@@ -243,7 +243,7 @@ fn faults_of_xpaths_say_where_and_how_to_correct_them() {
         ("/a)", 3, "not opened", "leave it out"),
         ("/a]", 3, "not opened", "leave it out"),
         ("/a /b c", 7, "operator or the end", "leave this out"),
-        ("/a[0]", 4, "`[0]` never finds anything", "`[1]`"),
+        ("/a[0]", 4, "`[0]` never finds a node", "`[1]`"),
         ("data.a.b[0]", 10, "positions are 1", "`[1]`"),
         ("/a[1.5]", 4, "never", "`[1]`"),
         ("/a['x", 4, "quotes", "close"),
