@@ -85,6 +85,8 @@ pub struct Definition {
     body: Body,
     request: Option<Arc<Request>>,
     uses: BTreeSet<String>,
+    /// Whether `uses` contains a variable of an outcome, which each end of a delivery asks.
+    takes_outcome: bool,
     /// The variables of URL, query and headers.
     kept: Vec<Variable>,
 }
@@ -101,8 +103,9 @@ impl Definition {
             .collect();
         let in_body = body.variables().iter().map(|found| &found.variable);
         let in_body = in_body.filter(|variable| variable.constant().is_none());
-        let uses = in_body.chain(&kept).map(Variable::key).collect();
-        Self { body, request, uses, kept }
+        let uses: BTreeSet<String> = in_body.chain(&kept).map(Variable::key).collect();
+        let takes_outcome = OUTCOME_VARIABLES.iter().any(|variable| uses.contains(*variable));
+        Self { body, request, uses, takes_outcome, kept }
     }
 
     /// Returns the variables that URL, query, headers and body name.
@@ -199,11 +202,6 @@ impl Definition {
             }
         };
         Ok((body, Rendered { content_type, values: kept.into() }))
-    }
-
-    /// Returns whether the definition names a variable of an outcome.
-    fn takes_outcome(&self) -> bool {
-        OUTCOME_VARIABLES.iter().any(|variable| self.uses.contains(*variable))
     }
 
     /// Returns whether the definition uses `variable`, spelt as in `$flow.key.reqID`, or a variable of the family

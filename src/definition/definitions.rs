@@ -61,7 +61,7 @@ impl Definitions for Defined {
     }
 
     fn takes_outcome(&self, webhook: &WebhookName) -> bool {
-        self.rendered(webhook).is_some_and(Definition::takes_outcome)
+        self.rendered(webhook).is_some_and(|definition| definition.takes_outcome)
     }
 
     fn outcome(

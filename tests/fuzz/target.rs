@@ -19,5 +19,6 @@ pub(crate) struct Target {
     pub(crate) bytes_per_byte: usize,
 }
 
-/// The bytes of memory that the decoder may hold at once for any input.
-pub(crate) const ALLOWED_BYTES: usize = 256 << 10;
+/// The bytes of memory that the decoder may hold at once for any input. Loading a configuration takes most of it, since
+/// each load builds the schemas of all keys.
+pub(crate) const ALLOWED_BYTES: usize = 384 << 10;

@@ -36,10 +36,22 @@ fn end(state: &State, uuid: &PhononUuid, policy: &Policy, now: Timestamp) -> Vec
             let expired = |report: &&Collected| report.expires_at.is_some_and(|at| at <= now);
             reports.iter().filter(expired).map(flow_missing).collect()
         }
-        Correlation::Open(flow) if flow.gathers_until.is_some_and(|until| until <= now) => {
-            end_gathering(state, uuid, flow, policy, now)
+        Correlation::Open(flow) => {
+            let (make, kept) = (|| rule::facts(flow, state), OnceCell::new());
+            let known = Known::new(&make, policy, &kept);
+            let (scope, room) = (flow.scope(), Room::of(state));
+            let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
+            let is_gathered = flow.gathers_until.is_some_and(|until| until <= now);
+            let close = if is_gathered { end_gathering } else { time_out };
+            let account = policy.accounts.get(&flow.identity.account);
+            // If the account has stopped notifying in the meantime, the reports are ignored and nothing is sent.
+            let wanted = account.is_none_or(|account| account.notify_on_delivery);
+            let mut events = close(&scheduler, uuid, flow, wanted);
+            let reason =
+                if wanted { phase2::reason_for_rest(flow) } else { IgnoreReason::NotifyOff };
+            phase2::end_rest(state, flow, reason, &mut events);
+            events
         }
-        Correlation::Open(flow) => time_out(state, uuid, flow, policy, now),
         Correlation::Silent { .. } | Correlation::Ended { .. } => vec![Event::MarkerExpired],
     }
 }
@@ -60,58 +72,37 @@ fn flow_missing(report: &Collected) -> Event {
     }
 }
 
-/// Rule 2: sends the reports of a flow without a list that came since the first final one.
+/// Rule 2: sends the reports of a flow without a list that came since the first final one, if the account wants them.
 fn end_gathering(
-    state: &State,
+    scheduler: &Scheduler<'_>,
     uuid: &PhononUuid,
     flow: &Flow,
-    policy: &Policy,
-    now: Timestamp,
+    wanted: bool,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    let (make, kept) = (|| rule::facts(flow, state), OnceCell::new());
-    let known = Known::new(&make, policy, &kept);
-    let (scope, room) = (flow.scope(), Room::of(state));
-    let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
-    let account = policy.accounts.get(&flow.identity.account);
-    // If the account has stopped notifying in the meantime, the reports are ignored and nothing is sent.
-    let wanted = account.is_none_or(|account| account.notify_on_delivery);
-    let is_complete = !wanted || phase2::schedule_gathered(&scheduler, uuid, flow, &mut events);
+    let is_complete = !wanted || phase2::schedule_gathered(scheduler, uuid, flow, &mut events);
     // If both times are over, the final reports that came are the regular end.
-    let is_over = matches!(flow.collection, Collection::Open { until } if until <= now);
+    let is_over = matches!(flow.collection, Collection::Open { until } if until <= scheduler.now);
     events.push(if is_complete || is_over {
         Event::CollectionClosed(Collection::Complete)
     } else {
         Event::Gathering(None)
     });
-    let reason = if wanted { phase2::reason_for_rest(flow) } else { IgnoreReason::NotifyOff };
-    phase2::end_rest(state, flow, reason, &mut events);
     events
 }
 
-/// Rule 5: ends a flow whose reports did not all come.
-fn time_out(
-    state: &State,
-    uuid: &PhononUuid,
-    flow: &Flow,
-    policy: &Policy,
-    now: Timestamp,
-) -> Vec<Event> {
+/// Rule 5: ends a flow whose reports did not all come. Sends what came, if the account wants it.
+fn time_out(scheduler: &Scheduler<'_>, uuid: &PhononUuid, flow: &Flow, wanted: bool) -> Vec<Event> {
     let mut events = Vec::new();
-    let (make, kept) = (|| rule::facts(flow, state), OnceCell::new());
-    let known = Known::new(&make, policy, &kept);
-    let (scope, room) = (flow.scope(), Room::of(state));
-    let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
-    // If the account has stopped notifying in the meantime, the reports are ignored and nothing is sent.
+    let policy = scheduler.policy;
     let account = policy.accounts.get(&flow.identity.account);
-    let wanted = account.is_none_or(|account| account.notify_on_delivery);
     let notify = wanted && policy.correlation.on_report_timeout == OnReportTimeout::Notify;
     let is_ruled = wanted && account.is_some_and(|account| !account.rules.is_empty());
-    let left = if notify || is_ruled { phase2::rest(&scheduler, uuid, flow) } else { Vec::new() };
+    let left = if notify || is_ruled { phase2::rest(scheduler, uuid, flow) } else { Vec::new() };
     let about: Vec<SmsId> = left.iter().map(|entry| entry.sms.clone()).collect();
     let reports: Vec<Bytes> = left.iter().map(|entry| entry.body.clone()).collect();
     if notify {
-        phase2::schedule_what_is_known(&scheduler, uuid, flow, &left, &mut events);
+        phase2::schedule_what_is_known(scheduler, uuid, flow, &left, &mut events);
     }
     // Without a list, `each` has no other end: the time-out is the regular end if a final report came.
     let regular =
@@ -131,7 +122,7 @@ fn time_out(
             sms: Vec::new(),
             about,
         };
-        rule::fire(&scheduler, &occasion, &known, &predefined, &mut events);
+        rule::fire(scheduler, &occasion, &known, &predefined, &mut events);
     }
     // If no delivery is in the outbox, this event is the published end. So it comes after the events that schedule
     // deliveries.
@@ -139,7 +130,5 @@ fn time_out(
         events.push(Event::ReportTimedOut { missing: phase2::missing(flow) });
     }
     events.push(Event::CollectionClosed(closed));
-    let reason = if wanted { phase2::reason_for_rest(flow) } else { IgnoreReason::NotifyOff };
-    phase2::end_rest(state, flow, reason, &mut events);
     events
 }
