@@ -85,7 +85,8 @@ pub struct Bad {
 }
 
 impl Bad {
-    fn undecodable(detail: impl Into<String>) -> Self {
+    /// Returns the fault of a record that can't be decoded.
+    pub fn undecodable(detail: impl Into<String>) -> Self {
         Self { reason: DeadLetterReason::Undecodable, detail: detail.into(), account: None }
     }
 

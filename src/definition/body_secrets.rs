@@ -144,5 +144,6 @@ mod tests {
         let problem = filled(&[("a", "1")], TWO).unwrap_err();
         assert!(problem.contains(" b,"), "{problem}");
         assert!(filled(&[("x", "1")], TWO).unwrap_err().contains(" a,"));
+        assert!(filled(&[], TWO).unwrap_err().contains(" a,"), "the last one is gone");
     }
 }

@@ -14,8 +14,8 @@ use super::signature::sign;
 use super::tls::{TlsError, Trust};
 use super::token::Tokens;
 use super::webhook::{Auth, Webhook};
-use crate::definition::RequestParts;
 use crate::definition::facts::Kept;
+use crate::definition::{BodySecrets, RequestParts};
 use crate::domain::{DeliveryId, Outcome, Rendered};
 use base64::Engine as _;
 use bytes::Bytes;
@@ -194,7 +194,7 @@ impl Endpoint {
             Auth::None | Auth::Basic { .. } | Auth::Bearer(_) => None,
         };
         let guard = guard(&webhook.url);
-        let hidden = Hidden::sent_by(&webhook.secrets);
+        let hidden = Hidden::sent_by(&webhook);
         Ok(Self { webhook, client, headers, guard, destinations, tokens, hidden, policy, kept_max })
     }
 
@@ -345,10 +345,12 @@ impl Endpoint {
     ) -> Result<reqwest::Request, Outcome> {
         let Message { body, rendered } = message;
         let parts = self.parts(rendered).map_err(|text| answer::unrenderable(&text))?;
-        let body = match &self.webhook.body_secrets {
-            Some(secrets) => secrets.filled(&body).map_err(|text| answer::unrenderable(&text))?,
-            None => body,
+        // A body may have been rendered when the webhook had secrets that it no longer has.
+        let filled = match &self.webhook.body_secrets {
+            Some(secrets) => secrets.filled(&body),
+            None => BodySecrets::default().filled(&body),
         };
+        let body = filled.map_err(|text| answer::unrenderable(&text))?;
         let mut request = reqwest::Request::new(self.webhook.method.clone(), parts.url);
         let timestamp = unix_seconds.to_string();
         let headers = request.headers_mut();

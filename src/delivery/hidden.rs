@@ -1,6 +1,6 @@
 //! Hides secrets in what an endpoint answers: many endpoints repeat the request.
 
-use super::webhook::{Auth, Secret, Webhook};
+use super::webhook::{Auth, Webhook};
 use crate::domain::{Mapped, Outcome, RESPONSE_BYTES_KEPT};
 use crate::json;
 use base64::Engine as _;
@@ -19,12 +19,13 @@ const CUT_SECRET_BYTES_MIN: usize = 4;
 pub(super) struct Hidden(Vec<String>);
 
 impl Hidden {
-    /// Returns the secrets that requests of `webhook` contain as they are written: those of headers, query and body.
-    pub(super) fn sent_by(secrets: &[Secret]) -> Self {
-        Self::sorted(secrets.iter().map(|secret| secret.reveal().to_owned()).collect())
+    /// Returns the secrets that requests of `webhook` contain as they are written: those of headers,
+    /// query, body and credentials.
+    pub(super) fn sent_by(webhook: &Webhook) -> Self {
+        Self::sorted(Self::secrets(webhook))
     }
 
-    pub(super) fn of(webhook: &Webhook) -> Self {
+    fn secrets(webhook: &Webhook) -> Vec<String> {
         let mut secrets = Vec::new();
         match &webhook.auth {
             Auth::None => {}
@@ -38,6 +39,12 @@ impl Hidden {
             }
         }
         secrets.extend(webhook.secrets.iter().map(|secret| secret.reveal().to_owned()));
+        secrets
+    }
+
+    /// Like `sent_by`, and with the parts of the URL's query, which may be secrets too.
+    pub(super) fn of(webhook: &Webhook) -> Self {
+        let mut secrets = Self::secrets(webhook);
         let query = webhook.url.query().unwrap_or_default();
         secrets.push(query.to_owned());
         let spelt = query.split(['&', '=']).map(str::to_owned);
@@ -123,9 +130,22 @@ impl Hidden {
     }
 
     fn mapped(&self, mapped: Vec<Mapped>) -> Vec<Mapped> {
-        let hidden =
-            |Mapped { save_in, value }: Mapped| Mapped { save_in, value: self.text(&value).into() };
-        mapped.into_iter().map(hidden).collect()
+        mapped
+            .into_iter()
+            .map(|Mapped { save_in, value }| Mapped { save_in, value: self.json(value) })
+            .collect()
+    }
+
+    /// Returns the JSON text `value` without secrets. It stays JSON: a secret of digits may be a number there.
+    fn json(&self, value: Box<str>) -> Box<str> {
+        if !self.0.iter().any(|secret| value.contains(secret)) {
+            return value;
+        }
+        let text = self.text(&value);
+        match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+            Ok(_) => text.into(),
+            Err(_) => format!("\"{HIDDEN}\"").into(),
+        }
     }
 
     /// A cookie in the answer is the endpoint's secret.
@@ -137,5 +157,26 @@ impl Hidden {
             (name.to_string(), value)
         });
         shown.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Hidden;
+    use crate::domain::Mapped;
+
+    #[test]
+    fn mapped_values_without_their_secret_are_json() {
+        let hidden = Hidden::sorted(vec!["12345678".to_owned()]);
+        for (value, shown) in [
+            ("12345678", "\"***\""),
+            ("\"a 12345678\"", "\"a ***\""),
+            ("{\"a\":[12345678]}", "\"***\""),
+            ("{\"a\":\"12345678\"}", "{\"a\":\"***\"}"),
+            ("7", "7"),
+        ] {
+            let mapped = Mapped { save_in: "$flow.key.a".into(), value: value.into() };
+            assert_eq!(&*hidden.mapped(vec![mapped])[0].value, shown, "{value}");
+        }
     }
 }

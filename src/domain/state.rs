@@ -73,6 +73,7 @@ impl State {
     pub fn is_empty(&self) -> bool {
         self.correlation == Correlation::Unknown
             && self.deliveries.is_empty()
+            && self.deferred.is_empty()
             && self.started.is_none()
     }
 

@@ -7,7 +7,7 @@ use super::shortage;
 use crate::clock;
 use crate::delivery::{Attempted, BreakerState, Job, ShortageNote, Watch};
 use crate::domain::{Timestamp, WebhookName};
-use crate::log::{Landmarks, LogEvent};
+use crate::log::{Landmarks, LogEvent, Record};
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,7 +78,7 @@ impl Channels {
         let (mailbox, signals) = (self.mailbox.clone(), self.signals.clone());
         Arc::new(move |event| match event {
             LogEvent::Records { epoch, records, bytes } => {
-                let weight = records.len();
+                let weight = records.iter().map(Record::count).sum();
                 mailbox.put(Input::Records(Bundle { epoch, records, bytes }), weight);
             }
             LogEvent::Assigned(assignment) => mailbox.put_urgent(Input::Assigned(assignment)),

@@ -17,6 +17,12 @@ pub(super) struct Bundle {
     pub(super) bytes: usize,
 }
 
+impl Bundle {
+    fn count(&self) -> usize {
+        self.records.iter().map(Record::count).sum()
+    }
+}
+
 /// The records that wait.
 #[derive(Default)]
 pub(super) struct Intake {
@@ -47,7 +53,7 @@ impl Intake {
             return None;
         }
         let bundle = self.waiting.pop_front()?;
-        self.credit -= i64::try_from(bundle.records.len()).unwrap_or(i64::MAX);
+        self.credit -= i64::try_from(bundle.count()).unwrap_or(i64::MAX);
         Some(bundle)
     }
 

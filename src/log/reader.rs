@@ -244,7 +244,7 @@ impl Reader {
             && bytes < BATCH_BYTES_MAX
             && let Some(record) = queues.next(&mut read)
         {
-            bytes += record.bytes().len();
+            bytes += record.cost(0);
             batch.push(record);
         }
         self.batch.append(&mut batch);
@@ -360,7 +360,7 @@ impl Reader {
             return;
         }
         let records = std::mem::take(&mut self.batch);
-        let bytes = records.iter().map(|record| record.bytes().len() + RECORD_BYTES).sum();
+        let bytes = records.iter().map(|record| record.cost(RECORD_BYTES)).sum();
         self.budget.take(bytes);
         (self.sink)(LogEvent::Records { epoch: self.epoch, records, bytes });
     }

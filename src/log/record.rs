@@ -110,11 +110,33 @@ impl Record {
         Landmark::of(self.offset, self.at, key, self.bytes())
     }
 
+    /// Returns the number of records that it stands for: the items of an array, or itself.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        if let RecordBody::Items(items) = &self.body { items.len().max(1) } else { 1 }
+    }
+
+    /// Returns its size as the read budget counts it: values and headers, and `each` for every record.
+    #[must_use]
+    pub fn cost(&self, each: usize) -> usize {
+        let RecordBody::Items(items) = &self.body else { return self.bytes().len() + each };
+        let of_items = items.iter().map(|item| item.bytes().len() + headers_bytes(&item.headers));
+        self.bytes().len() + of_items.map(|bytes| bytes + each).sum::<usize>()
+    }
+
     /// Returns its value, which is empty for a tombstone.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.payload.as_ref().map_or(&[], |payload| payload)
     }
+}
+
+/// The most bytes of headers that the records of one array have together.
+const ITEM_HEADERS_BYTES_MAX: usize = 16 << 20;
+
+fn headers_bytes(headers: &[Header]) -> usize {
+    let value = |header: &Header| header.value.as_ref().map_or(0, Bytes::len);
+    headers.iter().map(|header| header.name.len() + value(header)).sum()
 }
 
 /// The headers of a forwarded record: its kind and its original position.
@@ -246,6 +268,11 @@ impl Topics {
         // The items are JSON, whatever the array was.
         let headers: Vec<Header> =
             array.headers.iter().filter(|it| !is_framing_header(&it.name)).cloned().collect();
+        if headers_bytes(&headers).saturating_mul(items.len()) > ITEM_HEADERS_BYTES_MAX {
+            let problem = "the array is too long for its headers, which each of its records has";
+            array.body = RecordBody::Bad(Bad::undecodable(problem));
+            return array;
+        }
         let mut letter = array.letter.take();
         let records = items.into_iter().zip(0_u32..).map(|(item, index)| {
             let source = Source { index: Some(index), ..array.source.clone() };
@@ -400,8 +427,36 @@ impl HeaderView for rdkafka::message::OwnedHeaders {
 
 #[cfg(test)]
 mod tests {
-    use super::{FORWARDED_HEADERS, Forward, forward_headers, origin};
-    use crate::domain::{RecordKind, Source, Timestamp};
+    use super::{FORWARDED_HEADERS, Forward, Record, RecordBody, forward_headers, origin};
+    use crate::domain::{Header, RecordKind, Source, Timestamp};
+    use crate::log::TopicPartition;
+
+    #[test]
+    fn an_array_counts_as_its_records_with_their_headers() {
+        let header = Header { name: "ab".into(), value: Some("cde".into()) };
+        let record = |body, payload: &'static str| Record {
+            place: TopicPartition { topic: "t".into(), partition: 0 },
+            offset: 1,
+            at: Timestamp::from_ms(0),
+            source: Source {
+                topic: "t".into(),
+                partition: 0,
+                offset: 1,
+                timestamp: Timestamp::from_ms(0),
+                index: None,
+            },
+            body,
+            key: None,
+            payload: Some(payload.into()),
+            headers: vec![header.clone()],
+            letter: None,
+        };
+        let items = vec![record(RecordBody::Skipped, "{}"), record(RecordBody::Skipped, "{}")];
+        let array = record(RecordBody::Items(items), "[{},{}]");
+        assert_eq!((array.count(), array.cost(100)), (2, 7 + 2 * (2 + 5 + 100)));
+        let single = record(RecordBody::Skipped, "{}");
+        assert_eq!((single.count(), single.cost(100)), (1, 102));
+    }
 
     #[test]
     fn the_origin_of_a_forwarded_record_is_read_in_the_present_and_an_earlier_format() {

@@ -10,7 +10,7 @@
 //! A record may be a string that holds JSON. A CloudEvent in binary mode is no envelope: the record is the whole value.
 //! Change events that bring no new status are skipped: deletions, and changes of other fields.
 
-use super::{Bad, extended};
+use super::{Bad, extended, json_fault};
 use crate::domain::RecordKind;
 use crate::json;
 use crate::json::scan::{self, MemberValue, Scanned, ValueKind};
@@ -192,15 +192,23 @@ impl Members {
 
     fn connect(&self) -> Result<Opened, Bad> {
         // A payload that is null marks a deletion.
-        let Some(payload) = self.part("payload") else { return Ok(Opened::Nothing) };
-        self.record(payload).map(Opened::Record)
+        if let Some(payload) = self.part("payload") {
+            return self.record(payload).map(Opened::Record);
+        }
+        if contains(&self.compact, b"\"payload\":null") {
+            return Ok(Opened::Nothing);
+        }
+        Err(Bad::undecodable("the envelope of Kafka Connect has no payload"))
     }
 
     fn debezium(&self, kind: RecordKind) -> Result<Opened, Bad> {
         match self.text("op").as_deref() {
             Some("c" | "r" | "u") => {}
             // Deletions, truncations and messages.
-            _ => return Ok(Opened::Nothing),
+            Some("d" | "t" | "m") => return Ok(Opened::Nothing),
+            Some(_) | None => {
+                return Err(Bad::undecodable("the op of the change event is none of Debezium's"));
+            }
         }
         let Some(after) = self.part("after") else {
             return Err(Bad::undecodable(
@@ -210,8 +218,11 @@ impl Members {
         let is_document = after.kind == ValueKind::Text;
         let after = self.record(after)?;
         let before = self.part("before").map(|before| self.record(before)).transpose()?;
-        let status = status_of(&after);
-        let is_old = before.is_some_and(|before| status_of(&before) == status);
+        let status = status_of(&after)?;
+        let is_old = match before {
+            Some(before) => status_of(&before)? == status,
+            None => self.is_unchanged(),
+        };
         if kind == RecordKind::Report && (status.is_none() || is_old) {
             return Ok(Opened::Nothing);
         }
@@ -223,9 +234,29 @@ impl Members {
     }
 
     fn mongodb(&self, kind: RecordKind) -> Result<Opened, Bad> {
-        let change = self.text("operationType");
-        if !matches!(change.as_deref(), Some("insert" | "update" | "replace")) {
-            return Ok(Opened::Nothing);
+        // The documented types that bring no document.
+        const OTHERS: [&str; 12] = [
+            "create",
+            "createIndexes",
+            "delete",
+            "drop",
+            "dropDatabase",
+            "dropIndexes",
+            "invalidate",
+            "modify",
+            "refineCollectionShardKey",
+            "rename",
+            "reshardCollection",
+            "shardCollection",
+        ];
+        match self.text("operationType").as_deref() {
+            Some("insert" | "update" | "replace") => {}
+            Some(other) if OTHERS.contains(&other) => return Ok(Opened::Nothing),
+            Some(_) | None => {
+                return Err(Bad::undecodable(
+                    "the operationType of the change event is none of MongoDB's",
+                ));
+            }
         }
         let Some(document) = self.part("fullDocument") else {
             return Err(Bad::undecodable(
@@ -233,13 +264,17 @@ impl Members {
             ));
         };
         let document = self.record(document)?;
-        let is_old = self
-            .part("updateDescription")
-            .is_some_and(|description| !changes_status(self.bytes(description)));
-        if kind == RecordKind::Report && (status_of(&document).is_none() || is_old) {
+        let has_status = status_of(&document)?.is_some();
+        if kind == RecordKind::Report && (!has_status || self.is_unchanged()) {
             return Ok(Opened::Nothing);
         }
         extended::simplified(&document).map(Opened::Record)
+    }
+
+    /// Returns whether a description of the update says that the delivery status is as before.
+    fn is_unchanged(&self) -> bool {
+        self.part("updateDescription")
+            .is_some_and(|description| !changes_status(self.bytes(description)))
     }
 
     fn cloud_event(&self) -> Result<Opened, Bad> {
@@ -259,16 +294,28 @@ impl Members {
 }
 
 /// Returns the delivery status in the JSON object `record`, as it is spelt.
-fn status_of(record: &[u8]) -> Option<Vec<u8>> {
-    member(record, "deliveryStatus").map(|(_, text)| text)
+fn status_of(record: &[u8]) -> Result<Option<Vec<u8>>, Bad> {
+    let mut copy = Vec::new();
+    let Scanned { members: [part], .. } =
+        scan::scan(record, &["deliveryStatus"], &mut copy).map_err(json_fault)?;
+    Ok(part.and_then(|part| copy.get(part.range).map(<[u8]>::to_vec)))
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
 /// Returns whether MongoDB's description of an update names the delivery status.
 fn changes_status(description: &[u8]) -> bool {
-    let Some((ValueKind::Object, updated)) = member(description, "updatedFields") else {
-        return true;
+    let Some((kind, updated)) = member(description, "updatedFields") else { return true };
+    // Debezium writes the fields as a string of JSON.
+    let text = match kind {
+        ValueKind::Object => Some(updated),
+        ValueKind::Text => json::read_string(&updated).map(|text| text.into_owned().into_bytes()),
+        ValueKind::Null | ValueKind::Boolean(_) | ValueKind::Number | ValueKind::Array => None,
     };
-    status_of(&updated).is_some()
+    // What can't be read may have changed it.
+    text.is_none_or(|text| !matches!(status_of(&text), Ok(None)))
 }
 
 fn member(object: &[u8], name: &'static str) -> Option<(ValueKind, Vec<u8>)> {

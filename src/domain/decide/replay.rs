@@ -2,7 +2,9 @@
 
 use super::after::{end, kept};
 use super::room::Room;
-use super::schedule::{Known, Scheduler, dead_letter, givers, render, unrenderable};
+use super::schedule::{
+    Known, Scheduler, dead_letter, free_of, givers, render, unfinished, unrenderable,
+};
 use super::watch;
 use crate::domain::{
     DeadLetterReason, Delivery, DeliveryId, Due, Event, Facts, Pending, Phase, Phase2Order, Policy,
@@ -24,12 +26,14 @@ pub(super) fn revive(
     if state.delivery(given_up.id).is_some() {
         return Vec::new();
     }
-    let waits = given_up.phase != Phase::One
-        && policy.correlation.phase2_order == Phase2Order::Strict
-        && state.deliveries.iter().any(|delivery| delivery.phase == Phase::One);
+    let mut free = unfinished(state, &[]);
+    free_of(&mut free, given_up);
+    let phase_one = free.iter().find(|delivery| delivery.phase == Phase::One).map(|it| it.id);
+    let is_strict = policy.correlation.phase2_order == Phase2Order::Strict;
+    let phase_one = phase_one.filter(|_| is_strict && given_up.phase != Phase::One);
     let delivery = Delivery {
         scheduled_at: now,
-        due: if waits { Due::Waiting } else { Due::At(now) },
+        due: if phase_one.is_some() { Due::Waiting } else { Due::At(now) },
         attempts: 0,
         replays: given_up.replays.saturating_add(1),
         first_attempt_at: None,
@@ -37,7 +41,7 @@ pub(super) fn revive(
         last_outcome: None,
         ..given_up.clone()
     };
-    let mut events = replayed(state, given_up, delivery, policy, now);
+    let mut events = replayed(state, given_up, delivery, policy, (&free, phase_one));
     if let Some(revived) = events.iter().find_map(Event::begun).cloned() {
         let kept = OnceCell::new();
         let known = Known::new(&Facts::default, policy, &kept);
@@ -56,9 +60,9 @@ fn replayed(
     given_up: &Delivery,
     delivery: Delivery,
     policy: &Policy,
-    now: Timestamp,
+    (free, phase_one): (&[&Delivery], Option<DeliveryId>),
 ) -> Vec<Event> {
-    let waits = delivery.due == Due::Waiting;
+    let now = delivery.scheduled_at;
     let delivery = match &given_up.rendering {
         Rendering::Fixed | Rendering::Done(_) => delivery,
         Rendering::Pending(pending) => {
@@ -68,7 +72,6 @@ fn replayed(
                 Some(values) => facts.with_outcome(values),
                 None => facts,
             };
-            let free = not_waiting_for(state, given_up.id);
             let mut after = Vec::new();
             if policy.definitions.is_rendered(&delivery.webhook) {
                 after = givers(free.iter().copied(), &delivery, policy);
@@ -81,9 +84,7 @@ fn replayed(
                 after.extend(before);
             }
             if !after.is_empty() {
-                let phase_one =
-                    state.deliveries.iter().filter(|it| waits && it.phase == Phase::One);
-                after.extend(phase_one.map(|it| it.id));
+                after.extend(phase_one);
                 let pending = Box::new(Pending { facts, after, outcome_of: outcome_of.clone() });
                 let rendering = Rendering::Pending(pending);
                 let delivery = Delivery { due: Due::Waiting, rendering, ..delivery };
@@ -117,19 +118,4 @@ fn fitting(state: &State, policy: &Policy, delivery: Delivery, now: Timestamp) -
         end(state, policy, dead_letter(delivery, reason, now), &mut events);
     }
     events
-}
-
-/// Returns the deliveries that do not wait for `id`, directly or through others. A delivery that waits for one that
-/// waits for it would never leave.
-fn not_waiting_for(state: &State, id: DeliveryId) -> Vec<&Delivery> {
-    let waits = |row: &Delivery, blocked: &[DeliveryId]| match &row.rendering {
-        Rendering::Pending(pending) => pending.after.iter().any(|id| blocked.contains(id)),
-        Rendering::Fixed | Rendering::Done(_) => false,
-    };
-    let mut blocked = vec![id];
-    let mut free: Vec<&Delivery> = state.deliveries.iter().collect();
-    while let Some(index) = free.iter().position(|row| waits(row, &blocked)) {
-        blocked.push(free.remove(index).id);
-    }
-    free
 }

@@ -56,7 +56,7 @@ impl Scheduler<'_> {
         carried: Carried<'_>,
         events: &mut Vec<Event>,
     ) {
-        let before = unfinished(self.state, events);
+        let mut before = unfinished(self.state, events);
         // A uuid whose marker has expired may come again while a replayed delivery of it is in flight. The webhook has
         // the same id and is not sent twice. Two rules may also send the same webhook on one occasion.
         let again = events.iter().filter_map(Event::begun).any(|other| other.id == delivery.id);
@@ -65,6 +65,7 @@ impl Scheduler<'_> {
         }
         let Carried { sms, frees } = carried;
         self.room.spend(frees);
+        free_of(&mut before, &delivery);
         let awaited = self.awaited(&before, &delivery, after);
         let watched = watch::is_watched(self, &delivery).then(|| delivery.clone());
         self.put(delivery, awaited, known, after, sms, events);
@@ -289,6 +290,28 @@ pub(super) fn unfinished<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a D
     }
     left.extend(waiting(state, events).into_iter().map(|deferred| &deferred.delivery));
     left
+}
+
+/// Removes the deliveries and rules that wait for `delivery`, directly or through others: one that waits for one that
+/// waits for it would never leave.
+pub(super) fn free_of(unfinished: &mut Vec<&Delivery>, delivery: &Delivery) {
+    let waits = |row: &Delivery, other: &Delivery| match &row.rendering {
+        Rendering::Pending(pending) => pending.after.contains(&other.id),
+        // Such a delivery waits for phase 1.
+        Rendering::Fixed | Rendering::Done(_) => {
+            row.due == Due::Waiting && other.phase == Phase::One
+        }
+    };
+    let mut blocked = vec![delivery];
+    while let Some(other) = blocked.pop() {
+        unfinished.retain(|row| {
+            let is_free = !waits(row, other);
+            if !is_free {
+                blocked.push(row);
+            }
+            is_free
+        });
+    }
 }
 
 /// Returns the rules that wait after `events`.

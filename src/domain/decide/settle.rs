@@ -4,11 +4,11 @@ use super::after::{After, end, kept};
 use super::room::Room;
 use super::rule::{self, Verdict};
 use super::schedule::{
-    Carried, Known, KnownFacts as _, Scheduler, dead_letter, render, unrenderable,
+    Carried, Known, KnownFacts as _, Scheduler, dead_letter, free_of, render, unrenderable,
 };
 use crate::domain::{
     AccountId, DeadLetterReason, Deferred, Delivery, DeliveryId, Due, Event, Facts, Mapped,
-    Pending, Policy, Rendering, Rule, SkipReason, SkippedRule, State, Timestamp, evolve,
+    Pending, Policy, Rendering, Rule, SkipReason, SkippedRule, State, Timestamp, Trigger, evolve,
 };
 use std::cell::OnceCell;
 
@@ -144,14 +144,21 @@ fn judged(
     };
     let mut skipped = None;
     for rule in account.rules_of(*scope).filter(is_meant) {
-        let after = match (upon, &rule.after) {
+        let is_upon_end = rule
+            .on
+            .iter()
+            .any(|on| matches!(on, Trigger::Webhook(..)) && *on.to_string() == **trigger);
+        let after = if is_upon_end && rule.after.is_none() {
             // The outcome of the webhook whose end triggers the rule is among the facts.
-            (Some(_), None) => After::default(),
-            (_, Some(_)) | (None, None) => After::of_rule(policy, account, rule),
+            After::default()
+        } else {
+            After::of_rule(policy, account, rule)
         };
         // A rule whose trigger has just come may wait for another webhook. One that has waited is judged.
         let others = if upon.is_some() {
-            rule::others(&scheduler, delivery.account, &new)
+            let mut others = rule::others(&scheduler, delivery.account, &new);
+            free_of(&mut others, delivery);
+            others
         } else {
             Vec::new()
         };

@@ -96,6 +96,10 @@ fn change_events_that_bring_no_new_status_are_skipped() {
         json!({"operationType": "update", "documentKey": {"_id": 1}, "fullDocument": report,
             "updateDescription": {"updatedFields": fields}})
     };
+    let of_text = |fields: &str| {
+        json!({"op": "u", "before": null, "after": report.to_string(),
+            "updateDescription": {"updatedFields": fields}})
+    };
     for (event, is_skipped) in [
         (json!({"op": "d", "before": report, "after": null}), true),
         (json!({"op": "t", "source": {}}), true),
@@ -108,6 +112,9 @@ fn change_events_that_bring_no_new_status_are_skipped() {
         (json!({"operationType": "insert", "documentKey": {}, "fullDocument": without}), true),
         (update(json!({"notify_on_delivery": {}})), true),
         (update(json!({"deliveryStatus": "DELIVERED"})), false),
+        // Debezium's connector of MongoDB writes texts, and no document before the update.
+        (of_text(r#"{"notify_on_delivery":{}}"#), true),
+        (of_text(r#"{"deliveryStatus":"DELIVERED"}"#), false),
     ] {
         let decoded = unwrapped(RecordKind::Report, &event.to_string());
         assert_eq!(decoded == Decoded::Skipped, is_skipped, "{event}: {decoded:?}");
@@ -195,5 +202,20 @@ fn arrays_and_envelopes_may_be_inside_each_other() {
         };
         assert_eq!(read.content, report(REPORT).content);
         assert_eq!(read.raw.as_ref(), Some(&items[0].raw), "its dead letter is the item");
+    }
+}
+
+#[test]
+fn an_event_that_can_not_be_read_is_not_skipped() {
+    let report = sample();
+    for event in [
+        json!({"op": "c", "after": "{\"deliveryStatus\":"}),
+        json!({"op": "c", "after": "{\"deliveryStatus\":\"A\",\"deliveryStatus\":\"B\"}"}),
+        json!({"op": "airtel", "source": "api", "after": report}),
+        json!({"operationType": "upsert", "documentKey": {}, "fullDocument": report}),
+        json!({"schema": {"type": "struct"}, "other": 1}),
+    ] {
+        let decoded = unwrapped(RecordKind::Report, &event.to_string());
+        assert!(matches!(decoded, Decoded::Bad(_)), "{event}: {decoded:?}");
     }
 }

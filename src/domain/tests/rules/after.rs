@@ -304,3 +304,42 @@ fn rules_of_any_flow_apply_to_flows_that_do_not_enable_their_webhooks() {
         [Event::FlowSilenced { reason: crate::domain::IgnoreReason::WebhookDisabled, .. }]
     ));
 }
+
+#[test]
+fn webhooks_that_use_and_give_the_same_value_do_not_wait_for_each_other() {
+    let q: &[&str] = &["$flow.key.q"];
+    let policy = beside(&[("again", q, q, ends("crm", WebhookEnd::Delivered))]);
+    let mut play = Play::new(policy);
+    play.report("FAILED");
+    play.flow();
+    // Each step delivers what is due, until nothing is.
+    while let Some(id) = due(&play.state) {
+        play.step(&delivered(id));
+    }
+    assert!(play.state.deliveries.is_empty(), "{:?}", play.state.deliveries);
+    assert!(play.state.deferred.is_empty(), "{:?}", play.state.deferred);
+}
+
+fn due(state: &State) -> Option<DeliveryId> {
+    let mut due = state.deliveries.iter().filter(|row| matches!(row.due, Due::At(_)));
+    due.next().map(|row| row.id)
+}
+
+#[test]
+fn a_rule_upon_an_end_keeps_that_outcome_while_it_waits_for_another_answer() {
+    let on = ends("crm", WebhookEnd::Failed);
+    let policy = ruled(
+        &[("call", &[], &["$flow.key.req"], Trigger::FlowComplete), ("tell", &[STATUS], &[], on)],
+        |rules| {
+            let rule = rules.iter_mut().find(|(_, rule)| rule.webhook == name("tell")).unwrap();
+            let test = Test::OneOf(vec!["7".into()]);
+            rule.1.when = vec![Condition { variable: "$flow.key.req".into(), test }];
+        },
+    );
+    let mut play = Play::new(policy);
+    play.flow();
+    play.step(&refused(phase_1()));
+    let call = id(&play.state, "call");
+    let events = play.step(&gives(call, "$flow.key.req", "7"));
+    assert_eq!(bodies(&events, "tell"), ["flow K FAILED"]);
+}
