@@ -397,15 +397,20 @@ impl Decoder {
             Ok(ranges) => ranges,
             Err(bad) => return Decoded::Bad(bad),
         };
-        let items = ranges.into_iter().map(|range| {
+        let mut items = Vec::with_capacity(ranges.len());
+        for range in ranges {
             let raw = text.get(range).unwrap_or_default();
             let decoded = match raw.first() {
                 Some(b'{') => self.object(kind, raw, raw, envelopes),
                 _ => Decoded::Bad(Bad::undecodable("the item of the array is no JSON object")),
             };
-            Item::new(raw, decoded)
-        });
-        Decoded::Items(items.collect())
+            if let Decoded::NeedsSchema(id) = decoded {
+                // The whole array is decoded again when the schema is known.
+                return Decoded::NeedsSchema(id);
+            }
+            items.push(Item::new(raw, decoded));
+        }
+        Decoded::Items(items)
     }
 }
 

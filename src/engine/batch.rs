@@ -68,12 +68,17 @@ impl<L: Log, D: Disk> Shell<L, D> {
             }
             // Its offset is committed like any other.
             RecordBody::Note => {}
-            RecordBody::Skipped => work.skipped(record),
+            RecordBody::Skipped => {
+                work.skipped(record);
+                work.letter_ignored(record, view);
+            }
             RecordBody::Items(items) => {
                 let mut misplaced = None;
                 for item in items {
                     misplaced = misplaced.or(self.record(item, work, view)?);
                 }
+                // It has a letter if all of its items are skipped.
+                work.letter_ignored(record, view);
                 return Ok(misplaced);
             }
             RecordBody::Bad(bad) => work.bad(record, bad, view),

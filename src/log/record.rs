@@ -296,6 +296,7 @@ impl Topics {
             }
         });
         array.body = RecordBody::Items(records.collect());
+        array.letter = letter;
         array
     }
 

@@ -112,6 +112,11 @@ impl Work {
         self.leave(Target::Events, key, Some(value), Vec::new());
     }
 
+    /// Reports that the dead letter that was replayed as `record` changes nothing.
+    pub(in crate::engine) fn letter_ignored(&mut self, record: &Record, view: &View<'_>) {
+        self.letter_settled(record, None, Became::Ignored, view);
+    }
+
     /// Writes the record's bytes as they are. Bytes above the limit of a dead letter are cut off, and a header says so.
     pub(super) fn raw_dead_letter(
         &mut self,

@@ -64,8 +64,8 @@ fn positions_are_moved_to_a_time_an_offset_and_the_end_and_nowhere_else() {
     }
     for (arguments, says) in [
         (["skip", "--partition", "0", "--to", "3"], "and 3 is before it"),
-        (["skip", "--partition", "0", "--to", "11"], "has the offsets 0 to 10, and 11 is none"),
-        (["skip", "--partition", "0", "--records", "7"], "has the offsets 0 to 10, and 11 is none"),
+        (["skip", "--partition", "0", "--to", "11"], "has the offsets 0 to 10, but not 11"),
+        (["skip", "--partition", "0", "--records", "7"], "has the offsets 0 to 10, but not 11"),
         (["reset", "--partition", "5", "--to", "end"], "has no partition 5"),
     ] {
         let arguments = [&["offsets"], &arguments[..], &["--topic", &topic, "--yes"]].concat();

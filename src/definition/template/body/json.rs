@@ -26,7 +26,7 @@ use crate::definition::template::uses::Filled;
 use crate::definition::template::{prompts, value};
 use std::ops::Range;
 
-/// The length of repeated items, in bytes, after which no further prompts are written. No longer body is sent.
+/// The length of a body, in bytes, after which no further prompts are written. No longer body is sent.
 const REPEATED_BYTES_MAX: usize = 8 << 20;
 
 /// The action after a run of fixed text. The number is the variable's slot.
@@ -79,7 +79,6 @@ fn repeat(
     filled: &Filled<'_>,
     out: &mut Vec<u8>,
 ) {
-    let start = out.len();
     let Some(prompts) = filled.get(list).and_then(prompts::read) else {
         if filled.has_prompt() {
             program.run_between(steps.start, steps.end, out, |_, action, out| {
@@ -89,7 +88,7 @@ fn repeat(
         return;
     };
     for prompt in &prompts {
-        if out.len() - start > REPEATED_BYTES_MAX {
+        if out.len() > REPEATED_BYTES_MAX {
             return;
         }
         program.run_between(steps.start, steps.end, out, |_, action, out| {
