@@ -296,8 +296,8 @@ fn refused(status: StatusCode, body: &[u8]) -> Outcome {
         "unsupported_grant_type",
         "invalid_scope",
     ];
-    let told = serde_json::from_slice::<Refusal>(body).ok();
-    let code = told.and_then(|told| CODES.into_iter().find(|code| *code == told.error));
+    let refusal = serde_json::from_slice::<Refusal>(body).ok();
+    let code = refusal.and_then(|refusal| CODES.into_iter().find(|code| *code == refusal.error));
     let code = code.map(|code| format!(": {code}")).unwrap_or_default();
     let text = format!("the token server answered {}{code}", status.as_u16());
     let verdict = if answer::is_passing(status) { Verdict::Retry } else { Verdict::GiveUp };

@@ -73,15 +73,15 @@ impl Trial {
         message: &TrialMessage,
     ) -> Result<Self, EndpointError> {
         let looked_up = Arc::new(OnceLock::new());
-        let told = looked_up.clone();
+        let slot = looked_up.clone();
         let shared = names.clone();
         let look_up = move |name| {
-            let (told, names) = (told.clone(), shared.clone());
+            let (slot, names) = (slot.clone(), shared.clone());
             async move {
                 let started = Instant::now();
                 let found = names.look_up(name).await;
                 // A second look-up belongs to another connection.
-                let _ = told.set(started.elapsed());
+                let _ = slot.set(started.elapsed());
                 found
             }
         };

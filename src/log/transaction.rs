@@ -411,7 +411,7 @@ pub(super) fn positions<'a>(
 }
 
 fn fault(call: &'static str, error: &KafkaError) -> TransactionError {
-    let told = |fault| TransactionError { call, fault, text: error.to_string() };
+    let classified = |fault| TransactionError { call, fault, text: error.to_string() };
     if let KafkaError::Transaction(error) = error {
         let described = NativeError {
             code: error.code(),
@@ -424,14 +424,14 @@ fn fault(call: &'static str, error: &KafkaError) -> TransactionError {
     }
     if let KafkaError::MessageProduction(code) = error {
         // librdkafka rejected a record locally, which says nothing about the transaction.
-        return told(if is_fenced(*code) {
+        return classified(if is_fenced(*code) {
             TransactionFault::Fenced
         } else {
             TransactionFault::Abortable
         });
     }
     // The flush before a commit only ran out of time. Any other unknown error counts as the most severe.
-    told(if matches!(error, KafkaError::Flush(_)) {
+    classified(if matches!(error, KafkaError::Flush(_)) {
         TransactionFault::Retriable
     } else {
         TransactionFault::Fatal

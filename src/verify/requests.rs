@@ -127,8 +127,8 @@ impl Requests {
         for (id, seen) in &self.seen {
             let whole =
                 since.is_none_or(|since| seen.first >= since.plus_ms(CLOCKS_DIFFER_MS * 10));
-            let told = options.at_rest || seen.first.plus_ms(CLOCKS_DIFFER_MS) < options.now;
-            if whole && told {
+            let is_due = options.at_rest || seen.first.plus_ms(CLOCKS_DIFFER_MS) < options.now;
+            if whole && is_due {
                 let says = format!(
                     "the receiver saw {} requests of it, but no event reports that it was scheduled",
                     seen.count

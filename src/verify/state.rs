@@ -149,29 +149,32 @@ impl Comparison<'_> {
     }
 
     fn stage(&mut self) {
-        let told = self.history.map_or(Stage::Unknown, |history| history.stage);
-        let told =
-            if self.history.is_none() && self.since.is_some() { Stage::Unsure } else { told };
+        let reported = self.history.map_or(Stage::Unknown, |history| history.stage);
+        let reported =
+            if self.history.is_none() && self.since.is_some() { Stage::Unsure } else { reported };
         let is = self.row.map_or(Stage::Unknown, |row| row.stage);
-        let fits = match told {
+        let fits = match reported {
             Stage::Unsure => {
                 let accepted_at = self.row.and_then(|row| row.accepted_at);
                 accepted_at.is_none_or(|at| self.may_be_gone(at))
             }
-            Stage::Unknown | Stage::Awaiting | Stage::Open => is == told,
+            Stage::Unknown | Stage::Awaiting | Stage::Open => is == reported,
             // A marker stays for the rest of its time, and is removed then.
-            Stage::Silent | Stage::Ended => is == told || is == Stage::Unknown,
+            Stage::Silent | Stage::Ended => is == reported || is == Stage::Unknown,
         };
         if !fits {
             let says = match (self.history, self.row) {
                 (None, _) => "the changelog has a row of it, but no event mentions it".to_owned(),
                 (Some(_), None) => {
-                    format!("the events say that {}; the changelog has no row of it", told.shown())
+                    format!(
+                        "the events say that {}; the changelog has no row of it",
+                        reported.shown()
+                    )
                 }
                 (Some(_), Some(_)) => {
                     format!(
                         "the events say that {}; the changelog says that {}",
-                        told.shown(),
+                        reported.shown(),
                         is.shown()
                     )
                 }
@@ -181,12 +184,12 @@ impl Comparison<'_> {
         }
         let timed_out = self.history.is_some_and(|history| history.timed_out);
         let collection = self.row.and_then(|row| row.collection);
-        if told == Stage::Open
+        if reported == Stage::Open
             && collection.is_some_and(|c| (c == Collection::TimedOut) != timed_out)
         {
-            let told = if timed_out { "" } else { "not " };
+            let not = if timed_out { "" } else { "not " };
             let says = format!(
-                "report_timed_out was {told}reported, but the state of the reports in the changelog is {collection:?}"
+                "report_timed_out was {not}reported, but the state of the reports in the changelog is {collection:?}"
             );
             self.unexplained(None, says);
         }
@@ -194,22 +197,22 @@ impl Comparison<'_> {
 
     fn waiting(&mut self) {
         let Some(history) = self.history.filter(|history| !history.cut) else { return };
-        let told = history.reports.len();
+        let reported = history.reports.len();
         match history.stage {
             Stage::Awaiting => {
                 let hash = history.reports.hash();
                 let waiting = self.row.filter(|row| row.stage == Stage::Awaiting);
                 if let Some(row) = waiting.filter(|row| row.reports_hash != hash) {
                     let says = format!(
-                        "the reports that wait for the flow differ: {told} in the events, {} in the changelog",
+                        "the reports that wait for the flow differ: {reported} in the events, {} in the changelog",
                         row.reports
                     );
                     self.unexplained(None, says);
                 }
             }
-            Stage::Silent if told > 0 => {
+            Stage::Silent if reported > 0 => {
                 let says = format!(
-                    "{told} reports waited for the flow, which sends no webhook, and no event reports their end"
+                    "{reported} reports waited for the flow, which sends no webhook, and no event reports their end"
                 );
                 (self.say)(Violation::new(What::Lost, says).of(self.uuid));
             }
@@ -256,9 +259,9 @@ impl Comparison<'_> {
 /// Returns how the delivery's row differs from its events.
 fn difference(life: &Life, delivery: &RowDelivery) -> Option<String> {
     let due = match (life.due, delivery.due) {
-        (When::At(told), Due::At(is)) => told == is,
+        (When::At(reported), Due::At(is)) => reported == is,
         (When::Waiting, Due::Waiting) | (When::Unsure, _) => true,
-        (When::AtOrWaiting(told), due) => due == Due::Waiting || due == Due::At(told),
+        (When::AtOrWaiting(reported), due) => due == Due::Waiting || due == Due::At(reported),
         (When::At(_), Due::Waiting) | (When::Waiting, Due::At(_)) => false,
     };
     if !due {
@@ -276,9 +279,9 @@ fn difference(life: &Life, delivery: &RowDelivery) -> Option<String> {
         ));
     }
     if !life.unsure && life.since != delivery.scheduled_at {
-        let (told, is) = (shown(life.since), shown(delivery.scheduled_at));
+        let (reported, is) = (shown(life.since), shown(delivery.scheduled_at));
         return Some(format!(
-            "the events say that it was scheduled at {told}; the changelog says at {is}"
+            "the events say that it was scheduled at {reported}; the changelog says at {is}"
         ));
     }
     let same = life.webhook == delivery.webhook && life.phase == delivery.phase.number();

@@ -193,10 +193,10 @@ fn check(what: What, of: &str, damage: impl FnOnce(&mut World)) {
 #[track_caller]
 fn check_in(world: &World, what: What, of: &str) {
     let report = world.verify(&world.at_rest());
-    let told =
+    let reported =
         |v: &&super::Violation| v.what == what && v.uuid.as_deref().unwrap_or_default() == of;
     assert!(
-        report.violations.iter().any(|v| told(&v)),
+        report.violations.iter().any(|v| reported(&v)),
         "{what:?} of {of}: {:#?}",
         report.violations
     );

@@ -79,10 +79,10 @@ mod tests {
         let mut disable = Vec::new();
         write_disable_endpoint(&mut disable, &webhook, &disabled);
         let read_back = read(DISABLE_ENDPOINT, &disable).unwrap();
-        let InboxCommand::About(name, EndpointCommand::Disable(told)) = read_back else {
+        let InboxCommand::About(name, EndpointCommand::Disable(disabled_again)) = read_back else {
             panic!("{read_back:?}")
         };
-        assert_eq!((name, told), (webhook, disabled));
+        assert_eq!((name, disabled_again), (webhook, disabled));
         for (value, what) in [
             (&b"garbage"[..], "is not the JSON"),
             (br#"{"webhook":""}"#, "names no webhook"),

@@ -187,8 +187,8 @@ fn a_failed_look_up_is_counted_once_for_all_waiting_attempts() {
         let server = Server::start();
         server.says("refused.test", server::Says::Failed);
         let failed = Arc::new(Mutex::new(Vec::new()));
-        let heard = failed.clone();
-        let watch = Arc::new(move |why| heard.lock().unwrap().push(why));
+        let reasons = failed.clone();
+        let watch = Arc::new(move |why| reasons.lock().unwrap().push(why));
         let names = Names::watched(&[server.address], watch);
         for (name, why) in [
             ("none.test", FailedLookUp::Missing),

@@ -41,7 +41,7 @@ fn states(mut batch: Batch, unknown_before: Option<i64>) -> Vec<LetterState> {
 #[test]
 fn letters_of_one_delivery_follow_its_lives() {
     let (one, other) = (id("one"), id("other"));
-    let told = [
+    let turns = [
         Turn::DeadLettered(one, 0),
         Turn::DeadLettered(other, 0),
         Turn::Replayed(one),
@@ -58,9 +58,9 @@ fn letters_of_one_delivery_follow_its_lives() {
         [Replayed, Open, Replayed],
         [Delivered, Open, Delivered],
     ];
-    for count in 1..=told.len() {
+    for count in 1..=turns.len() {
         let mut batch = batch(&[(Some(one), 0), (Some(other), 0), (Some(one), 1)]);
-        told[..count].iter().for_each(|turn| batch.turn(*turn, at(1000)));
+        turns[..count].iter().for_each(|turn| batch.turn(*turn, at(1000)));
         assert_eq!(states(batch, None), expected[count - 1], "{count}");
     }
 }
@@ -68,7 +68,7 @@ fn letters_of_one_delivery_follow_its_lives() {
 #[test]
 fn a_newer_letter_outside_the_batch_counts() {
     let one = id("one");
-    for (told, expected) in [
+    for (turns, expected) in [
         (&[Turn::DeadLettered(one, 0), Turn::DeadLettered(one, 1)][..], Replayed),
         // The events of its own life are deleted.
         (&[Turn::DeadLettered(one, 3)], Replayed),
@@ -77,8 +77,8 @@ fn a_newer_letter_outside_the_batch_counts() {
         (&[Turn::Delivered(id("other")), Turn::Replayed(id("third"))], Open),
     ] {
         let mut batch = batch(&[(Some(one), 0)]);
-        told.iter().for_each(|turn| batch.turn(*turn, at(1000)));
-        assert_eq!(states(batch, None), [expected], "{told:?}");
+        turns.iter().for_each(|turn| batch.turn(*turn, at(1000)));
+        assert_eq!(states(batch, None), [expected], "{turns:?}");
     }
 }
 

@@ -363,6 +363,6 @@ fn damage_after_the_cut_is_found() {
     assert_clean(&world, &world.options());
     world.events[own("u")].retain(|entry| entry.key.as_deref() != Some(of.as_str().as_bytes()));
     let report = world.verify(&world.options());
-    let told = |violation: &&crate::verify::Violation| violation.uuid.as_deref() == Some("u");
-    assert!(report.violations.iter().any(|v| told(&v)), "{:?}", report.violations);
+    let reported = |violation: &&crate::verify::Violation| violation.uuid.as_deref() == Some("u");
+    assert!(report.violations.iter().any(|v| reported(&v)), "{:?}", report.violations);
 }

@@ -166,12 +166,12 @@ fn check(of: &str, says: &str, damage: impl FnOnce(&mut Follower, &World)) {
     assert_eq!(follower.verify(&world).violations, []);
     damage(&mut follower, &world);
     let report = follower.verify(&world);
-    let told = |v: &&crate::verify::Violation| {
+    let reported = |v: &&crate::verify::Violation| {
         v.what == What::Store
             && v.uuid.as_deref().unwrap_or_default() == of
             && v.says.contains(says)
     };
-    assert!(report.violations.iter().any(|v| told(&v)), "{of}: {:#?}", report.violations);
+    assert!(report.violations.iter().any(|v| reported(&v)), "{of}: {:#?}", report.violations);
 }
 
 fn encoded(state: &State) -> Vec<u8> {

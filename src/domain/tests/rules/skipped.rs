@@ -11,11 +11,12 @@ fn skipped(events: &[Event]) -> Vec<(&str, SkipReason, Option<&str>)> {
             found.push(&**skipped);
         }
     }
-    let told = found.into_iter();
-    told.map(|SkippedRule { webhook, reason, variable, .. }| {
-        (webhook.as_str(), *reason, variable.as_deref())
-    })
-    .collect()
+    let skipped = found.into_iter();
+    skipped
+        .map(|SkippedRule { webhook, reason, variable, .. }| {
+            (webhook.as_str(), *reason, variable.as_deref())
+        })
+        .collect()
 }
 
 #[test]
