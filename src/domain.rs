@@ -52,7 +52,7 @@ pub use render::{
 };
 pub use retry::RetrySchedule;
 pub use size::{REPORTS_BYTES_MAX, STATE_BYTES_MAX};
-pub use source::{DeliveryReport, FlowComplete, FlowStarted, Header, Source};
+pub use source::{DeliveryReport, FlowComplete, FlowStarted, Header, Headers, Source};
 pub use state::{
     Class, Collected, Collection, Correlation, Deferred, Delivery, Due, EndedWebhook, Flow,
     FlowIdentity, Phase, Started, State,

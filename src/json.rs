@@ -5,7 +5,7 @@
 //! - `scan`: checks a record, copies it without white space, and hashes its content, all in one pass.
 //! - `walk`: moves through a text that is known to be valid JSON.
 
-mod content;
+pub(crate) mod content;
 mod fault;
 pub(crate) mod scan;
 mod string;

@@ -212,6 +212,8 @@
 //!   `tests/ringback/encodings/java.rs::records_that_javas_library_writes_are_read_as_it_reads_them_or_as_json_has_them`.
 //! - No field of a flow started record is lost in Avro:
 //!   `src/codec/source/tests/avro.rs::a_call_begin_record_loses_no_member`.
+//! - No record is sent from partition to partition for ever, even if instances of two versions disagree about its owner:
+//!   `src/log/record/tests.rs::instances_of_two_versions_do_not_send_a_record_to_each_other_for_ever`.
 //! - No report of an array is decided twice or lost, and none is decided before those in front of it:
 //!   `tests/ringback/encodings/arrays.rs`, a test for each case.
 //! - No spelling of a UUID separates the records of one run:

@@ -33,6 +33,7 @@
 //! retention has removed are not required either: in a partition whose beginning is deleted, a history counts from its
 //! first remaining event.
 
+mod cells;
 mod commands;
 mod entry;
 mod history;
@@ -57,7 +58,7 @@ use crate::codec::event::{Fact, Notice, RecordPosition, read_notice};
 use crate::codec::letter::{LetterHead, LetterKind, read_life};
 use crate::codec::row::{self, Meta, Owner, TopicId};
 use crate::codec::source::{Decoder, Unwrap};
-use crate::domain::{Command, PhononUuid, RecordKind, Timestamp, owner};
+use crate::domain::{Command, Header, PhononUuid, RecordKind, Timestamp, owner};
 use crate::log::{TopicPartition, origin};
 use crate::store::RowKey;
 use bytes::Bytes;
@@ -85,6 +86,17 @@ pub struct Input {
     pub firsts: Vec<i64>,
     /// The number of partitions. If it equals the changelog's, each partition is read only by the owner of its number.
     pub partitions: u32,
+}
+
+/// A record of an input or of the inbox.
+#[derive(Clone, Copy, Debug)]
+pub struct InputRecord<'r> {
+    pub offset: i64,
+    /// The record's own timestamp.
+    pub timestamp: Timestamp,
+    pub key: Option<&'r [u8]>,
+    /// Its value, which is empty for a tombstone.
+    pub payload: &'r [u8],
 }
 
 /// One of the daemon's own topics.
@@ -339,19 +351,19 @@ impl Evidence {
         }
     }
 
-    /// Takes a record of an input or of the inbox.
+    /// Takes a record of an input or of the inbox. `header` returns the text of a header, and `headers` all headers of
+    /// the producer.
     pub fn source<'a>(
         &mut self,
         place: &TopicPartition,
-        offset: i64,
-        timestamp: Timestamp,
+        record: &InputRecord<'_>,
         header: impl Fn(&str) -> Option<&'a str>,
-        key: Option<&[u8]>,
-        payload: &[u8],
+        headers: &dyn Fn() -> Vec<Header>,
     ) {
         let Some(which) = self.ledgers.find(&place.topic, place.partition) else { return };
+        let InputRecord { offset, timestamp, key, payload } = *record;
         if !self.ledgers.is_inbox(which) {
-            self.input((which, offset), key, payload);
+            self.input((which, offset), key, payload, headers);
             return;
         }
         self.inbox.see(place.partition, timestamp);
@@ -371,7 +383,8 @@ impl Evidence {
             }
         } else if let Some((_, source)) = origin(header) {
             if let Some(original) = self.ledgers.find(&source.topic, source.partition) {
-                self.ledgers.copy(which, offset, (original, source.offset));
+                let original = ledger::item((original, source.offset), source.index);
+                self.ledgers.copy(which, offset, original);
             }
             true
         } else {

@@ -16,6 +16,8 @@ pub const SOURCE_OFFSET: &str = "ringback.source.offset";
 pub const SOURCE_TIMESTAMP: &str = "ringback.source.timestamp";
 /// The index in the array, if the source record is an array.
 pub const SOURCE_INDEX: &str = "ringback.source.index";
+/// How often the record was sent from one partition of the inbox to another.
+pub const INBOX_HOPS: &str = "ringback.inbox-hops";
 /// The name of the webhook that the delivery belongs to.
 pub const WEBHOOK: &str = "ringback.webhook";
 /// The id of the delivery, which the request has as its `webhook-id`.
@@ -39,7 +41,7 @@ pub const LETTER: &str = "ringback.letter";
 
 /// Every name that the daemon writes, on any topic. Headers with these names on records of other programs are not
 /// passed on: in the inbox they would be commands, and on a dead letter they would describe it.
-const OWN: [&str; 18] = [
+const OWN: [&str; 19] = [
     KIND,
     REASON,
     DETAIL,
@@ -48,6 +50,7 @@ const OWN: [&str; 18] = [
     SOURCE_OFFSET,
     SOURCE_TIMESTAMP,
     SOURCE_INDEX,
+    INBOX_HOPS,
     WEBHOOK,
     WEBHOOK_ID,
     ACCOUNT,

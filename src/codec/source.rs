@@ -13,6 +13,7 @@ mod fields;
 mod flow;
 mod framing;
 mod items;
+mod known;
 mod look;
 mod report;
 mod start;
@@ -30,8 +31,7 @@ use crate::json::scan;
 use envelope::Opened;
 use fields::Fields;
 use framing::Framed;
-use std::collections::HashMap;
-use std::sync::Arc;
+use known::{KnownSchemas, Schema};
 
 pub use super::avro::SchemaError;
 pub use envelope::{Envelope, Unwrap};
@@ -42,15 +42,12 @@ pub(super) use look::called;
 /// The longest source event in bytes.
 pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The largest number of ids that are kept as unknown to the registry. It bounds the memory if records contain random
-/// ids.
-const REJECTED_IDS_MAX: usize = 10_000;
-
-/// The largest number of schemas that are kept. A schema that was removed is requested again.
-const SCHEMAS_MAX: usize = 1000;
-
 /// The number of envelopes that may be inside each other.
 const ENVELOPES_MAX: usize = 4;
+
+/// The largest number of the registry's schemas that one record may name. The items of an array name one each, and all
+/// of them must be known at the same time.
+const SCHEMAS_OF_RECORD_MAX: usize = 16;
 
 /// The first bytes of UTF-8 text that some programs write.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -105,22 +102,13 @@ impl Bad {
     }
 }
 
-/// The decoder's knowledge of a schema id.
-#[derive(Clone)]
-enum Schema {
-    Avro(Arc<Readers>),
-    Json,
-    Protobuf,
-    /// The registry does not know the id, or the schema can't be used.
-    Rejected,
-}
-
 /// Decodes records. Keeps the registry's schemas, and buffers.
 pub struct Decoder {
     registry_configured: bool,
     unwrap: Unwrap,
-    registry: HashMap<SchemaId, Schema>,
-    rejected: usize,
+    registry: KnownSchemas,
+    /// The ids that the present record has named so far.
+    named: Vec<SchemaId>,
     /// The JSON of an Avro record.
     json: Vec<u8>,
     /// The record's JSON without white space.
@@ -135,8 +123,8 @@ impl Decoder {
         Self {
             registry_configured,
             unwrap,
-            registry: HashMap::new(),
-            rejected: 0,
+            registry: KnownSchemas::default(),
+            named: Vec::new(),
             json: Vec::new(),
             compact: Vec::new(),
         }
@@ -159,24 +147,13 @@ impl Decoder {
     /// # Errors
     /// Records of the schema can't be read. The caller then rejects the id.
     pub fn add(&mut self, id: SchemaId, schema: &RegisteredSchema) -> Result<(), SchemaError> {
-        let schema = match schema {
-            RegisteredSchema::Avro { text, references } => {
-                Schema::Avro(Arc::new(Readers::new(text, references)?))
-            }
-            RegisteredSchema::Json => Schema::Json,
-            RegisteredSchema::Protobuf => Schema::Protobuf,
-        };
-        if self.registry.len() - self.rejected >= SCHEMAS_MAX {
-            let mut known = self.registry.iter();
-            let any = known.find(|(_, schema)| !matches!(schema, Schema::Rejected));
-            if let Some(id) = any.map(|(id, _)| *id) {
-                self.registry.remove(&id);
-            }
-        }
-        if let Some(Schema::Rejected) = self.registry.insert(id, schema) {
-            self.rejected -= 1;
-        }
-        Ok(())
+        self.registry.add(id, schema)
+    }
+
+    /// Returns whether the registry's schema with this id is known, or rejected.
+    #[must_use]
+    pub fn knows(&self, id: SchemaId) -> bool {
+        self.registry.holds(id)
     }
 
     /// Adds an Avro schema that refers to no other.
@@ -204,29 +181,20 @@ impl Decoder {
 
     /// Removes the schema with this id. The next record that names it needs it again.
     pub fn forget_schema(&mut self, id: SchemaId) {
-        if let Some(Schema::Rejected) = self.registry.remove(&id) {
-            self.rejected -= 1;
-        }
+        self.registry.forget(id);
     }
 
     /// Returns the id of the schema that a record names, if it must be requested from the registry.
     #[must_use]
     pub fn unknown_schema(&self, payload: &[u8], headers: &[Header]) -> Option<SchemaId> {
         let Framed::By(id, _) = framing::split(payload, headers) else { return None };
-        let is_unknown = id.is_possible() && !self.registry.contains_key(&id);
+        let is_unknown = id.is_possible() && !self.knows(id);
         (self.registry_configured && is_unknown).then_some(id)
     }
 
     /// Marks an id that the registry does not know, or whose schema can't be used.
     pub fn reject_schema(&mut self, id: SchemaId) {
-        if self.rejected >= REJECTED_IDS_MAX {
-            self.registry.retain(|_, schema| !matches!(schema, Schema::Rejected));
-            self.rejected = 0;
-        }
-        let before = self.registry.insert(id, Schema::Rejected);
-        if !matches!(before, Some(Schema::Rejected)) {
-            self.rejected += 1;
-        }
+        self.registry.reject(id);
     }
 
     /// Decodes `payload`, a record without headers of a topic of `kind`.
@@ -242,6 +210,7 @@ impl Decoder {
                 payload.len()
             )));
         }
+        self.named.clear();
         self.framed(kind, payload, headers, payload, 0)
     }
 
@@ -291,7 +260,15 @@ impl Decoder {
                 framing::SCHEMA_ID_MAX
             )));
         }
-        match self.registry.get(&id).cloned() {
+        if !self.named.contains(&id) {
+            if self.named.len() == SCHEMAS_OF_RECORD_MAX {
+                return Decoded::Bad(Bad::undecodable(format!(
+                    "the record names more than {SCHEMAS_OF_RECORD_MAX} schemas of the registry"
+                )));
+            }
+            self.named.push(id);
+        }
+        match self.registry.get(id) {
             None => Decoded::NeedsSchema(id),
             Some(Schema::Rejected) => Decoded::Bad(Bad::unknown_schema(format!(
                 "the schema registry has no usable schema for {id}"

@@ -2,7 +2,7 @@
 
 use super::{
     AccountId, Collected, Collection, Deferred, Delivery, DeliveryId, EndedWebhook, Flow, FlowId,
-    FlowIdentity, Header, Outcome, Rendering, SmsId, Source, Started, Timestamp, WebhookEnd,
+    FlowIdentity, Headers, Outcome, Rendering, SmsId, Source, Started, Timestamp, WebhookEnd,
     WebhookName,
 };
 use bytes::Bytes;
@@ -204,7 +204,7 @@ pub struct RawRecord {
     /// The record's bytes, if the caller does not have them.
     pub payload: Option<Bytes>,
     /// The record's headers, if the caller does not have them.
-    pub headers: Vec<Header>,
+    pub headers: Headers,
     /// The record's position in Kafka.
     pub source: Source,
 }

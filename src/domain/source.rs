@@ -27,6 +27,9 @@ pub struct Header {
     pub value: Option<Bytes>,
 }
 
+/// The headers of a record in their order. All items of an array have the same ones, so that they are shared.
+pub type Headers = Arc<[Header]>;
+
 /// A flow complete record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowComplete {
@@ -76,7 +79,7 @@ pub struct DeliveryReport {
     pub body: Bytes,
     /// The record as it came, if it differs from `body`.
     pub raw: Option<Bytes>,
-    pub headers: Vec<Header>,
+    pub headers: Headers,
     /// A hash of the decoded content, the same in every encoding.
     pub content: u64,
 }

@@ -1,7 +1,7 @@
 //! The state of one phonon-uuid: its correlation, and its deliveries that are not finished.
 
 use super::{
-    AccountId, DeliveryId, FlowId, Header, IgnoreReason, Mapped, Outcome, PhononUuid, Rendering,
+    AccountId, DeliveryId, FlowId, Headers, IgnoreReason, Mapped, Outcome, PhononUuid, Rendering,
     Scope, SmsId, Source, StatusClass, Timestamp, WebhookName,
 };
 use bytes::Bytes;
@@ -223,7 +223,7 @@ pub struct Collected {
     /// The record as it came, while it may become a dead letter and differs from `body`.
     pub raw: Option<Bytes>,
     /// The record's headers, while it may become a dead letter.
-    pub headers: Vec<Header>,
+    pub headers: Headers,
     /// Whether a delivery of phase 2 or of a rule carries the report.
     pub sent: bool,
     /// The record's position in Kafka.
@@ -238,7 +238,7 @@ impl Collected {
     /// Returns the report without the parts that only a dead letter needs. Once its flow is known, it never becomes
     /// one.
     pub(super) fn adopted(&self) -> Self {
-        let headers = Vec::new();
+        let headers = Headers::default();
         Self { expires_at: None, raw: None, headers, status: None, ..self.clone() }
     }
 

@@ -26,9 +26,9 @@ pub(in crate::domain) mod work;
 
 use super::{
     AccountId, AccountPolicy, Command, CorrelationPolicy, DeliveryId, DeliveryReport, ErrorReason,
-    Event, FlowComplete, FlowId, FlowStarted, OnReportTimeout, Outcome, Phase, Phase2Order,
-    Phase2Wait, PhononUuid, Policy, RetrySchedule, SmsId, Source, State, StatusTable, Timestamp,
-    Verdict, WebhookName, WebhookPolicy, decide, evolve,
+    Event, FlowComplete, FlowId, FlowStarted, Headers, OnReportTimeout, Outcome, Phase,
+    Phase2Order, Phase2Wait, PhononUuid, Policy, RetrySchedule, SmsId, Source, State, StatusTable,
+    Timestamp, Verdict, WebhookName, WebhookPolicy, decide, evolve,
 };
 use bytes::Bytes;
 use render::Renderer;
@@ -225,7 +225,7 @@ fn report(id: &str, status: &str) -> DeliveryReport {
         content: xxh3_64(body.as_bytes()),
         body: body.into(),
         raw: None,
-        headers: Vec::new(),
+        headers: Headers::default(),
     }
 }
 

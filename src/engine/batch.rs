@@ -5,10 +5,9 @@ use super::outbox::Abandoned;
 use super::partitions::place;
 use super::work::{View, Work};
 use super::{EngineError, Shell};
-use crate::codec::command::LETTER_HEADER;
 use crate::delivery::Attempted;
 use crate::domain::{Command, EndpointCommand};
-use crate::log::{Log, Record, RecordBody, forward_headers};
+use crate::log::{Log, Record, RecordBody};
 use crate::store::Disk;
 
 const TIMERS_PER_BATCH: usize = 1000;
@@ -53,10 +52,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
                         work.command(&task.rows, uuid, command, Some(record), view)?;
                     }
                     None => {
-                        let mut headers = forward_headers(*forward, &record.source);
-                        let letter = record.letter.as_ref();
-                        headers.extend(letter.map(|it| (LETTER_HEADER, it.to_string())));
-                        work.forward(record, uuid, *owner, headers);
+                        work.forward(record, uuid, *owner, record.forward_headers(*forward));
                         return Ok(Some(record));
                     }
                 }

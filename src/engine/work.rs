@@ -11,8 +11,8 @@ use crate::codec::event::{self, EventContext, InputEvent};
 use crate::codec::row::{self, Landmark, Meta};
 use crate::delivery::{Attempted, BreakerState, Lanes};
 use crate::domain::{
-    AccountId, Command, Correlation, DeadLetterReason, EndpointEvent, EndpointState, Event, Header,
-    PhononUuid, Policy, State, Timestamp, WebhookName, decide, evolve,
+    AccountId, Command, Correlation, DeadLetterReason, EndpointEvent, EndpointState, Event,
+    Headers, PhononUuid, Policy, State, Timestamp, WebhookName, decide, evolve,
 };
 use crate::failpoint::{self, Failpoint};
 use crate::log::{Outgoing, Record, TopicNames, TopicPartition};
@@ -37,7 +37,7 @@ struct Leaving {
     value: Option<Range<usize>>,
     headers: Vec<(&'static str, String)>,
     /// Headers of the record that it was made from.
-    foreign: Vec<Header>,
+    foreign: Headers,
 }
 
 /// A uuid's state before and after the batch.
@@ -385,12 +385,12 @@ impl Work {
         value: Option<Range<usize>>,
         headers: Vec<(&'static str, String)>,
     ) {
-        let foreign = Vec::new();
+        let foreign = Headers::default();
         self.leaving.push(Leaving { target, key, value, headers, foreign });
     }
 
     /// Adds headers to the last record to be written.
-    fn pass_on(&mut self, foreign: Vec<Header>) {
+    fn pass_on(&mut self, foreign: Headers) {
         if let Some(leaving) = self.leaving.last_mut() {
             leaving.foreign = foreign;
         }

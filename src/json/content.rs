@@ -40,7 +40,7 @@ impl Array {
 }
 
 /// The hash of an object. Members are added in any order.
-pub(super) struct Object {
+pub(crate) struct Object {
     sum: u64,
     members: u64,
 }
@@ -55,7 +55,13 @@ impl Object {
         }
     }
 
-    pub(super) fn finish(self) -> u64 {
+    /// Counts the member `name` as the text `to`. So far it counted as the text `from`.
+    pub(crate) fn replace(&mut self, name: &str, from: &str, to: &str) {
+        let member = |value: &str| pair(text(name.as_bytes()), text(value.as_bytes()), MEMBER);
+        self.sum = self.sum.wrapping_sub(member(from)).wrapping_add(member(to));
+    }
+
+    pub(crate) fn finish(self) -> u64 {
         pair(self.sum, self.members, OBJECT)
     }
 }

@@ -1,5 +1,6 @@
 //! Scans a JSON object in one pass: checks it, copies it without white space, hashes its content, and records where the
-//! members are that the caller asks for. No tree is built.
+//! members are that the caller asks for. No tree is built. [`members`] and [`items`] only look: they neither copy nor
+//! hash.
 
 use super::{DEPTH_MAX, content, string};
 use std::ops::Range;
@@ -15,7 +16,7 @@ pub(crate) enum ValueKind {
     Object,
 }
 
-/// A member's value and its range in the copy.
+/// A member's value and its range in the copy, or in the text if there is no copy.
 #[derive(Clone, Debug)]
 pub(crate) struct MemberValue {
     pub(crate) kind: ValueKind,
@@ -27,7 +28,7 @@ pub(crate) struct Scanned<const N: usize> {
     /// The members that the caller asked for. One that is null is absent.
     pub(crate) members: [Option<MemberValue>; N],
     /// The hash of the whole object.
-    pub(crate) content: u64,
+    pub(crate) content: content::Object,
 }
 
 /// The reason why a text is refused as a JSON object.
@@ -45,27 +46,42 @@ pub(crate) fn scan<const N: usize>(
     names: &[&'static str; N],
     out: &mut Vec<u8>,
 ) -> Result<Scanned<N>, Fault> {
-    if let Err(error) = std::str::from_utf8(text) {
-        return Err(Fault::NotUtf8(error.valid_up_to()));
-    }
+    #[cfg(test)]
+    SCANS.set(SCANS.get() + 1);
     out.clear();
     out.reserve(text.len());
-    let mut scanner = Scanner { text, at: 0, run: 0, out, unescaped: Vec::new() };
-    scanner.skip_space();
-    let scanned = scanner.top(names)?;
-    scanner.skip_space();
-    if scanner.at < text.len() {
-        return Err(Fault::Malformed(scanner.at));
-    }
+    let mut scanner = Scanner::<true>::of(text, out)?;
+    let (members, content) = scanner.top(names)?;
+    scanner.end()?;
     scanner.copy_run();
-    Ok(scanned)
+    // A null counts as absent.
+    let members = members.map(|member| member.filter(|it| it.kind != ValueKind::Null));
+    Ok(Scanned { members, content })
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The number of calls of [`scan`] in this thread.
+    pub(crate) static SCANS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Returns the members of `text`, a JSON object, with these names. Their ranges are those in `text`.
+pub(crate) fn members<const N: usize>(
+    text: &[u8],
+    names: &[&'static str; N],
+) -> Result<[Option<MemberValue>; N], Fault> {
+    let mut out = Vec::new();
+    let mut scanner = Scanner::<false>::of(text, &mut out)?;
+    let (members, _) = scanner.top(names)?;
+    scanner.end()?;
+    Ok(members)
 }
 
 /// Returns the items of `array`, which [`scan`] accepted and copied without white space, or `None` if an item is an
 /// array or object.
 pub(crate) fn scalars(array: &[u8]) -> Option<Vec<(ValueKind, &[u8])>> {
     let mut out = Vec::new();
-    let mut scanner = Scanner { text: array, at: 1, run: 1, out: &mut out, unescaped: Vec::new() };
+    let mut scanner = Scanner::<false>::at(array, 1, &mut out);
     let mut items = Vec::new();
     while !matches!(scanner.peek(), None | Some(b']')) {
         let start = scanner.at;
@@ -81,12 +97,8 @@ pub(crate) fn scalars(array: &[u8]) -> Option<Vec<(ValueKind, &[u8])>> {
 
 /// Returns the ranges of the items in `text`, a JSON array. Stops after `most` items.
 pub(crate) fn items(text: &[u8], most: usize) -> Result<Vec<Range<usize>>, Fault> {
-    if let Err(error) = std::str::from_utf8(text) {
-        return Err(Fault::NotUtf8(error.valid_up_to()));
-    }
     let mut out = Vec::new();
-    let mut scanner = Scanner { text, at: 0, run: 0, out: &mut out, unescaped: Vec::new() };
-    scanner.skip_space();
+    let mut scanner = Scanner::<false>::of(text, &mut out)?;
     scanner.expect(b'[')?;
     scanner.skip_space();
     let mut items = Vec::new();
@@ -108,11 +120,12 @@ pub(crate) fn items(text: &[u8], most: usize) -> Result<Vec<Range<usize>>, Fault
         }
         scanner.at += 1;
     }
-    scanner.skip_space();
-    if scanner.at < text.len() { Err(Fault::Malformed(scanner.at)) } else { Ok(items) }
+    scanner.end()?;
+    Ok(items)
 }
 
-struct Scanner<'t, 'o> {
+/// Moves through a text. Only a full scanner copies and hashes.
+struct Scanner<'t, 'o, const IS_FULL: bool> {
     text: &'t [u8],
     at: usize,
     /// The start of the text up to `at` that is not copied yet. A run ends at white space.
@@ -127,13 +140,35 @@ struct Token<'t> {
     escaped: bool,
 }
 
-impl<'t> Scanner<'t, '_> {
+impl<'t, 'o, const IS_FULL: bool> Scanner<'t, 'o, IS_FULL> {
+    /// Creates a scanner at the first byte of `text` that is no white space.
+    fn of(text: &'t [u8], out: &'o mut Vec<u8>) -> Result<Self, Fault> {
+        if let Err(error) = std::str::from_utf8(text) {
+            return Err(Fault::NotUtf8(error.valid_up_to()));
+        }
+        let mut scanner = Self::at(text, 0, out);
+        scanner.skip_space();
+        Ok(scanner)
+    }
+
+    fn at(text: &'t [u8], at: usize, out: &'o mut Vec<u8>) -> Self {
+        Self { text, at, run: at, out, unescaped: Vec::new() }
+    }
+
+    /// Checks that only white space follows.
+    fn end(&mut self) -> Result<(), Fault> {
+        self.skip_space();
+        if self.at < self.text.len() { Err(Fault::Malformed(self.at)) } else { Ok(()) }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
     fn copy_run(&mut self) {
-        self.out.extend_from_slice(self.text.get(self.run..self.at).unwrap_or_default());
+        if IS_FULL {
+            self.out.extend_from_slice(self.text.get(self.run..self.at).unwrap_or_default());
+        }
         self.run = self.at;
     }
 
@@ -148,9 +183,9 @@ impl<'t> Scanner<'t, '_> {
         }
     }
 
-    /// Returns the offset of `at` in the copy.
+    /// Returns the offset of `at` in the copy, or in the text if there is no copy.
     fn copied(&self) -> usize {
-        self.out.len() + (self.at - self.run)
+        if IS_FULL { self.out.len() + (self.at - self.run) } else { self.at }
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), Fault> {
@@ -162,33 +197,35 @@ impl<'t> Scanner<'t, '_> {
         }
     }
 
-    fn top<const N: usize>(&mut self, names: &[&'static str; N]) -> Result<Scanned<N>, Fault> {
-        let mut members = [const { None }; N];
-        let content = self.members(DEPTH_MAX, |name, member| {
+    fn top<const N: usize>(
+        &mut self,
+        names: &[&'static str; N],
+    ) -> Result<([Option<MemberValue>; N], content::Object), Fault> {
+        let mut members: [Option<MemberValue>; N] = [const { None }; N];
+        let content = self.object(DEPTH_MAX, |name, member| {
             let known = names.iter().zip(&mut members).find(|(known, _)| known.as_bytes() == name);
-            match known {
-                Some((name, Some(_))) => Err(Fault::Repeated(name)),
-                Some((_, slot)) => {
-                    *slot = (member.kind != ValueKind::Null).then_some(member);
-                    Ok(())
-                }
-                None => Ok(()),
+            let Some((name, slot)) = known else { return Ok(()) };
+            // The first of two may be null.
+            if slot.as_ref().is_some_and(|first| first.kind != ValueKind::Null) {
+                return Err(Fault::Repeated(name));
             }
+            *slot = Some(member);
+            Ok(())
         })?;
-        Ok(Scanned { members, content })
+        Ok((members, content))
     }
 
-    fn members(
+    fn object(
         &mut self,
         depth: usize,
         mut found: impl FnMut(&[u8], MemberValue) -> Result<(), Fault>,
-    ) -> Result<u64, Fault> {
+    ) -> Result<content::Object, Fault> {
         self.expect(b'{')?;
         let mut hash = content::Object::EMPTY;
         self.skip_space();
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok(hash.finish());
+            return Ok(hash);
         }
         loop {
             let token = self.string()?;
@@ -203,7 +240,9 @@ impl<'t> Scanner<'t, '_> {
             self.skip_space();
             let start = self.copied();
             let (kind, value) = self.value(depth.saturating_sub(1))?;
-            hash.push(content::text(name), value);
+            if IS_FULL {
+                hash.push(content::text(name), value);
+            }
             found(name, MemberValue { kind, range: start..self.copied() })?;
             self.skip_space();
             match self.peek() {
@@ -214,7 +253,7 @@ impl<'t> Scanner<'t, '_> {
             self.skip_space();
         }
         self.at += 1;
-        Ok(hash.finish())
+        Ok(hash)
     }
 
     fn array(&mut self, depth: usize) -> Result<u64, Fault> {
@@ -226,7 +265,10 @@ impl<'t> Scanner<'t, '_> {
             return Ok(hash.finish());
         }
         loop {
-            hash.push(self.value(depth.saturating_sub(1))?.1);
+            let (_, item) = self.value(depth.saturating_sub(1))?;
+            if IS_FULL {
+                hash.push(item);
+            }
             self.skip_space();
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -247,7 +289,7 @@ impl<'t> Scanner<'t, '_> {
                 Ok((ValueKind::Text, self.hash_text(&token)))
             }
             Some(b'{' | b'[') if depth == 0 => Err(Fault::TooDeep),
-            Some(b'{') => Ok((ValueKind::Object, self.members(depth, |_, _| Ok(()))?)),
+            Some(b'{') => Ok((ValueKind::Object, self.object(depth, |_, _| Ok(()))?.finish())),
             Some(b'[') => Ok((ValueKind::Array, self.array(depth)?)),
             Some(b't') => self.literal(b"true", ValueKind::Boolean(true), content::TRUE),
             Some(b'f') => self.literal(b"false", ValueKind::Boolean(false), content::FALSE),
@@ -258,6 +300,9 @@ impl<'t> Scanner<'t, '_> {
     }
 
     fn hash_text(&mut self, token: &Token<'_>) -> u64 {
+        if !IS_FULL {
+            return 0;
+        }
         if !token.escaped {
             return content::text(token.inner);
         }
@@ -332,6 +377,9 @@ impl<'t> Scanner<'t, '_> {
             self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
             self.digits()?;
             exponent = self.text.get(start..self.at).unwrap_or_default();
+        }
+        if !IS_FULL {
+            return Ok(0);
         }
         Ok(content::number(&content::Number { negative, integer, fraction, exponent }))
     }

@@ -1,5 +1,6 @@
 //! The poll thread: it only consumes, decodes and answers rebalances.
 
+mod batch;
 mod budget;
 mod callbacks;
 mod end;
@@ -43,8 +44,6 @@ use std::time::Duration;
 use watch::Watched;
 use watch::WatchedChangelog;
 
-const BATCH_RECORDS_MAX: usize = 512;
-const BATCH_BYTES_MAX: usize = 1 << 20;
 /// The memory of a record beside its payload.
 const RECORD_BYTES: usize = 1 << 10;
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -215,7 +214,7 @@ impl Reader {
                     }
                 }
             }
-            self.schemas.take(&self.queues);
+            self.schemas.take(self.queues.sources().map(|queue| &queue.line));
             self.start();
             if closing && self.consumer.assignment().is_ok_and(|assigned| assigned.count() == 0) {
                 break;
@@ -239,14 +238,7 @@ impl Reader {
         let mut queues = std::mem::take(&mut self.queues);
         let mut read = |queue: &Queue| self.read(queue);
         queues.look(&mut read);
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        while batch.len() < BATCH_RECORDS_MAX
-            && bytes < BATCH_BYTES_MAX
-            && let Some(record) = queues.next(&mut read)
-        {
-            bytes += record.cost(0);
-            batch.push(record);
-        }
+        let mut batch = batch::gather(|| queues.next(&mut read));
         self.batch.append(&mut batch);
         self.queues = queues;
         if self.batch.is_empty() {

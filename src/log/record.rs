@@ -9,8 +9,8 @@ use crate::codec::source::{
     Bad, Decoded, Decoder, Item, ItemContent, SchemaId, Unwrap, is_framing_header,
 };
 use crate::domain::{
-    Command, DeadLetterReason, DeliveryReport, EndpointCommand, Header, PhononUuid, RecordKind,
-    Source, Timestamp, WebhookName, owner,
+    Command, DeadLetterReason, DeliveryReport, EndpointCommand, Header, Headers, PhononUuid,
+    RecordKind, Source, Timestamp, WebhookName, owner,
 };
 use bytes::Bytes;
 use rdkafka::TopicPartitionList;
@@ -72,9 +72,11 @@ pub struct Record {
     /// Its value; `None`: a tombstone.
     pub payload: Option<Bytes>,
     /// Its headers, without those of this daemon.
-    pub headers: Vec<Header>,
+    pub headers: Headers,
     /// The position of the dead letter that was replayed as this record.
     pub letter: Option<Box<str>>,
+    /// How often it was sent from one partition of the inbox to another. `None`: it was not forwarded.
+    pub inbox_hops: Option<u8>,
 }
 
 /// The content of a record.
@@ -124,6 +126,29 @@ impl Record {
         self.bytes().len() + of_items.map(|bytes| bytes + each).sum::<usize>()
     }
 
+    /// Returns the headers with which it is forwarded to the partition that owns its uuid.
+    #[must_use]
+    pub fn forward_headers(&self, forward: Forward) -> Vec<(&'static str, String)> {
+        let mut headers = forward_headers(forward, &self.source);
+        headers.extend(self.letter.as_ref().map(|letter| (LETTER_HEADER, letter.to_string())));
+        headers.extend(
+            self.inbox_hops.map(|hops| (header::INBOX_HOPS, hops.saturating_add(1).to_string())),
+        );
+        headers
+    }
+
+    /// Makes it a bad record if instances send it to each other.
+    fn end_loop(&mut self) {
+        if let RecordBody::Command { owner, .. } = &self.body
+            && *owner != self.place.partition
+            && self.inbox_hops.is_some_and(|hops| hops >= INBOX_HOPS_MAX)
+        {
+            let problem = "instances of different versions send the record to each other, because they disagree about \
+                           the owner of its uuid: replay it when all instances have the same version";
+            self.body = RecordBody::Bad(Bad::undecodable(problem));
+        }
+    }
+
     /// Returns its value, which is empty for a tombstone.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -131,7 +156,12 @@ impl Record {
     }
 }
 
-/// The most bytes of headers that the records of one array have together.
+/// The largest number of hops in the inbox. During an upgrade, instances of two versions may disagree about the owner of
+/// a uuid. They would send its records to each other for ever.
+const INBOX_HOPS_MAX: u8 = 4;
+
+/// The most bytes of headers that the records of one array have together. Each may be forwarded with its own copy, or
+/// become a dead letter.
 const ITEM_HEADERS_BYTES_MAX: usize = 16 << 20;
 
 fn headers_bytes(headers: &[Header]) -> usize {
@@ -195,13 +225,15 @@ impl Topics {
             timestamp: message.time(),
             index: None,
         };
-        let (kind, source) = match role {
-            Role::Source(kind) => (Some(kind), here),
-            Role::Inbox => origin(|name| message.header(name))
-                .map_or((None, here), |(kind, source)| (Some(kind), source)),
+        let (kind, source, inbox_hops) = match role {
+            Role::Source(kind) => (Some(kind), here, None),
+            Role::Inbox => match origin(|name| message.header(name)) {
+                Some((kind, source)) => (Some(kind), source, Some(hops(message))),
+                None => (None, here, None),
+            },
         };
         let payload = message.bytes().unwrap_or(&[]);
-        let headers = message.foreign_headers();
+        let headers: Headers = message.foreign_headers().into();
         let record = |body, headers| Record {
             offset: message.offset_number(),
             at: message.time(),
@@ -212,6 +244,7 @@ impl Topics {
             payload: message.bytes().map(Bytes::copy_from_slice),
             headers,
             letter: kind.and_then(|_| letter(message.header(LETTER_HEADER)?)),
+            inbox_hops,
         };
         if let (Role::Inbox, Some(name)) = (role, message.header(COMMAND_HEADER)) {
             return Reading::Done(Box::new(record(self.command(name, payload), headers)));
@@ -244,7 +277,9 @@ impl Topics {
             Decoded::NeedsSchema(id) => return Reading::NeedsSchema(id),
             Decoded::Bad(bad) => RecordBody::Bad(bad),
         };
-        Reading::Done(Box::new(record(body, headers)))
+        let mut record = record(body, headers);
+        record.end_loop();
+        Reading::Done(Box::new(record))
     }
 
     fn about(&self, uuid: PhononUuid, kind: RecordKind, command: Command) -> RecordBody {
@@ -256,8 +291,8 @@ impl Topics {
         }
     }
 
-    fn report(&self, report: DeliveryReport, headers: &[Header], source: Source) -> RecordBody {
-        let report = Box::new(DeliveryReport { headers: headers.to_vec(), ..report });
+    fn report(&self, report: DeliveryReport, headers: &Headers, source: Source) -> RecordBody {
+        let report = Box::new(DeliveryReport { headers: headers.clone(), ..report });
         let uuid = report.uuid.clone();
         self.about(uuid, RecordKind::Report, Command::AcceptReport(report, source))
     }
@@ -266,8 +301,11 @@ impl Topics {
     /// as the array is that of its first item.
     fn items(&self, mut array: Record, items: Vec<Item>) -> Record {
         // The items are JSON, whatever the array was.
-        let headers: Vec<Header> =
-            array.headers.iter().filter(|it| !is_framing_header(&it.name)).cloned().collect();
+        let headers = if array.headers.iter().any(|it| is_framing_header(&it.name)) {
+            array.headers.iter().filter(|it| !is_framing_header(&it.name)).cloned().collect()
+        } else {
+            array.headers.clone()
+        };
         if headers_bytes(&headers).saturating_mul(items.len()) > ITEM_HEADERS_BYTES_MAX {
             let problem = "the array is too long for its headers, which each of its records has";
             array.body = RecordBody::Bad(Bad::undecodable(problem));
@@ -293,6 +331,7 @@ impl Topics {
                 payload: Some(item.raw),
                 headers: headers.clone(),
                 letter,
+                inbox_hops: array.inbox_hops,
             }
         });
         array.body = RecordBody::Items(records.collect());
@@ -331,6 +370,11 @@ impl Topics {
 /// Returns `text` if it is the position of a dead letter.
 fn letter(text: &str) -> Option<Box<str>> {
     command::read_place(text).map(|_| text.into())
+}
+
+/// Returns how often a message was sent from one partition of the inbox to another.
+fn hops(message: &impl MessageView) -> u8 {
+    message.header(header::INBOX_HOPS).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// Reads the kind and the original position of a forwarded record from its headers.
@@ -427,57 +471,4 @@ impl HeaderView for rdkafka::message::OwnedHeaders {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{FORWARDED_HEADERS, Forward, Record, RecordBody, forward_headers, origin};
-    use crate::domain::{Header, RecordKind, Source, Timestamp};
-    use crate::log::TopicPartition;
-
-    #[test]
-    fn an_array_counts_as_its_records_with_their_headers() {
-        let header = Header { name: "ab".into(), value: Some("cde".into()) };
-        let record = |body, payload: &'static str| Record {
-            place: TopicPartition { topic: "t".into(), partition: 0 },
-            offset: 1,
-            at: Timestamp::from_ms(0),
-            source: Source {
-                topic: "t".into(),
-                partition: 0,
-                offset: 1,
-                timestamp: Timestamp::from_ms(0),
-                index: None,
-            },
-            body,
-            key: None,
-            payload: Some(payload.into()),
-            headers: vec![header.clone()],
-            letter: None,
-        };
-        let items = vec![record(RecordBody::Skipped, "{}"), record(RecordBody::Skipped, "{}")];
-        let array = record(RecordBody::Items(items), "[{},{}]");
-        assert_eq!((array.count(), array.cost(100)), (2, 7 + 2 * (2 + 5 + 100)));
-        let single = record(RecordBody::Skipped, "{}");
-        assert_eq!((single.count(), single.cost(100)), (1, 102));
-    }
-
-    #[test]
-    fn the_origin_of_a_forwarded_record_is_read_in_the_present_and_an_earlier_format() {
-        let source = Source {
-            topic: "flow-complete".into(),
-            partition: 3,
-            offset: 42,
-            timestamp: Timestamp::from_ms(1_697_696_721_042),
-            index: None,
-        };
-        let written = forward_headers(Forward::Record(RecordKind::Flow), &source);
-        let [.., timestamp] = FORWARDED_HEADERS;
-        assert_eq!(written.last(), Some(&(timestamp, "2023-10-19T06:25:21.042Z".to_owned())));
-        for timestamp in ["2023-10-19T06:25:21.042Z", "1697696721042"] {
-            let header = |name: &str| {
-                let found = written.iter().find(|(known, _)| *known == name);
-                let is_timestamp = FORWARDED_HEADERS.last() == Some(&name);
-                if is_timestamp { Some(timestamp) } else { found.map(|(_, value)| value.as_str()) }
-            };
-            assert_eq!(origin(header), Some((RecordKind::Flow, source.clone())), "{timestamp}");
-        }
-    }
-}
+pub(super) mod tests;

@@ -6,10 +6,10 @@
 
 use super::client::{self, LogError};
 use super::headers;
-use super::record::{TopicPartition, list};
+use super::record::{MessageView as _, TopicPartition, list};
 use super::rights::{Operation, Right};
 use super::settings::KafkaSettings;
-use crate::domain::Timestamp;
+use crate::domain::{Header, Timestamp};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
@@ -112,6 +112,12 @@ impl ScanRecord<'_> {
     /// Returns its headers, in their order. A value may be null.
     pub fn headers(&self) -> impl Iterator<Item = (Cow<'_, str>, Option<&[u8]>)> {
         self.0.headers().into_iter().flat_map(headers::each)
+    }
+
+    /// Returns the headers of its producer, without those of this daemon.
+    #[must_use]
+    pub fn foreign_headers(&self) -> Vec<Header> {
+        self.0.foreign_headers()
     }
 
     /// Returns the value of the header `name`, if it exists and is UTF-8 text.

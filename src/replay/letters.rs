@@ -1,13 +1,11 @@
 //! The dead letters in their topic.
 
 use super::{Filter, Progress, ReplayError, Stage, Target, Watch};
-use crate::codec::header;
 use crate::codec::letter::{LetterHead, LetterKind, read_delivery};
 use crate::domain::{Header, Timestamp};
 use crate::log::{
     self, KafkaSettings, LogError, ScanFrom, ScanRange, ScanRecord, Scanner, TopicNames,
 };
-use bytes::Bytes;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
@@ -48,12 +46,7 @@ impl<'a> Letter<'a> {
 
     /// Returns the headers that the record had before it became a dead letter.
     pub(super) fn foreign_headers(&self) -> Vec<Header> {
-        let foreign = self.headers().filter(|(name, _)| !header::is_own(name));
-        let kept = foreign.map(|(name, value)| Header {
-            name: name.into(),
-            value: value.map(Bytes::copy_from_slice),
-        });
-        kept.collect()
+        self.record.foreign_headers()
     }
 }
 

@@ -12,8 +12,18 @@ const OFFSET_BITS: u32 = 48;
 
 /// Returns the entry of an item of the array at `entry`, or `entry` itself without an index.
 pub(super) fn item((which, offset): Entry, index: Option<u32>) -> Entry {
-    let place = index.map_or(0, |index| (i64::from(index) + 1) << OFFSET_BITS);
-    (which, offset | place)
+    (which, offset | index.map_or(0, |index| item_bits(i64::from(index))))
+}
+
+/// Returns the bits of an entry's offset for the item with this index.
+pub(super) fn item_bits(index: i64) -> i64 {
+    (index + 1) << OFFSET_BITS
+}
+
+/// Returns the index of an entry's item in its array. `None`: the entry is a whole record.
+pub(super) fn item_in_array(offset: i64) -> Option<i64> {
+    let place = offset >> OFFSET_BITS;
+    (place > 0).then(|| place - 1)
 }
 
 /// Returns the offset in Kafka of an entry's offset.

@@ -29,7 +29,7 @@ impl Evidence {
                 if let Fact::RecordDeadLettered { reason, source } = &notice.fact {
                     let entry = self.entry(source, notice.at);
                     self.word(entry, Word::First, "", notice.at);
-                    let given = Given::Record(spot_of(source), entry);
+                    let given = Given::Record(spot_of(source), source.index, entry);
                     self.letters.event(given, key.unwrap_or_default(), reason, 0, notice.at);
                 }
                 if let Fact::Input(input) = &notice.fact
@@ -144,7 +144,7 @@ impl Evidence {
                 }
             }
             Fact::RecordDeadLettered { reason, source } => {
-                let given = Given::Record(spot_of(source), entry);
+                let given = Given::Record(spot_of(source), source.index, entry);
                 self.letters.event(given, uuid.as_bytes(), reason, 0, notice.at);
             }
             Fact::DeadLettered { about, reason, attempts, replays } => {
@@ -213,8 +213,8 @@ impl Evidence {
                 let which = self.ledgers.find(&source.topic, source.partition);
                 let entry = which.map(|which| ledger::item((which, source.offset), source.index));
                 let (topic, offset) = (&*source.topic, Some(source.offset));
-                let given =
-                    Given::Record(Spot { topic, partition: source.partition, offset }, entry);
+                let spot = Spot { topic, partition: source.partition, offset };
+                let given = Given::Record(spot, source.index, entry);
                 self.letters.letter(given, key, head.reason, 0, timestamp);
             }
             (LetterKind::Delivery | LetterKind::Record, ..) => {

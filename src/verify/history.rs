@@ -86,8 +86,7 @@ impl History {
         match fact {
             Fact::FlowAccepted(_) => self.flow(Stage::Open, context),
             Fact::ReportAccepted { account, sms, waiting, source } => {
-                let place = (&*source.topic, source.partition, source.offset);
-                let report = Accepted::new(*account, sms, place, context.source);
+                let report = Accepted::new(*account, sms, source, context.source);
                 self.report(report, *waiting, context);
             }
             Fact::RecordIgnored { record: RecordKind::Flow, reason, .. } => {

@@ -1,7 +1,6 @@
 //! Checks that each record of an input has exactly one first word among the events, and at most one second word.
-//!
-//! Each offset takes two bytes, so that topics of hundreds of millions of records fit into memory.
 
+use super::cells::{Cell, Cells};
 pub(super) use super::entry::{Entry, Which, in_kafka, item, mark_of};
 use super::inputs::Changes;
 use super::violation::{Book, Violation, What};
@@ -34,8 +33,6 @@ const FOREIGN: u8 = 254;
 /// Record and word are about the same uuid, or it can't be known.
 const SETTLED: u8 = 255;
 
-/// The number of offsets in a piece.
-const PIECE: usize = 1024;
 /// A source with a larger partition number is not one of the inputs.
 const PARTITIONS_MAX: i32 = 1 << 16;
 /// The maximum number of keys to remember. They name the uuids of lost records.
@@ -61,14 +58,6 @@ pub(super) struct Saying<'a> {
     pub(super) doubtful: bool,
 }
 
-/// The state of an offset.
-#[derive(Clone, Copy, Default)]
-struct Cell {
-    flags: u8,
-    /// Identifies the uuid, to compare the record with its words.
-    mark: u8,
-}
-
 impl Cell {
     /// Takes a word about the uuid with this mark. `None`: a word without uuid.
     fn add_word(&mut self, mark: Option<u8>) {
@@ -85,7 +74,7 @@ impl Cell {
 
 #[derive(Default)]
 struct Ledger {
-    pieces: BTreeMap<i64, Box<[Cell]>>,
+    cells: Cells,
     /// The group's offsets before and after the topics' ends were taken.
     committed: Option<(i64, i64)>,
     /// The first offset with a record.
@@ -93,44 +82,6 @@ struct Ledger {
     /// For each partition of the events whose beginning is deleted, the smallest offset with a word in it. Records that
     /// were read later have a later word.
     words_from: BTreeMap<i32, i64>,
-}
-
-impl Ledger {
-    fn cell(&mut self, offset: i64) -> Option<&mut Cell> {
-        let (piece, index) = place_of(offset)?;
-        let piece = self.pieces.entry(piece).or_insert_with(|| vec![Cell::default(); PIECE].into());
-        piece.get_mut(index)
-    }
-
-    fn get(&self, offset: i64) -> u8 {
-        let Some((piece, index)) = place_of(offset) else { return 0 };
-        self.pieces.get(&piece).and_then(|piece| piece.get(index)).map_or(0, |cell| cell.flags)
-    }
-
-    /// Returns the last offset below `end` with a word.
-    fn last_word_below(&self, end: i64) -> Option<i64> {
-        let (last, _) = place_of(end)?;
-        self.pieces.range(..=last).rev().find_map(|(piece, cells)| {
-            let start = piece.saturating_mul(PIECE as i64);
-            let has_word = |(offset, cell): &(i64, &Cell)| {
-                *offset < end && cell.flags & (FIRST_MASK | SECOND_MASK) != 0
-            };
-            (start..).zip(cells).filter(has_word).map(|(offset, _)| offset).last()
-        })
-    }
-
-    fn cells(&self) -> impl Iterator<Item = (i64, Cell)> {
-        self.pieces.iter().flat_map(|(piece, cells)| {
-            let start = piece.saturating_mul(PIECE as i64);
-            (start..).zip(cells.iter().copied()).filter(|(_, cell)| cell.flags != 0)
-        })
-    }
-}
-
-fn place_of(offset: i64) -> Option<(i64, usize)> {
-    let piece = PIECE as i64;
-    let index = usize::try_from(offset.rem_euclid(piece)).ok()?;
-    (offset >= 0).then_some((offset / piece, index))
 }
 
 struct Topic {
@@ -215,7 +166,7 @@ impl Ledgers {
 
     /// Returns the last offset below `end` with a word.
     pub(super) fn last_word_below(&self, which: Which, end: i64) -> Option<i64> {
-        self.ledger(which).and_then(|ledger| ledger.last_word_below(end))
+        self.ledger(which).and_then(|ledger| ledger.cells.last_below(end, FIRST_MASK | SECOND_MASK))
     }
 
     /// Returns whether the input has as many partitions as the inbox, so that the same owner reads a number in both.
@@ -259,7 +210,7 @@ impl Ledgers {
         let Some(ledger) = self.ledger_mut(which) else { return };
         let first = in_kafka(offset);
         ledger.first = Some(ledger.first.map_or(first, |known| known.min(first)));
-        let Some(cell) = ledger.cell(offset) else { return };
+        let Some(cell) = ledger.cells.cell(offset) else { return };
         cell.mark = match cell.mark {
             SETTLED => SETTLED,
             _ if wordless => SETTLED,
@@ -290,12 +241,12 @@ impl Ledgers {
         let real = in_kafka(offset);
         let ahead = ledger.committed.is_some_and(|(_, after)| real >= after);
         if real != offset
-            && let Some(array) = ledger.cell(real)
+            && let Some(array) = ledger.cells.cell(real)
         {
             array.flags |= WORDLESS;
             array.mark = SETTLED;
         }
-        let Some(cell) = ledger.cell(offset) else { return 0 };
+        let Some(cell) = ledger.cells.cell(offset) else { return 0 };
         let (one, mask) = match word {
             Word::First => (FIRST, FIRST_MASK),
             Word::Second => (SECOND, SECOND_MASK),
@@ -351,16 +302,16 @@ impl Ledgers {
     /// Returns whether all words about the record are there: it was read, and no copy of it waits.
     pub(super) fn is_settled(&self, (which, offset): Entry) -> bool {
         let Some(ledger) = self.ledger(which) else { return true };
-        let offset = in_kafka(offset);
-        let read = ledger.committed.is_none_or(|(before, _)| offset < before);
-        read && ledger.get(offset) & FORWARDED == 0
+        let read = ledger.committed.is_none_or(|(before, _)| in_kafka(offset) < before);
+        read && ledger.cells.flags(offset) & FORWARDED == 0
     }
 
     /// Marks the records whose copies were not read. All other questions must come after this.
     pub(super) fn settle(&mut self) {
         for (inbox, offset, (which, original)) in std::mem::take(&mut self.copies) {
             let read = self.committed(inbox).is_some_and(|(before, _)| offset < before);
-            if !read && let Some(cell) = self.ledger_mut(which).and_then(|l| l.cell(original)) {
+            if !read && let Some(cell) = self.ledger_mut(which).and_then(|l| l.cells.cell(original))
+            {
                 cell.flags |= FORWARDED;
             }
         }
@@ -377,12 +328,12 @@ impl Ledgers {
         for (index, topic) in self.topics.iter().enumerate() {
             for (partition, ledger) in (0_i32..).zip(&topic.partitions) {
                 let which = (index, partition);
-                for (offset, mut cell) in ledger.cells() {
+                for (offset, mut cell) in ledger.cells.iter() {
                     let real = in_kafka(offset);
                     let read = ledger.committed.is_some_and(|(_, after)| real < after);
                     if real != offset {
                         // An array that needs the registry was not taken apart.
-                        cell.flags |= ledger.get(real) & (RECORD | FORWARDED);
+                        cell.flags |= ledger.cells.flags(real) & (RECORD | FORWARDED);
                     } else if cell.flags & RECORD != 0 {
                         *records += 1;
                         *unread += u64::from(!read);

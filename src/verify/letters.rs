@@ -15,7 +15,8 @@ const CLOCKS_DIFFER_MS: u64 = 600_000;
 pub(super) enum Given<'a> {
     /// A delivery, with the number of lives before.
     Delivery(DeliveryId, u32),
-    Record(Spot<'a>, Option<Entry>),
+    /// A record, with its index in an array.
+    Record(Spot<'a>, Option<u32>, Option<Entry>),
 }
 
 /// The events and the dead letters about the same thing.
@@ -45,12 +46,13 @@ fn hash(given: Given<'_>) -> u128 {
             let parts = id.to_bytes().into_iter().chain(replays.to_be_bytes());
             bytes.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
         }
-        Given::Record(spot, entry) => {
+        Given::Record(spot, index, entry) => {
             let offset = spot.offset.unwrap_or(-1);
             let parts = xxh3_64(spot.topic.as_bytes()).to_be_bytes().into_iter();
             let offset = entry.map_or(offset, |(_, offset)| offset);
             let parts = parts.chain(spot.partition.to_be_bytes()).chain(offset.to_be_bytes());
-            bytes.iter_mut().zip(parts.chain([0xff; 8])).for_each(|(to, from)| *to = from);
+            let parts = parts.chain(index.map_or([0xff; 4], u32::to_be_bytes)).chain([0xff; 4]);
+            bytes.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
         }
     }
     xxh3_128(&bytes)
@@ -61,7 +63,7 @@ impl Letters {
         self.0.entry(hash(given)).or_insert_with(|| {
             let (id, topic, place, entry) = match given {
                 Given::Delivery(id, _) => (Some(id), None, (0, None), None),
-                Given::Record(spot, entry) => {
+                Given::Record(spot, _, entry) => {
                     (None, Some(spot.topic.into()), (spot.partition, spot.offset), entry)
                 }
             };

@@ -2,38 +2,44 @@
 
 use super::Evidence;
 use super::ledger::{self, Entry};
-use crate::codec::source::{Decoded, Decoder, ItemContent};
-use crate::domain::{PhononUuid, RecordKind};
+use crate::codec::source::{Bad, Decoded, Decoder, ItemContent};
+use crate::domain::{Header, PhononUuid, RecordKind};
 
 impl Evidence {
-    /// Takes a record of an input. Of an array, takes each item.
-    pub(super) fn input(&mut self, entry: Entry, key: Option<&[u8]>, payload: &[u8]) {
+    /// Takes a record of an input. Of an array, takes each item. `headers` returns the producer's headers.
+    pub(super) fn input(
+        &mut self,
+        entry: Entry,
+        key: Option<&[u8]>,
+        payload: &[u8],
+        headers: &dyn Fn() -> Vec<Header>,
+    ) {
         let kind = self.layout.inputs.get(entry.0.0).and_then(|input| input.kind);
         let decoder = &mut self.decoder;
         let Some(kind) = kind.filter(|kind| may_hold_other(*kind, decoder, payload)) else {
-            let mut uuid = || mark(decoder.decode(kind?, payload));
+            let mut uuid = || mark(decoder.decode_with(kind?, payload, &headers()));
             self.ledgers.record(entry, key, false, &mut uuid);
             return;
         };
-        match decoder.decode(kind, payload) {
+        match decoder.decode_with(kind, payload, &headers()) {
             Decoded::Items(items) => {
                 self.ledgers.record(entry, key, true, &mut || None);
                 for (item, index) in items.into_iter().zip(0_u32..) {
                     let entry = ledger::item(entry, Some(index));
                     let (wordless, mark) = match item.content {
                         ItemContent::Report(report) => (false, Some(mark_of(&report.uuid))),
-                        ItemContent::Bad(_) => (false, None),
+                        ItemContent::Bad(bad) => (is_hidden(&bad, &self.decoder), None),
                         ItemContent::Skipped => (true, None),
                     };
                     self.ledgers.record(entry, None, wordless, &mut || mark);
                 }
             }
-            // What an envelope holds can't be known without the registry.
+            // The content of an envelope can't be known without the registry.
             Decoded::Skipped | Decoded::NeedsSchema(_) => {
                 self.ledgers.record(entry, key, true, &mut || None);
             }
             Decoded::Bad(bad) => {
-                let wordless = bad.is_unknown_schema() && decoder.unwraps();
+                let wordless = is_hidden(&bad, decoder);
                 self.ledgers.record(entry, key, wordless, &mut || None);
             }
             decoded @ (Decoded::Start(_) | Decoded::Flow(_) | Decoded::Report(_)) => {
@@ -47,6 +53,12 @@ impl Evidence {
 fn may_hold_other(kind: RecordKind, decoder: &Decoder, payload: &[u8]) -> bool {
     let is_single = payload.trim_ascii_start().first() == Some(&b'{');
     decoder.unwraps() || kind == RecordKind::Report && !is_single
+}
+
+/// Returns whether a record may hold an envelope that only a schema of the registry opens. The daemon may have skipped
+/// it.
+fn is_hidden(bad: &Bad, decoder: &Decoder) -> bool {
+    bad.is_unknown_schema() && decoder.unwraps()
 }
 
 /// Returns the mark of a record's uuid. `None` if the record can't be read without a registry.

@@ -4,6 +4,7 @@
 //! in `report_timed_out`.
 
 use super::ledger::Entry;
+use crate::codec::event::RecordPosition;
 use crate::domain::canonical_uuid;
 use std::borrow::Cow;
 use xxhash_rust::xxh3::xxh3_64;
@@ -25,10 +26,11 @@ impl Accepted {
     pub(super) fn new(
         account: i64,
         sms: &str,
-        (topic, partition, offset): (&str, i32, i64),
+        position: &RecordPosition<'_>,
         source: Option<Entry>,
     ) -> Self {
-        let hash = report_hash(account, sms, topic, partition, offset);
+        let (topic, index) = (&position.topic, position.index);
+        let hash = report_hash(account, sms, topic, (position.partition, position.offset, index));
         Self { account, sms: sms_hash(sms), source, hash, by_rule: false }
     }
 }
@@ -39,17 +41,17 @@ fn sms_hash(sms: &str) -> u64 {
     xxh3_64(canonical.as_deref().unwrap_or(sms).as_bytes())
 }
 
-/// Hashes the account, the SMS and the place of an accepted report.
+/// Hashes the account, the SMS and the place of an accepted report: topic, partition, offset, and index in an array.
 pub(super) fn report_hash(
     account: i64,
     sms: &str,
     topic: &str,
-    partition: i32,
-    offset: i64,
+    (partition, offset, index): (i32, i64, Option<u32>),
 ) -> u64 {
     let parts = [account.cast_unsigned(), sms_hash(sms), xxh3_64(topic.as_bytes())];
     let place = [i64::from(partition).cast_unsigned(), offset.cast_unsigned()];
-    parts.into_iter().chain(place).fold(1, |hash: u64, part| {
+    let parts = parts.into_iter().chain(place).chain(index.map(u64::from));
+    parts.fold(1, |hash: u64, part| {
         (hash ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
     })
 }

@@ -110,7 +110,7 @@ fn awaited(state: &State, after: &[DeliveryId]) -> Vec<DeliveryId> {
 fn hash(report: &Collected) -> u64 {
     let source = &report.source;
     let (account, sms) = (report.account.0, report.sms.as_str());
-    report_hash(account, sms, &source.topic, source.partition, source.offset)
+    report_hash(account, sms, &source.topic, (source.partition, source.offset, source.index))
 }
 
 fn sum(hashes: impl Iterator<Item = u64>) -> u64 {

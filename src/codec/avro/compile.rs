@@ -156,8 +156,11 @@ impl<'s> Compiler<'s> {
         path: &str,
     ) -> Result<Record, SchemaError> {
         let mut fields = Vec::with_capacity(record.fields.len());
+        let mut taken = Vec::new();
         for field in &record.fields {
-            let found = target(field, record, wanted);
+            // Of several fields with an alias of one name, the first counts. A member may be there only once.
+            let found = target(field, record, wanted).filter(|(rank, _)| !taken.contains(rank));
+            taken.extend(found.map(|(rank, _)| rank));
             let plan = match found {
                 None => self.natural(&field.schema)?,
                 Some((_, target)) => {

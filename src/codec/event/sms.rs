@@ -82,8 +82,8 @@ mod tests {
     use crate::definition::body::render_phase2;
     use crate::domain::{
         AccountId, Collected, Collection, Correlation, Delivery, DeliveryId, Flow, FlowIdentity,
-        Phase, PhononUuid, Rendered, Rendering, SmsId, Source, State, StatusClass, Timestamp,
-        WebhookName,
+        Headers, Phase, PhononUuid, Rendered, Rendering, SmsId, Source, State, StatusClass,
+        Timestamp, WebhookName,
     };
     use bytes::Bytes;
 
@@ -107,7 +107,7 @@ mod tests {
             seen: Vec::new(),
             body: None,
             raw: None,
-            headers: Vec::new(),
+            headers: Headers::default(),
             sent: true,
             source: source(offset),
             expires_at: None,

@@ -9,9 +9,9 @@ use super::{
 };
 use crate::domain::{
     AccountId, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId, Due,
-    ErrorReason, Event, Flow, FlowId, FlowIdentity, IgnoreReason, IgnoredRecord, Outcome, Phase,
-    PhononUuid, RawRecord, RecordKind, SmsId, Source, State, StatusClass, Timestamp, Verdict,
-    WebhookName,
+    ErrorReason, Event, Flow, FlowId, FlowIdentity, Headers, IgnoreReason, IgnoredRecord, Outcome,
+    Phase, PhononUuid, RawRecord, RecordKind, SmsId, Source, State, StatusClass, Timestamp,
+    Verdict, WebhookName,
 };
 use bytes::Bytes;
 
@@ -133,7 +133,7 @@ fn accepted_records_are_published() {
         seen: vec![1],
         body: None,
         raw: None,
-        headers: Vec::new(),
+        headers: Headers::default(),
         sent: false,
         source: source(),
         expires_at: Some(LATER),
@@ -262,7 +262,7 @@ fn dead_letters_are_published() {
         account: Some(ACCOUNT),
         sms: Some(sms("a")),
         payload: None,
-        headers: Vec::new(),
+        headers: Headers::default(),
         source: source(),
     };
     check(
@@ -280,7 +280,7 @@ fn dead_letters_are_published() {
         account: None,
         sms: None,
         payload: None,
-        headers: Vec::new(),
+        headers: Headers::default(),
         source: source(),
     };
     let mut out = Vec::new();
@@ -380,7 +380,7 @@ fn only_events_of_the_wanted_types_are_read() {
         account: None,
         sms: None,
         payload: None,
-        headers: Vec::new(),
+        headers: Headers::default(),
         source: source(),
     };
     write_record_dead_lettered(&mut out, AT, &raw, reason, "why");

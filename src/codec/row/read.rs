@@ -270,7 +270,7 @@ fn collected(datum: &mut Datum<'_>) -> Result<Collected> {
         source: source(datum)?,
         expires_at: datum.optional(Datum::time)?,
         status: datum.since_second(|datum| datum.optional(|datum| datum.text().map(Into::into)))?,
-        headers: datum.since_third(|datum| datum.array(header))?,
+        headers: datum.since_third(|datum| datum.array(header))?.into(),
     })
 }
 

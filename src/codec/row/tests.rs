@@ -13,8 +13,8 @@ use crate::codec::schema::Known;
 use crate::domain::{
     AccountId, Collected, Collection, Correlation, Deferred, Delivery, DeliveryId, DisableCause,
     Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity,
-    Header, IgnoreReason, Mapped, Outcome, Pending, Phase, Rendered, Rendering, Scope, SmsId,
-    Source, Started, State, StatusClass, Timestamp, Verdict, WebhookName,
+    Header, Headers, IgnoreReason, Mapped, Outcome, Pending, Phase, Rendered, Rendering, Scope,
+    SmsId, Source, Started, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -129,7 +129,7 @@ fn sample() -> State {
         seen: vec![1, u64::MAX],
         body: Some(Bytes::from_static(b"{}")),
         raw: Some(Bytes::from_static(b" {}")),
-        headers: Vec::new(),
+        headers: Headers::default(),
         sent: false,
         source: sample_delivery().source,
         expires_at: Some(Timestamp::from_ms(9)),

@@ -13,9 +13,10 @@
 use super::{Bad, extended, json_fault};
 use crate::domain::RecordKind;
 use crate::json;
-use crate::json::scan::{self, MemberValue, Scanned, ValueKind};
+use crate::json::scan::{self, Fault, MemberValue, ValueKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use std::borrow::Cow;
 
 /// A kind of envelopes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,13 +93,13 @@ impl Unwrap {
 }
 
 /// The content of an envelope.
-pub(super) enum Opened {
-    Record(Vec<u8>),
+pub(super) enum Opened<'t> {
+    Record(Cow<'t, [u8]>),
     /// It says nothing that concerns the daemon.
     Nothing,
 }
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "schema",
     "payload",
     "op",
@@ -112,19 +113,23 @@ const NAMES: [&str; 13] = [
     "specversion",
     "type",
     "data",
+    "data_base64",
 ];
 
 /// The members of a text that may be an envelope. Only the members of one kind are used.
-struct Members {
-    compact: Vec<u8>,
-    parts: [Option<MemberValue>; 13],
+struct Members<'t> {
+    text: &'t [u8],
+    parts: [Option<MemberValue>; 14],
 }
 
 /// Opens `text`, which is no record of `kind`. Returns `None` if it is no envelope.
-pub(super) fn open(kind: RecordKind, text: &[u8], unwrap: Unwrap) -> Option<Result<Opened, Bad>> {
-    let mut compact = Vec::new();
-    let Scanned { members: parts, .. } = scan::scan(text, &NAMES, &mut compact).ok()?;
-    let members = Members { compact, parts };
+pub(super) fn open(
+    kind: RecordKind,
+    text: &[u8],
+    unwrap: Unwrap,
+) -> Option<Result<Opened<'_>, Bad>> {
+    let parts = scan::members(text, &NAMES).ok()?;
+    let members = Members { text, parts };
     let envelope = members.envelope()?;
     if !unwrap.holds(envelope) {
         return Some(Err(Bad::undecodable(format!(
@@ -141,18 +146,24 @@ pub(super) fn open(kind: RecordKind, text: &[u8], unwrap: Unwrap) -> Option<Resu
     })
 }
 
-impl Members {
-    fn part(&self, name: &str) -> Option<&MemberValue> {
+impl<'t> Members<'t> {
+    /// Returns a member, be it null.
+    fn any_part(&self, name: &str) -> Option<&MemberValue> {
         let index = NAMES.iter().position(|known| *known == name)?;
         self.parts.get(index)?.as_ref()
+    }
+
+    /// Returns a member that is not null.
+    fn part(&self, name: &str) -> Option<&MemberValue> {
+        self.any_part(name).filter(|part| part.kind != ValueKind::Null)
     }
 
     fn is(&self, name: &str, kind: ValueKind) -> bool {
         self.part(name).is_some_and(|part| part.kind == kind)
     }
 
-    fn bytes(&self, part: &MemberValue) -> &[u8] {
-        self.compact.get(part.range.clone()).unwrap_or_default()
+    fn bytes(&self, part: &MemberValue) -> &'t [u8] {
+        self.text.get(part.range.clone()).unwrap_or_default()
     }
 
     /// Returns the text of a string member.
@@ -178,11 +189,11 @@ impl Members {
     }
 
     /// Returns the record in a member: an object, an array, or a string that holds JSON.
-    fn record(&self, part: &MemberValue) -> Result<Vec<u8>, Bad> {
+    fn record(&self, part: &MemberValue) -> Result<Cow<'t, [u8]>, Bad> {
         match part.kind {
-            ValueKind::Object | ValueKind::Array => Ok(self.bytes(part).to_vec()),
+            ValueKind::Object | ValueKind::Array => Ok(Cow::Borrowed(self.bytes(part))),
             ValueKind::Text => json::read_string(self.bytes(part))
-                .map(|text| text.into_owned().into_bytes())
+                .map(|text| Cow::Owned(text.into_owned().into_bytes()))
                 .ok_or_else(|| Bad::undecodable("the string in the envelope is no text")),
             ValueKind::Null | ValueKind::Boolean(_) | ValueKind::Number => {
                 Err(Bad::undecodable("the envelope holds a number or a boolean, and no record"))
@@ -190,18 +201,18 @@ impl Members {
         }
     }
 
-    fn connect(&self) -> Result<Opened, Bad> {
+    fn connect(&self) -> Result<Opened<'t>, Bad> {
         // A payload that is null marks a deletion.
         if let Some(payload) = self.part("payload") {
             return self.record(payload).map(Opened::Record);
         }
-        if contains(&self.compact, b"\"payload\":null") {
+        if self.any_part("payload").is_some() {
             return Ok(Opened::Nothing);
         }
         Err(Bad::undecodable("the envelope of Kafka Connect has no payload"))
     }
 
-    fn debezium(&self, kind: RecordKind) -> Result<Opened, Bad> {
+    fn debezium(&self, kind: RecordKind) -> Result<Opened<'t>, Bad> {
         match self.text("op").as_deref() {
             Some("c" | "r" | "u") => {}
             // Deletions, truncations and messages.
@@ -227,13 +238,13 @@ impl Members {
             return Ok(Opened::Nothing);
         }
         if is_document {
-            extended::simplified(&after).map(Opened::Record)
+            extended::simplified(&after).map(|plain| Opened::Record(Cow::Owned(plain)))
         } else {
             Ok(Opened::Record(after))
         }
     }
 
-    fn mongodb(&self, kind: RecordKind) -> Result<Opened, Bad> {
+    fn mongodb(&self, kind: RecordKind) -> Result<Opened<'t>, Bad> {
         // The documented types that bring no document.
         const OTHERS: [&str; 12] = [
             "create",
@@ -268,7 +279,7 @@ impl Members {
         if kind == RecordKind::Report && (!has_status || self.is_unchanged()) {
             return Ok(Opened::Nothing);
         }
-        extended::simplified(&document).map(Opened::Record)
+        extended::simplified(&document).map(|plain| Opened::Record(Cow::Owned(plain)))
     }
 
     /// Returns whether a description of the update says that the delivery status is as before.
@@ -277,50 +288,43 @@ impl Members {
             .is_some_and(|description| !changes_status(self.bytes(description)))
     }
 
-    fn cloud_event(&self) -> Result<Opened, Bad> {
+    fn cloud_event(&self) -> Result<Opened<'t>, Bad> {
         if let Some(data) = self.part("data") {
             return self.record(data).map(Opened::Record);
         }
-        let mut copy = Vec::new();
-        let encoded = scan::scan(&self.compact, &["data_base64"], &mut copy).ok();
-        let encoded = encoded.and_then(|Scanned { members: [part], .. }| {
-            let part = part.filter(|part| part.kind == ValueKind::Text)?;
-            STANDARD.decode(json::read_string(copy.get(part.range)?)?.as_bytes()).ok()
-        });
-        encoded.map(Opened::Record).ok_or_else(|| {
+        let decoded = self.text("data_base64").and_then(|text| STANDARD.decode(text).ok());
+        decoded.map(|data| Opened::Record(Cow::Owned(data))).ok_or_else(|| {
             Bad::undecodable("the CloudEvent has neither data nor a data_base64 that can be read")
         })
     }
 }
 
-/// Returns the delivery status in the JSON object `record`, as it is spelt.
-fn status_of(record: &[u8]) -> Result<Option<Vec<u8>>, Bad> {
-    let mut copy = Vec::new();
-    let Scanned { members: [part], .. } =
-        scan::scan(record, &["deliveryStatus"], &mut copy).map_err(json_fault)?;
-    Ok(part.and_then(|part| copy.get(part.range).map(<[u8]>::to_vec)))
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
+/// Returns the delivery status in the JSON object `record`, as it is spelt. `None`: it has none, or null.
+fn status_of(record: &[u8]) -> Result<Option<&[u8]>, Bad> {
+    Ok(member(record, "deliveryStatus").map_err(json_fault)?.map(|(_, status)| status))
 }
 
 /// Returns whether MongoDB's description of an update names the delivery status.
 fn changes_status(description: &[u8]) -> bool {
-    let Some((kind, updated)) = member(description, "updatedFields") else { return true };
+    let Ok(Some((kind, updated))) = member(description, "updatedFields") else { return true };
     // Debezium writes the fields as a string of JSON.
     let text = match kind {
-        ValueKind::Object => Some(updated),
-        ValueKind::Text => json::read_string(&updated).map(|text| text.into_owned().into_bytes()),
+        ValueKind::Object => Some(Cow::Borrowed(updated)),
+        ValueKind::Text => {
+            json::read_string(updated).map(|text| Cow::Owned(text.into_owned().into_bytes()))
+        }
         ValueKind::Null | ValueKind::Boolean(_) | ValueKind::Number | ValueKind::Array => None,
     };
-    // What can't be read may have changed it.
+    // A text that can't be read may have changed it.
     text.is_none_or(|text| !matches!(status_of(&text), Ok(None)))
 }
 
-fn member(object: &[u8], name: &'static str) -> Option<(ValueKind, Vec<u8>)> {
-    let mut copy = Vec::new();
-    let Scanned { members: [part], .. } = scan::scan(object, &[name], &mut copy).ok()?;
-    let part = part?;
-    Some((part.kind, copy.get(part.range)?.to_vec()))
+/// Returns a member of a JSON object that is not null.
+fn member<'t>(
+    object: &'t [u8],
+    name: &'static str,
+) -> Result<Option<(ValueKind, &'t [u8])>, Fault> {
+    let [part] = scan::members(object, &[name])?;
+    let part = part.filter(|part| part.kind != ValueKind::Null);
+    Ok(part.and_then(|part| Some((part.kind, object.get(part.range)?))))
 }

@@ -1,29 +1,23 @@
 //! MongoDB's Extended JSON as plain JSON: `{"$numberLong":"28"}` becomes `28`, `{"$oid":"…"}` becomes `"…"`, and
 //! `{"$date":1697696721042}` becomes RFC 3339. The document's `_id` is the `id` if it has no other.
 
-use super::Bad;
+use super::{Bad, json_fault};
 use crate::codec::event::rfc3339;
 use crate::domain::Timestamp;
 use crate::json;
 use crate::json::TextFault;
-use crate::json::scan;
-use crate::json::walk::{self, Begins, Cursor};
+use crate::json::scan::{self, ValueKind};
+use crate::json::walk::{Begins, Cursor};
 
-/// Returns `document` as plain JSON.
+/// Returns the JSON object `document`, which may be in Extended JSON, as plain JSON.
 pub(super) fn simplified(document: &[u8]) -> Result<Vec<u8>, Bad> {
-    let text = walk::check(document)
-        .map_err(|_| Bad::undecodable("the document in the change event is no JSON"))?;
+    let [id] = scan::members(document, &["id"]).map_err(json_fault)?;
+    let rename = id.is_none_or(|id| id.kind == ValueKind::Null);
+    let text = std::str::from_utf8(document).unwrap_or_default();
     let mut out = Vec::with_capacity(text.len());
-    let has_id = text.starts_with('{') && has_id(document);
-    let rename = !has_id;
     value(&mut Cursor::new(text), rename, &mut out)
         .map_err(|_| Bad::undecodable("the document in the change event is nested too deep"))?;
     Ok(out)
-}
-
-fn has_id(document: &[u8]) -> bool {
-    let scanned = scan::scan(document, &["id"], &mut Vec::new());
-    scanned.is_ok_and(|scanned| matches!(scanned.members, [Some(_)]))
 }
 
 /// Writes the value at the cursor. `rename`: its `_id` becomes `id`.
@@ -56,6 +50,10 @@ fn object(cursor: &mut Cursor<'_>, rename: bool, out: &mut Vec<u8>) -> Result<()
     let mut only = ("", 0);
     out.push(b'{');
     cursor.object(|cursor, name| {
+        if rename && name == "\"id\"" {
+            // It is null, and the `_id` takes its place.
+            return cursor.skip_value();
+        }
         if members > 0 {
             out.push(b',');
         }
@@ -111,6 +109,10 @@ mod tests {
         for (document, plain) in [
             (r#"{"_id":{"$oid":"65a"},"n":{"$numberLong":"28"}}"#, r#"{"id":"65a","n":28}"#),
             (r#"{"_id":1,"id":"s"}"#, r#"{"_id":1,"id":"s"}"#),
+            // Blanks in front change nothing.
+            (" \n{\"_id\":1,\"id\":\"s\"}", r#"{"_id":1,"id":"s"}"#),
+            (" {\"_id\":1}", r#"{"id":1}"#),
+            (r#"{"id":null,"_id":1}"#, r#"{"id":1}"#),
             (
                 r#"{"id":"s", "a":[ {"$numberDecimal":"0.10"} ,null]}"#,
                 r#"{"id":"s","a":[0.10,null]}"#,
@@ -132,6 +134,7 @@ mod tests {
                 r#"{"id":1,"x":{"$other":"1"},"y":{"$oid":"a","b":1}}"#,
                 r#"{"id":1,"x":{"$other":"1"},"y":{"$oid":"a","b":1}}"#,
             ),
+            (r#"{"a":{"_id":1,"id":null}}"#, r#"{"a":{"_id":1,"id":null}}"#),
             (r#"{"a":{"_id":1}}"#, r#"{"a":{"_id":1}}"#),
         ] {
             let written = simplified(document.as_bytes()).unwrap();

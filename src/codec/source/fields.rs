@@ -2,8 +2,8 @@
 
 use super::Bad;
 use crate::domain::{AccountId, DeadLetterReason, FlowId, PhononUuid};
-use crate::json;
 use crate::json::scan::{MemberValue, ValueKind};
+use crate::json::{self, content};
 
 /// The members of a record, in its JSON without white space.
 pub(super) struct Fields<'c> {
@@ -83,6 +83,14 @@ impl<'c> Fields<'c> {
             ))
         })
     }
+}
+
+/// Returns the hash of a record's content. It is the same for each spelling of the record's phonon-uuid.
+pub(super) fn content_hash(mut content: content::Object, uuid: &PhononUuid) -> u64 {
+    if let Some(spelling) = uuid.other_spelling() {
+        content.replace("phononUuid", spelling, uuid.as_str());
+    }
+    content.finish()
 }
 
 /// Parses an integer, which may be written as `101.0`.

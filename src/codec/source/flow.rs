@@ -1,5 +1,6 @@
 //! Decodes a flow complete record, and creates the body of its phase 1.
 
+use super::fields::content_hash;
 use super::look::{called, other_kind};
 use super::{Bad, Fields, json_fault};
 use crate::domain::{FlowComplete, RecordKind, SmsId};
@@ -69,6 +70,7 @@ pub(super) fn decode(record: &[u8], compact: &mut Vec<u8>) -> Result<FlowComplet
     let (flow, webhook_enabled, sms, body, keys) = rest().map_err(|bad: Bad| bad.of(account))?;
     // Only the rules decide whether the record is needed later. A copy costs little compared with the rest.
     let record = Bytes::copy_from_slice(compact);
+    let content = content_hash(content, &uuid);
     Ok(FlowComplete { uuid, account, flow, webhook_enabled, sms, body, keys, record, content })
 }
 

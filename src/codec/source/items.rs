@@ -28,6 +28,11 @@ pub enum ItemContent {
 
 impl Item {
     pub(super) fn new(raw: &[u8], decoded: Decoded) -> Self {
+        if let Decoded::Report(report) = decoded {
+            // The report has a copy of the item already.
+            let raw = report.raw.clone().unwrap_or_else(|| report.body.clone());
+            return Self { raw, content: ItemContent::Report(report) };
+        }
         let content = match decoded {
             Decoded::Report(report) => ItemContent::Report(report),
             Decoded::Skipped => ItemContent::Skipped,

@@ -2,7 +2,7 @@
 
 use super::Bad;
 use crate::domain::RecordKind;
-use crate::json::scan::{self, Scanned};
+use crate::json::scan::{self, MemberValue, ValueKind};
 
 /// Returns the words for a record of `kind`.
 pub(in crate::codec) const fn called(kind: RecordKind) -> &'static str {
@@ -25,8 +25,10 @@ pub(super) fn other_kind(kind: RecordKind, field: &str, looks: RecordKind) -> Ba
 /// Returns a field of a flow complete record that the JSON object `record` has.
 pub(super) fn field_of_flow(record: &[u8]) -> Option<&'static str> {
     const FIELDS: [&str; 3] = ["callDetails", "completedAt", "recordingUrls"];
-    let Scanned { members: parts, .. } = scan::scan(record, &FIELDS, &mut Vec::new()).ok()?;
-    FIELDS.iter().zip(parts).find(|(_, part)| part.is_some()).map(|(name, _)| *name)
+    let parts = scan::members(record, &FIELDS).ok()?;
+    let is_there =
+        |part: &Option<MemberValue>| part.as_ref().is_some_and(|part| part.kind != ValueKind::Null);
+    FIELDS.iter().zip(&parts).find(|(_, part)| is_there(part)).map(|(name, _)| *name)
 }
 
 /// Describes bytes that are neither a JSON object nor Avro with a schema.

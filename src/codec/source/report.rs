@@ -1,9 +1,10 @@
 //! Decodes a delivery report, which is passed on whole.
 
+use super::fields::content_hash;
 use super::flow::sms_id;
 use super::look::{field_of_flow, other_kind};
 use super::{Bad, Fields, json_fault};
-use crate::domain::{DeliveryReport, RecordKind, SmsId};
+use crate::domain::{DeliveryReport, Headers, RecordKind, SmsId};
 use crate::json;
 use crate::json::scan::{self, MemberValue, Scanned, ValueKind};
 use bytes::Bytes;
@@ -34,7 +35,8 @@ pub(super) fn decode(
     let body = Bytes::copy_from_slice(compact);
     let raw = (body != payload).then(|| Bytes::copy_from_slice(payload));
     // The caller has the record's headers and adds them.
-    let headers = Vec::new();
+    let headers = Headers::default();
+    let content = content_hash(content, &uuid);
     Ok(DeliveryReport { uuid, account, sms, status, body, raw, headers, content })
 }
 

@@ -1,5 +1,6 @@
 //! Decodes a call begin record. The record is kept whole, because variables may use any of its members.
 
+use super::fields::content_hash;
 use super::look::other_kind;
 use super::{Bad, Fields, json_fault};
 use crate::domain::{FlowStarted, RecordKind};
@@ -39,5 +40,6 @@ pub(super) fn decode(record: &[u8], compact: &mut Vec<u8>) -> Result<FlowStarted
     let enabled = fields.boolean("webhookEnabled", enabled.as_ref());
     let webhook_enabled = enabled.map_err(|bad| bad.of(account))?;
     let record = Bytes::copy_from_slice(compact);
+    let content = content_hash(content, &uuid);
     Ok(FlowStarted { uuid, account, flow, webhook_enabled, record, content })
 }

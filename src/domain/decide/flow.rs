@@ -7,8 +7,8 @@ use super::schedule::{Carried, Known, KnownFacts, Scheduler};
 use super::{ignored, ignored_after_all, phase2, too_large};
 use crate::domain::{
     AccountPolicy, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId,
-    Event, Flow, FlowComplete, FlowIdentity, IgnoreReason, Phase, Policy, RawRecord, RecordKind,
-    STATE_BYTES_MAX, Scope, Source, State, Timestamp, Trigger, WebhookName,
+    Event, Flow, FlowComplete, FlowIdentity, Headers, IgnoreReason, Phase, Policy, RawRecord,
+    RecordKind, STATE_BYTES_MAX, Scope, Source, State, Timestamp, Trigger, WebhookName,
 };
 use std::cell::OnceCell;
 
@@ -257,7 +257,7 @@ fn rejected(
             account: Some(flow.account),
             sms: None,
             payload: None,
-            headers: Vec::new(),
+            headers: Headers::default(),
             source: source.clone(),
         },
         reason,

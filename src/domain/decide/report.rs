@@ -4,7 +4,7 @@ use super::room::Room;
 use super::schedule::{Known, Scheduler};
 use super::{flow_account, ignored, phase2, rule, too_large};
 use crate::domain::{
-    Collected, Collection, Correlation, DeadLetterReason, DeliveryReport, Event, Flow,
+    Collected, Collection, Correlation, DeadLetterReason, DeliveryReport, Event, Flow, Headers,
     IgnoreReason, PhononUuid, Policy, REPORTS_BYTES_MAX, RawRecord, RecordKind, STATE_BYTES_MAX,
     Source, State, Status, StatusClass, Timestamp,
 };
@@ -94,7 +94,7 @@ fn collect(
         seen: vec![report.content],
         body: Some(report.body.clone()),
         raw: None,
-        headers: Vec::new(),
+        headers: Headers::default(),
         sent: false,
         source: source.clone(),
         expires_at: None,

@@ -5,8 +5,8 @@ use super::rule::{self, Occasion};
 use super::schedule::{Known, Scheduler};
 use super::{flow_account, ignored};
 use crate::domain::{
-    Correlation, DeadLetterReason, Event, Facts, FlowStarted, IgnoreReason, Policy, RawRecord,
-    RecordKind, Scope, Source, Started, State, Timestamp, Trigger,
+    Correlation, DeadLetterReason, Event, Facts, FlowStarted, Headers, IgnoreReason, Policy,
+    RawRecord, RecordKind, Scope, Source, Started, State, Timestamp, Trigger,
 };
 use std::cell::OnceCell;
 
@@ -24,7 +24,7 @@ pub(super) fn accept(
                 account: Some(start.account),
                 sms: None,
                 payload: None,
-                headers: Vec::new(),
+                headers: Headers::default(),
                 source: source.clone(),
             },
             reason: DeadLetterReason::UnknownAccount,

@@ -90,7 +90,7 @@ fn flow_command(flow: FlowComplete) -> Command {
 }
 
 fn report_command(id: &str, status: &str) -> Command {
-    let headers = vec![Header { name: "trace".into(), value: Some(Bytes::from_static(b"abc")) }];
+    let headers = [Header { name: "trace".into(), value: Some(Bytes::from_static(b"abc")) }].into();
     let raw = Some(Bytes::from_static(b"the report as it came"));
     let report = DeliveryReport { raw, headers, ..report(id, status) };
     Command::AcceptReport(Box::new(report), source(1))

@@ -8,7 +8,8 @@ use crate::domain::{PhononUuid, State, Timestamp};
 use crate::log::TopicPartition;
 use crate::store::RowKey;
 use crate::verify::{
-    Changelog, Evidence, Input, Layout, Options, OwnTopic, ReceiverEntry, Violation, What,
+    Changelog, Evidence, Input, InputRecord, Layout, Options, OwnTopic, ReceiverEntry, Violation,
+    What,
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -239,7 +240,11 @@ fn hand_in(world: &World, evidence: &mut Evidence) {
                 topic if topic == names.dead_letter => {
                     evidence.dead_letter(partition, offset, at, key, header, value);
                 }
-                _ => evidence.source(place, offset, at, header, key, value.unwrap_or_default()),
+                _ => {
+                    let payload = value.unwrap_or_default();
+                    let record = InputRecord { offset, timestamp: at, key, payload };
+                    evidence.source(place, &record, header, &Vec::new);
+                }
             }
         }
     }

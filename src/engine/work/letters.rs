@@ -4,7 +4,7 @@ use super::{DeferredReport, Target, View, Work};
 use crate::codec::event::{self, Became, RequestView};
 use crate::codec::header;
 use crate::domain::{
-    AccountId, DeadLetterReason, Delivery, Event, Header, IgnoredRecord, PhononUuid, RawRecord,
+    AccountId, DeadLetterReason, Delivery, Event, Headers, IgnoredRecord, PhononUuid, RawRecord,
     Source,
 };
 use crate::log::Record;
@@ -70,7 +70,7 @@ impl Work {
             account: bad.account,
             sms: None,
             payload: None,
-            headers: Vec::new(),
+            headers: Headers::default(),
             source: record.source.clone(),
         };
         let key = record.key.as_ref().map(|key| self.append(key));
@@ -123,7 +123,7 @@ impl Work {
         key: Option<Range<usize>>,
         payload: Option<&Bytes>,
         mut headers: Vec<(&'static str, String)>,
-        foreign: Vec<Header>,
+        foreign: Headers,
     ) {
         // A tombstone has no value, and keeps none.
         let value = payload.map(|payload| {

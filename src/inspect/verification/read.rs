@@ -10,7 +10,7 @@ use crate::log::{
     ScanRange, ScanRecord, Scanner, TopicNames, TopicPartition, Watch,
 };
 use crate::store::RowKey;
-use crate::verify::{Changelog, Changes, Evidence, Input, Layout, Options, OwnTopic};
+use crate::verify::{Changelog, Changes, Evidence, Input, InputRecord, Layout, Options, OwnTopic};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -269,16 +269,14 @@ impl<'a> Reader<'a> {
             let mut place = TopicPartition { topic: topic.as_str().into(), partition: 0 };
             self.scan(topic, ranges, |record| {
                 place.partition = record.partition();
+                let read = InputRecord {
+                    offset: record.offset(),
+                    timestamp: record.timestamp(),
+                    key: record.key(),
+                    payload: record.value().unwrap_or_default(),
+                };
                 let header = |name: &str| record.header(name);
-                let value = record.value().unwrap_or_default();
-                evidence.source(
-                    &place,
-                    record.offset(),
-                    record.timestamp(),
-                    header,
-                    record.key(),
-                    value,
-                );
+                evidence.source(&place, &read, header, &|| record.foreign_headers());
             })?;
         }
         Ok(())

@@ -76,7 +76,7 @@ impl<S> Merge<S> {
 mod tests {
     use super::Merge;
     use crate::codec::source::Bad;
-    use crate::domain::{DeadLetterReason, Source, Timestamp};
+    use crate::domain::{DeadLetterReason, Headers, Source, Timestamp};
     use crate::log::record::{Record, RecordBody, TopicPartition};
     use bytes::Bytes;
     use std::cell::RefCell;
@@ -94,10 +94,11 @@ mod tests {
             at: timestamp,
             source: Source { topic: topic.into(), partition: 0, offset, timestamp, index: None },
             letter: None,
+            inbox_hops: None,
             body: RecordBody::Bad(bad),
             key: None,
             payload: Some(Bytes::new()),
-            headers: Vec::new(),
+            headers: Headers::default(),
         }
     }
 

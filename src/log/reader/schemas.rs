@@ -1,14 +1,14 @@
 //! Decodes records with the schemas of the registry, and keeps the records that wait for a schema.
 
-use super::merge::Merge;
 use super::missing::Missing;
-use super::queues::{Bell, Queue};
+use super::queues::Bell;
 use crate::clock;
 use crate::codec::source::{Decoder, SchemaId, Unwrap};
 use crate::domain::Timestamp;
 use crate::log::record::{MessageView, Reading, Topics};
 use crate::log::registry::{Registry, SchemaAnswer};
 use rdkafka::message::OwnedMessage;
+use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -22,8 +22,9 @@ const WAITING_BYTES_MAX: usize = 1 << 20;
 struct Waiting {
     message: OwnedMessage,
     schema: Option<SchemaId>,
-    /// The registry was asked for this record's schema, and does not have it.
-    is_missing: bool,
+    /// The schemas that the registry was asked for because of this record, and does not have. The items of an array
+    /// may need several.
+    missing: Vec<SchemaId>,
 }
 
 /// Records of one partition that wait because the first of them waits for its schema.
@@ -53,7 +54,7 @@ impl Line {
 
     pub(super) fn push(&mut self, message: OwnedMessage, schema: Option<SchemaId>) {
         self.bytes += message.bytes().map_or(0, <[u8]>::len);
-        self.waiting.push_back(Waiting { message, schema, is_missing: false });
+        self.waiting.push_back(Waiting { message, schema, missing: Vec::new() });
     }
 
     fn pop(&mut self) {
@@ -91,26 +92,49 @@ impl Schemas {
 
     /// Decodes `message`, and requests its schema if it is unknown.
     pub(super) fn read(&mut self, topics: &Topics, message: &impl MessageView) -> Reading {
-        match topics.read(&mut self.decoder, message) {
-            Reading::Done(record) => Reading::Done(record),
-            Reading::NeedsSchema(id) if self.is_missing(id, message) => {
-                self.refuse(topics, message, id)
-            }
-            Reading::NeedsSchema(id) => {
-                self.ask(id);
-                Reading::NeedsSchema(id)
-            }
+        self.read_without(topics, message, &[])
+    }
+
+    /// Like `read`, for a record whose schemas with the ids `missing` do not exist.
+    fn read_without(
+        &mut self,
+        topics: &Topics,
+        message: &impl MessageView,
+        missing: &[SchemaId],
+    ) -> Reading {
+        let is_unknown = |id: &SchemaId| !self.decoder.knows(*id);
+        let mut refused: Vec<SchemaId> = missing.iter().copied().filter(is_unknown).collect();
+        for id in &refused {
+            self.decoder.reject_schema(*id);
         }
+        // A record names a few schemas at most, so that this ends.
+        let reading = loop {
+            match topics.read(&mut self.decoder, message) {
+                Reading::NeedsSchema(id) if self.is_missing(id, message) => {
+                    self.decoder.reject_schema(id);
+                    refused.push(id);
+                }
+                reading @ (Reading::NeedsSchema(_) | Reading::Done(_)) => break reading,
+            }
+        };
+        // For other records, the answer holds only for a moment.
+        for id in refused {
+            self.decoder.forget_schema(id);
+        }
+        if let Reading::NeedsSchema(id) = reading {
+            self.ask(id);
+        }
+        reading
     }
 
     /// Returns the first record of a line, once its schema is known or known to be missing.
     pub(super) fn first_of(&mut self, topics: &Topics, line: &mut Line) -> Option<Reading> {
-        let Waiting { message, schema, is_missing } = line.waiting.front()?;
-        let reading = match schema {
-            Some(id) if *is_missing => self.refuse(topics, message, *id),
-            Some(_) | None => self.read(topics, message),
-        };
-        match reading {
+        let Waiting { message, schema, missing } = line.waiting.front()?;
+        if let Some(id) = schema.filter(|id| self.asked.contains(id)) {
+            // An array would be decoded up to the item that needs the schema, and in vain.
+            return Some(Reading::NeedsSchema(id));
+        }
+        match self.read_without(topics, message, missing) {
             Reading::Done(record) => {
                 line.pop();
                 Some(Reading::Done(record))
@@ -146,14 +170,6 @@ impl Schemas {
         }
     }
 
-    /// Decodes `message` as one whose schema does not exist.
-    fn refuse(&mut self, topics: &Topics, message: &impl MessageView, id: SchemaId) -> Reading {
-        self.decoder.reject_schema(id);
-        let reading = topics.read(&mut self.decoder, message);
-        self.decoder.forget_schema(id);
-        reading
-    }
-
     /// Drops all requests, when no record waits.
     pub(super) fn forget(&mut self) {
         self.asked.clear();
@@ -163,7 +179,8 @@ impl Schemas {
     }
 
     /// Takes the registry's answers, and marks the records whose schema it does not have.
-    pub(super) fn take(&mut self, queues: &Merge<Queue>) {
+    pub(super) fn take<'l>(&mut self, lines: impl Iterator<Item = &'l RefCell<Line>>) {
+        let mut missing = Vec::new();
         while let Ok(SchemaAnswer { id, schema, asked_at }) = self.answers.try_recv() {
             self.asked.remove(&id);
             let usable = schema.is_some_and(|schema| {
@@ -178,12 +195,14 @@ impl Schemas {
                 continue;
             }
             self.missing.insert(id, asked_at, clock::instant());
-            for queue in queues.sources() {
-                let mut line = queue.line.borrow_mut();
-                let waiting = line.waiting.iter_mut();
-                for waits in waiting.filter(|waits| waits.schema == Some(id)) {
-                    waits.is_missing = true;
-                }
+            missing.push(id);
+        }
+        if missing.is_empty() {
+            return;
+        }
+        for line in lines {
+            for waits in &mut line.borrow_mut().waiting {
+                waits.missing.extend(waits.schema.filter(|id| missing.contains(id)));
             }
         }
     }
@@ -191,10 +210,13 @@ impl Schemas {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bell, Schemas, Unwrap};
-    use crate::codec::source::SchemaId;
+    use super::{Bell, Line, OwnedMessage, Reading, RefCell, Schemas, Topics, Unwrap};
+    use crate::codec::source::{Envelope, SchemaId};
+    use crate::domain::RecordKind;
+    use crate::log::record::{Record, RecordBody, Role};
     use crate::log::registry::Registry;
     use crate::log::settings::RegistrySettings;
+    use std::collections::BTreeSet;
     use std::io::{BufRead as _, BufReader, Write as _};
     use std::net::TcpListener;
     use std::sync::Arc;
@@ -203,8 +225,9 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// Starts a registry without any schema. Returns its URL and a receiver of the ids that are requested.
-    fn empty_registry() -> (String, Receiver<u32>) {
+    /// Starts a registry that has JSON Schemas with the ids `known`. Returns its URL and a receiver of the ids that are
+    /// requested.
+    fn registry_of(known: &'static [u32]) -> (String, Receiver<u32>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, asked) = channel();
@@ -214,12 +237,18 @@ mod tests {
                 let request = lines.next().unwrap().unwrap();
                 while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
                 let path = request.split(' ').nth(1).unwrap();
-                sender.send(path.rsplit('/').next().unwrap().parse().unwrap()).unwrap();
-                let body = r#"{"error_code":40403,"message":"Schema not found"}"#;
+                let id = path.rsplit('/').next().unwrap().parse().unwrap();
+                // A test that has ended needs no more ids.
+                let _ = sender.send(id);
+                let (status, body) = if known.contains(&id) {
+                    ("200 OK", r#"{"schemaType":"JSON","schema":"{}"}"#)
+                } else {
+                    ("404 Not Found", r#"{"error_code":40403,"message":"Schema not found"}"#)
+                };
                 let length = body.len();
                 write!(
                     stream,
-                    "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+                    "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
                 )
                 .unwrap();
             }
@@ -227,19 +256,75 @@ mod tests {
         (url, asked)
     }
 
-    #[test]
-    fn an_id_is_not_requested_again_before_its_answer_is_taken() {
+    /// Starts a runtime with one thread, which starts requests in their order, and returns it with schemas of the
+    /// registry at `url`.
+    fn schemas_of(url: &str, unwrap: Unwrap) -> (tokio::runtime::Runtime, Schemas, Arc<Bell>) {
         // Another test may have installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (url, asked) = empty_registry();
-        // Its only thread starts the requests in their order.
         let runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = { runtime }.worker_threads(1).enable_all().build().unwrap();
         let settings = RegistrySettings { url: url.parse().unwrap(), credentials: None };
         let handle = runtime.handle().clone();
         let registry = Registry::new(reqwest::Client::new(), settings, handle, Arc::new(|_| ()));
         let bell = Arc::new(Bell::default());
-        let mut schemas = Schemas::new(Some(registry), Unwrap::default(), &bell);
+        let schemas = Schemas::new(Some(registry), unwrap, &bell);
+        (runtime, schemas, bell)
+    }
+
+    /// Returns a record with an array of CloudEvents, each with data by one of the schemas.
+    fn array_by(ids: &[u32]) -> OwnedMessage {
+        use base64::Engine as _;
+        let event = |id: &u32| {
+            let framed = [&[0][..], &id.to_be_bytes(), b"{}"].concat();
+            let data = base64::engine::general_purpose::STANDARD.encode(framed);
+            serde_json::json!({"specversion": "1.0", "type": "t", "data_base64": data})
+        };
+        let array = serde_json::Value::from_iter(ids.iter().map(event)).to_string();
+        let time = rdkafka::Timestamp::CreateTime(0);
+        OwnedMessage::new(Some(array.into_bytes()), None, "reports".to_owned(), time, 0, 0, None)
+    }
+
+    /// Some ids are missing, and each answer comes after the one before.
+    #[test]
+    fn an_array_that_needs_several_schemas_waits_for_each_answer_once() {
+        let (url, asked) = registry_of(&[8, 10]);
+        let unwrap = Unwrap::default().with(Envelope::CloudEvents);
+        let (_runtime, mut schemas, bell) = schemas_of(&url, unwrap);
+        let topics = Topics {
+            roles: [("reports".into(), Role::Source(RecordKind::Report))].into(),
+            partitions: 1,
+            other_partition_counts: BTreeSet::new(),
+            unwrap,
+        };
+        let message = array_by(&[7, 8, 9, 10, 7]);
+        let reading = schemas.read(&topics, &message);
+        let Reading::NeedsSchema(id) = reading else { panic!("it needs a schema") };
+        let line = RefCell::new(Line::default());
+        line.borrow_mut().push(message, Some(id));
+        let mut answers = 0;
+        let record = loop {
+            assert!(answers < 5, "it waits again for the same schemas");
+            bell.wait(PATIENCE);
+            answers += 1;
+            schemas.take(std::iter::once(&line));
+            if let Some(Reading::Done(record)) = schemas.first_of(&topics, &mut line.borrow_mut()) {
+                break record;
+            }
+        };
+        let RecordBody::Items(items) = record.body else { panic!("{record:?}") };
+        let is_unknown = |item: &Record| match &item.body {
+            RecordBody::Bad(bad) => bad.is_unknown_schema(),
+            body => panic!("{body:?}"),
+        };
+        let unknown: Vec<bool> = items.iter().map(is_unknown).collect();
+        assert_eq!(unknown, [true, false, true, false, true]);
+        assert_eq!(asked.try_iter().collect::<Vec<_>>(), [7, 8, 9, 10]);
+    }
+
+    #[test]
+    fn an_id_is_not_requested_again_before_its_answer_is_taken() {
+        let (url, asked) = registry_of(&[]);
+        let (_runtime, mut schemas, bell) = schemas_of(&url, Unwrap::default());
         schemas.ask(SchemaId::Id(7));
         bell.wait(PATIENCE);
         for id in [7, 8] {

@@ -57,7 +57,7 @@ impl World {
         let of = match said {
             Said::Flow(flow) => &flow.uuid,
             Said::Report(report) => &report.uuid,
-            Said::Bad => return,
+            Said::Bad | Said::Skipped => return,
         };
         let partition = owner(of.as_str().as_bytes(), OWNERS);
         let source =

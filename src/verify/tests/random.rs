@@ -135,7 +135,7 @@ impl Random {
         let (topic, of) = match &said {
             Said::Flow(flow) => (FLOWS, flow.uuid.clone()),
             Said::Report(report) => (REPORTS, report.uuid.clone()),
-            Said::Bad => return,
+            Said::Bad | Said::Skipped => return,
         };
         let own = owner(of.as_str().as_bytes(), OWNERS);
         let key = Some(of.as_str()).filter(|_| self.dice.one_in(2));

@@ -1,10 +1,9 @@
 //! Passes the records that a scan of the world sees to the evidence, at one moment or at several.
 
 use super::world::{EVENTS, Entry, FLOWS, INBOX, LETTERS, Log, OWNERS, REPORTS, World};
-use crate::codec::source::Unwrap;
 use crate::domain::RecordKind;
 use crate::log::TopicPartition;
-use crate::verify::{Changelog, Evidence, Input, Layout, Options, OwnTopic, Report};
+use crate::verify::{Changelog, Evidence, Input, InputRecord, Layout, Options, OwnTopic, Report};
 use std::sync::Arc;
 
 impl World {
@@ -36,7 +35,7 @@ impl World {
             ids: self.ids.clone(),
             replaced: self.replaced.clone(),
             owner: self.owner.clone(),
-            unwrap: Unwrap::default(),
+            unwrap: self.unwrap,
             dedup_window_ms: Some(self.policy.correlation.dedup_window_ms),
         }
     }
@@ -109,16 +108,14 @@ impl World {
                         let ends = if *topic == INBOX { &moment.inbox } else { &[u64::MAX; 2] };
                         each(log, ends, &mut |partition, entry| {
                             let place = TopicPartition { topic: Arc::from(*topic), partition };
-                            let value = entry.value.as_deref().unwrap_or_default();
+                            let record = InputRecord {
+                                offset: entry.offset,
+                                timestamp: entry.at,
+                                key: entry.key.as_deref(),
+                                payload: entry.value.as_deref().unwrap_or_default(),
+                            };
                             let header = |name: &str| entry.header(name);
-                            evidence.source(
-                                &place,
-                                entry.offset,
-                                entry.at,
-                                header,
-                                entry.key.as_deref(),
-                                value,
-                            );
+                            evidence.source(&place, &record, header, &|| entry.foreign_headers());
                         });
                     }
                 }

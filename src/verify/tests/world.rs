@@ -5,13 +5,15 @@ use crate::codec::event::{
     EventContext, delivery_headers, record_headers, write_delivery_dead_letter, write_event,
     write_record_dead_lettered,
 };
+use crate::codec::header;
 use crate::codec::letter::{LetterHead, LetterKind, read_delivery};
 use crate::codec::row::{self, InputOffset, Meta, Owner, TopicId};
+use crate::codec::source::Unwrap;
 use crate::domain::{
     AccountId, AccountPolicy, Command, CorrelationPolicy, DeadLetterReason, DeliveryReport, Event,
-    FlowComplete, FlowId, OnReportTimeout, Phase2Order, Phase2Wait, PhononUuid, Policy, RawRecord,
-    RecordKind, RetrySchedule, SmsId, Source, State, StatusTable, Timestamp, WebhookName,
-    WebhookPolicy, decide, evolve, owner,
+    FlowComplete, FlowId, Header, Headers, OnReportTimeout, Phase2Order, Phase2Wait, PhononUuid,
+    Policy, RawRecord, RecordKind, RetrySchedule, SmsId, Source, State, StatusTable, Timestamp,
+    WebhookName, WebhookPolicy, decide, evolve, owner,
 };
 use crate::log::{Forward, TopicPartition, forward_headers};
 use crate::store::RowKey;
@@ -48,6 +50,14 @@ impl Entry {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// Returns the headers without those of the daemon.
+    pub(super) fn foreign_headers(&self) -> Vec<Header> {
+        let foreign = self.headers.iter().filter(|(name, _)| !header::is_own(name));
+        foreign
+            .map(|(name, value)| Header { name: (*name).into(), value: Some(value.clone().into()) })
+            .collect()
+    }
+
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(self.value.as_deref().unwrap_or_default()).into_owned()
     }
@@ -76,6 +86,8 @@ pub(super) struct World {
     /// The ids of topics.
     pub(super) ids: BTreeMap<Arc<str>, TopicId>,
     pub(super) replaced: BTreeSet<(Arc<str>, i32)>,
+    /// The envelopes from which records are taken.
+    pub(super) unwrap: Unwrap,
     /// The owner of the rows that are written.
     pub(super) owner: Option<Owner>,
 }
@@ -154,7 +166,7 @@ pub(super) fn report(
         status: status.into(),
         body: Bytes::from(format!("{{\"id\":\"{sms}\"}}")),
         raw: None,
-        headers: Vec::new(),
+        headers: Headers::default(),
         content: xxhash_rust::xxh3::xxh3_64(format!("{account}{sms}{status}").as_bytes()),
     }
 }
@@ -164,6 +176,8 @@ pub(super) enum Said {
     Flow(FlowComplete),
     Report(DeliveryReport),
     Bad,
+    /// It says nothing that concerns the daemon.
+    Skipped,
 }
 
 impl World {
@@ -186,6 +200,7 @@ impl World {
             firsts: BTreeMap::new(),
             ids: BTreeMap::new(),
             replaced: BTreeSet::new(),
+            unwrap: Unwrap::default(),
             owner: None,
         }
     }
@@ -217,6 +232,7 @@ impl World {
             Said::Flow(flow) => (FLOWS, Some(flow.uuid.clone())),
             Said::Report(report) => (REPORTS, Some(report.uuid.clone())),
             Said::Bad => (FLOWS, None),
+            Said::Skipped => (REPORTS, None),
         };
         let key = of.as_ref().map(PhononUuid::as_str);
         let own = key.map_or(0, |key| owner(key.as_bytes(), OWNERS));
@@ -273,6 +289,7 @@ impl World {
                 self.bad(source);
                 self.commit(std::slice::from_ref(here), &[]);
             }
+            Said::Skipped => self.commit(std::slice::from_ref(here), &[]),
         }
     }
 
@@ -282,7 +299,7 @@ impl World {
             account: None,
             sms: None,
             payload: None,
-            headers: Vec::new(),
+            headers: Headers::default(),
             source: source.clone(),
         };
         let (reason, mut out) = (DeadLetterReason::Undecodable, Vec::new());

@@ -72,7 +72,7 @@ fn report(id: &str, class: StatusClass) -> Collected {
         seen: vec![1, u64::MAX],
         body: Some(Bytes::from_static(b"{}")),
         raw: Some(Bytes::from_static(b" {}")),
-        headers: vec![Header { name: "h".into(), value: None }],
+        headers: [Header { name: "h".into(), value: None }].into(),
         sent: class == StatusClass::Final,
         source: source(),
         expires_at: Some(AT),

@@ -4,9 +4,9 @@ use super::row;
 use crate::codec::event::write_delivery_dead_letter;
 use crate::domain::{
     AccountId, AccountPolicy, Command, CorrelationPolicy, DeadLetterReason, Delivery,
-    DeliveryReport, FlowComplete, FlowId, OnReportTimeout, Outcome, Phase2Order, Phase2Wait,
-    PhononUuid, Policy, RESPONSE_BYTES_KEPT, RetrySchedule, STATE_BYTES_MAX, SmsId, Source, State,
-    StatusTable, Timestamp, Verdict, WebhookName, WebhookPolicy, decide, evolve,
+    DeliveryReport, FlowComplete, FlowId, Headers, OnReportTimeout, Outcome, Phase2Order,
+    Phase2Wait, PhononUuid, Policy, RESPONSE_BYTES_KEPT, RetrySchedule, STATE_BYTES_MAX, SmsId,
+    Source, State, StatusTable, Timestamp, Verdict, WebhookName, WebhookPolicy, decide, evolve,
 };
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -155,7 +155,7 @@ impl World {
                     status: status.into(),
                     body: blob(body),
                     raw: raw.map(blob),
-                    headers: Vec::new(),
+                    headers: Headers::default(),
                     content,
                 };
                 Command::AcceptReport(Box::new(report), self.source())

@@ -158,6 +158,18 @@ fn fields_are_found_by_their_aliases() {
 }
 
 #[test]
+fn of_several_fields_with_an_alias_of_one_name_the_first_counts() {
+    let aliases = r#"{"name": "receiver", "aliases": ["to"], "type": "string"},
+        {"name": "number", "aliases": ["to"], "type": "string"}"#;
+    let (body, _) = report(report_with(aliases, &[text("91"), text("92")].concat()));
+    assert!(body.contains(r#""to":"91""#) && !body.contains("92"), "{body}");
+    let named = r#"{"name": "to", "type": "string"},
+        {"name": "receiver", "aliases": ["to"], "type": "string"}"#;
+    let (body, _) = report(report_with(named, &[text("91"), text("92")].concat()));
+    assert!(body.contains(r#""to":"91""#) && !body.contains("92"), "{body}");
+}
+
+#[test]
 fn a_schema_that_refers_to_others_is_read_with_them() {
     let text_of = |text: &str| text.to_owned();
     let schema = RegisteredSchema::Avro {

@@ -89,3 +89,16 @@ fn the_content_hashes_of_the_samples_never_change() {
     assert_eq!(flow(FLOW).content, 12_625_390_570_641_401_040);
     assert_eq!(report(REPORT).content, 9_314_525_137_261_997_251);
 }
+
+#[test]
+fn the_spelling_of_the_uuid_does_not_count() {
+    let bare = "bd706f90-aa14-47ea-9844-3d1e1123f4ee";
+    for spelling in [bare.to_ascii_uppercase(), format!("{{{bare}}}")] {
+        assert_eq!(flow(FLOW.replace(bare, &spelling)).content, flow(FLOW).content, "{spelling}");
+        let mut other: serde_json::Value = serde_json::from_str(REPORT).unwrap();
+        other["phononUuid"] = spelling.clone().into();
+        assert_eq!(report(other.to_string()).content, report(REPORT).content, "{spelling}");
+    }
+    // Only UUIDs have several spellings.
+    assert_ne!(flow(FLOW.replace(bare, "a")).content, flow(FLOW.replace(bare, "A")).content);
+}

@@ -1,8 +1,11 @@
 //! Records in the envelopes of other programs, and arrays of reports.
 
 use super::{FLOW, PHASE_1, REPORT, flow, report, undecodable};
-use crate::codec::source::{Decoded, Decoder, Envelope, ItemContent, Unwrap};
+use crate::codec::source::{
+    Decoded, Decoder, Envelope, ItemContent, RegisteredSchema, SchemaId, Unwrap,
+};
 use crate::domain::{DeadLetterReason, DeliveryReport, RecordKind};
+use crate::json::scan::SCANS;
 use serde_json::{Value, json};
 
 fn all() -> Unwrap {
@@ -218,4 +221,77 @@ fn an_event_that_can_not_be_read_is_not_skipped() {
         let decoded = unwrapped(RecordKind::Report, &event.to_string());
         assert!(matches!(decoded, Decoded::Bad(_)), "{event}: {decoded:?}");
     }
+}
+
+/// Returns an array of CloudEvents, each with a report by the registry's schema with this id.
+fn array_by(ids: impl Iterator<Item = u32>) -> String {
+    use base64::Engine as _;
+    let event = |id: u32| {
+        let framed = [&[0][..], &id.to_be_bytes(), REPORT.as_bytes()].concat();
+        let data = base64::engine::general_purpose::STANDARD.encode(framed);
+        json!({"specversion": "1.0", "type": "t", "data_base64": data})
+    };
+    Value::from_iter(ids.map(event)).to_string()
+}
+
+#[test]
+fn an_array_needs_the_schema_of_each_item() {
+    let mut decoder = Decoder::unwrapping(all(), true);
+    let array = array_by(7..9);
+    for id in [7, 8].map(SchemaId::Id) {
+        let decoded = decoder.decode(RecordKind::Report, array.as_bytes());
+        assert_eq!(decoded, Decoded::NeedsSchema(id));
+        decoder.add(id, &RegisteredSchema::Json).unwrap();
+    }
+    let decoded = decoder.decode(RecordKind::Report, array.as_bytes());
+    let Decoded::Items(items) = decoded else { panic!("{decoded:?}") };
+    assert!(items.iter().all(|item| matches!(item.content, ItemContent::Report(_))), "{items:?}");
+}
+
+/// All schemas of a record must be known at the same time. So their number is limited.
+#[test]
+fn an_array_that_names_too_many_schemas_needs_only_the_first_ones() {
+    let mut decoder = Decoder::unwrapping(all(), true);
+    let array = array_by((1..2000).chain(1..2));
+    let mut decoded = decoder.decode(RecordKind::Report, array.as_bytes());
+    let mut asked = 0;
+    while let Decoded::NeedsSchema(id) = decoded {
+        asked += 1;
+        assert_eq!(id, SchemaId::Id(asked));
+        decoder.add(id, &RegisteredSchema::Json).unwrap();
+        decoded = decoder.decode(RecordKind::Report, array.as_bytes());
+    }
+    let Decoded::Items(items) = decoded else { panic!("{decoded:?}") };
+    let reports = items.iter().filter(|item| matches!(item.content, ItemContent::Report(_)));
+    assert_eq!((asked, reports.count()), (16, 17));
+    let ItemContent::Bad(bad) = &items[16].content else { panic!("{:?}", items[16]) };
+    assert!(bad.detail.contains("more than 16 schemas"), "{}", bad.detail);
+}
+
+/// Returns how often a record is copied and hashed.
+fn scans(record: &Value) -> usize {
+    let before = SCANS.get();
+    let decoded = unwrapped(RecordKind::Report, &record.to_string());
+    assert!(matches!(decoded, Decoded::Report(_) | Decoded::Items(_)), "{decoded:?}");
+    SCANS.get() - before
+}
+
+/// The envelope is scanned once, because it may be a report, and then the report.
+#[test]
+fn a_report_in_an_envelope_is_scanned_once_more_than_a_report() {
+    let report = sample();
+    let mut older = report.clone();
+    older["deliveryStatus"] = json!("SENT");
+    assert_eq!(scans(&report), 1);
+    for envelope in [
+        json!({"schema": {}, "payload": report}),
+        json!({"op": "u", "before": older, "after": report, "source": {}}),
+        json!({"op": "c", "after": report.to_string(), "source": {}}),
+        json!({"operationType": "update", "fullDocument": report, "documentKey": {"_id": 1},
+            "updateDescription": {"updatedFields": {"deliveryStatus": "DELIVERED"}}}),
+        json!({"specversion": "1.0", "type": "t", "data": report}),
+    ] {
+        assert_eq!(scans(&envelope), 2, "{envelope}");
+    }
+    assert_eq!(scans(&json!([report, older, report])), 3, "each item of an array once");
 }

@@ -101,12 +101,3 @@ fn protobuf_is_named() {
     assert_eq!(bad.reason, DeadLetterReason::Undecodable);
     assert!(bad.detail.contains("Protobuf by the schema id 7"), "{}", bad.detail);
 }
-
-#[test]
-fn the_number_of_kept_schemas_is_limited() {
-    let mut decoder = Decoder::new(true);
-    for id in 0..2000 {
-        decoder.add(SchemaId::Id(id), &RegisteredSchema::Json).unwrap();
-    }
-    assert_eq!(decoder.registry.len(), 1000);
-}

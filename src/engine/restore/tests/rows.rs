@@ -9,8 +9,8 @@ use crate::codec::row::{self, InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
     AccountId, Collected, Collection, Correlation, Deferred, Delivery, DeliveryId, DisableCause,
     Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity,
-    Header, IgnoreReason, Mapped, Outcome, Pending, Phase, PhononUuid, Rendered, Rendering, Scope,
-    SmsId, Source, Started, State, StatusClass, Timestamp, Verdict, WebhookName,
+    Header, Headers, IgnoreReason, Mapped, Outcome, Pending, Phase, PhononUuid, Rendered,
+    Rendering, Scope, SmsId, Source, Started, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use crate::store::RowKey;
 use bytes::Bytes;
@@ -44,7 +44,7 @@ fn report(id: &str, class: StatusClass) -> Collected {
         seen: vec![0x0123_4567_89ab_cdef],
         body: Some(Bytes::from(format!("{{\"id\":\"{id}\",\"text\":\"फोनन\"}}"))),
         raw: None,
-        headers: Vec::new(),
+        headers: Headers::default(),
         sent: false,
         source: source(1),
         expires_at: None,
@@ -58,7 +58,7 @@ fn waiting(id: &str, class: StatusClass, until: Timestamp) -> Collected {
     let headers = [("trace", Some(&b"\x00\xff"[..])), ("trace", None), ("", Some(b""))];
     let headers = headers
         .map(|(name, value)| Header { name: name.into(), value: value.map(Bytes::from_static) });
-    let headers = headers.to_vec();
+    let headers = headers.into();
     Collected { raw, seen, headers, expires_at: Some(until), ..report(id, class) }
 }
 
