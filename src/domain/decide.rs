@@ -4,6 +4,7 @@
 mod after;
 mod flow;
 mod outcome;
+mod past;
 mod phase2;
 mod replay;
 mod report;

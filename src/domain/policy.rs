@@ -73,6 +73,13 @@ pub struct Scope {
     pub enabled: bool,
 }
 
+impl Scope {
+    /// Returns whether `rule`, which belongs to the flow `of` or to all flows, applies to the flow.
+    pub(super) fn includes(self, of: Option<FlowId>, rule: &Rule) -> bool {
+        (of.is_none() || of == self.flow) && (self.enabled || rule.any_flow)
+    }
+}
+
 impl AccountPolicy {
     /// Returns whether webhooks of `flow` are enabled. `record` is the setting in the record.
     pub(super) fn enables(&self, flow: Option<FlowId>, record: Option<bool>) -> bool {
@@ -82,9 +89,7 @@ impl AccountPolicy {
 
     /// Returns the rules that apply to a flow.
     pub(super) fn rules_of(&self, scope: Scope) -> impl Iterator<Item = &Rule> {
-        let applies = move |(of, rule): &&(Option<FlowId>, Rule)| {
-            (of.is_none() || *of == scope.flow) && (scope.enabled || rule.any_flow)
-        };
+        let applies = move |(of, rule): &&(Option<FlowId>, Rule)| scope.includes(*of, rule);
         self.rules.iter().filter(applies).map(|(_, rule)| rule)
     }
 }

@@ -24,7 +24,6 @@ pub(super) fn schedule(
         Phase2Wait::Each => writer.each(events),
     };
     if complete {
-        scheduler.room.close(flow);
         events.push(Event::CollectionClosed(Collection::Complete));
     }
 }
@@ -149,6 +148,7 @@ impl<'a> Writer<'a, '_> {
             return false;
         }
         let entries: Vec<_> = reports.into_iter().filter_map(entry).collect();
+        self.scheduler.room.close(self.flow);
         self.push(&entries, events);
         true
     }
@@ -176,6 +176,7 @@ impl<'a> Writer<'a, '_> {
             Phase2Wait::All => {
                 // None is left if the configuration was `each` meanwhile.
                 let entries: Vec<_> = finals(self.flow).filter_map(entry).collect();
+                self.scheduler.room.close(self.flow);
                 if !entries.is_empty() {
                     self.push(&entries, events);
                 }
@@ -188,10 +189,14 @@ impl<'a> Writer<'a, '_> {
     /// Schedules one webhook per SMS with a final status. Returns whether phase 2 is complete; without a list only the
     /// time-out ends it.
     fn each(&self, events: &mut Vec<Event>) -> bool {
+        let is_complete = self.flow.sms.is_some() && missing(self.flow).is_empty();
+        if is_complete {
+            self.scheduler.room.close(self.flow);
+        }
         for entry in finals(self.flow).filter_map(entry) {
             self.push(&[entry], events);
         }
-        self.flow.sms.is_some() && missing(self.flow).is_empty()
+        is_complete
     }
 
     /// Returns the entries that are not sent at the time-out: reports, and a placeholder for each SMS without one.

@@ -1,6 +1,7 @@
 //! An operator's replay: a dead letter's delivery is sent again, with new attempts and a new age.
 
 use super::after::{end, kept};
+use super::past::Past;
 use super::room::Room;
 use super::schedule::{
     Known, Scheduler, dead_letter, free_of, givers, render, unfinished, unrenderable,
@@ -11,6 +12,7 @@ use crate::domain::{
     Rendering, State, Timestamp,
 };
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 /// Puts the delivery of a dead letter into the outbox again, with the attempts and the age of a new one. If the row has
 /// no room for it, or it still can't be rendered, it becomes a dead letter again at once. This dead letter is then the
@@ -28,6 +30,8 @@ pub(super) fn revive(
     }
     let mut free = unfinished(state, &[]);
     free_of(&mut free, given_up);
+    // If the flow came again, a rule may wait to schedule the same delivery.
+    free.retain(|other| other.id != given_up.id);
     let phase_one = free.iter().find(|delivery| delivery.phase == Phase::One).map(|it| it.id);
     let is_strict = policy.correlation.phase2_order == Phase2Order::Strict;
     let phase_one = phase_one.filter(|_| is_strict && given_up.phase != Phase::One);
@@ -43,14 +47,14 @@ pub(super) fn revive(
     };
     let mut events = replayed(state, given_up, delivery, policy, (&free, phase_one));
     if let Some(revived) = events.iter().find_map(Event::begun).cloned() {
-        let kept = OnceCell::new();
+        let (past, kept) = (Past::of(state, given_up, policy), OnceCell::new());
         let known = Known::new(&Facts::default, policy, &kept);
-        let (scope, room) = (watch::scope(state), Room::of(state));
+        let (scope, room) = (past.scope(), Room::of(state));
         if !events.iter().any(|event| event.ended().is_some()) {
             room.add(revived.bytes_max());
         }
         let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
-        watch::begin_again(state, &scheduler, given_up, &revived, &mut events);
+        watch::begin_again(&scheduler, &revived, &past, &mut events);
     }
     events
 }
@@ -67,11 +71,12 @@ fn replayed(
         Rendering::Fixed | Rendering::Done(_) => delivery,
         Rendering::Pending(pending) => {
             let outcome_of = &pending.outcome_of;
-            let facts = pending.facts.with(&state.mapped);
+            let facts = Facts::clone(&pending.facts).with(&state.mapped);
             let facts = match kept(state, &[], delivery.account, outcome_of) {
                 Some(values) => facts.with_outcome(values),
                 None => facts,
             };
+            let facts = Arc::new(facts);
             let mut after = Vec::new();
             if policy.definitions.is_rendered(&delivery.webhook) {
                 after = givers(free.iter().copied(), &delivery, policy);

@@ -9,6 +9,7 @@ use crate::domain::{
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 /// An occurrence that may trigger rules.
 pub(super) struct Occasion<'a> {
@@ -49,6 +50,13 @@ pub(super) fn fire(
         let verdict = judge(rule, &after, known, outcome, policy, &others);
         let [first, second] = occasion.parts;
         let parts = [rule.webhook.as_str(), &name, first, second];
+        let triggered = Triggered {
+            account: occasion.account,
+            webhook: &rule.webhook,
+            trigger: &name,
+            sms: occasion.sms.first(),
+            source: occasion.source,
+        };
         let make = || Delivery {
             sms: occasion.about.clone(),
             ..Delivery::new(
@@ -68,15 +76,13 @@ pub(super) fn fire(
             }
             Verdict::Fails => {}
             Verdict::NoValue(variable) => {
-                let variable = Some(variable);
-                let reason = SkipReason::NoValue;
-                events.push(skipped(occasion, &rule.webhook, name.into(), reason, variable));
+                events.push(triggered.skipped(SkipReason::NoValue, Some(variable)));
             }
             Verdict::Awaits(awaited) => {
                 let pending = Pending {
                     after: awaited,
                     outcome_of: after.outcome_of.clone(),
-                    ..Pending::of(known.facts().clone())
+                    ..Pending::of(Arc::clone(known.facts()))
                 };
                 let rendering = Rendering::Pending(Box::new(pending));
                 let deferred = Deferred {
@@ -86,9 +92,8 @@ pub(super) fn fire(
                     sms: occasion.sms.clone(),
                     scope: scheduler.scope,
                 };
-                if !scheduler.defer(deferred, events) {
-                    let reason = SkipReason::NoRoom;
-                    events.push(skipped(occasion, &rule.webhook, name.into(), reason, None));
+                if !scheduler.defer(&deferred, events) {
+                    events.push(triggered.skipped(SkipReason::NoRoom, None));
                 }
             }
         }
@@ -145,10 +150,10 @@ pub(super) fn judge(
     }
     let asks = |it: &Condition| OUTCOME_VARIABLES.contains(&&*it.variable);
     let outcome = outcome.filter(|_| rule.when.iter().any(asks));
-    match outcome.map(|values| known.facts().with_outcome(values)) {
+    match outcome.map(|values| Facts::clone(known.facts()).with_outcome(values)) {
         None => judge_all(&left, known, awaited),
         Some(facts) => {
-            let facts = OnceCell::from(facts);
+            let facts = OnceCell::from(Arc::new(facts));
             judge_all(&left, &Known::new(&Facts::default, policy, &facts), awaited)
         }
     }
@@ -193,22 +198,29 @@ fn givers_of(
     others.iter().filter(gives).map(|it| it.id).collect()
 }
 
-fn skipped(
-    occasion: &Occasion<'_>,
-    webhook: &WebhookName,
-    trigger: Box<str>,
-    reason: SkipReason,
-    variable: Option<Box<str>>,
-) -> Event {
-    Event::RuleSkipped(Box::new(SkippedRule {
-        account: occasion.account,
-        webhook: webhook.clone(),
-        trigger,
-        reason,
-        variable,
-        sms: occasion.sms.first().cloned(),
-        source: occasion.source.clone(),
-    }))
+/// A rule that was triggered, in the words of the event that reports it as skipped.
+pub(super) struct Triggered<'a> {
+    pub(super) account: AccountId,
+    pub(super) webhook: &'a WebhookName,
+    pub(super) trigger: &'a str,
+    /// The SMS, if a report triggered the rule.
+    pub(super) sms: Option<&'a SmsId>,
+    pub(super) source: &'a Source,
+}
+
+impl Triggered<'_> {
+    /// Returns the event that the rule is skipped. `variable` is the one without a value, if that is the reason.
+    pub(super) fn skipped(&self, reason: SkipReason, variable: Option<Box<str>>) -> Event {
+        Event::RuleSkipped(Box::new(SkippedRule {
+            account: self.account,
+            webhook: self.webhook.clone(),
+            trigger: self.trigger.into(),
+            reason,
+            variable,
+            sms: self.sms.cloned(),
+            source: self.source.clone(),
+        }))
+    }
 }
 
 /// Records the rules that were triggered by a report that waited for its flow, and that a newer report of the same SMS
@@ -219,15 +231,14 @@ pub(super) fn skip_replaced(policy: &Policy, replaced: &Collected, events: &mut 
     let met = Trigger::Sms(policy.statuses.read(status).name.into());
     for (_, rule) in &account.rules {
         let Some(trigger) = rule.on.iter().find(|on| is_same(on, &met, policy)) else { continue };
-        events.push(Event::RuleSkipped(Box::new(SkippedRule {
+        let triggered = Triggered {
             account: replaced.account,
-            webhook: rule.webhook.clone(),
-            trigger: trigger.to_string().into(),
-            reason: SkipReason::Replaced,
-            variable: None,
-            sms: Some(replaced.sms.clone()),
-            source: replaced.source.clone(),
-        })));
+            webhook: &rule.webhook,
+            trigger: &trigger.to_string(),
+            sms: Some(&replaced.sms),
+            source: &replaced.source,
+        };
+        events.push(triggered.skipped(SkipReason::Replaced, None));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::domain::{
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 /// Schedules the deliveries of one decision.
 pub(super) struct Scheduler<'a> {
@@ -34,14 +35,14 @@ pub(super) struct Carried<'a> {
 impl Scheduler<'_> {
     /// Returns the facts of the decision with these reports. `about` reads them.
     pub(super) fn facts_about(&self, reports: &[Bytes]) -> Facts {
-        Facts { reports: reports.to_vec(), ..self.known.facts().clone() }
+        Facts { reports: reports.to_vec(), ..Facts::clone(self.known.facts()) }
     }
 
     /// Returns the facts that `facts_about` creates in `make`, and that `facts` keeps.
     pub(super) fn about<'r>(
         &'r self,
         make: &'r dyn Fn() -> Facts,
-        facts: &'r OnceCell<Facts>,
+        facts: &'r OnceCell<Arc<Facts>>,
     ) -> Known<'r> {
         Known { make, origin: Origin::With(self.known), facts, reading: OnceCell::new() }
     }
@@ -110,7 +111,7 @@ impl Scheduler<'_> {
             let phase_one = phase_one.filter(|id| !webhooks.contains(id));
             webhooks.extend(phase_one);
             delivery.due = Due::Waiting;
-            let facts = if is_rendered { known.facts().clone() } else { Facts::default() };
+            let facts = if is_rendered { Arc::clone(known.facts()) } else { Arc::default() };
             let outcome_of = after.outcome_of.clone();
             let pending = Pending { facts, after: webhooks, outcome_of };
             delivery.rendering = Rendering::Pending(Box::new(pending));
@@ -138,13 +139,13 @@ impl Scheduler<'_> {
     ) {
         let outcome = kept(self.state, events, delivery.account, &after.outcome_of);
         // Other webhooks of the occasion do not come after the same one.
-        let own = outcome.map(|values| known.facts().with_outcome(values));
+        let own = outcome.map(|values| Facts::clone(known.facts()).with_outcome(values));
         let (definitions, predefined) = (&self.policy.definitions, &delivery.body);
         let rendered = match &own {
             Some(facts) => definitions.read(facts).render(&delivery.webhook, predefined),
             None => known.reading().render(&delivery.webhook, predefined),
         };
-        let facts = own.unwrap_or_else(|| known.facts().clone());
+        let facts = own.map_or_else(|| Arc::clone(known.facts()), Arc::new);
         match rendered {
             Ok((body, rendered)) => {
                 let rendering = Rendering::Done(rendered);
@@ -181,7 +182,7 @@ impl Scheduler<'_> {
     }
 
     /// Makes `deferred` wait. Returns whether the row has room for it.
-    pub(super) fn defer(&self, deferred: Deferred, events: &mut Vec<Event>) -> bool {
+    pub(super) fn defer(&self, deferred: &Deferred, events: &mut Vec<Event>) -> bool {
         let is_there = |it: &&Delivery| it.id == deferred.delivery.id;
         if unfinished(self.state, events).iter().any(is_there) {
             return true;
@@ -190,7 +191,7 @@ impl Scheduler<'_> {
         self.room.add(bytes);
         let has_room = self.room.is_left();
         if has_room {
-            events.push(Event::RuleDeferred(Box::new(deferred)));
+            events.push(Event::RuleDeferred(Box::new(deferred.clone())));
         } else {
             self.room.remove(bytes);
         }
@@ -212,7 +213,7 @@ struct Awaited {
 
 /// Facts, and their values. Both are made once, when the first webhook or condition needs them.
 pub(super) trait KnownFacts {
-    fn facts(&self) -> &Facts;
+    fn facts(&self) -> &Arc<Facts>;
 
     fn reading(&self) -> &dyn Reading;
 }
@@ -221,7 +222,7 @@ pub(super) trait KnownFacts {
 pub(super) struct Known<'f> {
     make: &'f dyn Fn() -> Facts,
     origin: Origin<'f>,
-    facts: &'f OnceCell<Facts>,
+    facts: &'f OnceCell<Arc<Facts>>,
     reading: OnceCell<Box<dyn Reading + 'f>>,
 }
 
@@ -238,7 +239,7 @@ impl<'f> Known<'f> {
     pub(super) fn new(
         make: &'f dyn Fn() -> Facts,
         policy: &'f Policy,
-        facts: &'f OnceCell<Facts>,
+        facts: &'f OnceCell<Arc<Facts>>,
     ) -> Self {
         let origin = Origin::New(&*policy.definitions);
         Self { make, origin, facts, reading: OnceCell::new() }
@@ -246,18 +247,22 @@ impl<'f> Known<'f> {
 }
 
 impl KnownFacts for Known<'_> {
-    fn facts(&self) -> &Facts {
-        self.facts.get_or_init(self.make)
+    fn facts(&self) -> &Arc<Facts> {
+        made(self.facts, self.make)
     }
 
     fn reading(&self) -> &dyn Reading {
-        let facts = || self.facts.get_or_init(self.make);
+        let facts = || &**made(self.facts, self.make);
         let reading = self.reading.get_or_init(|| match self.origin {
             Origin::New(definitions) => definitions.read(facts()),
             Origin::With(others) => others.reading().with_reports(facts()),
         });
         &**reading
     }
+}
+
+fn made<'f>(facts: &'f OnceCell<Arc<Facts>>, make: &dyn Fn() -> Facts) -> &'f Arc<Facts> {
+    facts.get_or_init(|| Arc::new(make()))
 }
 
 fn scheduled(delivery: Delivery, sms: &[SmsId]) -> Event {
@@ -349,7 +354,7 @@ pub(super) fn render(
 /// is corrected.
 pub(super) fn unrenderable(
     delivery: &Delivery,
-    facts: Facts,
+    facts: Arc<Facts>,
     outcome_of: Vec<WebhookName>,
     missing: &str,
 ) -> Delivery {

@@ -2,33 +2,38 @@
 
 use super::after::{After, end, kept};
 use super::room::Room;
-use super::rule::{self, Verdict};
+use super::rule::{self, Triggered, Verdict};
 use super::schedule::{
     Carried, Known, KnownFacts as _, Scheduler, dead_letter, free_of, render, unrenderable,
 };
 use crate::domain::{
     AccountId, DeadLetterReason, Deferred, Delivery, DeliveryId, Due, Event, Facts, Mapped,
-    Pending, Policy, Rendering, Rule, SkipReason, SkippedRule, State, Timestamp, Trigger, evolve,
+    OUTCOME_VARIABLES, Pending, Policy, Rendering, Rule, SkipReason, State, Timestamp, Trigger,
+    WebhookName, evolve,
 };
 use std::cell::OnceCell;
+use std::sync::Arc;
 
-/// The most steps of one decision. Each ends the waiting of one delivery or rule, and a row has room for far fewer.
+/// The largest number of steps of one decision in which rules are judged. A row has room for fewer rules, but rules that
+/// are triggered by the ends of deliveries that can't be rendered may trigger each other many times.
 const STEPS_MAX: usize = 10_000;
 
-/// Adds the events of everything in the outbox that waited only for deliveries that `events` end.
+/// Adds the events of everything that waited only for deliveries that `events` end. After `STEPS_MAX` steps, rules whose
+/// trigger has come are skipped. So nothing begins to wait any more, and each further step leaves less that waits.
 pub(super) fn settle(state: &State, policy: &Policy, now: Timestamp, events: &mut Vec<Event>) {
     if !may_settle(state, events) {
         return;
     }
     let mut after = events.iter().fold(state.clone(), evolve);
-    for _ in 0..STEPS_MAX {
-        let Some(new) = next(&after, events, policy, now) else { return };
+    let mut steps = 0;
+    while let Some(new) = next(&after, events, policy, now, steps >= STEPS_MAX) {
         after = new.iter().fold(after, evolve);
         events.extend(new);
+        steps += 1;
     }
 }
 
-/// Returns whether something ended, and something waits.
+/// Returns whether something waits, and something has ended or nothing is in the outbox.
 fn may_settle(state: &State, events: &[Event]) -> bool {
     let defers = |event: &Event| matches!(event, Event::RuleDeferred(_));
     let waits = || {
@@ -36,12 +41,21 @@ fn may_settle(state: &State, events: &[Event]) -> bool {
             || state.deliveries.iter().any(|delivery| pending(delivery).is_some())
             || events.iter().any(defers)
     };
-    events.iter().any(|event| event.ended().is_some()) && waits()
+    let is_empty =
+        || state.deliveries.is_empty() && !events.iter().any(|event| event.begun().is_some());
+    let has_ended = events.iter().any(|event| event.ended().is_some());
+    !events.is_empty() && (has_ended || is_empty()) && waits()
 }
 
 /// Returns the events of the next delivery or rule in `state` that waits for nothing in it any more. `events` led to
 /// `state`.
-fn next(state: &State, events: &[Event], policy: &Policy, now: Timestamp) -> Option<Vec<Event>> {
+fn next(
+    state: &State,
+    events: &[Event],
+    policy: &Policy,
+    now: Timestamp,
+    is_over: bool,
+) -> Option<Vec<Event>> {
     let deferred = state.deferred.iter().map(|deferred| deferred.delivery.id);
     let left: Vec<DeliveryId> =
         state.deliveries.iter().map(|delivery| delivery.id).chain(deferred).collect();
@@ -51,15 +65,17 @@ fn next(state: &State, events: &[Event], policy: &Policy, now: Timestamp) -> Opt
         let facts = facts(state, events, delivery, pending);
         return Some(rendered(state, delivery, pending, facts, policy, now));
     }
-    let deferred = state.deferred.iter().find(|deferred| is_free(deferred.after()))?;
-    Some(judged(state, events, deferred, policy, now))
+    // Without a delivery in the outbox, rules could only wait for each other for ever.
+    let is_empty = state.deliveries.is_empty();
+    let deferred = state.deferred.iter().find(|it| is_empty || is_free(it.after()))?;
+    Some(judged(state, events, deferred, policy, now, is_over))
 }
 
 /// Returns the facts of a delivery that waited, with the values and the outcome that are known now.
 fn facts(state: &State, events: &[Event], delivery: &Delivery, pending: &Pending) -> Facts {
     // Answers to one account's webhooks are not used for another account.
     let newer = newer(events, delivery.account);
-    let facts = pending.facts.with(&state.mapped).with(&newer);
+    let facts = Facts::clone(&pending.facts).with(&state.mapped).with(&newer);
     match kept(state, events, delivery.account, &pending.outcome_of) {
         Some(values) => facts.with_outcome(values),
         None => facts,
@@ -102,7 +118,7 @@ fn rendered(
         }
         Err(missing) => {
             let outcome_of = pending.outcome_of.clone();
-            let given_up = unrenderable(delivery, facts, outcome_of, &missing);
+            let given_up = unrenderable(delivery, Arc::new(facts), outcome_of, &missing);
             (given_up, DeadLetterReason::InvalidFlowVar)
         }
     };
@@ -117,12 +133,18 @@ fn judged(
     deferred: &Deferred,
     policy: &Policy,
     now: Timestamp,
+    is_over: bool,
 ) -> Vec<Event> {
     let Deferred { delivery, trigger, upon, sms, scope } = deferred;
     let mut new = vec![Event::RuleJudged(delivery.id)];
     let ended = upon.and_then(|upon| ended_of(events, upon));
     let is_other = |end| !trigger.ends_with(&format!(":{end}"));
     if upon.is_some() && ended.is_none_or(|(_, end)| is_other(end)) {
+        return new;
+    }
+    let is_skipped = deferred.skip_reason().or(is_over.then_some(SkipReason::TooMany));
+    if let Some(reason) = is_skipped {
+        new.push(skip(deferred, reason, None));
         return new;
     }
     let (Some(account), Rendering::Pending(pending)) =
@@ -134,7 +156,7 @@ fn judged(
     if let Some((values, _)) = ended {
         facts = facts.with_outcome(values);
     }
-    let kept_facts = OnceCell::from(facts);
+    let kept_facts = OnceCell::from(Arc::new(facts));
     let known = Known::new(&Facts::default, policy, &kept_facts);
     let room = Room::of(state);
     room.remove(deferred.bytes_max());
@@ -166,11 +188,12 @@ fn judged(
         match rule::judge(rule, &after, &known, outcome, policy, &others) {
             Verdict::Fails => {}
             Verdict::NoValue(variable) => {
-                skipped = skipped.or(Some((SkipReason::NoValue, Some(variable))));
+                let reason = unvalued(deferred, &variable);
+                skipped = skipped.or(Some((reason, Some(variable))));
             }
             Verdict::Awaits(awaited) => {
                 let again = again(deferred, known.facts(), awaited, after.outcome_of);
-                if scheduler.defer(again, &mut new) {
+                if scheduler.defer(&again, &mut new) {
                     return new;
                 }
                 skipped = skipped.or(Some((SkipReason::NoRoom, None)));
@@ -207,27 +230,31 @@ fn ended_of(events: &[Event], id: DeliveryId) -> Option<(&[Mapped], &'static str
 /// Returns the rule, whose trigger has come, while it waits for `awaited`.
 fn again(
     deferred: &Deferred,
-    facts: &Facts,
+    facts: &Arc<Facts>,
     after: Vec<DeliveryId>,
-    outcome_of: Vec<crate::domain::WebhookName>,
+    outcome_of: Vec<WebhookName>,
 ) -> Deferred {
-    let pending = Pending { facts: facts.clone(), after, outcome_of };
+    let pending = Pending { facts: Arc::clone(facts), after, outcome_of };
     let rendering = Rendering::Pending(Box::new(pending));
     let delivery = Delivery { rendering, ..deferred.delivery.clone() };
     Deferred { delivery, upon: None, ..deferred.clone() }
 }
 
+/// Returns why a rule is skipped whose condition is on a variable without a value. One that has waited, with its trigger
+/// known, has waited for an answer that gives the value.
+fn unvalued(deferred: &Deferred, variable: &str) -> SkipReason {
+    if deferred.upon.is_none() && !OUTCOME_VARIABLES.contains(&variable) {
+        SkipReason::Unanswered
+    } else {
+        SkipReason::NoValue
+    }
+}
+
 fn skip(deferred: &Deferred, reason: SkipReason, variable: Option<Box<str>>) -> Event {
-    let Deferred { delivery, trigger, sms, .. } = deferred;
-    Event::RuleSkipped(Box::new(SkippedRule {
-        account: delivery.account,
-        webhook: delivery.webhook.clone(),
-        trigger: trigger.clone(),
-        reason,
-        variable,
-        sms: sms.first().cloned(),
-        source: delivery.source.clone(),
-    }))
+    let Deferred { delivery, trigger, upon, sms, .. } = deferred;
+    let about = if upon.is_some() { &delivery.sms } else { sms };
+    let (account, webhook, source) = (delivery.account, &delivery.webhook, &delivery.source);
+    Triggered { account, webhook, trigger, sms: about.first(), source }.skipped(reason, variable)
 }
 
 fn pending(delivery: &Delivery) -> Option<(&Delivery, &Pending)> {

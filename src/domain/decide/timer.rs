@@ -80,9 +80,12 @@ fn end_gathering(
     wanted: bool,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    let is_complete = !wanted || phase2::schedule_gathered(scheduler, uuid, flow, &mut events);
     // If both times are over, the final reports that came are the regular end.
     let is_over = matches!(flow.collection, Collection::Open { until } if until <= scheduler.now);
+    if is_over {
+        scheduler.room.close(flow);
+    }
+    let is_complete = !wanted || phase2::schedule_gathered(scheduler, uuid, flow, &mut events);
     events.push(if is_complete || is_over {
         Event::CollectionClosed(Collection::Complete)
     } else {
@@ -94,6 +97,7 @@ fn end_gathering(
 /// Rule 5: ends a flow whose reports did not all come. Sends what came, if the account wants it.
 fn time_out(scheduler: &Scheduler<'_>, uuid: &PhononUuid, flow: &Flow, wanted: bool) -> Vec<Event> {
     let mut events = Vec::new();
+    scheduler.room.close(flow);
     let policy = scheduler.policy;
     let account = policy.accounts.get(&flow.identity.account);
     let notify = wanted && policy.correlation.on_report_timeout == OnReportTimeout::Notify;
@@ -108,6 +112,7 @@ fn time_out(scheduler: &Scheduler<'_>, uuid: &PhononUuid, flow: &Flow, wanted: b
     let regular =
         flow.sms.is_none() && flow.reports.iter().any(|report| report.class == StatusClass::Final);
     let closed = if regular { Collection::Complete } else { Collection::TimedOut };
+    events.push(Event::CollectionClosed(closed));
     if !regular && is_ruled {
         let keys = flow.keys.as_ref().filter(|_| account.is_none_or(|it| it.attach_flow_keys));
         let predefined = || policy.definitions.phase2(flow.spelling_of(uuid), &reports, keys);
@@ -129,6 +134,5 @@ fn time_out(scheduler: &Scheduler<'_>, uuid: &PhononUuid, flow: &Flow, wanted: b
     if !regular {
         events.push(Event::ReportTimedOut { missing: phase2::missing(flow) });
     }
-    events.push(Event::CollectionClosed(closed));
     events
 }

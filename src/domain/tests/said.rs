@@ -20,6 +20,8 @@ thread_local! {
 pub(super) enum Says {
     /// The predefined body, and the values of these variables. Each must have one.
     Values(&'static [&'static str]),
+    /// The values of these variables, without the predefined body. Each must have one.
+    Only(&'static [&'static str]),
     /// More than fits into a row.
     Huge,
     /// As many bytes. They stand for the value of `$flow.key.long`, which the webhook uses.
@@ -63,13 +65,29 @@ impl Definitions for Said {
         self.0.contains_key(webhook)
     }
 
+    /// Returns what stands between the brackets of phase 2, separated by commas.
+    fn reports(&self, predefined: &Bytes) -> Vec<Bytes> {
+        let text = String::from_utf8_lossy(predefined);
+        let inner = text.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+        let inner = inner.map_or("", |(inner, _)| inner);
+        let reports = inner.split(", ").filter(|report| !report.is_empty());
+        reports.map(|report| Bytes::from(report.to_owned())).collect()
+    }
+
+    fn has_predefined_body(&self, webhook: &WebhookName) -> bool {
+        !matches!(self.0.get(webhook), Some((Says::Huge | Says::Long(_) | Says::Only(_), _)))
+    }
+
     fn is_rendered(&self, webhook: &WebhookName) -> bool {
-        matches!(self.0.get(webhook), Some((Says::Values(_) | Says::Huge | Says::Long(_), _)))
+        matches!(
+            self.0.get(webhook),
+            Some((Says::Values(_) | Says::Only(_) | Says::Huge | Says::Long(_), _))
+        )
     }
 
     fn uses(&self, webhook: &WebhookName, variable: &str) -> bool {
         match self.0.get(webhook) {
-            Some((Says::Values(all), _)) => all.contains(&variable),
+            Some((Says::Values(all) | Says::Only(all), _)) => all.contains(&variable),
             Some((Says::Long(_), _)) => variable == "$flow.key.long",
             Some((Says::Huge | Says::Predefined, _)) | None => false,
         }
@@ -135,7 +153,9 @@ impl Reading for Read<'_> {
             Says::Predefined => Ok((predefined.clone(), rendered)),
             Says::Huge => Ok((Bytes::from(vec![b'a'; STATE_BYTES_MAX]), rendered)),
             Says::Long(bytes) => Ok((Bytes::from(vec![b'a'; *bytes]), rendered)),
-            Says::Values(variables) => {
+            says @ (Says::Values(variables) | Says::Only(variables)) => {
+                let is_only = matches!(says, Says::Only(_));
+                let predefined = if is_only { &b"only"[..] } else { predefined };
                 let mut out = String::from_utf8_lossy(predefined).into_owned();
                 for variable in *variables {
                     let value = self.text(variable).ok_or_else(|| format!("no {variable}"))?;
