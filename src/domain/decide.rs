@@ -3,6 +3,7 @@
 
 mod after;
 mod flow;
+mod outbox;
 mod outcome;
 mod past;
 mod phase2;

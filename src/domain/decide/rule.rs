@@ -1,7 +1,8 @@
 //! The rules: which webhooks beside the two phases a source event triggers, and on which conditions.
 
-use super::after::{After, kept};
-use super::schedule::{Carried, Known, KnownFacts, Scheduler, unfinished};
+use super::after::After;
+use super::outbox::Blocked;
+use super::schedule::{Carried, Known, KnownFacts, Scheduler};
 use crate::domain::{
     AccountId, Collected, Condition, Deferred, Delivery, DeliveryId, Due, Event, Facts, Flow,
     Mapped, OUTCOME_VARIABLES, Pending, Phase, PhononUuid, Policy, Rendering, Rule, SkipReason,
@@ -37,17 +38,17 @@ pub(super) fn fire(
 ) {
     let policy = scheduler.policy;
     let Some(account) = policy.accounts.get(&occasion.account) else { return };
-    for rule in account.rules_of(scheduler.scope) {
+    for (number, rule) in account.numbered_rules_of(scheduler.scope) {
         let is_met = |on: &&Trigger| occasion.triggers.iter().any(|it| is_same(on, it, policy));
         let Some(trigger) = rule.on.iter().find(is_met) else { continue };
         let name = trigger.to_string();
-        let after = After::of_rule(policy, account, rule);
-        let others = match rule.when.as_slice() {
-            [] => Vec::new(),
-            [..] => others(scheduler, occasion.account, events),
+        let after = After::of_rule(policy, account, (number, rule));
+        let outcome = scheduler.outbox.kept(occasion.account, &after.outcome_of, events);
+        let blocked = Blocked::default();
+        let givers = |condition: &Condition| {
+            scheduler.outbox.givers_of(condition, occasion.account, &after, &blocked, events)
         };
-        let outcome = kept(scheduler.state, events, occasion.account, &after.outcome_of);
-        let verdict = judge(rule, &after, known, outcome, policy, &others);
+        let verdict = judge(rule, known, outcome, policy, &givers);
         let [first, second] = occasion.parts;
         let parts = [rule.webhook.as_str(), &name, first, second];
         let triggered = Triggered {
@@ -81,7 +82,7 @@ pub(super) fn fire(
             Verdict::Awaits(awaited) => {
                 let pending = Pending {
                     after: awaited,
-                    outcome_of: after.outcome_of.clone(),
+                    outcome_of: after.outcome_of.to_vec(),
                     ..Pending::of(Arc::clone(known.facts()))
                 };
                 let rendering = Rendering::Pending(Box::new(pending));
@@ -118,31 +119,20 @@ pub(super) enum Verdict {
     Awaits(Vec<DeliveryId>),
 }
 
-/// Returns the deliveries of `account` that have not ended.
-pub(super) fn others<'a>(
-    scheduler: &Scheduler<'a>,
-    account: AccountId,
-    events: &'a [Event],
-) -> Vec<&'a Delivery> {
-    let mut others = unfinished(scheduler.state, events);
-    others.retain(|other| other.account == account);
-    others
-}
-
-/// Judges the conditions of a rule. One that fails decides. Otherwise, all wait if one needs the answer to one of
-/// `others`. `outcome` has the values of the webhook that the rule comes after.
+/// Judges the conditions of a rule. One that fails decides. Otherwise, all wait if one needs an answer that has not
+/// come: `givers` returns the deliveries that may give a value to its variable. `outcome` has the values of the webhook
+/// that the rule comes after.
 pub(super) fn judge(
     rule: &Rule,
-    after: &After<'_>,
     known: &dyn KnownFacts,
     outcome: Option<&[Mapped]>,
     policy: &Policy,
-    others: &[&Delivery],
+    givers: &dyn Fn(&Condition) -> Vec<DeliveryId>,
 ) -> Verdict {
     let mut awaited: Vec<DeliveryId> = Vec::new();
     let mut left: Vec<&Condition> = Vec::with_capacity(rule.when.len());
     for condition in &rule.when {
-        let of = givers_of(condition, others, after, policy);
+        let of = givers(condition);
         if of.is_empty() {
             left.push(condition);
         }
@@ -179,23 +169,6 @@ fn judge_all(
         None if awaited.is_empty() => Verdict::Holds,
         None => Verdict::Awaits(awaited),
     }
-}
-
-/// Returns the deliveries that have not ended and may give the variable a value.
-fn givers_of(
-    condition: &Condition,
-    others: &[&Delivery],
-    after: &After<'_>,
-    policy: &Policy,
-) -> Vec<DeliveryId> {
-    let definitions = &policy.definitions;
-    let is_outcome = OUTCOME_VARIABLES.contains(&&*condition.variable);
-    let gives = |other: &&&Delivery| {
-        let saves = definitions.saves(&other.webhook);
-        let is_before = is_outcome && after.outcome_of.contains(&other.webhook);
-        is_before || saves.iter().any(|saved| condition.is_about(saved))
-    };
-    others.iter().filter(gives).map(|it| it.id).collect()
 }
 
 /// A rule that was triggered, in the words of the event that reports it as skipped.

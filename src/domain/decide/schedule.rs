@@ -1,6 +1,7 @@
 //! Puts webhooks into the outbox. A webhook is rendered at once, or when the deliveries that it waits for have ended.
 
-use super::after::{After, end, kept};
+use super::after::{After, end};
+use super::outbox::{Blocked, Outbox};
 use super::room::Room;
 use super::watch;
 use crate::domain::{
@@ -10,6 +11,7 @@ use crate::domain::{
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Schedules the deliveries of one decision.
@@ -19,7 +21,8 @@ pub(super) struct Scheduler<'a> {
     pub(super) now: Timestamp,
     pub(super) scope: Scope,
     /// The room in the row before the first delivery is scheduled, and then after each.
-    pub(super) room: Room,
+    pub(super) room: &'a Room,
+    pub(super) outbox: &'a Outbox<'a>,
     /// The facts of the decision, without reports.
     pub(super) known: &'a dyn KnownFacts,
 }
@@ -57,17 +60,14 @@ impl Scheduler<'_> {
         carried: Carried<'_>,
         events: &mut Vec<Event>,
     ) {
-        let mut before = unfinished(self.state, events);
         // A uuid whose marker has expired may come again while a replayed delivery of it is in flight. The webhook has
         // the same id and is not sent twice. Two rules may also send the same webhook on one occasion.
-        let again = events.iter().filter_map(Event::begun).any(|other| other.id == delivery.id);
-        if again || before.iter().any(|other| other.id == delivery.id) {
+        if self.outbox.knows(delivery.id, events) {
             return;
         }
         let Carried { sms, frees } = carried;
         self.room.spend(frees);
-        free_of(&mut before, &delivery);
-        let awaited = self.awaited(&before, &delivery, after);
+        let awaited = self.awaited(&delivery, after, events);
         let watched = watch::is_watched(self, &delivery).then(|| delivery.clone());
         self.put(delivery, awaited, known, after, sms, events);
         if let Some(predefined) = watched {
@@ -75,22 +75,22 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Returns what `delivery` waits for among the deliveries `before` it.
-    fn awaited(&self, before: &[&Delivery], delivery: &Delivery, after: &After<'_>) -> Awaited {
+    /// Returns what `delivery` waits for.
+    fn awaited(&self, delivery: &Delivery, after: &After<'_>, events: &[Event]) -> Awaited {
+        let blocked = self.outbox.blocked_by(delivery, events);
         let is_strict = self.policy.correlation.phase2_order == Phase2Order::Strict;
-        let phase_one = before
-            .iter()
-            .find(|other| other.phase == Phase::One)
-            .filter(|_| delivery.phase != Phase::One && is_strict);
-        let mut webhooks = after.named_among(before, delivery);
-        if self.policy.definitions.is_rendered(&delivery.webhook) {
-            for giver in givers(before.iter().copied(), delivery, self.policy) {
-                if !webhooks.contains(&giver) {
-                    webhooks.push(giver);
-                }
+        let phase_one = if is_strict && delivery.phase != Phase::One {
+            self.outbox.phase_one(&blocked, events)
+        } else {
+            None
+        };
+        let mut webhooks = self.outbox.of_webhooks(delivery.account, after.named, &blocked, events);
+        for giver in givers(self.outbox, delivery, self.policy, &blocked, events) {
+            if !webhooks.contains(&giver) {
+                webhooks.push(giver);
             }
         }
-        Awaited { phase_one: phase_one.map(|it| it.id), webhooks }
+        Awaited { phase_one, webhooks }
     }
 
     fn put(
@@ -112,7 +112,7 @@ impl Scheduler<'_> {
             webhooks.extend(phase_one);
             delivery.due = Due::Waiting;
             let facts = if is_rendered { Arc::clone(known.facts()) } else { Arc::default() };
-            let outcome_of = after.outcome_of.clone();
+            let outcome_of = after.outcome_of.to_vec();
             let pending = Pending { facts, after: webhooks, outcome_of };
             delivery.rendering = Rendering::Pending(Box::new(pending));
             return self.push(delivery, sms, events);
@@ -137,7 +137,7 @@ impl Scheduler<'_> {
         sms: &[SmsId],
         events: &mut Vec<Event>,
     ) {
-        let outcome = kept(self.state, events, delivery.account, &after.outcome_of);
+        let outcome = self.outbox.kept(delivery.account, &after.outcome_of, events);
         // Other webhooks of the occasion do not come after the same one.
         let own = outcome.map(|values| Facts::clone(known.facts()).with_outcome(values));
         let (definitions, predefined) = (&self.policy.definitions, &delivery.body);
@@ -160,7 +160,7 @@ impl Scheduler<'_> {
                 }
             }
             Err(missing) => {
-                let given_up = unrenderable(&delivery, facts, after.outcome_of.clone(), &missing);
+                let given_up = unrenderable(&delivery, facts, after.outcome_of.to_vec(), &missing);
                 delivery.rendering.clone_from(&given_up.rendering);
                 events.push(scheduled(delivery, sms));
                 self.give_up(given_up, DeadLetterReason::InvalidFlowVar, events);
@@ -183,8 +183,7 @@ impl Scheduler<'_> {
 
     /// Makes `deferred` wait. Returns whether the row has room for it.
     pub(super) fn defer(&self, deferred: &Deferred, events: &mut Vec<Event>) -> bool {
-        let is_there = |it: &&Delivery| it.id == deferred.delivery.id;
-        if unfinished(self.state, events).iter().any(is_there) {
+        if self.outbox.contains(deferred.delivery.id, events) {
             return true;
         }
         let bytes = deferred.bytes_max();
@@ -269,67 +268,34 @@ fn scheduled(delivery: Delivery, sms: &[SmsId]) -> Event {
     Event::DeliveryScheduled { delivery: Box::new(delivery), sms: sms.to_vec() }
 }
 
-/// Returns the `deliveries` whose answers may give values to variables of `delivery`'s webhook. Other accounts'
-/// deliveries are left out.
-pub(super) fn givers<'a>(
-    deliveries: impl Iterator<Item = &'a Delivery>,
+/// Returns the deliveries whose answers may give values to variables of `delivery`'s webhook, if it has to be rendered.
+/// Other accounts' deliveries are left out.
+pub(super) fn givers(
+    outbox: &Outbox<'_>,
     delivery: &Delivery,
     policy: &Policy,
+    blocked: &Blocked,
+    events: &[Event],
 ) -> Vec<DeliveryId> {
-    let gives = |other: &&Delivery| {
-        let saves = policy.definitions.saves(&other.webhook);
-        other.account == delivery.account
-            && saves.iter().any(|variable| policy.definitions.uses(&delivery.webhook, variable))
-    };
-    deliveries.filter(gives).map(|it| it.id).collect()
-}
-
-/// Returns the deliveries in the outbox after `events`, and those of rules that wait.
-pub(super) fn unfinished<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a Delivery> {
-    let mut left: Vec<&Delivery> = state.deliveries.iter().collect();
-    for event in events {
-        left.extend(event.begun());
-        if let Some(ended) = event.ended() {
-            left.retain(|other| other.id != ended.id);
-        }
+    if !policy.definitions.is_rendered(&delivery.webhook) {
+        return Vec::new();
     }
-    left.extend(waiting(state, events).into_iter().map(|deferred| &deferred.delivery));
-    left
-}
-
-/// Removes the deliveries and rules that wait for `delivery`, directly or through others: one that waits for one that
-/// waits for it would never leave.
-pub(super) fn free_of(unfinished: &mut Vec<&Delivery>, delivery: &Delivery) {
-    let waits = |row: &Delivery, other: &Delivery| match &row.rendering {
-        Rendering::Pending(pending) => pending.after.contains(&other.id),
-        // Such a delivery waits for phase 1.
-        Rendering::Fixed | Rendering::Done(_) => {
-            row.due == Due::Waiting && other.phase == Phase::One
-        }
-    };
-    let mut blocked = vec![delivery];
-    while let Some(other) = blocked.pop() {
-        unfinished.retain(|row| {
-            let is_free = !waits(row, other);
-            if !is_free {
-                blocked.push(row);
-            }
-            is_free
-        });
-    }
+    let uses = |variable: &str| policy.definitions.uses(&delivery.webhook, variable);
+    outbox.givers(delivery.account, &uses, blocked, events)
 }
 
 /// Returns the rules that wait after `events`.
 pub(super) fn waiting<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a Deferred> {
-    let mut left: Vec<&Deferred> = state.deferred.iter().collect();
+    let mut left: BTreeMap<DeliveryId, &Deferred> =
+        state.deferred.iter().map(|rule| (rule.delivery.id, rule)).collect();
     for event in events {
         if let Event::RuleDeferred(deferred) = event {
-            left.push(deferred);
+            left.insert(deferred.delivery.id, deferred);
         } else if let Event::RuleJudged(id) = event {
-            left.retain(|other| other.delivery.id != *id);
+            left.remove(id);
         }
     }
-    left
+    left.into_values().collect()
 }
 
 /// Renders a delivery of `webhook`, and returns its body and the other parts of its request.

@@ -1,5 +1,6 @@
 //! Rules 4, 5 and 7: ends what has expired.
 
+use super::outbox::Outbox;
 use super::phase2;
 use super::room::Room;
 use super::rule::{self, Occasion};
@@ -39,8 +40,9 @@ fn end(state: &State, uuid: &PhononUuid, policy: &Policy, now: Timestamp) -> Vec
         Correlation::Open(flow) => {
             let (make, kept) = (|| rule::facts(flow, state), OnceCell::new());
             let known = Known::new(&make, policy, &kept);
-            let (scope, room) = (flow.scope(), Room::of(state));
-            let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
+            let (scope, room, outbox) = (flow.scope(), Room::of(state), Outbox::of(state, policy));
+            let (room, outbox) = (&room, &outbox);
+            let scheduler = Scheduler { state, policy, now, scope, room, outbox, known: &known };
             let is_gathered = flow.gathers_until.is_some_and(|until| until <= now);
             let close = if is_gathered { end_gathering } else { time_out };
             let account = policy.accounts.get(&flow.identity.account);

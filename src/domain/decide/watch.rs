@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 /// Returns whether there are rules about the end of `delivery`.
 pub(super) fn is_watched(scheduler: &Scheduler<'_>, delivery: &Delivery) -> bool {
-    scheduler.policy.accounts.get(&delivery.account).is_some_and(|account| {
-        let upon = |rule: &Rule| rule.upon_end_of(&delivery.webhook).next().is_some();
-        account.rules_of(scheduler.scope).any(upon)
+    let Scheduler { policy, scope, .. } = scheduler;
+    policy.accounts.get(&delivery.account).is_some_and(|account| {
+        let mut upon = account.upon_end_of(&delivery.webhook, &*policy.definitions);
+        upon.any(|(of, rule)| scope.includes(*of, rule))
     })
 }
 
@@ -26,8 +27,10 @@ pub(super) fn begin(
     sms: &[SmsId],
     events: &mut Vec<Event>,
 ) {
-    let Some(account) = scheduler.policy.accounts.get(&delivery.account) else { return };
-    for rule in account.rules_of(scheduler.scope) {
+    let Scheduler { policy, scope, .. } = scheduler;
+    let Some(account) = policy.accounts.get(&delivery.account) else { return };
+    let upon = account.upon_end_of(&delivery.webhook, &*policy.definitions);
+    for (_, rule) in upon.filter(|(of, rule)| scope.includes(*of, rule)) {
         for trigger in rule.upon_end_of(&delivery.webhook) {
             let facts = Arc::clone(known.facts());
             let deferred = deferred(scheduler, delivery, (rule, trigger), facts, sms);
@@ -50,7 +53,8 @@ pub(super) fn begin_again(
     let predefined = Delivery { body: predefined, ..delivery.clone() };
     let is_possible = |of, rule: &Rule| past.applies(of, rule) != Some(false);
     let is_known = |of, rule: &Rule| past.applies(of, rule) == Some(true);
-    for (_, rule) in account.rules.iter().filter(|(of, rule)| is_possible(*of, rule)) {
+    let upon = account.upon_end_of(&delivery.webhook, definitions);
+    for (_, rule) in upon.filter(|(of, rule)| is_possible(*of, rule)) {
         for trigger in rule.upon_end_of(&delivery.webhook) {
             // Rules that send the same webhook upon the same end are judged together.
             let mut same = account.rules.iter().filter(|(of, other)| {

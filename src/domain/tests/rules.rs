@@ -2,6 +2,7 @@
 
 mod after;
 mod given;
+mod many;
 mod replayed;
 mod skipped;
 mod spellings;

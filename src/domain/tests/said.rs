@@ -3,8 +3,8 @@
 
 use super::{Bytes, WebhookName};
 use crate::domain::{
-    Definitions, ErrorReason, Facts, Mapped, OUTCOME_VARIABLES, Outcome, Policy, Reading, Rendered,
-    STATE_BYTES_MAX, WebhookEnd,
+    Computed, Definitions, ErrorReason, Facts, Mapped, OUTCOME_VARIABLES, Outcome, Policy, Reading,
+    Rendered, STATE_BYTES_MAX, WebhookEnd,
 };
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -13,6 +13,8 @@ use std::sync::Arc;
 thread_local! {
     /// The number of times that facts were read in this thread.
     static READS: Cell<usize> = const { Cell::new(0) };
+    /// The number of times that a webhook was asked what its answers give.
+    static ASKED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The body of a webhook.
@@ -42,12 +44,20 @@ impl Said {
     /// Replaces the definitions of `policy`.
     pub(super) fn apply(&self, policy: &mut Policy) {
         policy.definitions = Arc::new(self.clone());
+        for account in policy.accounts.values_mut() {
+            account.relations = Computed::default();
+        }
     }
 }
 
 /// Returns how often facts were read since the last call.
 pub(super) fn reads() -> usize {
     READS.replace(0)
+}
+
+/// Returns how often webhooks were asked what their answers give since the last call.
+pub(super) fn asked() -> usize {
+    ASKED.replace(0)
 }
 
 impl Definitions for Said {
@@ -94,6 +104,7 @@ impl Definitions for Said {
     }
 
     fn saves(&self, webhook: &WebhookName) -> &[Box<str>] {
+        ASKED.set(ASKED.get() + 1);
         self.0.get(webhook).map_or(&[], |(_, saves)| saves)
     }
 

@@ -4,8 +4,8 @@ use super::super::said::{Said, Says};
 use super::super::{FLOW, OTHER, OURS, policy};
 use super::Dice;
 use crate::domain::{
-    AccountPolicy, Condition, FlowId, OnReportTimeout, Phase2Order, Phase2Wait, Policy, Rule, Test,
-    Trigger, WebhookEnd, WebhookName,
+    AccountPolicy, Computed, Condition, FlowId, OnReportTimeout, Phase2Order, Phase2Wait, Policy,
+    Rule, Test, Trigger, WebhookEnd, WebhookName,
 };
 use std::collections::BTreeMap;
 
@@ -74,6 +74,7 @@ pub(super) fn random_account(dice: &mut Dice) -> AccountPolicy {
         webhook_enabled: dice.pick(&[Some(true), Some(true), Some(true), Some(false), None]),
         default_webhook: WebhookName::new("crm").filter(|_| !dice.one_in(8)),
         flows: BTreeMap::new(),
+        relations: Computed::default(),
     }
 }
 

@@ -74,14 +74,19 @@ fn a_webhook_that_uses_a_value_of_an_answer_has_the_outcome_of_that_webhook() {
     let policy = beside(&[
         ("call", &[], &["$flow.key.req"], Trigger::FlowComplete),
         ("other", &[], &[], Trigger::FlowComplete),
-        ("tell", &["$flow.key.req", STATUS], &[], Trigger::FlowComplete),
+        ("tell", &["$flow.key.req", STATUS], &[], failed_sms()),
+        // The outcome of the other webhook is kept too.
+        ("note", &[], &[], ends("other", WebhookEnd::Delivered)),
     ]);
     let mut play = Play::new(policy);
     play.flow();
     play.step(&delivered(phase_1()));
-    play.step(&refused(id(&play.state, "other")));
     play.step(&gives(id(&play.state, "call"), "$flow.key.req", "7"));
-    assert_eq!(body(&play, "tell"), "flow K 7 SUCCESS");
+    // The webhook that gives no value ends last, and in another way.
+    play.step(&refused(id(&play.state, "other")));
+    assert_eq!(play.state.outcomes.len(), 2);
+    let events = play.report("FAILED");
+    assert_eq!(bodies(&events, "tell"), ["u [a FAILED] 7 SUCCESS"]);
 }
 
 #[test]

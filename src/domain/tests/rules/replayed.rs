@@ -176,9 +176,9 @@ fn a_dead_letter_with_facts_is_enough_after_the_run() {
     assert_eq!((bodies(&events, "others").len(), skipped(&events)), (0, vec![]));
 }
 
-/// Phase 2 deletes the report that the webhook was about.
+/// A newer report replaces the report that the webhook was about, and phase 2 deletes it.
 #[test]
-fn a_rendered_webhook_has_its_report_until_phase_2_has_sent_it() {
+fn a_rendered_webhook_has_its_report_as_long_as_the_run_keeps_it() {
     let policy = predefined(
         &[("call", Trigger::Sms("SENT".into())), ("good", ends("call", WebhookEnd::Delivered))],
         |said| {
@@ -186,21 +186,19 @@ fn a_rendered_webhook_has_its_report_until_phase_2_has_sent_it() {
             said.insert(name("good"), Says::Only(&["$sms.report"]), &[]);
         },
     );
-    for is_sent in [false, true] {
+    for newer in [None, Some("QUEUED"), Some("FAILED")] {
         let mut play = with_facts(&policy);
         play.report("SENT");
         let events = play.step(&refused(id(&play.state, "call")));
         let letter = letter(&events, "call");
-        if is_sent {
-            play.report("FAILED");
+        let is_kept = newer.is_none();
+        if let Some(newer) = newer {
+            play.step(&Command::AcceptReport(Box::new(report("a", newer)), source(2)));
         }
         play.step(&replay(&letter));
         let events = play.step(&delivered(id(&play.state, "call")));
-        let lost = if is_sent { vec![("good", SkipReason::RunEnded, None)] } else { vec![] };
-        assert_eq!(
-            (bodies(&events, "good").len(), skipped(&events)),
-            (usize::from(!is_sent), lost)
-        );
+        let lost = if is_kept { vec![] } else { vec![("good", SkipReason::RunEnded, None)] };
+        assert_eq!((bodies(&events, "good").len(), skipped(&events)), (usize::from(is_kept), lost));
     }
 }
 
