@@ -50,7 +50,7 @@ impl Deferred {
 
     /// Returns the rule as it waits when it will be skipped for `reason` once its trigger comes. It needs neither the
     /// body nor the facts. A delivery that waits has no outcome, so that the row keeps the reason there.
-    pub(super) fn to_skip(self, reason: SkipReason) -> Self {
+    pub(super) fn skipping(self, reason: SkipReason) -> Self {
         let pending = Pending { after: self.after().to_vec(), ..Pending::of(Facts::default()) };
         let (verdict, error) = (Verdict::GiveUp, ErrorReason::InvalidFlowVar);
         let delivery = Delivery {

@@ -3,8 +3,8 @@
 
 use super::rule;
 use crate::domain::{
-    AccountPolicy, Correlation, Definitions, Delivery, Facts, Flow, FlowId, OUTCOME_VARIABLES,
-    Phase, Policy, Rendering, Rule, Scope, State,
+    AccountPolicy, Collected, Correlation, Definitions, Delivery, Facts, Flow, FlowId,
+    OUTCOME_VARIABLES, Phase, Policy, Rendering, Rule, Scope, State,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -86,8 +86,7 @@ fn reports(flow: &Flow, letter: &Delivery) -> Option<Vec<Bytes>> {
         [] if letter.phase == Phase::Two => None,
         [] => Some(Vec::new()),
         [sms] => {
-            let is_it =
-                |it: &&crate::domain::Collected| it.sms == *sms && it.source == letter.source;
+            let is_it = |it: &&Collected| it.sms == *sms && it.source == letter.source;
             flow.reports.iter().find(is_it)?.body.clone().map(|report| vec![report])
         }
         [_, _, ..] => None,

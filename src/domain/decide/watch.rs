@@ -86,7 +86,7 @@ fn wait(
         Ok(deferred) => (deferred, SkipReason::NoRoom),
         Err((deferred, reason)) => (deferred, reason),
     };
-    let deferred = deferred.to_skip(reason);
+    let deferred = deferred.skipping(reason);
     if !scheduler.defer(&deferred, events) {
         let Deferred { delivery, trigger, .. } = &deferred;
         let triggered = Triggered {

@@ -4,7 +4,7 @@
 use super::after::{STATUS, bodies, ends, refused, ruled};
 use super::skipped::skipped;
 use super::*;
-use crate::domain::{Deferred, Delivery, SkipReason, WebhookEnd};
+use crate::domain::{Delivery, SkipReason, WebhookEnd};
 
 /// Returns the usual configuration with webhooks beside the default one, all of which have the predefined body unless
 /// `change` defines them.
@@ -29,10 +29,8 @@ fn replay(letter: &Delivery) -> Command {
     Command::Replay(Box::new(letter.clone()))
 }
 
-fn deferred(events: &[Event]) -> Vec<&Deferred> {
-    let deferred =
-        |event| if let &Event::RuleDeferred(ref it) = event { Some(&**it) } else { None };
-    events.iter().filter_map(deferred).collect()
+fn deferred(events: &[Event]) -> usize {
+    events.iter().filter(|event| matches!(event, Event::RuleDeferred(_))).count()
 }
 
 fn with_facts(policy: &Policy) -> Play {
@@ -69,7 +67,7 @@ fn rules_about_a_replayed_webhook_are_judged_at_its_end_while_the_run_is_open() 
         play.step(&delivered(first));
         let events = play.step(&replay(&letter(&events, "call")));
         assert_eq!(skipped(&events), []);
-        assert_eq!(deferred(&events).len(), 2);
+        assert_eq!(deferred(&events), 2);
         let events = play.step(&command(id(&play.state, "call")));
         assert_eq!(bodies(&events, to), [wanted]);
         assert_eq!((events.iter().filter_map(Event::begun).count(), skipped(&events)), (1, vec![]));

@@ -138,11 +138,10 @@ fn rules_beyond_the_limit_of_one_decision_are_skipped_and_none_is_lost() {
 /// No version writes such rows. Rules that wait for each other would wait for ever.
 #[test]
 fn a_run_ends_after_its_last_rule_even_if_the_rule_waits_for_nothing() {
-    let policy = beside(&[
+    let mut policy = beside(&[
         ("giver", &[], &["$flow.key.g"], Trigger::FlowComplete),
         ("waits", &[], &[], Trigger::FlowComplete),
     ]);
-    let mut policy = policy;
     let test = Test::Present(true);
     let when = vec![Condition { variable: "$flow.key.g".into(), test }];
     policy.accounts.get_mut(&OURS).unwrap().rules[1].1.when = when;
