@@ -59,7 +59,7 @@ impl Room {
     }
 
     /// Counts `flow` as one whose collection is closed. A decision that closes the collection calls this before it
-    /// schedules deliveries, because these need no more room than the flow had reserved.
+    /// schedules the last delivery of phase 2, which needs no more room than the flow had reserved.
     pub(super) fn close(&self, flow: &Flow) {
         self.is_closed.set(true);
         self.correlation.set(size::closed_flow(flow));

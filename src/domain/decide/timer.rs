@@ -84,10 +84,8 @@ fn end_gathering(
     let mut events = Vec::new();
     // If both times are over, the final reports that came are the regular end.
     let is_over = matches!(flow.collection, Collection::Open { until } if until <= scheduler.now);
-    if is_over {
-        scheduler.room.close(flow);
-    }
-    let is_complete = !wanted || phase2::schedule_gathered(scheduler, uuid, flow, &mut events);
+    let is_complete =
+        !wanted || phase2::schedule_gathered(scheduler, uuid, flow, is_over, &mut events);
     events.push(if is_complete || is_over {
         Event::CollectionClosed(Collection::Complete)
     } else {
@@ -99,7 +97,6 @@ fn end_gathering(
 /// Rule 5: ends a flow whose reports did not all come. Sends what came, if the account wants it.
 fn time_out(scheduler: &Scheduler<'_>, uuid: &PhononUuid, flow: &Flow, wanted: bool) -> Vec<Event> {
     let mut events = Vec::new();
-    scheduler.room.close(flow);
     let policy = scheduler.policy;
     let account = policy.accounts.get(&flow.identity.account);
     let notify = wanted && policy.correlation.on_report_timeout == OnReportTimeout::Notify;
@@ -110,6 +107,7 @@ fn time_out(scheduler: &Scheduler<'_>, uuid: &PhononUuid, flow: &Flow, wanted: b
     if notify {
         phase2::schedule_what_is_known(scheduler, uuid, flow, &left, &mut events);
     }
+    scheduler.room.close(flow);
     // Without a list, `each` has no other end: the time-out is the regular end if a final report came.
     let regular =
         flow.sms.is_none() && flow.reports.iter().any(|report| report.class == StatusClass::Final);
