@@ -280,9 +280,7 @@ fn policy() -> Policy {
         attach_flow_keys: true,
         webhook_enabled: Some(true),
         default_webhook: Some(webhook.clone()),
-        flows: BTreeMap::new(),
-        rules: Vec::new(),
-        uses_variables: false,
+        ..AccountPolicy::default()
     };
     Policy {
         correlation: CorrelationPolicy {

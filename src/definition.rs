@@ -117,7 +117,13 @@ impl Definition {
     /// Returns whether nothing has to be rendered before an attempt.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
-        matches!(self.body, Body::Predefined) && self.kept.is_empty()
+        self.has_predefined_body() && self.kept.is_empty()
+    }
+
+    /// Returns whether requests have the predefined body of their occasion.
+    #[must_use]
+    pub const fn has_predefined_body(&self) -> bool {
+        matches!(self.body, Body::Predefined)
     }
 
     /// Returns the variables to which the answer of a function of the platform gives values by their names.
@@ -185,7 +191,7 @@ impl Definition {
         if !problems.is_empty() {
             return Err(problems.join("; ").into());
         }
-        let is_predefined = matches!(self.body, Body::Predefined);
+        let is_predefined = self.has_predefined_body();
         let body = if is_predefined { predefined.clone() } else { out.into() };
         let mut kept = Vec::new();
         write_values(&self.kept, values, &mut kept);

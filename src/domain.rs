@@ -19,6 +19,7 @@ mod evolve;
 mod id;
 mod outcome;
 mod policy;
+mod relations;
 mod render;
 mod retry;
 mod size;
@@ -46,6 +47,7 @@ pub use policy::{
     AccountPolicy, CorrelationPolicy, OnReportTimeout, Phase2Order, Phase2Wait, Policy, Scope,
     WebhookPolicy,
 };
+pub use relations::Computed;
 pub use render::{
     Condition, ContentType, Definitions, Facts, OUTCOME_VARIABLES, Pending, Reading, Rendered,
     Rendering, Rule, Test, Trigger, WebhookEnd,

@@ -131,6 +131,11 @@
 //!   `src/domain/tests/collection.rs::strict_phase_2_leaves_when_phase_1_was_delivered`.
 //! - No rule waits for a delivery that has ended, and none outlives its deliveries:
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`.
+//! - No rule is lost without an event, however many a decision judges and however little room a row has:
+//!   `src/domain/tests/rules/skipped.rs::rules_beyond_the_limit_of_one_decision_are_skipped_and_none_is_lost`,
+//!   `src/domain/tests/rules/skipped.rs::a_rule_without_room_is_skipped_once_and_only_if_the_webhook_ends_as_it_says`.
+//! - No rule about a replayed webhook is judged or skipped before the webhook has ended:
+//!   `src/domain/tests/rules/replayed.rs`, `tests/ringback/rules/after.rs::a_replay_after_the_end_of_the_run_triggers_the_rules_whose_facts_are_left`.
 //! - No crash and no replay loses the outcome that a later webhook uses:
 //!   `tests/ringback/rules/after.rs::the_outcome_of_a_webhook_is_at_hand_for_the_next_over_crashes_and_a_replay`,
 //!   `src/domain/tests/rules/after.rs::a_dead_letter_keeps_the_outcome_for_its_replay`.
@@ -143,7 +148,8 @@
 //!   `src/codec/row/tests/size.rs::no_row_of_long_texts_exceeds_the_limit`.
 //! - The size of a row that is counted delivery by delivery does not differ from its whole size, and no delivery makes a
 //!   decision count the others again: `src/domain/tests/room.rs`, a test for each trigger, and
-//!   `src/domain/tests/room.rs::the_work_of_a_decision_grows_with_its_deliveries_and_not_with_their_square`.
+//!   `src/domain/tests/room.rs::the_work_of_a_decision_grows_with_its_deliveries_and_not_with_their_square`,
+//!   `src/domain/tests/rules/many.rs::the_work_of_rules_that_wait_grows_with_their_number_and_not_with_its_square`.
 //! - No partition stops because records do not fit into a row:
 //!   `tests/ringback/poison.rs::a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter`,
 //!   `tests/ringback/poison.rs::reports_that_would_not_fit_into_a_row_together_are_dead_letters`.

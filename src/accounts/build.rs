@@ -12,7 +12,7 @@ use crate::delivery::{BreakerPolicy, Proxy};
 use crate::document::{
     self, Context, Fault, Node, Note, Place, Referred, Value, Variables, Warning, schema_of,
 };
-use crate::domain::{AccountId, AccountPolicy, FlowId, StatusTable, WebhookName};
+use crate::domain::{AccountId, AccountPolicy, Computed, FlowId, StatusTable, WebhookName};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -160,6 +160,7 @@ impl Builder<'_> {
             flows: BTreeMap::new(),
             rules: Vec::new(),
             uses_variables: false,
+            relations: Computed::default(),
         };
         self.built.accounts.insert(id, policy);
         let constants = tokens::constants(&entry.values, &place.key("values"), &mut self.context);

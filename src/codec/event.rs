@@ -22,7 +22,7 @@
 //! | `replayed` | `replays` (how often the delivery was replayed, this replay included) |
 //! | `record_replayed` | `letter` (the position of the dead letter that was sent back as this record), `source` (the record), `became` (`accepted`, `ignored`, `dead_lettered`) |
 //! | `report_timed_out` | `missing` (ids of SMS) |
-//! | `rule_skipped` | `on` (the rule's trigger), `reason` (`no_value`: of `variable`; `replaced`: the report; `no_room`: to wait; `run_ended`: the trigger came by a replay after the run), `variable`, `sms_id`, `source` |
+//! | `rule_skipped` | `on` (the rule's trigger), `reason` (`no_value`: of `variable`; `replaced`: the report; `unanswered`: of `variable`, although the rule waited for the answer; `no_room`: to wait; `run_ended`: the trigger came by a replay after the run; `too_many`: of one decision), `variable`, `sms_id`, `source` |
 //! | `correlation_ended` | `reports_sent` (number of SMS whose report a webhook carried; absent in events of earlier versions) |
 //! | `endpoint_held` (no phonon-uuid, like all that follow) | `until`: the end of the pause that the endpoint asked for |
 //! | `endpoint_disabled` | `cause` (`gone`, `failing`), `failing_since` |

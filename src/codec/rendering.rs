@@ -27,7 +27,7 @@ pub(super) fn write(object: &mut Object<'_>, rendering: &Rendering, body: usize)
             object.name("variables").extend_from_slice(&rendered.values);
         }
         Rendering::Pending(pending) => {
-            let Facts { record, reports, mapped } = &pending.facts;
+            let Facts { record, reports, mapped } = &*pending.facts;
             let of_reports: usize = reports.iter().map(|it| it.len() + 1).sum();
             let bytes = 2 * body + record.as_ref().map_or(0, Bytes::len) + of_reports;
             let (record, reports) =

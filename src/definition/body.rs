@@ -2,6 +2,8 @@
 
 use crate::json;
 use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// Writes the predefined body of phase 2 from the uuid, the reports as JSON, and the flow's keys as JSON.
 #[must_use]
@@ -36,9 +38,22 @@ pub fn render_unknown(sms: &str) -> Bytes {
     Bytes::from(out)
 }
 
+/// Returns the reports in a predefined body, as they are spelt there. The body of phase 1 has none.
+#[must_use]
+pub fn reports(predefined: &Bytes) -> Vec<Bytes> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(rename = "smsDetails", borrow, default)]
+        sms_details: Vec<&'a RawValue>,
+    }
+    let details = serde_json::from_slice::<Body<'_>>(predefined).map(|body| body.sms_details);
+    let slice = |report: &RawValue| predefined.slice_ref(report.get().as_bytes());
+    details.unwrap_or_default().into_iter().map(slice).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{render_phase2, render_unknown};
+    use super::{render_phase2, render_unknown, reports};
     use bytes::Bytes;
 
     #[test]
@@ -53,5 +68,14 @@ mod tests {
             render_phase2("u", &[], Some(&Bytes::from_static(b"[]"))),
             br#"{"phonon-uuid":"u","smsDetails":[],"keys":[]}"#.as_slice()
         );
+    }
+
+    #[test]
+    fn the_reports_of_a_body_are_those_that_it_was_written_from() {
+        let given = [render_unknown("a\"b"), Bytes::from_static(b"{\"cost\":{\"amount\":0.10}}")];
+        let keys = Bytes::from_static(b"[{\"name\":\"smsDetails\"}]");
+        assert_eq!(reports(&render_phase2("u", &given, Some(&keys))), given);
+        assert_eq!(reports(&Bytes::from_static(b"{\"callDetails\":[]}")), [Bytes::new(); 0]);
+        assert_eq!(reports(&Bytes::from_static(b"no JSON")), [Bytes::new(); 0]);
     }
 }

@@ -48,6 +48,14 @@ impl Definitions for Defined {
         self.webhooks.contains_key(webhook)
     }
 
+    fn reports(&self, predefined: &Bytes) -> Vec<Bytes> {
+        body::reports(predefined)
+    }
+
+    fn has_predefined_body(&self, webhook: &WebhookName) -> bool {
+        self.webhooks.get(webhook).is_none_or(|entry| entry.definition.has_predefined_body())
+    }
+
     fn is_rendered(&self, webhook: &WebhookName) -> bool {
         self.rendered(webhook).is_some()
     }

@@ -3,7 +3,9 @@
 
 mod after;
 mod flow;
+mod outbox;
 mod outcome;
+mod past;
 mod phase2;
 mod replay;
 mod report;

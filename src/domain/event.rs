@@ -282,15 +282,18 @@ reasons! {
     SkipReason {
         /// The variable of a condition has no value.
         NoValue = "no_value",
-        /// The variable of a condition gets its value from an answer that had not come yet. Earlier versions did not
-        /// wait for it.
+        /// The variable of a condition gets its value from an answer. The rule waited for it, but it did not come, or did
+        /// not contain the value.
         Unanswered = "unanswered",
         /// A newer report of the SMS replaced the one that triggered the rule, before the flow was known.
         Replaced = "replaced",
         /// The row of the uuid has no room for a rule that waits for another webhook.
         NoRoom = "no_room",
-        /// The webhook whose end triggers the rule was replayed when its run, with the facts, was over.
+        /// The webhook whose end triggers the rule was replayed when facts that the rule needs were deleted, as they are
+        /// at the end of a run.
         RunEnded = "run_ended",
+        /// One decision had judged the largest number of rules that waited.
+        TooMany = "too_many",
     }
 }
 

@@ -1,6 +1,8 @@
 //! The part of the configuration that decisions need.
 
-use super::{AccountId, Definitions, FlowId, RetrySchedule, Rule, StatusTable, WebhookName};
+use super::{
+    AccountId, Computed, Definitions, FlowId, RetrySchedule, Rule, StatusTable, WebhookName,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -62,6 +64,8 @@ pub struct AccountPolicy {
     pub rules: Vec<(Option<FlowId>, Rule)>,
     /// Whether webhooks or rules of the account use variables. If so, flow complete records are kept whole.
     pub uses_variables: bool,
+    /// What follows from the rules and the definitions. It is computed at the first use.
+    pub relations: Computed,
 }
 
 /// The flow of an occasion, as far as rules depend on it.
@@ -73,6 +77,13 @@ pub struct Scope {
     pub enabled: bool,
 }
 
+impl Scope {
+    /// Returns whether `rule`, which belongs to the flow `of` or to all flows, applies to the flow.
+    pub(super) fn includes(self, of: Option<FlowId>, rule: &Rule) -> bool {
+        (of.is_none() || of == self.flow) && (self.enabled || rule.any_flow)
+    }
+}
+
 impl AccountPolicy {
     /// Returns whether webhooks of `flow` are enabled. `record` is the setting in the record.
     pub(super) fn enables(&self, flow: Option<FlowId>, record: Option<bool>) -> bool {
@@ -82,10 +93,15 @@ impl AccountPolicy {
 
     /// Returns the rules that apply to a flow.
     pub(super) fn rules_of(&self, scope: Scope) -> impl Iterator<Item = &Rule> {
-        let applies = move |(of, rule): &&(Option<FlowId>, Rule)| {
-            (of.is_none() || *of == scope.flow) && (scope.enabled || rule.any_flow)
-        };
-        self.rules.iter().filter(applies).map(|(_, rule)| rule)
+        self.numbered_rules_of(scope).map(|(_, rule)| rule)
+    }
+
+    /// Returns the rules that apply to a flow, with their numbers.
+    pub(super) fn numbered_rules_of(&self, scope: Scope) -> impl Iterator<Item = (usize, &Rule)> {
+        let rules = self.rules.iter().enumerate();
+        rules
+            .filter(move |(_, (of, rule))| scope.includes(*of, rule))
+            .map(|(n, (_, rule))| (n, rule))
     }
 }
 

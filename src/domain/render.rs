@@ -4,6 +4,7 @@ use super::{DeliveryId, ErrorReason, Mapped, Outcome, WebhookName};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 /// The parts of a delivery's request beside its body.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -43,7 +44,8 @@ pub type ContentType = Option<Cow<'static, str>>;
 /// The input of a later rendering.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    pub facts: Facts,
+    /// The facts, which deliveries and rules of one occasion share.
+    pub facts: Arc<Facts>,
     /// The deliveries to wait for. They may give values to the variables, or must be sent first.
     pub after: Vec<DeliveryId>,
     /// The webhooks whose outcome the variables of [`OUTCOME_VARIABLES`] have: of these, the one that ended last.
@@ -53,8 +55,8 @@ pub struct Pending {
 impl Pending {
     /// Returns the input of a rendering that waits for nothing.
     #[must_use]
-    pub const fn of(facts: Facts) -> Self {
-        Self { facts, after: Vec::new(), outcome_of: Vec::new() }
+    pub fn of(facts: impl Into<Arc<Facts>>) -> Self {
+        Self { facts: facts.into(), after: Vec::new(), outcome_of: Vec::new() }
     }
 }
 
@@ -84,19 +86,17 @@ pub struct Facts {
 impl Facts {
     /// Returns the facts together with the newer values of `mapped`.
     #[must_use]
-    pub fn with(&self, mapped: &[Mapped]) -> Self {
-        let mut facts = self.clone();
-        merge(&mut facts.mapped, mapped);
-        facts
+    pub fn with(mut self, mapped: &[Mapped]) -> Self {
+        merge(&mut self.mapped, mapped);
+        self
     }
 
     /// Returns the facts with the values of an outcome, which replace those of any other outcome.
     #[must_use]
-    pub fn with_outcome(&self, values: &[Mapped]) -> Self {
-        let mut facts = self.clone();
-        facts.mapped.retain(|known| !OUTCOME_VARIABLES.contains(&&*known.save_in));
-        facts.mapped.extend_from_slice(values);
-        facts
+    pub fn with_outcome(mut self, values: &[Mapped]) -> Self {
+        self.mapped.retain(|known| !OUTCOME_VARIABLES.contains(&&*known.save_in));
+        self.mapped.extend_from_slice(values);
+        self
     }
 }
 
@@ -119,6 +119,12 @@ pub trait Definitions: fmt::Debug + Send + Sync {
 
     /// Returns whether `webhook` is configured.
     fn contains(&self, webhook: &WebhookName) -> bool;
+
+    /// Returns the reports in the predefined body of a delivery, as JSON. A body without reports has none.
+    fn reports(&self, predefined: &Bytes) -> Vec<Bytes>;
+
+    /// Returns whether requests of `webhook` have the predefined body of their occasion.
+    fn has_predefined_body(&self, webhook: &WebhookName) -> bool;
 
     /// Returns whether requests of `webhook` must be rendered. Otherwise their body is predefined, and no other part
     /// varies.

@@ -188,6 +188,14 @@ pub(super) fn spent(flow: &Flow, report: &Collected) -> usize {
     }
 }
 
+/// Returns by how much the bound of `flow` shrinks once a delivery of phase 2 says that there is no report of `sms`.
+pub(super) fn unreported(flow: &Flow, sms: &SmsId) -> usize {
+    match flow.collection {
+        Collection::Open { .. } => phase_two(flow, sms),
+        Collection::Complete | Collection::TimedOut | Collection::NotWanted => 0,
+    }
+}
+
 /// Returns the bound of a flow without its keys, its reports, and the deliveries for them.
 fn fixed(flow: &Flow) -> usize {
     let listed = list(flow.sms.as_deref().unwrap_or_default());

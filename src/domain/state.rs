@@ -1,8 +1,9 @@
 //! The state of one phonon-uuid: its correlation, and its deliveries that are not finished.
 
 use super::{
-    AccountId, DeliveryId, FlowId, Headers, IgnoreReason, Mapped, Outcome, PhononUuid, Rendering,
-    Scope, SmsId, Source, StatusClass, Timestamp, WebhookName,
+    AccountId, DeliveryId, ErrorReason, Facts, FlowId, Headers, IgnoreReason, Mapped, Outcome,
+    Pending, PhononUuid, Rendering, Scope, SkipReason, SmsId, Source, StatusClass, Timestamp,
+    Verdict, WebhookName,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -45,6 +46,27 @@ impl Deferred {
             Rendering::Pending(pending) => &pending.after,
             Rendering::Fixed | Rendering::Done(_) => &[],
         }
+    }
+
+    /// Returns the rule as it waits when it will be skipped for `reason` once its trigger comes. It needs neither the
+    /// body nor the facts. A delivery that waits has no outcome, so that the row keeps the reason there.
+    pub(super) fn skipping(self, reason: SkipReason) -> Self {
+        let pending = Pending { after: self.after().to_vec(), ..Pending::of(Facts::default()) };
+        let (verdict, error) = (Verdict::GiveUp, ErrorReason::InvalidFlowVar);
+        let delivery = Delivery {
+            body: Bytes::new(),
+            rendering: Rendering::Pending(Box::new(pending)),
+            last_outcome: Some(Outcome::unanswered(verdict, error, reason.as_str())),
+            ..self.delivery
+        };
+        Self { delivery, ..self }
+    }
+
+    /// Returns why the rule is skipped once its trigger comes, or `None` if it is judged then.
+    #[must_use]
+    pub fn skip_reason(&self) -> Option<SkipReason> {
+        let error = self.delivery.last_outcome.as_ref()?.error.as_deref()?;
+        SkipReason::ALL.iter().copied().find(|reason| reason.as_str() == error)
     }
 }
 

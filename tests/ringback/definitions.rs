@@ -56,6 +56,21 @@ fn define(stage: &Stage, text: &str) -> String {
     file.to_str().expect("a plain path").to_owned()
 }
 
+/// Returns the definition of the webhook `name` of account 28, at its own path of the receiver. The webhook `crm` is the
+/// default one.
+pub(crate) fn webhook(name: &str, definition: &str) -> String {
+    let default = name == "crm";
+    format!(
+        "[[webhook]]\nname = \"{name}\"\naccount = 28\ndefault = {default}\nurl = \"{{url}}/{name}\"\n\
+         {definition}\n"
+    )
+}
+
+/// Returns a rule of account 28 that sends the webhook `to` upon these triggers.
+pub(crate) fn rule(on: &[&str], to: &str, definition: &str) -> String {
+    format!("[[rule]]\naccount = 28\non = {on:?}\nwebhook = \"{to}\"\n{definition}\n")
+}
+
 /// Returns the definition of an account's default webhook.
 fn default_webhook(account: i64, definition: &str) -> String {
     format!(

@@ -3,7 +3,7 @@
 
 mod after;
 
-use crate::definitions::stage;
+use crate::definitions::{rule, stage, webhook};
 use crate::harness::check::Scene;
 use crate::harness::kafka::Message;
 use crate::harness::receiver::{Answer, Received};
@@ -177,12 +177,8 @@ fn conditions_and_the_flow_choose_the_webhooks() {
         ("flow", "flow = 201"),
         ("nobody", "flow = 202"),
     ];
-    let text = rules.map(|(name, rule)| {
-        format!(
-            "[[webhook]]\nname = \"{name}\"\naccount = 28\nurl = \"{{url}}/{name}\"\n\
-             [[rule]]\naccount = 28\nwebhook = \"{name}\"\non = [\"flow_complete\"]\n{rule}\n"
-        )
-    });
+    let text = rules
+        .map(|(name, definition)| webhook(name, "") + &rule(&["flow_complete"], name, definition));
     let stage = stage("rules-conditions", &text.concat());
     let keyed = |uuid: &str, id: i64, keys: &[(&str, Value)]| {
         let key = |(name, value): &(&str, Value)| json!({"name": format!("$flow.key.{name}"), "value": value});

@@ -1,6 +1,6 @@
 //! Delivery statuses as gateways write them, and the webhook that gathers the reports of a flow without a list.
 
-use crate::definitions;
+use crate::definitions::{self, rule, webhook};
 use crate::harness::check::{Scene, Then, check};
 use crate::harness::samples::{flow, phase_1, phase_2, report, with};
 use crate::harness::stage::Stage;
@@ -9,54 +9,19 @@ use serde_json::{Value, json};
 
 const RECEIPT: &str = "id:0123 sub:001 dlvrd:000 submit date:2601010100 done date:2601010101 stat:UNDELIV err:075 text:stat:DELIVRD";
 
-/// A webhook for reports of delivered SMS, and one for reports of SMS that were not delivered.
-const RULES: &str = r#"
-    [[webhook]]
-    name = "crm"
-    account = 28
-    default = true
-    url = "{url}/crm"
-
-    [[webhook]]
-    name = "good"
-    account = 28
-    url = "{url}/good"
-    body = "json"
-    template = '{"sms": "$sms.id", "status": "$sms.deliveryStatus"}'
-
-    [[webhook]]
-    name = "bad"
-    account = 28
-    url = "{url}/bad"
-    body = "json"
-    template = '{"sms": "$sms.id", "status": "$sms.deliveryStatus"}'
-
-    [[webhook]]
-    name = "taken"
-    account = 28
-    url = "{url}/taken"
-    body = "json"
-    template = '{"sms": "$sms.id", "status": "$sms.deliveryStatus"}'
-
-    [[rule]]
-    account = 28
-    on = ["sms:DELIVERED"]
-    webhook = "good"
-
-    [[rule]]
-    account = 28
-    on = ["sms: UNDELIVERED "]
-    webhook = "bad"
-
-    [[rule]]
-    account = 28
-    on = ["sms:SUBMITTED"]
-    webhook = "taken"
-"#;
+/// Returns a webhook for reports of delivered SMS, one for SMS that were not delivered, and one for SMS on their way.
+fn rules() -> String {
+    let report =
+        "body = \"json\"\ntemplate = '{\"sms\": \"$sms.id\", \"status\": \"$sms.deliveryStatus\"}'";
+    let of = [("good", "sms:DELIVERED"), ("bad", "sms: UNDELIVERED "), ("taken", "sms:SUBMITTED")];
+    let webhooks = of.map(|(name, _)| webhook(name, report));
+    [webhook("crm", ""), webhooks.concat(), of.map(|(name, on)| rule(&[on], name, "")).concat()]
+        .concat()
+}
 
 #[test]
 fn statuses_are_read_as_gateways_write_them() {
-    let mut stage = definitions::stage("statuses-read", RULES);
+    let mut stage = definitions::stage("statuses-read", &rules());
     stage.set("statuses.intermediate", vec!["HELD_*"]);
     stage.set("statuses.aliases.8", "SUBMITTED");
     let flow = flow("read", &["s-1", "s-2", "s-3"]);

@@ -10,6 +10,7 @@ use crate::domain::{
     Scope, SmsId, Source, Started, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use bytes::Bytes;
+use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, RowError>;
 
@@ -323,11 +324,11 @@ fn rendering(datum: &mut Datum<'_>) -> Result<Rendering> {
             Rendering::Done(Rendered { content_type: content_type(datum)?, values: datum.bytes()? })
         }
         2 => {
-            let facts = Facts {
+            let facts = Arc::new(Facts {
                 record: datum.optional(Datum::bytes)?,
                 reports: datum.array(Datum::bytes)?,
                 mapped: datum.array(mapped)?,
-            };
+            });
             let after = datum.array(|datum| datum.fixed().map(DeliveryId::from_bytes))?;
             let outcome_of = datum.since_fifth(|datum| datum.array(webhook))?;
             Rendering::Pending(Box::new(Pending { facts, after, outcome_of }))

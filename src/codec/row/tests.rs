@@ -323,7 +323,7 @@ fn rendering() -> impl Strategy<Value = Rendering> {
     let after = vec(any::<[u8; 16]>(), 0..3);
     let pending = (facts, after, vec(webhook(), 0..3)).prop_map(|(facts, after, outcome_of)| {
         let after = after.into_iter().map(DeliveryId::from_bytes).collect();
-        Rendering::Pending(Box::new(Pending { facts, after, outcome_of }))
+        Rendering::Pending(Box::new(Pending { facts: facts.into(), after, outcome_of }))
     });
     prop_oneof![Just(Rendering::Fixed), done, pending]
 }

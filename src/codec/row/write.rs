@@ -171,7 +171,7 @@ fn rendering(rendering: &Rendering, out: &mut Vec<u8>) {
         }
         Rendering::Pending(pending) => {
             long(2, out);
-            let Facts { record, reports, mapped: values } = &pending.facts;
+            let Facts { record, reports, mapped: values } = &*pending.facts;
             optional(record.as_ref(), |record, out| bytes(record, out), out);
             array(reports, |report, out| bytes(report, out), out);
             array(values, mapped, out);

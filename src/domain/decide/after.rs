@@ -1,9 +1,11 @@
 //! The webhooks that a webhook comes after, and their outcomes, which its variables have.
 
+use crate::domain::relations::derived;
 use crate::domain::{
-    AccountId, AccountPolicy, DeadLetterReason, Delivery, DeliveryId, EndedWebhook, ErrorReason,
-    Event, Mapped, OUTCOME_VARIABLES, Policy, Rendering, Rule, State, WebhookName,
+    AccountId, AccountPolicy, DeadLetterReason, Delivery, EndedWebhook, ErrorReason, Event, Policy,
+    Rendering, Rule, State, WebhookName,
 };
+use std::borrow::Cow;
 
 /// The webhooks that a delivery comes after.
 #[derive(Clone, Debug, Default)]
@@ -11,62 +13,34 @@ pub(super) struct After<'a> {
     /// The webhook that the rule names. The delivery waits for it.
     pub(super) named: Option<&'a WebhookName>,
     /// The webhooks whose outcome the variables have.
-    pub(super) outcome_of: Vec<WebhookName>,
+    pub(super) outcome_of: Cow<'a, [WebhookName]>,
 }
 
 impl<'a> After<'a> {
-    /// Returns what the webhook of `rule` comes after: the webhook that the rule names. If it names none, and the rule
-    /// uses an outcome, these are the webhooks whose answers give values to its variables.
-    pub(super) fn of_rule(policy: &Policy, account: &AccountPolicy, rule: &'a Rule) -> Self {
-        let named = rule.after.as_ref();
-        let outcome_of = match named {
-            Some(named) => vec![named.clone()],
-            None => derived(policy, account, &rule.webhook, Some(rule)),
-        };
-        Self { named, outcome_of }
+    /// Returns what the webhook of the rule with this number comes after: the webhook that the rule names. If it names
+    /// none, and the rule uses an outcome, these are the webhooks whose answers give values to its variables.
+    pub(super) fn of_rule(
+        policy: &Policy,
+        account: &'a AccountPolicy,
+        (number, rule): (usize, &'a Rule),
+    ) -> Self {
+        let relations = account.relations(&*policy.definitions);
+        let outcome_of = Cow::Borrowed(relations.outcome_of(number));
+        Self { named: rule.after.as_ref(), outcome_of }
     }
 
     /// Returns what a delivery of a phase comes after.
-    pub(super) fn of_phase(policy: &Policy, account: AccountId, webhook: &WebhookName) -> Self {
-        let account = policy.accounts.get(&account);
-        let derive = |account| derived(policy, account, webhook, None);
-        Self { named: None, outcome_of: account.map(derive).unwrap_or_default() }
-    }
-
-    /// Returns the deliveries among `others` of the webhook that the rule names.
-    pub(super) fn named_among(&self, others: &[&Delivery], delivery: &Delivery) -> Vec<DeliveryId> {
-        let is_named = |other: &&&Delivery| {
-            other.account == delivery.account && Some(&other.webhook) == self.named
+    pub(super) fn of_phase(policy: &'a Policy, account: AccountId, webhook: &WebhookName) -> Self {
+        let definitions = &*policy.definitions;
+        let outcome_of = match policy.accounts.get(&account) {
+            None => Cow::default(),
+            Some(account) if account.default_webhook.as_ref() == Some(webhook) => {
+                Cow::Borrowed(account.relations(definitions).outcome_of_phase())
+            }
+            Some(account) => Cow::Owned(derived(account, definitions, webhook, None)),
         };
-        others.iter().filter(is_named).map(|other| other.id).collect()
+        Self { named: None, outcome_of }
     }
-}
-
-/// Returns the webhooks whose answers give values to `webhook` or to the conditions of `rule`, if one of the two uses
-/// an outcome.
-fn derived(
-    policy: &Policy,
-    account: &AccountPolicy,
-    webhook: &WebhookName,
-    rule: Option<&Rule>,
-) -> Vec<WebhookName> {
-    let definitions = &policy.definitions;
-    let asks = |variable: &str| {
-        rule.is_some_and(|rule| rule.when.iter().any(|condition| condition.is_about(variable)))
-    };
-    if !definitions.takes_outcome(webhook) && !OUTCOME_VARIABLES.into_iter().any(asks) {
-        return Vec::new();
-    }
-    let uses = |variable: &str| definitions.uses(webhook, variable) || asks(variable);
-    let ruled = account.rules.iter().map(|(_, rule)| &rule.webhook);
-    let mut found: Vec<WebhookName> = Vec::new();
-    for other in ruled.chain(&account.default_webhook) {
-        let gives = definitions.saves(other).iter().any(|variable| uses(variable));
-        if other != webhook && gives && !found.contains(other) {
-            found.push(other.clone());
-        }
-    }
-    found
 }
 
 /// Adds `event`, which ends a delivery, to `events`. If a later webhook may use the outcome, it is kept.
@@ -116,39 +90,16 @@ const fn unattempted(reason: DeadLetterReason) -> Option<ErrorReason> {
 
 /// Returns whether a webhook may use the outcome of `ended`.
 fn is_wanted(state: &State, policy: &Policy, ended: &Delivery) -> bool {
+    let account = policy.accounts.get(&ended.account);
+    let definitions = &*policy.definitions;
+    if account.is_some_and(|account| account.relations(definitions).is_wanted(&ended.webhook)) {
+        return true;
+    }
+    // The configuration may have changed since these began to wait.
     let waits = |delivery: &Delivery| match &delivery.rendering {
         Rendering::Pending(pending) => pending.outcome_of.contains(&ended.webhook),
         Rendering::Fixed | Rendering::Done(_) => false,
     };
     let mut deferred = state.deferred.iter().map(|deferred| &deferred.delivery);
-    if state.deliveries.iter().any(waits) || deferred.any(waits) {
-        return true;
-    }
-    let Some(account) = policy.accounts.get(&ended.account) else { return false };
-    let by_rule = |rule: &Rule| {
-        rule.upon_end_of(&ended.webhook).next().is_some()
-            || After::of_rule(policy, account, rule).outcome_of.contains(&ended.webhook)
-    };
-    let by_phase =
-        |webhook: &WebhookName| derived(policy, account, webhook, None).contains(&ended.webhook);
-    account.rules.iter().any(|(_, rule)| by_rule(rule))
-        || account.default_webhook.as_ref().is_some_and(by_phase)
-}
-
-/// Returns the outcome that is kept after `events` of that webhook in `outcome_of` which ended last.
-pub(super) fn kept<'a>(
-    state: &'a State,
-    events: &'a [Event],
-    account: AccountId,
-    outcome_of: &[WebhookName],
-) -> Option<&'a [Mapped]> {
-    if outcome_of.is_empty() {
-        return None;
-    }
-    let newer = events.iter().rev().filter_map(|event| {
-        if let Event::OutcomeKept { ended, .. } = event { Some(&**ended) } else { None }
-    });
-    let mut all = newer.chain(state.outcomes.iter().rev());
-    let found = all.find(|it| it.account == account && outcome_of.contains(&it.webhook));
-    found.map(|it| it.values.as_slice())
+    state.deliveries.iter().any(waits) || deferred.any(waits)
 }

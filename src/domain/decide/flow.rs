@@ -1,6 +1,7 @@
 //! Rule 1: a flow complete record schedules phase 1, and adopts the reports that waited for it.
 
 use super::after::After;
+use super::outbox::Outbox;
 use super::room::Room;
 use super::rule::{self, Occasion};
 use super::schedule::{Carried, Known, KnownFacts, Scheduler};
@@ -134,7 +135,9 @@ fn open(
     }
     let (make, kept) = (|| rule::facts(&flow, state), OnceCell::new());
     let known = Known::new(&make, policy, &kept);
-    let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
+    let outbox = Outbox::of(state, policy);
+    let (room, outbox) = (&room, &outbox);
+    let scheduler = Scheduler { state, policy, now, scope, room, outbox, known: &known };
     let mut events = Vec::with_capacity(2 + settled.len());
     events.push(accepted);
     if let Some(delivery) = phase_one {

@@ -21,10 +21,9 @@ pub(super) fn schedule(
     let writer = Writer { scheduler, uuid, flow };
     let complete = match scheduler.policy.correlation.phase2_wait {
         Phase2Wait::All => writer.all(events),
-        Phase2Wait::Each => writer.each(events),
+        Phase2Wait::Each => writer.each(false, events),
     };
     if complete {
-        scheduler.room.close(flow);
         events.push(Event::CollectionClosed(Collection::Complete));
     }
 }
@@ -38,14 +37,15 @@ pub(super) struct Entry<'a> {
 }
 
 /// Schedules phase 2 of a flow without a list when the time for gathering its reports is over. Returns whether the
-/// collection waits for no further report.
+/// collection waits for no further report. If `is_over`, it closes in any case.
 pub(super) fn schedule_gathered(
     scheduler: &Scheduler<'_>,
     uuid: &PhononUuid,
     flow: &Flow,
+    is_over: bool,
     events: &mut Vec<Event>,
 ) -> bool {
-    Writer { scheduler, uuid, flow }.gathered(events)
+    Writer { scheduler, uuid, flow }.gathered(is_over, events)
 }
 
 /// If `events` complete the collection of `flow`, records each accepted report that no webhook carries as ignored. The
@@ -113,13 +113,13 @@ pub(super) fn schedule_what_is_known(
 ) {
     let writer = Writer { scheduler, uuid, flow };
     match scheduler.policy.correlation.phase2_wait {
-        Phase2Wait::All if entries.is_empty() => {}
-        Phase2Wait::All => writer.push(entries, events),
-        Phase2Wait::Each => {
-            for entry in entries {
-                writer.push(std::slice::from_ref(entry), events);
+        Phase2Wait::All => {
+            scheduler.room.close(flow);
+            if !entries.is_empty() {
+                writer.push(entries, events);
             }
         }
+        Phase2Wait::Each => writer.push_each(entries, true, events),
     }
 }
 
@@ -149,6 +149,7 @@ impl<'a> Writer<'a, '_> {
             return false;
         }
         let entries: Vec<_> = reports.into_iter().filter_map(entry).collect();
+        self.scheduler.room.close(self.flow);
         self.push(&entries, events);
         true
     }
@@ -171,27 +172,44 @@ impl<'a> Writer<'a, '_> {
     }
 
     /// Schedules the webhook with the reports that were gathered. Returns whether phase 2 is complete.
-    fn gathered(&self, events: &mut Vec<Event>) -> bool {
+    fn gathered(&self, is_over: bool, events: &mut Vec<Event>) -> bool {
         match self.scheduler.policy.correlation.phase2_wait {
             Phase2Wait::All => {
                 // None is left if the configuration was `each` meanwhile.
                 let entries: Vec<_> = finals(self.flow).filter_map(entry).collect();
+                self.scheduler.room.close(self.flow);
                 if !entries.is_empty() {
                     self.push(&entries, events);
                 }
                 true
             }
-            Phase2Wait::Each => self.each(events),
+            Phase2Wait::Each => self.each(is_over, events),
         }
     }
 
     /// Schedules one webhook per SMS with a final status. Returns whether phase 2 is complete; without a list only the
     /// time-out ends it.
-    fn each(&self, events: &mut Vec<Event>) -> bool {
-        for entry in finals(self.flow).filter_map(entry) {
-            self.push(&[entry], events);
+    fn each(&self, is_over: bool, events: &mut Vec<Event>) -> bool {
+        let is_complete = self.flow.sms.is_some() && missing(self.flow).is_empty();
+        let entries: Vec<_> = finals(self.flow).filter_map(entry).collect();
+        self.push_each(&entries, is_complete || is_over, events);
+        is_complete
+    }
+
+    /// Schedules a webhook for each of `entries`. If these close the collection, the flow's reserve is free before the
+    /// last one is scheduled: until then, it is the room of those to come.
+    fn push_each(&self, entries: &[Entry<'_>], closes: bool, events: &mut Vec<Event>) {
+        let room = &self.scheduler.room;
+        let last = entries.len().saturating_sub(1);
+        for (number, entry) in entries.iter().enumerate() {
+            if closes && number == last {
+                room.close(self.flow);
+            }
+            self.push(std::slice::from_ref(entry), events);
         }
-        self.flow.sms.is_some() && missing(self.flow).is_empty()
+        if closes {
+            room.close(self.flow);
+        }
     }
 
     /// Returns the entries that are not sent at the time-out: reports, and a placeholder for each SMS without one.
@@ -241,8 +259,11 @@ impl<'a> Writer<'a, '_> {
         let (make, kept) = (|| self.scheduler.facts_about(&details), OnceCell::new());
         let known = self.scheduler.about(&make, &kept);
         let after = After::of_phase(policy, delivery.account, &delivery.webhook);
-        let carried = entries.iter().filter_map(|entry| entry.report);
-        let frees = carried.map(|report| size::spent(self.flow, report)).sum();
+        let frees = entries.iter().map(|entry| match entry.report {
+            Some(report) => size::spent(self.flow, report),
+            None => size::unreported(self.flow, &entry.sms),
+        });
+        let frees = frees.sum();
         self.scheduler.schedule(delivery, &known, &after, Carried { sms: &sms, frees }, events);
     }
 }

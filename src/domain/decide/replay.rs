@@ -1,16 +1,17 @@
 //! An operator's replay: a dead letter's delivery is sent again, with new attempts and a new age.
 
-use super::after::{end, kept};
+use super::after::end;
+use super::outbox::{Blocked, Outbox};
+use super::past::Past;
 use super::room::Room;
-use super::schedule::{
-    Known, Scheduler, dead_letter, free_of, givers, render, unfinished, unrenderable,
-};
+use super::schedule::{Known, Scheduler, dead_letter, givers, render, unrenderable};
 use super::watch;
 use crate::domain::{
     DeadLetterReason, Delivery, DeliveryId, Due, Event, Facts, Pending, Phase, Phase2Order, Policy,
     Rendering, State, Timestamp,
 };
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 /// Puts the delivery of a dead letter into the outbox again, with the attempts and the age of a new one. If the row has
 /// no room for it, or it still can't be rendered, it becomes a dead letter again at once. This dead letter is then the
@@ -26,11 +27,15 @@ pub(super) fn revive(
     if state.delivery(given_up.id).is_some() {
         return Vec::new();
     }
-    let mut free = unfinished(state, &[]);
-    free_of(&mut free, given_up);
-    let phase_one = free.iter().find(|delivery| delivery.phase == Phase::One).map(|it| it.id);
+    let outbox = Outbox::of(state, policy);
+    // If the flow came again, a rule may wait to schedule the same delivery.
+    let blocked = outbox.blocked_by(given_up, &[]).and(&outbox, given_up.id);
     let is_strict = policy.correlation.phase2_order == Phase2Order::Strict;
-    let phase_one = phase_one.filter(|_| is_strict && given_up.phase != Phase::One);
+    let phase_one = if is_strict && given_up.phase != Phase::One {
+        outbox.phase_one(&blocked, &[])
+    } else {
+        None
+    };
     let delivery = Delivery {
         scheduled_at: now,
         due: if phase_one.is_some() { Due::Waiting } else { Due::At(now) },
@@ -41,16 +46,17 @@ pub(super) fn revive(
         last_outcome: None,
         ..given_up.clone()
     };
-    let mut events = replayed(state, given_up, delivery, policy, (&free, phase_one));
+    let mut events = replayed(state, given_up, delivery, policy, (&outbox, &blocked, phase_one));
     if let Some(revived) = events.iter().find_map(Event::begun).cloned() {
-        let kept = OnceCell::new();
+        let (past, kept) = (Past::of(state, given_up, policy), OnceCell::new());
         let known = Known::new(&Facts::default, policy, &kept);
-        let (scope, room) = (watch::scope(state), Room::of(state));
+        let (scope, room) = (past.scope(), Room::of(state));
         if !events.iter().any(|event| event.ended().is_some()) {
             room.add(revived.bytes_max());
         }
-        let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
-        watch::begin_again(state, &scheduler, given_up, &revived, &mut events);
+        let (room, outbox) = (&room, &outbox);
+        let scheduler = Scheduler { state, policy, now, scope, room, outbox, known: &known };
+        watch::begin_again(&scheduler, &revived, &past, &mut events);
     }
     events
 }
@@ -60,27 +66,24 @@ fn replayed(
     given_up: &Delivery,
     delivery: Delivery,
     policy: &Policy,
-    (free, phase_one): (&[&Delivery], Option<DeliveryId>),
+    (outbox, blocked, phase_one): (&Outbox<'_>, &Blocked, Option<DeliveryId>),
 ) -> Vec<Event> {
     let now = delivery.scheduled_at;
     let delivery = match &given_up.rendering {
         Rendering::Fixed | Rendering::Done(_) => delivery,
         Rendering::Pending(pending) => {
             let outcome_of = &pending.outcome_of;
-            let facts = pending.facts.with(&state.mapped);
-            let facts = match kept(state, &[], delivery.account, outcome_of) {
+            let facts = Facts::clone(&pending.facts).with(&state.mapped);
+            let facts = match outbox.kept(delivery.account, outcome_of, &[]) {
                 Some(values) => facts.with_outcome(values),
                 None => facts,
             };
+            let facts = Arc::new(facts);
             let mut after = Vec::new();
             if policy.definitions.is_rendered(&delivery.webhook) {
-                after = givers(free.iter().copied(), &delivery, policy);
-                let is_before = |it: &&&Delivery| {
-                    it.account == delivery.account
-                        && outcome_of.contains(&it.webhook)
-                        && !after.contains(&it.id)
-                };
-                let before: Vec<_> = free.iter().filter(is_before).map(|it| it.id).collect();
+                after = givers(outbox, &delivery, policy, blocked, &[]);
+                let before = outbox.of_webhooks(delivery.account, outcome_of, blocked, &[]);
+                let before: Vec<_> = before.into_iter().filter(|it| !after.contains(it)).collect();
                 after.extend(before);
             }
             if !after.is_empty() {

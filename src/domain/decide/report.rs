@@ -1,5 +1,6 @@
 //! Rules 2, 4 and 6: a delivery report is collected, waits for its flow, or changes nothing.
 
+use super::outbox::Outbox;
 use super::room::Room;
 use super::schedule::{Known, Scheduler};
 use super::{flow_account, ignored, phase2, rule, too_large};
@@ -155,7 +156,9 @@ fn react(
 ) {
     let (make, kept) = (|| rule::facts(flow, state), OnceCell::new());
     let known = Known::new(&make, policy, &kept);
-    let scheduler = Scheduler { state, policy, now, scope: flow.scope(), room, known: &known };
+    let (scope, outbox) = (flow.scope(), Outbox::of(state, policy));
+    let (room, outbox) = (&room, &outbox);
+    let scheduler = Scheduler { state, policy, now, scope, room, outbox, known: &known };
     phase2::schedule(&scheduler, uuid, flow, events);
     if let Some(own) = flow.reports.last() {
         rule::fire_of_report(&scheduler, uuid, flow, own, status, events);

@@ -10,6 +10,8 @@ pub(super) struct Room {
     deliveries: Cell<usize>,
     /// The part of the correlation.
     correlation: Cell<usize>,
+    /// Whether the correlation counts as one whose collection is closed.
+    is_closed: Cell<bool>,
 }
 
 impl Room {
@@ -25,7 +27,7 @@ impl Room {
 
     fn new(state: &State, correlation: usize) -> Self {
         let deliveries = Cell::new(state.deliveries_bytes_max());
-        Self { deliveries, correlation: Cell::new(correlation) }
+        Self { deliveries, correlation: Cell::new(correlation), is_closed: Cell::new(false) }
     }
 
     /// Returns the bound of the whole row.
@@ -48,13 +50,18 @@ impl Room {
         self.deliveries.set(self.deliveries.get().saturating_sub(delivery));
     }
 
-    /// Stops counting this many bytes of the flow, because a delivery carries them from now on.
+    /// Stops counting this many bytes of the flow, because a delivery carries them from now on. A closed flow does not
+    /// count them anyway.
     pub(super) fn spend(&self, bytes: usize) {
-        self.correlation.set(self.correlation.get().saturating_sub(bytes));
+        if !self.is_closed.get() {
+            self.correlation.set(self.correlation.get().saturating_sub(bytes));
+        }
     }
 
-    /// Counts `flow` as one whose collection is closed.
+    /// Counts `flow` as one whose collection is closed. A decision that closes the collection calls this before it
+    /// schedules the last delivery of phase 2, which needs no more room than the flow had reserved.
     pub(super) fn close(&self, flow: &Flow) {
+        self.is_closed.set(true);
         self.correlation.set(size::closed_flow(flow));
     }
 }

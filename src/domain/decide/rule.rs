@@ -1,7 +1,8 @@
 //! The rules: which webhooks beside the two phases a source event triggers, and on which conditions.
 
-use super::after::{After, kept};
-use super::schedule::{Carried, Known, KnownFacts, Scheduler, unfinished};
+use super::after::After;
+use super::outbox::Blocked;
+use super::schedule::{Carried, Known, KnownFacts, Scheduler};
 use crate::domain::{
     AccountId, Collected, Condition, Deferred, Delivery, DeliveryId, Due, Event, Facts, Flow,
     Mapped, OUTCOME_VARIABLES, Pending, Phase, PhononUuid, Policy, Rendering, Rule, SkipReason,
@@ -9,6 +10,7 @@ use crate::domain::{
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 /// An occurrence that may trigger rules.
 pub(super) struct Occasion<'a> {
@@ -36,19 +38,26 @@ pub(super) fn fire(
 ) {
     let policy = scheduler.policy;
     let Some(account) = policy.accounts.get(&occasion.account) else { return };
-    for rule in account.rules_of(scheduler.scope) {
+    for (number, rule) in account.numbered_rules_of(scheduler.scope) {
         let is_met = |on: &&Trigger| occasion.triggers.iter().any(|it| is_same(on, it, policy));
         let Some(trigger) = rule.on.iter().find(is_met) else { continue };
         let name = trigger.to_string();
-        let after = After::of_rule(policy, account, rule);
-        let others = match rule.when.as_slice() {
-            [] => Vec::new(),
-            [..] => others(scheduler, occasion.account, events),
+        let after = After::of_rule(policy, account, (number, rule));
+        let outcome = scheduler.outbox.kept(occasion.account, &after.outcome_of, events);
+        let blocked = Blocked::default();
+        let givers = |condition: &Condition| {
+            scheduler.outbox.givers_of(condition, occasion.account, &after, &blocked, events)
         };
-        let outcome = kept(scheduler.state, events, occasion.account, &after.outcome_of);
-        let verdict = judge(rule, &after, known, outcome, policy, &others);
+        let verdict = judge(rule, known, outcome, policy, &givers);
         let [first, second] = occasion.parts;
         let parts = [rule.webhook.as_str(), &name, first, second];
+        let triggered = Triggered {
+            account: occasion.account,
+            webhook: &rule.webhook,
+            trigger: &name,
+            sms: occasion.sms.first(),
+            source: occasion.source,
+        };
         let make = || Delivery {
             sms: occasion.about.clone(),
             ..Delivery::new(
@@ -68,15 +77,13 @@ pub(super) fn fire(
             }
             Verdict::Fails => {}
             Verdict::NoValue(variable) => {
-                let variable = Some(variable);
-                let reason = SkipReason::NoValue;
-                events.push(skipped(occasion, &rule.webhook, name.into(), reason, variable));
+                events.push(triggered.skipped(SkipReason::NoValue, Some(variable)));
             }
             Verdict::Awaits(awaited) => {
                 let pending = Pending {
                     after: awaited,
-                    outcome_of: after.outcome_of.clone(),
-                    ..Pending::of(known.facts().clone())
+                    outcome_of: after.outcome_of.to_vec(),
+                    ..Pending::of(Arc::clone(known.facts()))
                 };
                 let rendering = Rendering::Pending(Box::new(pending));
                 let deferred = Deferred {
@@ -86,9 +93,8 @@ pub(super) fn fire(
                     sms: occasion.sms.clone(),
                     scope: scheduler.scope,
                 };
-                if !scheduler.defer(deferred, events) {
-                    let reason = SkipReason::NoRoom;
-                    events.push(skipped(occasion, &rule.webhook, name.into(), reason, None));
+                if !scheduler.defer(&deferred, events) {
+                    events.push(triggered.skipped(SkipReason::NoRoom, None));
                 }
             }
         }
@@ -113,31 +119,20 @@ pub(super) enum Verdict {
     Awaits(Vec<DeliveryId>),
 }
 
-/// Returns the deliveries of `account` that have not ended.
-pub(super) fn others<'a>(
-    scheduler: &Scheduler<'a>,
-    account: AccountId,
-    events: &'a [Event],
-) -> Vec<&'a Delivery> {
-    let mut others = unfinished(scheduler.state, events);
-    others.retain(|other| other.account == account);
-    others
-}
-
-/// Judges the conditions of a rule. One that fails decides. Otherwise, all wait if one needs the answer to one of
-/// `others`. `outcome` has the values of the webhook that the rule comes after.
+/// Judges the conditions of a rule. One that fails decides. Otherwise, all wait if one needs an answer that has not
+/// come: `givers` returns the deliveries that may give a value to its variable. `outcome` has the values of the webhook
+/// that the rule comes after.
 pub(super) fn judge(
     rule: &Rule,
-    after: &After<'_>,
     known: &dyn KnownFacts,
     outcome: Option<&[Mapped]>,
     policy: &Policy,
-    others: &[&Delivery],
+    givers: &dyn Fn(&Condition) -> Vec<DeliveryId>,
 ) -> Verdict {
     let mut awaited: Vec<DeliveryId> = Vec::new();
     let mut left: Vec<&Condition> = Vec::with_capacity(rule.when.len());
     for condition in &rule.when {
-        let of = givers_of(condition, others, after, policy);
+        let of = givers(condition);
         if of.is_empty() {
             left.push(condition);
         }
@@ -145,10 +140,10 @@ pub(super) fn judge(
     }
     let asks = |it: &Condition| OUTCOME_VARIABLES.contains(&&*it.variable);
     let outcome = outcome.filter(|_| rule.when.iter().any(asks));
-    match outcome.map(|values| known.facts().with_outcome(values)) {
+    match outcome.map(|values| Facts::clone(known.facts()).with_outcome(values)) {
         None => judge_all(&left, known, awaited),
         Some(facts) => {
-            let facts = OnceCell::from(facts);
+            let facts = OnceCell::from(Arc::new(facts));
             judge_all(&left, &Known::new(&Facts::default, policy, &facts), awaited)
         }
     }
@@ -176,39 +171,29 @@ fn judge_all(
     }
 }
 
-/// Returns the deliveries that have not ended and may give the variable a value.
-fn givers_of(
-    condition: &Condition,
-    others: &[&Delivery],
-    after: &After<'_>,
-    policy: &Policy,
-) -> Vec<DeliveryId> {
-    let definitions = &policy.definitions;
-    let is_outcome = OUTCOME_VARIABLES.contains(&&*condition.variable);
-    let gives = |other: &&&Delivery| {
-        let saves = definitions.saves(&other.webhook);
-        let is_before = is_outcome && after.outcome_of.contains(&other.webhook);
-        is_before || saves.iter().any(|saved| condition.is_about(saved))
-    };
-    others.iter().filter(gives).map(|it| it.id).collect()
+/// A rule that was triggered, in the words of the event that reports it as skipped.
+pub(super) struct Triggered<'a> {
+    pub(super) account: AccountId,
+    pub(super) webhook: &'a WebhookName,
+    pub(super) trigger: &'a str,
+    /// The SMS, if a report triggered the rule.
+    pub(super) sms: Option<&'a SmsId>,
+    pub(super) source: &'a Source,
 }
 
-fn skipped(
-    occasion: &Occasion<'_>,
-    webhook: &WebhookName,
-    trigger: Box<str>,
-    reason: SkipReason,
-    variable: Option<Box<str>>,
-) -> Event {
-    Event::RuleSkipped(Box::new(SkippedRule {
-        account: occasion.account,
-        webhook: webhook.clone(),
-        trigger,
-        reason,
-        variable,
-        sms: occasion.sms.first().cloned(),
-        source: occasion.source.clone(),
-    }))
+impl Triggered<'_> {
+    /// Returns the event that the rule is skipped. `variable` is the one without a value, if that is the reason.
+    pub(super) fn skipped(&self, reason: SkipReason, variable: Option<Box<str>>) -> Event {
+        Event::RuleSkipped(Box::new(SkippedRule {
+            account: self.account,
+            webhook: self.webhook.clone(),
+            trigger: self.trigger.into(),
+            reason,
+            variable,
+            sms: self.sms.cloned(),
+            source: self.source.clone(),
+        }))
+    }
 }
 
 /// Records the rules that were triggered by a report that waited for its flow, and that a newer report of the same SMS
@@ -219,15 +204,14 @@ pub(super) fn skip_replaced(policy: &Policy, replaced: &Collected, events: &mut 
     let met = Trigger::Sms(policy.statuses.read(status).name.into());
     for (_, rule) in &account.rules {
         let Some(trigger) = rule.on.iter().find(|on| is_same(on, &met, policy)) else { continue };
-        events.push(Event::RuleSkipped(Box::new(SkippedRule {
+        let triggered = Triggered {
             account: replaced.account,
-            webhook: rule.webhook.clone(),
-            trigger: trigger.to_string().into(),
-            reason: SkipReason::Replaced,
-            variable: None,
-            sms: Some(replaced.sms.clone()),
-            source: replaced.source.clone(),
-        })));
+            webhook: &rule.webhook,
+            trigger: &trigger.to_string(),
+            sms: Some(&replaced.sms),
+            source: &replaced.source,
+        };
+        events.push(triggered.skipped(SkipReason::Replaced, None));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Puts webhooks into the outbox. A webhook is rendered at once, or when the deliveries that it waits for have ended.
 
-use super::after::{After, end, kept};
+use super::after::{After, end};
+use super::outbox::{Blocked, Outbox};
 use super::room::Room;
 use super::watch;
 use crate::domain::{
@@ -10,6 +11,8 @@ use crate::domain::{
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Schedules the deliveries of one decision.
 pub(super) struct Scheduler<'a> {
@@ -18,7 +21,8 @@ pub(super) struct Scheduler<'a> {
     pub(super) now: Timestamp,
     pub(super) scope: Scope,
     /// The room in the row before the first delivery is scheduled, and then after each.
-    pub(super) room: Room,
+    pub(super) room: &'a Room,
+    pub(super) outbox: &'a Outbox<'a>,
     /// The facts of the decision, without reports.
     pub(super) known: &'a dyn KnownFacts,
 }
@@ -34,14 +38,14 @@ pub(super) struct Carried<'a> {
 impl Scheduler<'_> {
     /// Returns the facts of the decision with these reports. `about` reads them.
     pub(super) fn facts_about(&self, reports: &[Bytes]) -> Facts {
-        Facts { reports: reports.to_vec(), ..self.known.facts().clone() }
+        Facts { reports: reports.to_vec(), ..Facts::clone(self.known.facts()) }
     }
 
     /// Returns the facts that `facts_about` creates in `make`, and that `facts` keeps.
     pub(super) fn about<'r>(
         &'r self,
         make: &'r dyn Fn() -> Facts,
-        facts: &'r OnceCell<Facts>,
+        facts: &'r OnceCell<Arc<Facts>>,
     ) -> Known<'r> {
         Known { make, origin: Origin::With(self.known), facts, reading: OnceCell::new() }
     }
@@ -56,17 +60,14 @@ impl Scheduler<'_> {
         carried: Carried<'_>,
         events: &mut Vec<Event>,
     ) {
-        let mut before = unfinished(self.state, events);
         // A uuid whose marker has expired may come again while a replayed delivery of it is in flight. The webhook has
         // the same id and is not sent twice. Two rules may also send the same webhook on one occasion.
-        let again = events.iter().filter_map(Event::begun).any(|other| other.id == delivery.id);
-        if again || before.iter().any(|other| other.id == delivery.id) {
+        if self.outbox.knows(delivery.id, events) {
             return;
         }
         let Carried { sms, frees } = carried;
         self.room.spend(frees);
-        free_of(&mut before, &delivery);
-        let awaited = self.awaited(&before, &delivery, after);
+        let awaited = self.awaited(&delivery, after, events);
         let watched = watch::is_watched(self, &delivery).then(|| delivery.clone());
         self.put(delivery, awaited, known, after, sms, events);
         if let Some(predefined) = watched {
@@ -74,22 +75,22 @@ impl Scheduler<'_> {
         }
     }
 
-    /// Returns what `delivery` waits for among the deliveries `before` it.
-    fn awaited(&self, before: &[&Delivery], delivery: &Delivery, after: &After<'_>) -> Awaited {
+    /// Returns what `delivery` waits for.
+    fn awaited(&self, delivery: &Delivery, after: &After<'_>, events: &[Event]) -> Awaited {
+        let blocked = self.outbox.blocked_by(delivery, events);
         let is_strict = self.policy.correlation.phase2_order == Phase2Order::Strict;
-        let phase_one = before
-            .iter()
-            .find(|other| other.phase == Phase::One)
-            .filter(|_| delivery.phase != Phase::One && is_strict);
-        let mut webhooks = after.named_among(before, delivery);
-        if self.policy.definitions.is_rendered(&delivery.webhook) {
-            for giver in givers(before.iter().copied(), delivery, self.policy) {
-                if !webhooks.contains(&giver) {
-                    webhooks.push(giver);
-                }
+        let phase_one = if is_strict && delivery.phase != Phase::One {
+            self.outbox.phase_one(&blocked, events)
+        } else {
+            None
+        };
+        let mut webhooks = self.outbox.of_webhooks(delivery.account, after.named, &blocked, events);
+        for giver in givers(self.outbox, delivery, self.policy, &blocked, events) {
+            if !webhooks.contains(&giver) {
+                webhooks.push(giver);
             }
         }
-        Awaited { phase_one: phase_one.map(|it| it.id), webhooks }
+        Awaited { phase_one, webhooks }
     }
 
     fn put(
@@ -110,8 +111,8 @@ impl Scheduler<'_> {
             let phase_one = phase_one.filter(|id| !webhooks.contains(id));
             webhooks.extend(phase_one);
             delivery.due = Due::Waiting;
-            let facts = if is_rendered { known.facts().clone() } else { Facts::default() };
-            let outcome_of = after.outcome_of.clone();
+            let facts = if is_rendered { Arc::clone(known.facts()) } else { Arc::default() };
+            let outcome_of = after.outcome_of.to_vec();
             let pending = Pending { facts, after: webhooks, outcome_of };
             delivery.rendering = Rendering::Pending(Box::new(pending));
             return self.push(delivery, sms, events);
@@ -136,15 +137,15 @@ impl Scheduler<'_> {
         sms: &[SmsId],
         events: &mut Vec<Event>,
     ) {
-        let outcome = kept(self.state, events, delivery.account, &after.outcome_of);
+        let outcome = self.outbox.kept(delivery.account, &after.outcome_of, events);
         // Other webhooks of the occasion do not come after the same one.
-        let own = outcome.map(|values| known.facts().with_outcome(values));
+        let own = outcome.map(|values| Facts::clone(known.facts()).with_outcome(values));
         let (definitions, predefined) = (&self.policy.definitions, &delivery.body);
         let rendered = match &own {
             Some(facts) => definitions.read(facts).render(&delivery.webhook, predefined),
             None => known.reading().render(&delivery.webhook, predefined),
         };
-        let facts = own.unwrap_or_else(|| known.facts().clone());
+        let facts = own.map_or_else(|| Arc::clone(known.facts()), Arc::new);
         match rendered {
             Ok((body, rendered)) => {
                 let rendering = Rendering::Done(rendered);
@@ -159,7 +160,7 @@ impl Scheduler<'_> {
                 }
             }
             Err(missing) => {
-                let given_up = unrenderable(&delivery, facts, after.outcome_of.clone(), &missing);
+                let given_up = unrenderable(&delivery, facts, after.outcome_of.to_vec(), &missing);
                 delivery.rendering.clone_from(&given_up.rendering);
                 events.push(scheduled(delivery, sms));
                 self.give_up(given_up, DeadLetterReason::InvalidFlowVar, events);
@@ -181,16 +182,15 @@ impl Scheduler<'_> {
     }
 
     /// Makes `deferred` wait. Returns whether the row has room for it.
-    pub(super) fn defer(&self, deferred: Deferred, events: &mut Vec<Event>) -> bool {
-        let is_there = |it: &&Delivery| it.id == deferred.delivery.id;
-        if unfinished(self.state, events).iter().any(is_there) {
+    pub(super) fn defer(&self, deferred: &Deferred, events: &mut Vec<Event>) -> bool {
+        if self.outbox.contains(deferred.delivery.id, events) {
             return true;
         }
         let bytes = deferred.bytes_max();
         self.room.add(bytes);
         let has_room = self.room.is_left();
         if has_room {
-            events.push(Event::RuleDeferred(Box::new(deferred)));
+            events.push(Event::RuleDeferred(Box::new(deferred.clone())));
         } else {
             self.room.remove(bytes);
         }
@@ -212,7 +212,7 @@ struct Awaited {
 
 /// Facts, and their values. Both are made once, when the first webhook or condition needs them.
 pub(super) trait KnownFacts {
-    fn facts(&self) -> &Facts;
+    fn facts(&self) -> &Arc<Facts>;
 
     fn reading(&self) -> &dyn Reading;
 }
@@ -221,7 +221,7 @@ pub(super) trait KnownFacts {
 pub(super) struct Known<'f> {
     make: &'f dyn Fn() -> Facts,
     origin: Origin<'f>,
-    facts: &'f OnceCell<Facts>,
+    facts: &'f OnceCell<Arc<Facts>>,
     reading: OnceCell<Box<dyn Reading + 'f>>,
 }
 
@@ -238,7 +238,7 @@ impl<'f> Known<'f> {
     pub(super) fn new(
         make: &'f dyn Fn() -> Facts,
         policy: &'f Policy,
-        facts: &'f OnceCell<Facts>,
+        facts: &'f OnceCell<Arc<Facts>>,
     ) -> Self {
         let origin = Origin::New(&*policy.definitions);
         Self { make, origin, facts, reading: OnceCell::new() }
@@ -246,12 +246,12 @@ impl<'f> Known<'f> {
 }
 
 impl KnownFacts for Known<'_> {
-    fn facts(&self) -> &Facts {
-        self.facts.get_or_init(self.make)
+    fn facts(&self) -> &Arc<Facts> {
+        made(self.facts, self.make)
     }
 
     fn reading(&self) -> &dyn Reading {
-        let facts = || self.facts.get_or_init(self.make);
+        let facts = || &**made(self.facts, self.make);
         let reading = self.reading.get_or_init(|| match self.origin {
             Origin::New(definitions) => definitions.read(facts()),
             Origin::With(others) => others.reading().with_reports(facts()),
@@ -260,71 +260,42 @@ impl KnownFacts for Known<'_> {
     }
 }
 
+fn made<'f>(facts: &'f OnceCell<Arc<Facts>>, make: &dyn Fn() -> Facts) -> &'f Arc<Facts> {
+    facts.get_or_init(|| Arc::new(make()))
+}
+
 fn scheduled(delivery: Delivery, sms: &[SmsId]) -> Event {
     Event::DeliveryScheduled { delivery: Box::new(delivery), sms: sms.to_vec() }
 }
 
-/// Returns the `deliveries` whose answers may give values to variables of `delivery`'s webhook. Other accounts'
-/// deliveries are left out.
-pub(super) fn givers<'a>(
-    deliveries: impl Iterator<Item = &'a Delivery>,
+/// Returns the deliveries whose answers may give values to variables of `delivery`'s webhook, if it has to be rendered.
+/// Other accounts' deliveries are left out.
+pub(super) fn givers(
+    outbox: &Outbox<'_>,
     delivery: &Delivery,
     policy: &Policy,
+    blocked: &Blocked,
+    events: &[Event],
 ) -> Vec<DeliveryId> {
-    let gives = |other: &&Delivery| {
-        let saves = policy.definitions.saves(&other.webhook);
-        other.account == delivery.account
-            && saves.iter().any(|variable| policy.definitions.uses(&delivery.webhook, variable))
-    };
-    deliveries.filter(gives).map(|it| it.id).collect()
-}
-
-/// Returns the deliveries in the outbox after `events`, and those of rules that wait.
-pub(super) fn unfinished<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a Delivery> {
-    let mut left: Vec<&Delivery> = state.deliveries.iter().collect();
-    for event in events {
-        left.extend(event.begun());
-        if let Some(ended) = event.ended() {
-            left.retain(|other| other.id != ended.id);
-        }
+    if !policy.definitions.is_rendered(&delivery.webhook) {
+        return Vec::new();
     }
-    left.extend(waiting(state, events).into_iter().map(|deferred| &deferred.delivery));
-    left
-}
-
-/// Removes the deliveries and rules that wait for `delivery`, directly or through others: one that waits for one that
-/// waits for it would never leave.
-pub(super) fn free_of(unfinished: &mut Vec<&Delivery>, delivery: &Delivery) {
-    let waits = |row: &Delivery, other: &Delivery| match &row.rendering {
-        Rendering::Pending(pending) => pending.after.contains(&other.id),
-        // Such a delivery waits for phase 1.
-        Rendering::Fixed | Rendering::Done(_) => {
-            row.due == Due::Waiting && other.phase == Phase::One
-        }
-    };
-    let mut blocked = vec![delivery];
-    while let Some(other) = blocked.pop() {
-        unfinished.retain(|row| {
-            let is_free = !waits(row, other);
-            if !is_free {
-                blocked.push(row);
-            }
-            is_free
-        });
-    }
+    let uses = |variable: &str| policy.definitions.uses(&delivery.webhook, variable);
+    outbox.givers(delivery.account, &uses, blocked, events)
 }
 
 /// Returns the rules that wait after `events`.
 pub(super) fn waiting<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a Deferred> {
-    let mut left: Vec<&Deferred> = state.deferred.iter().collect();
+    let mut left: BTreeMap<DeliveryId, &Deferred> =
+        state.deferred.iter().map(|rule| (rule.delivery.id, rule)).collect();
     for event in events {
         if let Event::RuleDeferred(deferred) = event {
-            left.push(deferred);
+            left.insert(deferred.delivery.id, deferred);
         } else if let Event::RuleJudged(id) = event {
-            left.retain(|other| other.delivery.id != *id);
+            left.remove(id);
         }
     }
-    left
+    left.into_values().collect()
 }
 
 /// Renders a delivery of `webhook`, and returns its body and the other parts of its request.
@@ -349,7 +320,7 @@ pub(super) fn render(
 /// is corrected.
 pub(super) fn unrenderable(
     delivery: &Delivery,
-    facts: Facts,
+    facts: Arc<Facts>,
     outcome_of: Vec<WebhookName>,
     missing: &str,
 ) -> Delivery {

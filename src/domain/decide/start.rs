@@ -1,5 +1,6 @@
 //! Accepts a call begin record: no other record waits for it, and rules may be triggered by it.
 
+use super::outbox::Outbox;
 use super::room::Room;
 use super::rule::{self, Occasion};
 use super::schedule::{Known, Scheduler};
@@ -75,7 +76,9 @@ pub(super) fn accept(
     let kept = OnceCell::new();
     let known = Known::new(&make, policy, &kept);
     let room = Room::of(state);
-    let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
+    let outbox = Outbox::of(state, policy);
+    let (room, outbox) = (&room, &outbox);
+    let scheduler = Scheduler { state, policy, now, scope, room, outbox, known: &known };
     rule::fire(&scheduler, &occasion, &known, &|| start.record.clone(), &mut events);
     events
 }

@@ -1,5 +1,6 @@
 //! Rules 4, 5 and 7: ends what has expired.
 
+use super::outbox::Outbox;
 use super::phase2;
 use super::room::Room;
 use super::rule::{self, Occasion};
@@ -39,8 +40,9 @@ fn end(state: &State, uuid: &PhononUuid, policy: &Policy, now: Timestamp) -> Vec
         Correlation::Open(flow) => {
             let (make, kept) = (|| rule::facts(flow, state), OnceCell::new());
             let known = Known::new(&make, policy, &kept);
-            let (scope, room) = (flow.scope(), Room::of(state));
-            let scheduler = Scheduler { state, policy, now, scope, room, known: &known };
+            let (scope, room, outbox) = (flow.scope(), Room::of(state), Outbox::of(state, policy));
+            let (room, outbox) = (&room, &outbox);
+            let scheduler = Scheduler { state, policy, now, scope, room, outbox, known: &known };
             let is_gathered = flow.gathers_until.is_some_and(|until| until <= now);
             let close = if is_gathered { end_gathering } else { time_out };
             let account = policy.accounts.get(&flow.identity.account);
@@ -80,9 +82,10 @@ fn end_gathering(
     wanted: bool,
 ) -> Vec<Event> {
     let mut events = Vec::new();
-    let is_complete = !wanted || phase2::schedule_gathered(scheduler, uuid, flow, &mut events);
     // If both times are over, the final reports that came are the regular end.
     let is_over = matches!(flow.collection, Collection::Open { until } if until <= scheduler.now);
+    let is_complete =
+        !wanted || phase2::schedule_gathered(scheduler, uuid, flow, is_over, &mut events);
     events.push(if is_complete || is_over {
         Event::CollectionClosed(Collection::Complete)
     } else {
@@ -104,10 +107,12 @@ fn time_out(scheduler: &Scheduler<'_>, uuid: &PhononUuid, flow: &Flow, wanted: b
     if notify {
         phase2::schedule_what_is_known(scheduler, uuid, flow, &left, &mut events);
     }
+    scheduler.room.close(flow);
     // Without a list, `each` has no other end: the time-out is the regular end if a final report came.
     let regular =
         flow.sms.is_none() && flow.reports.iter().any(|report| report.class == StatusClass::Final);
     let closed = if regular { Collection::Complete } else { Collection::TimedOut };
+    events.push(Event::CollectionClosed(closed));
     if !regular && is_ruled {
         let keys = flow.keys.as_ref().filter(|_| account.is_none_or(|it| it.attach_flow_keys));
         let predefined = || policy.definitions.phase2(flow.spelling_of(uuid), &reports, keys);
@@ -129,6 +134,5 @@ fn time_out(scheduler: &Scheduler<'_>, uuid: &PhononUuid, flow: &Flow, wanted: b
     if !regular {
         events.push(Event::ReportTimedOut { missing: phase2::missing(flow) });
     }
-    events.push(Event::CollectionClosed(closed));
     events
 }

@@ -1,18 +1,21 @@
 //! Rules about the end of a delivery: `webhook:NAME:delivered` and `webhook:NAME:failed`. They wait from the moment at
 //! which the delivery is scheduled, with the facts of its occasion.
 
-use super::rule;
+use super::past::Past;
+use super::rule::Triggered;
 use super::schedule::{KnownFacts, Scheduler};
 use crate::domain::{
-    Correlation, Deferred, Delivery, Due, Event, Facts, Pending, Phase, Rendering, Rule, Scope,
-    SkipReason, SkippedRule, SmsId, State, Trigger,
+    Deferred, Delivery, Due, Event, Facts, Pending, Phase, Rendering, Rule, SkipReason, SmsId,
+    Trigger,
 };
+use std::sync::Arc;
 
 /// Returns whether there are rules about the end of `delivery`.
 pub(super) fn is_watched(scheduler: &Scheduler<'_>, delivery: &Delivery) -> bool {
-    scheduler.policy.accounts.get(&delivery.account).is_some_and(|account| {
-        let upon = |rule: &Rule| rule.upon_end_of(&delivery.webhook).next().is_some();
-        account.rules_of(scheduler.scope).any(upon)
+    let Scheduler { policy, scope, .. } = scheduler;
+    policy.accounts.get(&delivery.account).is_some_and(|account| {
+        let mut upon = account.upon_end_of(&delivery.webhook, &*policy.definitions);
+        upon.any(|(of, rule)| scope.includes(*of, rule))
     })
 }
 
@@ -24,23 +27,84 @@ pub(super) fn begin(
     sms: &[SmsId],
     events: &mut Vec<Event>,
 ) {
-    let Some(account) = scheduler.policy.accounts.get(&delivery.account) else { return };
-    for rule in account.rules_of(scheduler.scope) {
+    let Scheduler { policy, scope, .. } = scheduler;
+    let Some(account) = policy.accounts.get(&delivery.account) else { return };
+    let upon = account.upon_end_of(&delivery.webhook, &*policy.definitions);
+    for (_, rule) in upon.filter(|(of, rule)| scope.includes(*of, rule)) {
         for trigger in rule.upon_end_of(&delivery.webhook) {
-            let deferred = deferred(scheduler, delivery, rule, trigger, known.facts(), sms);
-            if !scheduler.defer(deferred, events) {
-                events.push(skipped(delivery, rule, trigger, SkipReason::NoRoom));
-            }
+            let facts = Arc::clone(known.facts());
+            let deferred = deferred(scheduler, delivery, (rule, trigger), facts, sms);
+            wait(scheduler, Ok(deferred), events);
         }
+    }
+}
+
+/// Like `begin`, for a delivery that is replayed. A rule that needs facts that were deleted is skipped once the
+/// delivery has ended as the rule says.
+pub(super) fn begin_again(
+    scheduler: &Scheduler<'_>,
+    delivery: &Delivery,
+    past: &Past,
+    events: &mut Vec<Event>,
+) {
+    let definitions = &*scheduler.policy.definitions;
+    let Some(account) = scheduler.policy.accounts.get(&delivery.account) else { return };
+    let predefined = past.predefined.clone().unwrap_or_default();
+    let predefined = Delivery { body: predefined, ..delivery.clone() };
+    let is_possible = |of, rule: &Rule| past.applies(of, rule) != Some(false);
+    let is_known = |of, rule: &Rule| past.applies(of, rule) == Some(true);
+    let upon = account.upon_end_of(&delivery.webhook, definitions);
+    for (_, rule) in upon.filter(|(of, rule)| is_possible(*of, rule)) {
+        for trigger in rule.upon_end_of(&delivery.webhook) {
+            // Rules that send the same webhook upon the same end are judged together.
+            let mut same = account.rules.iter().filter(|(of, other)| {
+                other.webhook == rule.webhook
+                    && other.on.contains(trigger)
+                    && is_possible(*of, other)
+            });
+            let is_judged =
+                same.all(|(of, other)| is_known(*of, other) && past.is_enough(other, definitions));
+            let facts = past.facts.clone().unwrap_or_default();
+            // The reports belong to the webhooks of the first life.
+            let deferred = deferred(scheduler, &predefined, (rule, trigger), facts, &[]);
+            let to_wait =
+                if is_judged { Ok(deferred) } else { Err((deferred, SkipReason::RunEnded)) };
+            wait(scheduler, to_wait, events);
+        }
+    }
+}
+
+/// Makes a rule wait: until it is judged, or until it is skipped for this reason. A rule for which the row has no room is
+/// skipped too.
+fn wait(
+    scheduler: &Scheduler<'_>,
+    deferred: Result<Deferred, (Deferred, SkipReason)>,
+    events: &mut Vec<Event>,
+) {
+    let (deferred, reason) = match deferred {
+        Ok(deferred) if scheduler.defer(&deferred, events) => return,
+        Ok(deferred) => (deferred, SkipReason::NoRoom),
+        Err((deferred, reason)) => (deferred, reason),
+    };
+    let deferred = deferred.skipping(reason);
+    if !scheduler.defer(&deferred, events) {
+        let Deferred { delivery, trigger, .. } = &deferred;
+        let triggered = Triggered {
+            account: delivery.account,
+            webhook: &delivery.webhook,
+            trigger,
+            sms: delivery.sms.first(),
+            source: &delivery.source,
+        };
+        events.push(triggered.skipped(reason, None));
     }
 }
 
 fn deferred(
     scheduler: &Scheduler<'_>,
     delivery: &Delivery,
-    rule: &Rule,
-    trigger: &Trigger,
-    facts: &Facts,
+    (rule, trigger): (&Rule, &Trigger),
+    facts: Arc<Facts>,
     sms: &[SmsId],
 ) -> Deferred {
     let trigger: Box<str> = trigger.to_string().into();
@@ -53,7 +117,7 @@ fn deferred(
     let pending = Pending {
         after: vec![delivery.id],
         outcome_of: vec![delivery.webhook.clone()],
-        ..Pending::of(facts.clone())
+        ..Pending::of(facts)
     };
     let (webhook, body) = (rule.webhook.clone(), delivery.body.clone());
     let (account, source) = (delivery.account, delivery.source.clone());
@@ -67,74 +131,4 @@ fn deferred(
         sms: sms.to_vec(),
         scope: scheduler.scope,
     }
-}
-
-/// Like `begin`, for a delivery that was replayed. Its facts are known while its run is open. Otherwise the rules are
-/// skipped.
-pub(super) fn begin_again(
-    state: &State,
-    scheduler: &Scheduler<'_>,
-    given_up: &Delivery,
-    delivery: &Delivery,
-    events: &mut Vec<Event>,
-) {
-    let Some(account) = scheduler.policy.accounts.get(&delivery.account) else { return };
-    if !is_watched(scheduler, delivery) {
-        return;
-    }
-    let own = |account| account == delivery.account;
-    let flow = match &state.correlation {
-        Correlation::Open(flow) if own(flow.identity.account) => Some(flow),
-        Correlation::Open(_)
-        | Correlation::Unknown
-        | Correlation::AwaitingFlow(_)
-        | Correlation::Silent { .. }
-        | Correlation::Ended { .. } => None,
-    };
-    let is_open = flow.is_some() || state.started.is_some_and(|started| own(started.account));
-    let of_flow = flow.map(|flow| rule::facts(flow, state));
-    let (facts, has_predefined) = match &given_up.rendering {
-        Rendering::Pending(pending) => (is_open.then(|| pending.facts.clone()), true),
-        Rendering::Fixed => (of_flow, true),
-        Rendering::Done(_) => (of_flow, false),
-    };
-    let predefined = Delivery { body: given_up.body.clone(), ..delivery.clone() };
-    for rule in account.rules_of(scheduler.scope) {
-        for trigger in rule.upon_end_of(&delivery.webhook) {
-            // A rendered body does not show the predefined one.
-            let needs = !scheduler.policy.definitions.is_rendered(&rule.webhook);
-            let reason = match &facts {
-                Some(facts) if has_predefined || !needs => {
-                    let deferred =
-                        deferred(scheduler, &predefined, rule, trigger, facts, &delivery.sms);
-                    (!scheduler.defer(deferred, events)).then_some(SkipReason::NoRoom)
-                }
-                Some(_) | None => Some(SkipReason::RunEnded),
-            };
-            events.extend(reason.map(|reason| skipped(delivery, rule, trigger, reason)));
-        }
-    }
-}
-
-/// Returns the scope of the rules about deliveries of `state`. If the flow is over, every rule may be meant.
-pub(super) fn scope(state: &State) -> Scope {
-    match &state.correlation {
-        Correlation::Open(flow) => flow.scope(),
-        Correlation::Unknown
-        | Correlation::AwaitingFlow(_)
-        | Correlation::Silent { .. }
-        | Correlation::Ended { .. } => Scope { flow: None, enabled: true },
-    }
-}
-
-fn skipped(delivery: &Delivery, rule: &Rule, trigger: &Trigger, reason: SkipReason) -> Event {
-    Event::RuleSkipped(Box::new(SkippedRule {
-        account: delivery.account,
-        webhook: rule.webhook.clone(),
-        trigger: trigger.to_string().into(),
-        reason,
-        variable: None,
-        sms: delivery.sms.first().cloned(),
-        source: delivery.source.clone(),
-    }))
 }

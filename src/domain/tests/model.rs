@@ -14,7 +14,7 @@ use crate::domain::{
 use setting::{random_account, random_rules};
 use std::collections::{BTreeMap, BTreeSet};
 
-const HISTORIES: u64 = 4000;
+const HISTORIES: u64 = 8000;
 const STEPS: usize = 60;
 
 #[test]
@@ -68,7 +68,7 @@ struct Life {
     /// The SMS that each scheduled delivery is about.
     about: BTreeMap<DeliveryId, Vec<SmsId>>,
     ended: BTreeSet<DeliveryId>,
-    /// Replayed deliveries from an earlier life of the uuid.
+    /// Deliveries beside this life: those replayed from an earlier life of the uuid, and those of rules upon their ends.
     revived: BTreeSet<DeliveryId>,
     /// The SMS that a phase 2 reported.
     reported: BTreeSet<SmsId>,
@@ -261,15 +261,20 @@ impl World {
         let now = Timestamp::from_ms(self.now);
         let events = decide(&self.state, command, &self.policy, now);
         for event in &events {
-            self.life.observe(event);
+            let is_open = matches!(self.state.correlation, Correlation::Open(_));
+            self.life.observe(event, is_open);
             self.state = evolve(std::mem::take(&mut self.state), event);
             if let Event::DeadLettered { delivery, .. } = event {
                 self.letters.push(delivery.as_ref().clone());
             }
             if *event == Event::MarkerExpired {
-                let replayed = |row: &Delivery| row.replays > 0;
                 let rows = &self.state.deliveries;
-                assert!(rows.iter().all(replayed), "a forgotten uuid has only replays left");
+                let is_left =
+                    |row: &Delivery| row.replays > 0 || self.life.revived.contains(&row.id);
+                assert!(
+                    rows.iter().all(is_left),
+                    "a forgotten uuid has only replays and what follows them left"
+                );
                 assert_eq!(self.state.correlation, Correlation::Unknown);
                 let revived = rows.iter().map(|row| row.id).collect();
                 self.life = Life { revived, ..Life::default() };
@@ -306,8 +311,8 @@ impl World {
         assert_eq!(ids.len(), rows.len(), "two rows have the same id");
         self.assert_waiting(&ids);
         let known = matches!(self.state.correlation, Correlation::Open(_));
-        let replays = rows.iter().all(|row| row.replays > 0);
-        assert!(known || replays, "a delivery outlives its correlation");
+        let is_left = |row: &Delivery| row.replays > 0 || self.life.revived.contains(&row.id);
+        assert!(known || rows.iter().all(is_left), "a delivery outlives its correlation");
         if let Correlation::AwaitingFlow(reports) = &self.state.correlation {
             assert!(!reports.is_empty(), "a correlation without reports is stored");
         }
@@ -363,10 +368,12 @@ impl World {
             if let Some((id, attempt)) = row.map(|row| (row.id, row.attempts + 1)) {
                 self.end(id, attempt, Verdict::Delivered, "1");
             } else {
-                let timer = self
-                    .state
-                    .timer()
-                    .expect("the state has neither a delivery that is due nor a timer");
+                let timer = self.state.timer().unwrap_or_else(|| {
+                    panic!(
+                        "the state has neither a delivery that is due nor a timer: {:?}",
+                        self.state
+                    )
+                });
                 self.now = self.now.max(timer.as_ms());
                 self.fire();
             }
@@ -421,7 +428,8 @@ fn dead_lettered_sms(events: &[Event]) -> Vec<SmsId> {
 }
 
 impl Life {
-    fn observe(&mut self, event: &Event) {
+    /// Checks an event that happens while the flow is open, or before or after.
+    fn observe(&mut self, event: &Event, is_open: bool) {
         if let Event::FlowAccepted(_) = event {
             assert!(!std::mem::replace(&mut self.accepted, true), "a second flow is accepted");
         } else if let Event::CollectionClosed(_) = event {
@@ -430,6 +438,11 @@ impl Life {
             assert!(
                 !self.scheduled.values().any(|p| (*p, delivery.phase) == (Phase::One, Phase::One))
             );
+            if !is_open {
+                assert_eq!(delivery.phase, Phase::Rule, "only rules follow a replay");
+                assert!(self.revived.insert(delivery.id), "an id is scheduled twice");
+                return;
+            }
             let before = self.scheduled.insert(delivery.id, delivery.phase);
             assert_eq!(before, None, "an id is scheduled twice");
             match delivery.phase {
@@ -437,12 +450,16 @@ impl Life {
                 Phase::Two => assert!(!sms.is_empty(), "phase 2 carries reports"),
                 Phase::Rule => {}
             }
-            assert_eq!(delivery.sms, *sms, "a delivery is about the SMS whose reports it sends");
-            self.about.insert(delivery.id, sms.clone());
+            // The reports of a replay, and those that are missing at the time-out, belong to no delivery of a rule.
+            let is_about = delivery.sms == *sms || delivery.phase == Phase::Rule && sms.is_empty();
+            assert!(is_about, "a delivery is about the SMS whose reports it sends");
+            self.about.insert(delivery.id, delivery.sms.clone());
             for sms in sms.iter().filter(|_| delivery.phase == Phase::Two) {
                 assert!(self.reported.insert(sms.clone()), "phase 2 of {sms} is scheduled twice");
             }
         } else if let Event::Replayed { delivery } = event {
+            // The dead letter may be of an earlier life, in which a rule's delivery was about other SMS.
+            self.about.insert(delivery.id, delivery.sms.clone());
             if !self.ended.remove(&delivery.id) {
                 assert!(self.revived.insert(delivery.id), "a delivery in the outbox was replayed");
             }

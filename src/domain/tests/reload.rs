@@ -81,8 +81,8 @@ fn reports_of_a_removed_account_become_dead_letters_and_scheduled_webhooks_are_s
          3: dead letter of flow_complete: unknown_account
          4: P1 delivered by attempt 1
          2000: P2(a) to crm at 2000, by #0: u [a UNKNOWN] keys K
-         2000: timed out, missing [a]
          2000: over
+         2000: timed out, missing [a]
          = over; P2(a) at 2000",
     );
 }
@@ -112,8 +112,8 @@ fn an_account_that_stops_notifying_gets_no_phase_2_at_the_time_out() {
          0: P1 to crm at 0, by #0: flow K
          1: P1 delivered by attempt 1
          3: ignored a of 28: notify_off
-         2000: timed out, missing [a]
          2000: over
+         2000: timed out, missing [a]
          2000: marker of 28 until 2500
          = marker of 28 until 2500",
     );

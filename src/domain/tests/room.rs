@@ -216,3 +216,39 @@ fn the_work_of_a_decision_grows_with_its_deliveries_and_not_with_their_square() 
         assert!(done <= 2 * deliveries + 2, "{deliveries} deliveries, {done} pieces of work");
     }
 }
+
+/// The rules about phase 2 wait with its body and with the keys as facts. They have the room that the flow reserved for keys and further reports.
+#[test]
+fn a_collection_that_closes_leaves_its_room_to_the_rules_about_phase_2() {
+    const KEYS: usize = STATE_BYTES_MAX / 8;
+    let on = WebhookEnd::ALL.map(|end| Trigger::Webhook(name("crm"), end));
+    let rules = on.map(|on| {
+        let (on, when, webhook) = (vec![on], Vec::new(), name("short"));
+        (None, Rule { on, when, webhook, after: None, any_flow: false })
+    });
+    let mut policy = account(|account| {
+        account.attach_flow_keys = true;
+        account.rules = rules.into();
+    });
+    let mut said = Said::default();
+    said.insert(name("short"), Says::Predefined, &[]);
+    said.apply(&mut policy);
+    policy.correlation.on_report_timeout = OnReportTimeout::Notify;
+    let body = || Bytes::from(vec![b'a'; KEYS]);
+    let listed = || FlowComplete { body: body(), keys: 0..KEYS, ..flow_of("a") };
+    let unlisted = || FlowComplete { body: body(), keys: 0..KEYS, ..flow() };
+    let skips = |policy: &Policy, flow: FlowComplete, reports: &[(&str, &str)]| {
+        let mut before = vec![flow_command(flow), delivered(phase_1())];
+        before.extend(reports.iter().map(|(id, status)| report_command(id, status)));
+        let (state, events) = play(policy, &before, &timer());
+        let after = events.iter().fold(state, evolve);
+        assert!(after.deliveries.iter().any(|row| row.phase == Phase::Two), "{events:?}");
+        assert_eq!(after.deferred.len(), 2);
+        assert!(after.bytes_max() <= STATE_BYTES_MAX);
+        after.deferred.iter().filter(|rule| rule.skip_reason().is_some()).count()
+    };
+    assert_eq!(skips(&policy, listed(), &[]), 0, "at the report time-out");
+    policy.correlation.phase2_gather_ms = 10;
+    policy.correlation.report_timeout_ms = 5000;
+    assert_eq!(skips(&policy, unlisted(), &[("b", "SENT"), ("a", "FAILED")]), 0, "after gathering");
+}

@@ -2,6 +2,8 @@
 
 mod after;
 mod given;
+mod many;
+mod replayed;
 mod skipped;
 mod spellings;
 
@@ -304,9 +306,9 @@ fn rules_without_a_default_webhook_wait_for_reports_and_end_at_the_time_out() {
     play.step(&delivered(late));
     play.end(
         "0: flow, collecting until 2000
+        2000: over
         2000: R(late) to late at 2000, by #0: u [a UNKNOWN]
         2000: timed out, missing [a]
-        2000: over
         2001: R(late) delivered by attempt 1
         2001: marker of 28 until 2501
         = marker of 28 until 2501",

@@ -3,8 +3,8 @@
 
 use super::{Bytes, WebhookName};
 use crate::domain::{
-    Definitions, ErrorReason, Facts, Mapped, OUTCOME_VARIABLES, Outcome, Policy, Reading, Rendered,
-    STATE_BYTES_MAX, WebhookEnd,
+    Computed, Definitions, ErrorReason, Facts, Mapped, OUTCOME_VARIABLES, Outcome, Policy, Reading,
+    Rendered, STATE_BYTES_MAX, WebhookEnd,
 };
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -13,6 +13,8 @@ use std::sync::Arc;
 thread_local! {
     /// The number of times that facts were read in this thread.
     static READS: Cell<usize> = const { Cell::new(0) };
+    /// The number of times that a webhook was asked what its answers give.
+    static ASKED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The body of a webhook.
@@ -20,6 +22,8 @@ thread_local! {
 pub(super) enum Says {
     /// The predefined body, and the values of these variables. Each must have one.
     Values(&'static [&'static str]),
+    /// The values of these variables, without the predefined body. Each must have one.
+    Only(&'static [&'static str]),
     /// More than fits into a row.
     Huge,
     /// As many bytes. They stand for the value of `$flow.key.long`, which the webhook uses.
@@ -40,12 +44,20 @@ impl Said {
     /// Replaces the definitions of `policy`.
     pub(super) fn apply(&self, policy: &mut Policy) {
         policy.definitions = Arc::new(self.clone());
+        for account in policy.accounts.values_mut() {
+            account.relations = Computed::default();
+        }
     }
 }
 
 /// Returns how often facts were read since the last call.
 pub(super) fn reads() -> usize {
     READS.replace(0)
+}
+
+/// Returns how often webhooks were asked what their answers give since the last call.
+pub(super) fn asked() -> usize {
+    ASKED.replace(0)
 }
 
 impl Definitions for Said {
@@ -63,19 +75,36 @@ impl Definitions for Said {
         self.0.contains_key(webhook)
     }
 
+    /// Returns what stands between the brackets of phase 2, separated by commas.
+    fn reports(&self, predefined: &Bytes) -> Vec<Bytes> {
+        let text = String::from_utf8_lossy(predefined);
+        let inner = text.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+        let inner = inner.map_or("", |(inner, _)| inner);
+        let reports = inner.split(", ").filter(|report| !report.is_empty());
+        reports.map(|report| Bytes::from(report.to_owned())).collect()
+    }
+
+    fn has_predefined_body(&self, webhook: &WebhookName) -> bool {
+        !matches!(self.0.get(webhook), Some((Says::Huge | Says::Long(_) | Says::Only(_), _)))
+    }
+
     fn is_rendered(&self, webhook: &WebhookName) -> bool {
-        matches!(self.0.get(webhook), Some((Says::Values(_) | Says::Huge | Says::Long(_), _)))
+        matches!(
+            self.0.get(webhook),
+            Some((Says::Values(_) | Says::Only(_) | Says::Huge | Says::Long(_), _))
+        )
     }
 
     fn uses(&self, webhook: &WebhookName, variable: &str) -> bool {
         match self.0.get(webhook) {
-            Some((Says::Values(all), _)) => all.contains(&variable),
+            Some((Says::Values(all) | Says::Only(all), _)) => all.contains(&variable),
             Some((Says::Long(_), _)) => variable == "$flow.key.long",
             Some((Says::Huge | Says::Predefined, _)) | None => false,
         }
     }
 
     fn saves(&self, webhook: &WebhookName) -> &[Box<str>] {
+        ASKED.set(ASKED.get() + 1);
         self.0.get(webhook).map_or(&[], |(_, saves)| saves)
     }
 
@@ -135,7 +164,9 @@ impl Reading for Read<'_> {
             Says::Predefined => Ok((predefined.clone(), rendered)),
             Says::Huge => Ok((Bytes::from(vec![b'a'; STATE_BYTES_MAX]), rendered)),
             Says::Long(bytes) => Ok((Bytes::from(vec![b'a'; *bytes]), rendered)),
-            Says::Values(variables) => {
+            says @ (Says::Values(variables) | Says::Only(variables)) => {
+                let is_only = matches!(says, Says::Only(_));
+                let predefined = if is_only { &b"only"[..] } else { predefined };
                 let mut out = String::from_utf8_lossy(predefined).into_owned();
                 for variable in *variables {
                     let value = self.text(variable).ok_or_else(|| format!("no {variable}"))?;

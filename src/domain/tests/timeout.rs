@@ -20,8 +20,8 @@ fn the_correlation_ends_at_the_time_out_if_reports_are_missing() {
          11: P1 delivered by attempt 1
          12: report b DELIVERED
          2009: nothing
-         2010: timed out, missing [a c]
          2010: over
+         2010: timed out, missing [a c]
          2010: marker of 28 until 2510
          2011: ignored a of 28: late
          2510: forgotten
@@ -38,8 +38,8 @@ fn a_time_out_does_not_end_phase_1_and_the_marker_follows_it() {
                2014 => super::delivered_at_attempt(phase_1(), 2)],
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
-         2000: timed out, missing [a]
          2000: over
+         2000: timed out, missing [a]
          2001: ignored a of 28: late
          2002: ignored b of 28: late
          2003: nothing
@@ -64,8 +64,8 @@ fn notify_sends_one_webhook_with_the_known_reports() {
          3: report ~a SENT
          4: P1 delivered by attempt 1
          2000: P2(a b c) to crm at 2000, by #3: u [a SENT, b UNKNOWN, c DELIVERED]
-         2000: timed out, missing [a b]
          2000: over
+         2000: timed out, missing [a b]
          2001: P2(a b c) delivered by attempt 1
          2001: marker of 28 until 2501
          = marker of 28 until 2501",
@@ -80,8 +80,8 @@ fn notify_without_a_report_names_the_flow_as_the_source_and_still_waits_for_phas
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
          2000: P2(a) to crm after P1, by #0: u [a UNKNOWN]
-         2000: timed out, missing [a]
          2000: over
+         2000: timed out, missing [a]
          = over; P1 at 0, P2(a) after P1",
     );
 }
@@ -96,8 +96,8 @@ fn notify_does_not_wait_for_phase_1_if_the_order_is_independent() {
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
          2000: P2(a) to crm at 2000, by #0: u [a UNKNOWN]
-         2000: timed out, missing [a]
          2000: over
+         2000: timed out, missing [a]
          = over; P1 at 0, P2(a) at 2000",
     );
 }
@@ -115,8 +115,8 @@ fn notify_without_a_list_sends_the_intermediate_reports_and_nothing_when_there_a
          2: report ~a QUEUED
          3: report ~b SENT
          2000: P2(a b) to crm at 2000, by #3: u [a QUEUED, b SENT]
-         2000: timed out, missing []
          2000: over
+         2000: timed out, missing []
          = over: ~a sent, ~b sent; P2(a b) at 2000",
     );
     check(
@@ -125,8 +125,8 @@ fn notify_without_a_list_sends_the_intermediate_reports_and_nothing_when_there_a
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
          1: P1 delivered by attempt 1
-         2000: timed out, missing []
          2000: over
+         2000: timed out, missing []
          2000: marker of 28 until 2500
          = marker of 28 until 2500",
     );
@@ -146,8 +146,8 @@ fn notify_under_each_sends_one_webhook_per_sms_still_missing() {
          3: report ~c SENT
          2000: P2(a) to crm at 2000, by #0: u [a UNKNOWN]
          2000: P2(c) to crm at 2000, by #3: u [c SENT]
-         2000: timed out, missing [a c]
          2000: over
+         2000: timed out, missing [a c]
          = over: b sent, ~c sent; P2(b) at 2, P2(a) at 2000, P2(c) at 2000",
     );
 }
@@ -175,8 +175,8 @@ fn each_without_a_list_ends_regularly_when_any_reported_and_times_out_when_none_
         "0: flow, collecting until 2000
          0: P1 to crm at 0, by #0: flow K
          1: P1 delivered by attempt 1
-         2000: timed out, missing []
          2000: over
+         2000: timed out, missing []
          2000: marker of 28 until 2500
          = marker of 28 until 2500",
     );
@@ -191,8 +191,8 @@ fn each_without_a_list_times_out_when_nothing_final_was_reported() {
          0: P1 to crm at 0, by #0: flow K
          1: P1 delivered by attempt 1
          2: report ~a SENT
-         2000: timed out, missing []
          2000: over
+         2000: timed out, missing []
          2000: marker of 28 until 2500
          = marker of 28 until 2500",
     );
@@ -232,8 +232,8 @@ fn a_phase_2_sent_at_the_time_out_carries_the_keys() {
          0: P1 to crm at 0, by #0: flow K
          1: P1 delivered by attempt 1
          2000: P2(a) to crm at 2000, by #0: u [a UNKNOWN] keys K
-         2000: timed out, missing [a]
          2000: over
+         2000: timed out, missing [a]
          = over; P2(a) at 2000",
     );
 }
@@ -250,8 +250,8 @@ fn the_time_out_counts_from_the_flow_and_not_from_the_reports() {
          900: adopted a
          990: report ~a QUEUED
          999: nothing
-         1000: timed out, missing [a]
          1000: over
+         1000: timed out, missing [a]
          = over: ~a; P1 at 900",
     );
 }

@@ -9,9 +9,9 @@ use crate::delivery::{
     Webhook,
 };
 use crate::domain::{
-    AccountId, AccountPolicy, Condition, CorrelationPolicy, FlowId, OnReportTimeout, Phase2Order,
-    Phase2Wait, Policy, RetrySchedule, Rule, StatusTable, Test, Trigger, WebhookEnd, WebhookName,
-    WebhookPolicy,
+    AccountId, AccountPolicy, Computed, Condition, CorrelationPolicy, FlowId, OnReportTimeout,
+    Phase2Order, Phase2Wait, Policy, RetrySchedule, Rule, StatusTable, Test, Trigger, WebhookEnd,
+    WebhookName, WebhookPolicy,
 };
 use crate::engine::{EngineConfig, EngineSettings, Permissions};
 use crate::log::{KafkaSettings, Role, TopicNames, Topics};
@@ -174,6 +174,7 @@ fn account(dice: &mut Dice, webhook: &str, starts: bool) -> AccountPolicy {
         webhook_enabled: Some(true),
         default_webhook: WebhookName::new(webhook).filter(|_| !dice.one_in(10)),
         flows: BTreeMap::new(),
+        relations: Computed::default(),
     }
 }
 

@@ -9,8 +9,8 @@ use super::world::{
 };
 use super::{Outcome, outcome};
 use crate::domain::{
-    AccountPolicy, Command, DeadLetterReason, Due, OnReportTimeout, Phase2Order, Phase2Wait,
-    PhononUuid, Source, Timestamp, Verdict, WebhookName, owner,
+    AccountPolicy, Command, Computed, DeadLetterReason, Due, OnReportTimeout, Phase2Order,
+    Phase2Wait, PhononUuid, Source, Timestamp, Verdict, WebhookName, owner,
 };
 use crate::verify::{Changelog, Evidence, Layout, Options};
 
@@ -48,6 +48,7 @@ fn account(dice: &mut Dice) -> AccountPolicy {
         webhook_enabled: dice.pick(&[Some(true), Some(true), Some(true), Some(false), None]),
         default_webhook: WebhookName::new("crm").filter(|_| !dice.one_in(8)),
         flows: std::collections::BTreeMap::new(),
+        relations: Computed::default(),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Random configurations: accounts with and without a default webhook, and rules that come after other webhooks.
 
 use super::super::said::{Said, Says};
-use super::super::{OTHER, OURS, policy};
+use super::super::{FLOW, OTHER, OURS, policy};
 use super::Dice;
 use crate::domain::{
-    AccountPolicy, Condition, FlowId, OnReportTimeout, Phase2Order, Phase2Wait, Policy, Rule, Test,
-    Trigger, WebhookEnd, WebhookName,
+    AccountPolicy, Computed, Condition, FlowId, OnReportTimeout, Phase2Order, Phase2Wait, Policy,
+    Rule, Test, Trigger, WebhookEnd, WebhookName,
 };
 use std::collections::BTreeMap;
 
@@ -19,6 +19,7 @@ fn name(text: &str) -> WebhookName {
 /// Returns webhooks beside the two phases that some reports trigger and others do not.
 fn random_webhooks(dice: &mut Dice) -> Vec<(Option<FlowId>, Rule)> {
     let upon = [
+        Trigger::ReportTimedOut,
         Trigger::SmsFinal,
         Trigger::Sms("SENT".into()),
         Trigger::Sms("FAILED".into()),
@@ -60,7 +61,8 @@ fn random_webhooks(dice: &mut Dice) -> Vec<(Option<FlowId>, Rule)> {
     for rule in &mut rules {
         rule.any_flow = dice.one_in(2);
     }
-    rules.into_iter().map(|rule| (None, rule)).collect()
+    let flows = [None, None, Some(FLOW), Some(FlowId(FLOW.0 + 1))];
+    rules.into_iter().map(|rule| (dice.pick(&flows), rule)).collect()
 }
 
 pub(super) fn random_account(dice: &mut Dice) -> AccountPolicy {
@@ -72,6 +74,7 @@ pub(super) fn random_account(dice: &mut Dice) -> AccountPolicy {
         webhook_enabled: dice.pick(&[Some(true), Some(true), Some(true), Some(false), None]),
         default_webhook: WebhookName::new("crm").filter(|_| !dice.one_in(8)),
         flows: BTreeMap::new(),
+        relations: Computed::default(),
     }
 }
 
@@ -88,7 +91,11 @@ pub(super) fn random_rules(dice: &mut Dice) -> Policy {
     let mut said = Said::default();
     said.insert(name("beside"), Says::Values(&[]), &[GIVEN]);
     said.insert(name("crm"), Says::Predefined, &[]);
-    said.insert(name("last"), Says::Predefined, &[]);
+    // A webhook may use the variable to which its own answer gives a value.
+    let both = dice.one_in(2);
+    let (says, saves) =
+        if both { (Says::Values(&[GIVEN]), &[GIVEN][..]) } else { (Says::Predefined, &[][..]) };
+    said.insert(name("last"), says, saves);
     // A webhook that needs what the answer gives becomes a dead letter without it.
     let needs = dice.one_in(2);
     said.insert(name("then"), if needs { Says::Values(&[GIVEN]) } else { Says::Predefined }, &[]);

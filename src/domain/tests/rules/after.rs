@@ -1,22 +1,25 @@
 //! Webhooks that come after other webhooks: the order, the outcome that is at hand, and rules upon the end of a webhook.
 
 use super::*;
-use crate::domain::{Due, ErrorReason, SkipReason, WebhookEnd};
+use crate::domain::{Due, ErrorReason, WebhookEnd};
 
-const STATUS: &str = "$flow.key.response_status";
+pub(super) const STATUS: &str = "$flow.key.response_status";
 
-fn ends(webhook: &str, end: WebhookEnd) -> Trigger {
+pub(super) fn ends(webhook: &str, end: WebhookEnd) -> Trigger {
     Trigger::Webhook(name(webhook), end)
 }
 
 /// Returns the usual configuration with these webhooks and a change of our account's rules.
-fn ruled(webhooks: &[Beside<'_>], change: impl FnOnce(&mut [(Option<FlowId>, Rule)])) -> Policy {
+pub(super) fn ruled(
+    webhooks: &[Beside<'_>],
+    change: impl FnOnce(&mut [(Option<FlowId>, Rule)]),
+) -> Policy {
     let mut policy = beside(webhooks);
     change(&mut policy.accounts.get_mut(&OURS).unwrap().rules);
     policy
 }
 
-fn bodies(events: &[Event], to: &str) -> Vec<String> {
+pub(super) fn bodies(events: &[Event], to: &str) -> Vec<String> {
     let scheduled = events.iter().filter_map(Event::begun).filter(|it| it.webhook == name(to));
     scheduled.map(|it| String::from_utf8_lossy(&it.body).into_owned()).collect()
 }
@@ -27,7 +30,7 @@ fn body(play: &Play, to: &str) -> String {
     String::from_utf8_lossy(&row.body).into_owned()
 }
 
-fn refused(delivery: DeliveryId) -> Command {
+pub(super) fn refused(delivery: DeliveryId) -> Command {
     final_failure(delivery, 1, ErrorReason::Refused)
 }
 
@@ -71,14 +74,19 @@ fn a_webhook_that_uses_a_value_of_an_answer_has_the_outcome_of_that_webhook() {
     let policy = beside(&[
         ("call", &[], &["$flow.key.req"], Trigger::FlowComplete),
         ("other", &[], &[], Trigger::FlowComplete),
-        ("tell", &["$flow.key.req", STATUS], &[], Trigger::FlowComplete),
+        ("tell", &["$flow.key.req", STATUS], &[], failed_sms()),
+        // The outcome of the other webhook is kept too.
+        ("note", &[], &[], ends("other", WebhookEnd::Delivered)),
     ]);
     let mut play = Play::new(policy);
     play.flow();
     play.step(&delivered(phase_1()));
-    play.step(&refused(id(&play.state, "other")));
     play.step(&gives(id(&play.state, "call"), "$flow.key.req", "7"));
-    assert_eq!(body(&play, "tell"), "flow K 7 SUCCESS");
+    // The webhook that gives no value ends last, and in another way.
+    play.step(&refused(id(&play.state, "other")));
+    assert_eq!(play.state.outcomes.len(), 2);
+    let events = play.report("FAILED");
+    assert_eq!(bodies(&events, "tell"), ["u [a FAILED] 7 SUCCESS"]);
 }
 
 #[test]
@@ -245,32 +253,6 @@ fn a_dead_letter_keeps_the_outcome_for_its_replay() {
     play.state = State::default();
     play.step(&Command::Replay(letter));
     assert_eq!(body(&play, "tell"), "flow K FAILED");
-}
-
-#[test]
-fn the_end_of_a_replayed_webhook_triggers_its_rules_while_the_run_is_open() {
-    let policy = beside(&[
-        ("call", &[], &[], Trigger::FlowComplete),
-        ("tell", &["$flow.key.record", STATUS], &[], ends("call", WebhookEnd::Delivered)),
-    ]);
-    let mut play = Play::new(policy);
-    play.flow();
-    let events = play.step(&refused(id(&play.state, "call")));
-    let letter = Box::new(events.iter().find_map(Event::ended).unwrap().clone());
-    assert!(play.state.deferred.is_empty(), "it did not end as the rule says");
-    play.step(&Command::Replay(letter.clone()));
-    let events = play.step(&delivered(id(&play.state, "call")));
-    assert_eq!(bodies(&events, "tell"), ["flow K R SUCCESS"]);
-    // When the run is over, its facts are gone, and an event says so.
-    play.state = State::default();
-    let events = play.step(&Command::Replay(letter));
-    let [Event::Replayed { .. }, Event::RuleSkipped(skipped)] = events.as_slice() else {
-        panic!("{events:?}")
-    };
-    assert_eq!(
-        (skipped.reason, &*skipped.trigger),
-        (SkipReason::RunEnded, "webhook:call:delivered")
-    );
 }
 
 #[test]

@@ -253,8 +253,8 @@ fn delivery(delivery: &Delivery) -> Value {
             json!({"done": done})
         }
         Rendering::Pending(pending) => {
-            let Pending { facts: Facts { record, reports, mapped: values }, after, outcome_of } =
-                &**pending;
+            let Pending { facts, after, outcome_of } = &**pending;
+            let Facts { record, reports, mapped: values } = &**facts;
             let mut shown = json!({"pending": {
                 "record": record.as_ref().map(bytes),
                 "reports": list(reports, bytes),
