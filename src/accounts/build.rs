@@ -216,8 +216,12 @@ impl Builder<'_> {
             account.uses_variables = true;
         }
         self.named.insert(name.clone(), definition.variables().clone());
-        let mut saves: Vec<Box<str>> =
-            webhook.response.iter().flat_map(|response| response.save_in.clone()).collect();
+        let mut saves: Vec<Box<str>> = webhook
+            .response
+            .iter()
+            .flat_map(|response| response.save_in.iter().flatten())
+            .cloned()
+            .collect();
         saves.extend(definition.answers().map(Box::from));
         self.built.definitions.insert(name.clone(), definition, saves);
         self.built.webhooks.insert(name, (Arc::new(webhook), policy));
