@@ -20,6 +20,7 @@ pub(crate) mod rate;
 mod response;
 pub(crate) mod retry;
 mod rule;
+mod secret;
 mod signature;
 mod template;
 mod tls;

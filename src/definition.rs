@@ -87,25 +87,18 @@ pub struct Definition {
     uses: BTreeSet<String>,
     /// Whether `uses` contains a variable of an outcome, which each end of a delivery asks.
     takes_outcome: bool,
-    /// The variables of URL, query and headers.
-    kept: Vec<Variable>,
 }
 
 impl Definition {
     /// Creates a definition. `request` is given if URL, query or headers contain variables.
     #[must_use]
     pub fn new(body: Body, request: Option<Arc<Request>>) -> Self {
-        let kept: Vec<Variable> = request
-            .iter()
-            .flat_map(|request| request.variables())
-            .map(|found| found.variable.clone())
-            .filter(|variable| variable.constant().is_none())
-            .collect();
         let in_body = body.variables().iter().map(|found| &found.variable);
-        let in_body = in_body.filter(|variable| variable.constant().is_none());
-        let uses: BTreeSet<String> = in_body.chain(&kept).map(Variable::key).collect();
+        let all = in_body.chain(kept(request.as_deref()));
+        let all = all.filter(|variable| variable.constant().is_none());
+        let uses: BTreeSet<String> = all.map(Variable::key).collect();
         let takes_outcome = OUTCOME_VARIABLES.iter().any(|variable| uses.contains(*variable));
-        Self { body, request, uses, takes_outcome, kept }
+        Self { body, request, uses, takes_outcome }
     }
 
     /// Returns the variables that URL, query, headers and body name.
@@ -117,7 +110,8 @@ impl Definition {
     /// Returns whether nothing has to be rendered before an attempt.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
-        self.has_predefined_body() && self.kept.is_empty()
+        // A predefined body has no variables.
+        self.has_predefined_body() && self.uses.is_empty()
     }
 
     /// Returns whether requests have the predefined body of their occasion.
@@ -140,6 +134,11 @@ impl Definition {
     pub fn uses_variables(&self) -> bool {
         !self.uses.is_empty() || matches!(self.body, Body::Internal(_))
     }
+}
+
+/// Returns the variables of URL, query and headers, whose values are kept with the body.
+fn kept(request: Option<&Request>) -> impl Iterator<Item = &Variable> {
+    request.into_iter().flat_map(Request::variables).map(|found| &found.variable)
 }
 
 fn too_long(max: usize, what: &str) -> String {
@@ -194,7 +193,7 @@ impl Definition {
         let is_predefined = self.has_predefined_body();
         let body = if is_predefined { predefined.clone() } else { out.into() };
         let mut kept = Vec::new();
-        write_values(&self.kept, values, &mut kept);
+        write_values(self::kept(self.request.as_deref()), values, &mut kept);
         if !is_predefined && body.len() > BODY_BYTES_MAX {
             return Err(too_long(BODY_BYTES_MAX, "body").into());
         }

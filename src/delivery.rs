@@ -62,4 +62,6 @@ pub use signature::sign;
 pub use tls::{TlsError, Trust};
 pub use token::{ClientCredentials, SentIn};
 pub use trial::{Head, Trial, TrialMessage};
-pub use webhook::{Auth, BreakerPolicy, Fingerprint, Limits, Secret, SuccessCodes, Tls, Webhook};
+pub use webhook::{
+    Auth, BreakerPolicy, Fingerprint, HIDDEN_CHARS_MIN, Limits, Secret, SuccessCodes, Tls, Webhook,
+};

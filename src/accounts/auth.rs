@@ -2,7 +2,7 @@
 
 use super::definition::{doubtful, say};
 use super::entry::{AuthEntry, AuthKind, CredentialsIn};
-use super::url;
+use super::{secret, url};
 use crate::definition::Credentials;
 use crate::definition::template::{DefinitionPart, Fault, TextTemplate, Tokens, has_variables};
 use crate::delivery::{Auth, ClientCredentials, Secret, SentIn};
@@ -56,12 +56,12 @@ pub(super) fn read(
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> Option<Read> {
-    let mut secret = |key: &str, text: &Option<SecretText>| -> Option<Secret> {
-        text.as_ref().and_then(|text| context.secret(&place.key(key), text))
+    let mut read = |key: &str, text: &Option<SecretText>| -> Option<Secret> {
+        text.as_ref().and_then(|text| secret::sent(text, &place.key(key), context))
     };
-    let password = secret("password", &entry.password);
-    let token = secret("token", &entry.token);
-    let client_secret = secret("client_secret", &entry.client_secret);
+    let password = read("password", &entry.password);
+    let token = read("token", &entry.token);
+    let client_secret = read("client_secret", &entry.client_secret);
     // Without the table there is no authorisation. The check reports a missing or unknown type.
     let Some(kind) = entry.kind else { return Some(Auth::None.into()) };
     let parts = match kind {

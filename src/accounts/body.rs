@@ -1,7 +1,7 @@
 //! The body of a webhook's requests.
 
 use super::definition::{doubtful, named, say};
-use super::entry::{BodyName, TemplateText, WebhookEntry};
+use super::entry::{BodyKind, BodyName, TemplateText, WebhookEntry};
 use super::internal;
 use super::template::Template;
 use crate::definition::Body;
@@ -64,29 +64,25 @@ pub(super) fn read(
         // The check reports a reference without a name.
         return of_template(entry, named(entry)?, texts, place, context).map(Read::from);
     }
-    let language = entry.body.language();
-    let text = template_text(entry, language.is_some(), place, context);
-    let key = if entry.template_file.is_some() { "template_file" } else { "template" };
-    let place_of_text = place.key(key);
-    let Some(language) = language else {
-        return match entry.body {
-            BodyName::Internal => internal::read(entry, texts, place, context).map(|internal| {
-                Read { secrets: internal.secrets, ..Read::from(Body::Internal(internal.call)) }
-            }),
-            BodyName::None => Some(Body::None.into()),
-            BodyName::Predefined
-            | BodyName::Json
-            | BodyName::Xml
-            | BodyName::Form
-            | BodyName::FormData
-            | BodyName::Multipart => Some(Body::Predefined.into()),
-        };
-    };
-    let text = text?;
-    doubtful(&text, &place_of_text, context);
-    let needs = |variable: &Variable| texts.needs(variable);
-    let parsed = BodyTemplate::parse(language, &text, texts.tokens, &needs).map(Body::Template);
-    parsed.map(Read::from).map_err(|faults| say("", &faults, &place_of_text, context)).ok()
+    let kind = entry.body.kind();
+    let text = template_text(entry, matches!(kind, BodyKind::Template(_)), place, context);
+    match kind {
+        BodyKind::Predefined => Some(Body::Predefined.into()),
+        BodyKind::None => Some(Body::None.into()),
+        BodyKind::Internal => internal::read(entry, texts, place, context).map(|internal| Read {
+            secrets: internal.secrets,
+            ..Read::from(Body::Internal(internal.call))
+        }),
+        BodyKind::Template(language) => {
+            let key = if entry.template_file.is_some() { "template_file" } else { "template" };
+            let place = place.key(key);
+            let text = text?;
+            doubtful(&text, &place, context);
+            let needs = |variable: &Variable| texts.needs(variable);
+            let text = Text { language, text: &text, tokens: texts.tokens, of: "" };
+            text.parse(&needs, &place, context).map(|parsed| Body::Template(parsed).into())
+        }
+    }
 }
 
 /// Reads the body of a webhook that names a template.
@@ -102,26 +98,38 @@ fn of_template(
         context.fault(&place.key("template_file"), problem, "keep one of them");
     }
     // The template was looked up, and the fault is reported if it can't be used.
-    let template = texts.template?;
+    let Template { language, text, .. } = texts.template?;
     let of_body = place.key("body");
-    if of_body.is_there() && entry.body.language() != Some(template.language) {
-        let kind = match template.language {
-            Language::Json => "json",
-            Language::Xml => "xml",
-            Language::Form => "form",
-            Language::Multipart => "multipart",
-        };
+    if of_body.is_there() && entry.body.kind() != BodyKind::Template(*language) {
+        let kind = language.word();
         let problem = format!("is not the type of the template `{name}`, which is {kind}");
         context.fault(&of_body, problem, "remove it: the template says what the body is");
     }
     let needs = |variable: &Variable| texts.needs(variable);
-    match BodyTemplate::parse(template.language, &template.text, texts.tokens, &needs) {
-        Ok(parsed) => Some(Body::Template(parsed)),
-        Err(faults) => {
-            let what = format!("in the template `{name}`, ");
-            say(&what, &faults, &place.key("template"), context);
-            None
-        }
+    let of = format!("in the template `{name}`, ");
+    let text = Text { language: *language, text, tokens: texts.tokens, of: &of };
+    text.parse(&needs, &place.key("template"), context).map(Body::Template)
+}
+
+/// A text of a body.
+pub(super) struct Text<'a> {
+    pub(super) language: Language,
+    pub(super) text: &'a str,
+    pub(super) tokens: &'a Tokens,
+    /// The words before each fault that say which text has it.
+    pub(super) of: &'a str,
+}
+
+impl Text<'_> {
+    /// Parses the text, and reports its faults. `mandatory` says which variables must have a value.
+    pub(super) fn parse(
+        &self,
+        mandatory: &dyn Fn(&Variable) -> bool,
+        place: &Place<'_>,
+        context: &mut Context<'_>,
+    ) -> Option<BodyTemplate> {
+        let parsed = BodyTemplate::parse(self.language, self.text, self.tokens, mandatory);
+        parsed.map_err(|faults| say(self.of, &faults, place, context)).ok()
     }
 }
 

@@ -1,9 +1,11 @@
 //! Checks the entries of any source, and builds accounts from them.
 
+mod graph;
+mod order;
 mod rules;
 mod warnings;
 
-use super::entry::{AccountEntry, AccountsFile, FlowEntry, TemplateEntry, WebhookEntry};
+use super::entry::{AccountEntry, AccountsFile, BodyName, FlowEntry, TemplateEntry, WebhookEntry};
 use super::template::{self, Templates};
 use super::webhook::{self, Owner};
 use super::{Accounts, Bounds, Entries, Retry, definition, rate, tokens};
@@ -89,6 +91,8 @@ pub(super) fn build(entries: Entries, basis: &Basis<'_>, variables: &Variables) 
         templates: Templates::new(),
         seen: BTreeMap::new(),
         named: BTreeMap::new(),
+        calls: BTreeSet::new(),
+        entries: BTreeMap::new(),
     };
     builder.all(&written, &Place::root(&entries));
     let Builder { context, built, .. } = builder;
@@ -121,6 +125,10 @@ struct Builder<'a> {
     seen: BTreeMap<String, Option<usize>>,
     /// The variables that URL, query, headers and body of each webhook name.
     named: BTreeMap<WebhookName, BTreeSet<String>>,
+    /// The webhooks that call functions of the platform.
+    calls: BTreeSet<WebhookName>,
+    /// The indexes of the entries of each account's rules.
+    entries: BTreeMap<AccountId, Vec<usize>>,
 }
 
 impl Builder<'_> {
@@ -139,10 +147,9 @@ impl Builder<'_> {
             self.flow(entry, &place.key("flow").item(index));
         }
         for (index, entry) in written.rule.iter().enumerate() {
-            self.rule(entry, &place.key("rule").item(index));
+            self.rule(index, entry, &place.key("rule").item(index));
         }
-        self.refuse_cycles(written, place);
-        self.order_rules();
+        self.order_rules(written, place);
         self.warn(written, place);
     }
 
@@ -217,8 +224,13 @@ impl Builder<'_> {
             account.uses_variables = true;
         }
         self.named.insert(name.clone(), definition.variables().clone());
-        let mut saves: Vec<Box<str>> =
-            webhook.response.iter().flat_map(|response| response.save_in.clone()).collect();
+        self.calls.extend((entry.body == BodyName::Internal).then(|| name.clone()));
+        let mut saves: Vec<Box<str>> = webhook
+            .response
+            .iter()
+            .flat_map(|response| response.save_in.iter().flatten())
+            .cloned()
+            .collect();
         saves.extend(definition.answers().map(Box::from));
         self.built.definitions.insert(name.clone(), definition, saves);
         self.built.webhooks.insert(name, (Arc::new(webhook), policy));

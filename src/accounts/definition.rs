@@ -1,7 +1,7 @@
 //! The content of a webhook's requests: URL, query, headers and body.
 
 use super::entry::{PartEntry, TemplateText, WebhookEntry};
-use super::{body, url};
+use super::{body, secret, url};
 use crate::definition::catalogue::Methods;
 use crate::definition::template::{
     self, HeaderTemplate, Need, QueryTemplate, Tokens, Variable, doubtful_names,
@@ -189,7 +189,6 @@ fn parts<T>(
         // The check reports missing keys.
         let (Some(name), Some(text)) = (&entry.name, &entry.value) else { continue };
         let place = place.item(index);
-        let Some(value) = context.secret(&place.key("value"), text) else { continue };
         doubtful(name, &place.key("name"), context);
         let (sent, shown) = match text {
             SecretText::Literal(text) => {
@@ -198,6 +197,9 @@ fn parts<T>(
                 (parse(name, value()), parse(name, value()))
             }
             SecretText::Reference { .. } => {
+                let Some(value) = secret::sent(text, &place.key("value"), context) else {
+                    continue;
+                };
                 parts.secrets.push(value.clone());
                 let shown = PartValue::Text("***", false);
                 (parse(name, PartValue::Secret(value.reveal())), parse(name, shown))

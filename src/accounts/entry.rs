@@ -242,15 +242,26 @@ pub(crate) enum BodyName {
     Internal,
 }
 
+/// What a body consists of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyKind {
+    Predefined,
+    /// The text of `template` in this language.
+    Template(Language),
+    None,
+    Internal,
+}
+
 impl BodyName {
-    /// Returns the language of its `template`, if it has one.
-    pub(crate) const fn language(self) -> Option<Language> {
+    pub(crate) const fn kind(self) -> BodyKind {
         match self {
-            Self::Json => Some(Language::Json),
-            Self::Xml => Some(Language::Xml),
-            Self::Form | Self::FormData => Some(Language::Form),
-            Self::Multipart => Some(Language::Multipart),
-            Self::Predefined | Self::None | Self::Internal => None,
+            Self::Predefined => BodyKind::Predefined,
+            Self::Json => BodyKind::Template(Language::Json),
+            Self::Xml => BodyKind::Template(Language::Xml),
+            Self::Form | Self::FormData => BodyKind::Template(Language::Form),
+            Self::Multipart => BodyKind::Template(Language::Multipart),
+            Self::None => BodyKind::None,
+            Self::Internal => BodyKind::Internal,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::body::Texts;
 use super::definition::{doubtful, say};
 use super::entry::{GroupName, ValueEntry, WebhookEntry};
+use super::secret;
 use crate::definition::catalogue::Method;
 use crate::definition::template::{DefinitionPart, TextTemplate, Variable};
 use crate::definition::{Given, Group, Internal};
@@ -110,7 +111,7 @@ fn values(
                 template(&name, text, texts, &place, context).map(Given::Text)
             }
             ValueEntry::Text(reference @ SecretText::Reference { .. }) => {
-                context.secret(&place, reference).map(|secret| {
+                secret::sent(reference, &place, context).map(|secret| {
                     secrets.push((name.clone(), secret));
                     Given::Secret
                 })

@@ -2,7 +2,7 @@
 
 use super::entry::{AnswerKind, BodyName, MapEntry, MethodName, ResponseEntry, WebhookEntry};
 use crate::definition::mapping::{AnswerFormat, EntryText, ResponseMap, without_x};
-use crate::definition::template::{Family, Variable};
+use crate::definition::template::Variable;
 use crate::delivery::Response;
 use crate::document::{Context, Place};
 use std::collections::BTreeSet;
@@ -46,20 +46,13 @@ fn read(
         let place = place.key("map").item(index).key("save_in");
         // The check reports missing keys.
         let Some(name) = item.save_in.as_deref() else { continue };
-        let Some(key) = saved(name) else {
-            context.fault(
-                &place,
-                "is not a variable that an answer can set",
-                "write it as $flow.key.NAME, with letters, digits and underscores, or as ${flow.key.NAME}",
-            );
-            save_in.push(Box::from(name));
-            continue;
-        };
-        if !seen.insert(key.clone()) {
+        save_in.push(saved(name, &place, context));
+        if let Some(Some(key)) = save_in.last()
+            && !seen.insert(key.clone())
+        {
             let problem = format!("{name} is set twice");
             context.fault(&place, problem, "give one of them another name");
         }
-        save_in.push(key.into());
     }
     // The check reports a missing or unknown type.
     let kind = match entry.kind? {
@@ -113,12 +106,22 @@ fn warn_of_x(entry: &ResponseEntry, place: &Place<'_>, context: &mut Context<'_>
     }
 }
 
-/// Returns the key of the variable `name`, if an answer can set it. Variables of calls and SMS come from the gateways
-/// alone.
-fn saved(name: &str) -> Option<String> {
-    let variable = name.parse::<Variable>().ok()?;
-    match variable.family() {
-        Family::FlowKey | Family::FlowSyskey | Family::UserKey => Some(variable.key()),
-        Family::Call | Family::Sms => None,
+/// Returns the key of the variable `name`, if an answer can set it, and reports the others.
+fn saved(name: &str, place: &Place<'_>, context: &mut Context<'_>) -> Option<Box<str>> {
+    let Some(variable) = name.parse().ok().filter(Variable::can_be_saved) else {
+        context.fault(
+            place,
+            "is not a variable that an answer can set",
+            "write it as $flow.key.NAME, with letters, digits and underscores, or as ${flow.key.NAME}",
+        );
+        return None;
+    };
+    if variable.is_outcome() {
+        let problem = format!(
+            "the outcome of the webhook sets {variable} itself, so that this has no effect"
+        );
+        context.warn(place, problem, "give it another name");
+        return None;
     }
+    Some(variable.key().into())
 }

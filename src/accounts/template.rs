@@ -1,9 +1,10 @@
 //! Templates that have a name, so that several webhooks can use them.
 
-use super::definition::{doubtful, say};
+use super::body::Text;
+use super::definition::doubtful;
 use super::entry::TemplateEntry;
 use super::tokens;
-use crate::definition::template::{BodyTemplate, Language, Tokens};
+use crate::definition::template::{Language, Tokens};
 use crate::document::{Context, Place, nearest};
 use std::collections::BTreeMap;
 
@@ -16,6 +17,8 @@ pub(super) struct Template {
     pub(super) group: Option<String>,
     pub(super) language: Language,
     pub(super) text: String,
+    /// The key that has the text, or the name of its file.
+    key: &'static str,
     /// The tokens that differ from the catalogue.
     pub(super) tokens: Tokens,
 }
@@ -51,16 +54,15 @@ pub(super) fn read(
     doubtful(&text, &place.key(key), context);
     // The check reports a missing or unknown type.
     let language = entry.kind?.language();
-    Some(Template { group: entry.group.clone(), language, text, tokens })
+    Some(Template { group: entry.group.clone(), language, text, key, tokens })
 }
 
 /// Checks a template that no webhook uses. Webhooks check those that they use, with their own tokens.
 pub(super) fn check_unused(template: &Template, place: &Place<'_>, context: &mut Context<'_>) {
     let tokens = tokens::with_catalogue([&template.tokens]);
-    let parsed = BodyTemplate::parse(template.language, &template.text, &tokens, &|_| false);
-    if let Err(faults) = parsed {
-        say("", &faults, &place.key("format"), context);
-    }
+    let Template { language, text, key, .. } = template;
+    let text = Text { language: *language, text, tokens: &tokens, of: "" };
+    text.parse(&|_| false, &place.key(key), context);
 }
 
 /// Returns the template `name`, if accounts of `group` can use it. `place` is that of the name.

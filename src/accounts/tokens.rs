@@ -17,7 +17,9 @@ pub(super) fn read(
         let place = place.key(name);
         check_name(name, &place, context);
         let variable = match entry {
-            TokenEntry::Source(text) => source(text, &place, context),
+            TokenEntry::Source(text) => {
+                source(text, &place, context).map(|variable| like_catalogue(name, variable))
+            }
             // The check reports a missing value.
             TokenEntry::Constant { value } => value.as_ref().and_then(|it| constant(name, it)),
         };
@@ -71,6 +73,16 @@ fn source(text: &str, place: &Place<'_>, context: &mut Context<'_>) -> Option<Va
         context.fault(place, problem, fix);
     }
     parsed
+}
+
+/// Returns the variable to which the token `name` is mapped. The object or array of a token that the catalogue describes
+/// so may be in a string, whatever variable has it.
+fn like_catalogue(name: &str, variable: Variable) -> Variable {
+    let derived = catalogue::tokens().get(name).and_then(Variable::derived);
+    match derived.filter(|derived| derived.is_unwrapped() && variable.derived().is_none()) {
+        Some(derived) => variable.derived_by(derived),
+        None => variable,
+    }
 }
 
 /// Returns the variable of a token that is a constant. Messages show it as the flow key of its name.

@@ -237,7 +237,7 @@ impl Endpoint {
         unix_seconds: i64,
     ) -> Result<Outcome, Shortage> {
         match self.request(id, id.to_string(), attempt, message, unix_seconds) {
-            Ok(request) => self.exchange(request, |_| {}).await,
+            Ok(request) => self.exchange(request, |_| {}, &mut Vec::new()).await,
             Err(outcome) => Ok(outcome),
         }
     }
@@ -261,14 +261,16 @@ impl Endpoint {
         }
     }
 
-    /// Sends `request`, and passes the head of its answer to `see_head`.
+    /// Sends `request`, and passes the head of its answer to `see_head`. Appends the values of `authorization` that
+    /// were sent to `own`, except one that all requests have.
     pub(super) async fn exchange(
         &self,
         request: reqwest::Request,
         see_head: impl FnOnce(&reqwest::Response),
+        own: &mut Vec<HeaderValue>,
     ) -> Result<Outcome, Shortage> {
         let started = Instant::now();
-        let outcome = match self.answer(request, see_head, started).await {
+        let outcome = match self.answer(request, see_head, started, own).await {
             Ok(outcome) | Err(NoAnswer::Failed(outcome)) => outcome,
             Err(NoAnswer::Short(Shortage::Ports)) if !self.destinations.are_reachable().await => {
                 answer::without_route()
@@ -276,7 +278,7 @@ impl Endpoint {
             Err(NoAnswer::Short(shortage)) => return Err(shortage),
         };
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(Outcome { duration_ms, ..self.hidden.outcome(outcome) })
+        Ok(Outcome { duration_ms, ..self.hidden.and(own).outcome(outcome) })
     }
 
     async fn answer(
@@ -284,10 +286,11 @@ impl Endpoint {
         request: reqwest::Request,
         see_head: impl FnOnce(&reqwest::Response),
         started: Instant,
+        own: &mut Vec<HeaderValue>,
     ) -> Result<Outcome, NoAnswer> {
         self.guard.check(self.webhook.connect_timeout).await?;
         let deadline = Deadline::from_std(started + self.webhook.request_timeout);
-        let sent = timeout_at(deadline, self.send(request, deadline)).await;
+        let sent = timeout_at(deadline, self.send(request, deadline, own)).await;
         let response = sent.map_err(|_| answer::timed_out())??;
         see_head(&response);
         Ok(answer::read(&self.webhook, response, deadline).await)
@@ -298,12 +301,13 @@ impl Endpoint {
         &self,
         mut request: reqwest::Request,
         deadline: Deadline,
+        own: &mut Vec<HeaderValue>,
     ) -> Result<reqwest::Response, NoAnswer> {
-        let Some(tokens) = &self.tokens else { return self.execute(request, deadline).await };
+        let Some(tokens) = &self.tokens else { return self.execute(request, deadline, own).await };
         let again = request.try_clone();
         let token = tokens.get(&self.client, deadline).await?;
         request.headers_mut().insert(AUTHORIZATION, token.header.clone());
-        let response = self.execute(request, deadline).await?;
+        let response = self.execute(request, deadline, own).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
@@ -314,24 +318,23 @@ impl Endpoint {
         // An endpoint that serves one connection at a time would wait until this answer is read.
         drop(response);
         again.headers_mut().insert(AUTHORIZATION, token.header);
-        self.execute(again, deadline).await
+        self.execute(again, deadline, own).await
     }
 
     async fn execute(
         &self,
         request: reqwest::Request,
         deadline: Deadline,
+        own: &mut Vec<HeaderValue>,
     ) -> Result<reqwest::Response, NoAnswer> {
+        let shared = self.headers.get(AUTHORIZATION);
+        let sent = request.headers().get(AUTHORIZATION).filter(|sent| shared != Some(*sent));
+        own.extend(sent.cloned());
         let answered = self.client.execute(request, deadline).await;
         answered.map_err(|broken| match broken.status {
             Some(status) => answer::headless(&self.webhook, status, &broken.cause).into(),
             None => answer::broken(&broken.cause),
         })
-    }
-
-    /// Returns the fetched token, for callers that must hide it.
-    pub(super) async fn fetched_token(&self) -> Option<HeaderValue> {
-        self.tokens.as_ref()?.shown().await
     }
 
     /// Builds the request of an attempt. `id_text` is the message's `webhook-id`.

@@ -9,8 +9,8 @@ use crate::domain::{ErrorReason, Mapped, RESPONSE_BYTES_KEPT, Verdict};
 pub struct Response {
     /// The format of the answers, and where the values are in them.
     pub map: ResponseMap,
-    /// The variable of each entry of the map.
-    pub save_in: Vec<Box<str>>,
+    /// The variable of each entry of the map, or `None` if the value is only checked.
+    pub save_in: Vec<Option<Box<str>>>,
     /// Whether an answer that can't be used is retried.
     pub retry: bool,
     /// Whether an answer in the predefined format sets its variables by name.
@@ -95,7 +95,8 @@ impl Response {
             return Err(self.unusable(ErrorReason::InvalidResponseMap, text));
         }
         let mapped = found.into_iter().filter_map(|(entry, value)| {
-            Some(Mapped { save_in: self.save_in.get(entry)?.clone(), value: value.into() })
+            let save_in = self.save_in.get(entry)?.clone()?;
+            Some(Mapped { save_in, value: value.into() })
         });
         let mapped: Vec<Mapped> = mapped.collect();
         // The map says more than the name.

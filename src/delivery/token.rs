@@ -142,11 +142,6 @@ impl Tokens {
         }
     }
 
-    /// Returns the current token, for callers that must hide it.
-    pub(super) async fn shown(&self) -> Option<HeaderValue> {
-        self.known.lock().await.token.as_ref().map(|token| token.header.clone())
-    }
-
     async fn fetch(
         &self,
         client: &Client,

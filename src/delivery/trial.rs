@@ -10,7 +10,6 @@ use super::tls::Trust;
 use super::webhook::Webhook;
 use crate::domain::{DeliveryId, Outcome, Rendered};
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -94,11 +93,7 @@ impl Trial {
             endpoint.request(id, message.id(), 1, said, *unix_seconds).map_err(|outcome| {
                 EndpointError::Unrenderable(outcome.error.unwrap_or_default().into())
             })?;
-        let mut hidden = Hidden::of(webhook);
-        if let Some(header) = request.headers().get(AUTHORIZATION) {
-            hidden.add_credentials(header);
-        }
-        let headers = hidden.headers(request.headers());
+        let sent = request.headers().clone();
         let mut head = None;
         let started = Instant::now();
         let see_head = |response: &reqwest::Response| {
@@ -106,13 +101,14 @@ impl Trial {
             let head_of = (version, response.remote_addr(), response.headers().clone());
             head = Some((started.elapsed(), head_of));
         };
-        let outcome = endpoint.exchange(request, see_head).await;
+        let mut own = Vec::new();
+        let outcome = endpoint.exchange(request, see_head, &mut own).await;
         let outcome =
             outcome.map_err(|shortage| EndpointError::Short(webhook.name.to_string(), shortage))?;
         let whole = started.elapsed();
-        if let Some(token) = endpoint.fetched_token().await {
-            hidden.add_token(&token);
-        }
+        let hidden = Hidden::of(webhook);
+        let hidden = hidden.and(&own);
+        let headers = hidden.headers(&sent);
         let head = head.map(|(after, (version, address, headers))| Head {
             after,
             version,

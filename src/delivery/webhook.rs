@@ -240,6 +240,10 @@ pub struct Tls {
     pub client_pem: Option<(Vec<u8>, Secret)>,
 }
 
+/// The least number of characters of a secret that is hidden where an answer repeats it. A shorter one occurs in any
+/// text by chance, and stars in its place would damage mapped values.
+pub const HIDDEN_CHARS_MIN: usize = 4;
+
 /// Text that is never shown: not in logs, events, metrics or pages.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

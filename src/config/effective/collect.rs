@@ -192,22 +192,12 @@ fn plain(raw: Json) -> (Json, bool) {
                 whole.filter(|_| number.is_f64()).and_then(|it| format!("{it:.0}").parse().ok());
             (Json::Number(whole.unwrap_or(number)), true)
         }
-        Json::Object(members) => {
-            let is_whole = !members.values().any(is_constant);
-            let shown = members.into_iter().map(|(name, member)| {
-                let constant = || serde_json::json!({ "value": HIDDEN });
-                let member = if is_constant(&member) { constant() } else { member };
-                (name, member)
-            });
-            (Json::Object(shown.collect()), is_whole)
+        // The constant of a token may contain anything.
+        Json::Object(members) if members.contains_key("value") => {
+            (serde_json::json!({ "value": HIDDEN }), false)
         }
-        other @ (Json::Null | Json::Bool(_)) => (other, true),
+        other @ (Json::Null | Json::Bool(_) | Json::Object(_)) => (other, true),
     }
-}
-
-/// Returns whether this is the constant of a token, which may contain anything.
-fn is_constant(member: &Json) -> bool {
-    matches!(member, Json::Object(members) if members.contains_key("value"))
 }
 
 /// The mark of a private key, which may be in the same text as a certificate.

@@ -214,7 +214,7 @@ fn every_part_of_response_settings_is_checked() {
     let (_, accounts) = Folder::new("", &text).loaded();
     let (webhook, _) = &accounts.webhooks[&WebhookName::new("w").unwrap()];
     let response = webhook.response.as_ref().unwrap();
-    assert_eq!((&*response.save_in[0], response.retry), ("$user.key.a", false));
+    assert_eq!((response.save_in[0].as_deref(), response.retry), (Some("$user.key.a"), false));
     let found = response.map.apply(b"<a xmlns='u'>1</a>").unwrap();
     assert_eq!(found, [(0, "\"1\"".to_owned())]);
 }

@@ -232,6 +232,15 @@ auth = { type = "bearer", token = "hush-13" }
 body = "internal"
 method_name = "createOutbound"
 values = { "$flow.syskey.flowID" = "hush-14" }
+tokens = { location_name = { value = "hush-18" }, ani = "$flow.key.shown" }
+[[account]]
+id = 29
+values = { dealer = "hush-19" }
+[[template]]
+name = "lead"
+type = "json"
+format = '{"key": "hush-20"}'
+tokens = { place = { value = "hush-21" }, caller = "%ani%" }
 "#;
 
 fn full() -> Folder {
@@ -246,10 +255,11 @@ fn no_secret_is_shown_and_each_changes_the_hash() {
     let (shown, hashes) = (page(&first).to_string(), first.hashes());
     assert!(!shown.contains("hush-") && !shown.contains(WHSEC), "{shown}");
     assert!(shown.contains("ask Ada"), "people read notes: {shown}");
+    assert!(shown.contains("$flow.key.shown") && shown.contains("%ani%"), "{shown}");
     assert!(!format!("{first:?}").contains("hush-"));
     let other = "whsec_D2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     for number in
-        (1..=17).filter(|number| ![2, 6].contains(number)).map(|number| format!("hush-{number}"))
+        (1..=21).filter(|number| ![2, 6].contains(number)).map(|number| format!("hush-{number}"))
     {
         let changed = |text: &str| {
             text.replace(&format!("{number}\""), "hush-x\"")
@@ -283,7 +293,7 @@ fn no_secret_is_shown_and_each_changes_the_hash() {
 fn each_value_has_its_source() {
     let folder = full()
         .variable("RINGBACK__DELIVERY__ATTEMPTS_MAX", "7")
-        .variable("RINGBACK__HTTP__TOKEN", "hush-18");
+        .variable("RINGBACK__HTTP__TOKEN", "hush-30");
     let loaded = folder.whole();
     let page = page(&loaded.effective);
     let check = |key: &str, value: Json, source: Json| {

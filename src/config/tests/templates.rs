@@ -149,11 +149,11 @@ fn names_that_seem_to_end_too_early_are_warnings() {
     let text =
         text.replace("$flow.key.é", "$flow.key.né").replace("https://a.b/", "https://a.b/$sms.a-");
     let folder = Folder::new("", &text);
-    let said = |line: usize, key: &str, next: &str, name: &str, word: &str, column: usize| {
+    let said = |line: usize, key: &str, name: &str, column: usize| {
         let bare = name.trim_start_matches('$');
         format!(
-            "accounts.toml:{line}: warning: {key}: `{next}` follows `{name}`, and is not a part of the name (line 1, column \
-             {column}); write `${{{word}}}` if it is meant to be, else `${{{bare}}}`"
+            "accounts.toml:{line}: warning: {key}: a hyphen, a letter or a digit follows `{name}`, and is not a part of the \
+             name (line 1, column {column}); write braces around the whole name if it is meant to be, else `${{{bare}}}`"
         )
     };
     let mut warnings = folder.warnings();
@@ -162,10 +162,46 @@ fn names_that_seem_to_end_too_early_are_warnings() {
     assert_eq!(
         warnings,
         [
-            said(6, "template[t].format", "-", "$flow.key.first", "flow.key.first-name", 8),
-            said(10, "webhook[w].url", "-", "$sms.a", "sms.a-", 13),
-            said(13, values, "-", "$flow.key.a", "flow.key.a-b", 1),
-            said(14, "webhook[w].query[q].value", "é", "$flow.key.n", "flow.key.né", 1),
+            said(6, "template[t].format", "$flow.key.first", 8),
+            said(10, "webhook[w].url", "$sms.a", 13),
+            said(13, values, "$flow.key.a", 1),
+            said(14, "webhook[w].query[q].value", "$flow.key.n", 1),
         ]
     );
+}
+
+#[test]
+fn lists_and_tags_that_are_mapped_to_another_variable_may_be_strings() {
+    let lines = "body = \"json\"\ntokens = { prompt_responses = \"$flow.key.answers\", tags = \"$user.key.labels\" }\n\
+        template = '{\"a\": [{\"q\": \"%question%\"}], \"all\": %prompt_responses%, \"t\": %tags%}'";
+    let text = format!("[[account]]\nid = 1\n{}", webhook("w", 1, lines));
+    let (_, accounts) = Folder::new("", &text).loaded();
+    let record = r#"{"keys":[{"name":"$flow.key.answers","value":"[{\"question\": \"q\"}]"},
+        {"name":"$user.key.labels","value":"{\"a\": 1}"}]}"#;
+    let wanted = r#"{"a":[{"q":"q"}],"all":[{"question":"q"}],"t":{"a":1}}"#;
+    assert_eq!(rendered(&accounts, "w", record), wanted);
+}
+
+#[test]
+fn a_fault_of_a_template_names_the_key_that_has_its_text() {
+    let text = "[[template]]\nname = \"t\"\ntype = \"json\"\nformat_file = \"t.json\"\n";
+    let folder = Folder::new("", text).with("t.json", "{]");
+    let faults = folder.faults();
+    assert!(faults.len() == 1, "{faults:?}");
+    assert!(faults[0].starts_with("accounts.toml:4: template[t].format_file: "), "{faults:?}");
+}
+
+#[test]
+fn an_answer_does_not_set_the_outcome_of_its_webhook() {
+    let lines = "response = { type = \"json\", map = [{ save_in = \"$flow.key.response_raw\", path = \"data.a\" }, \
+        { save_in = \"$flow.key.a\", path = \"data.a\" }] }\ndefault = true";
+    let text = format!("[[account]]\nid = 1\n{}", webhook("w", 1, lines));
+    let folder = Folder::new("", &text);
+    let warnings = folder.warnings();
+    let wanted = "accounts.toml:7: warning: webhook[w].response.map[#1].save_in: the outcome of the webhook sets \
+                  $flow.key.response_raw itself, so that this has no effect; give it another name";
+    assert_eq!(warnings, [wanted]);
+    let (_, accounts) = folder.loaded();
+    let saves = accounts.definitions.saves(&WebhookName::new("w").unwrap());
+    assert_eq!(saves, [Box::from("$flow.key.a")]);
 }

@@ -74,12 +74,7 @@ impl Made {
     /// Writes a `[[template]]` of the accounts file.
     #[must_use]
     pub fn definition(&self, name: &str) -> String {
-        let kind = match self.language {
-            Language::Json => "json",
-            Language::Xml => "xml",
-            Language::Form => "form",
-            Language::Multipart => "multipart",
-        };
+        let kind = self.language.word();
         let mut out = String::from("[[template]]\nname = ");
         push_string(&mut out, name);
         out.push_str(&format!("\ntype = \"{kind}\"\nformat = "));

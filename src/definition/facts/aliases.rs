@@ -9,13 +9,9 @@
 //! | `$call.state` | the word for the result, as for `%dialstatus%` |
 
 use super::Facts;
-use super::node::{Node, compact};
+use super::node::compact;
 use crate::definition::template::{Family, Variable};
-use crate::json::walk;
 use std::borrow::Cow;
-
-/// The `calleeType` of the agent's leg.
-const AGENT: &str = "AGENT";
 
 impl Facts<'_, '_> {
     /// Returns the value of a variable that is another name of a field.
@@ -31,20 +27,11 @@ impl Facts<'_, '_> {
             "end" => "endTime",
             "state" => return self.dialstatus(),
             "agent.cli" | "agent.cli.number" | "agent.dnis" | "agent.dnis.number" => {
-                return self.agents_number();
+                let number = self.agents_leg()?.get("calleeNumber")?;
+                return Some(compact(number.text()));
             }
             _ => return None,
         };
         self.call(field).map(compact)
-    }
-
-    fn agents_number(&self) -> Option<Cow<'_, str>> {
-        let legs = self.items("callDetails");
-        let is_agents = |leg: &&Node<'_>| {
-            let callee = leg.get("calleeType").and_then(|callee| walk::decode(callee.text()));
-            callee.as_deref() == Some(AGENT)
-        };
-        let number = legs.iter().find(is_agents)?.get("calleeNumber")?;
-        Some(compact(number.text()).into_owned().into())
     }
 }

@@ -25,18 +25,14 @@ pub fn named(answer: &[u8]) -> Vec<(String, String)> {
 }
 
 fn key(name: &str) -> Option<String> {
-    let variable: Option<Variable> = if name.starts_with('$') {
-        // Names of any characters have braces in templates, but not here.
-        let braced = || format!("${{{}}}", name.trim_start_matches('$')).parse().ok();
-        name.parse().ok().or_else(braced)
+    let variable = if name.starts_with('$') {
+        // In braces it may be spelt as in a template.
+        Variable::of_key(name).or_else(|| name.parse().ok())?
     } else {
-        Variable::new(Family::FlowKey, name)
+        Variable::new(Family::FlowKey, name)?
     };
-    let variable = variable?;
-    match variable.family() {
-        Family::FlowKey | Family::FlowSyskey | Family::UserKey => Some(variable.key()),
-        Family::Call | Family::Sms => None,
-    }
+    // The outcome of the webhook itself takes these names when it ends.
+    (variable.can_be_saved() && !variable.is_outcome()).then(|| variable.key())
 }
 
 #[cfg(test)]
@@ -48,6 +44,7 @@ mod tests {
         let answer = br#" {"keys": [{"name": "$flow.key.obdReqID", "value": "r-1"},
             {"name": "$user.key.tier", "value": {"a": [1, 2]}}, {"name": "plain", "value": 0.10},
             {"name": "$flow.key.customer-name", "value": true}, {"name": "$call.cdrId", "value": "no"},
+            {"name": "$flow.key.response_status", "value": "no"}, {"name": "error_reason", "value": "no"},
             {"name": "$flow.key.none", "value": null}, {"name": 5, "value": 5}, 7,
             {"name": "$flow.key.obdReqID", "value": "r-2"}]}"#;
         let found = named(answer);

@@ -16,6 +16,7 @@ use crate::json::walk;
 use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 impl Facts<'_, '_> {
     /// Returns the value of a variable that is derived. The variable's source comes first.
@@ -60,7 +61,6 @@ impl Facts<'_, '_> {
 
     /// Returns the URL of the first recording whose name ends with `extension`.
     fn recording(&self, extension: &str) -> Option<Cow<'_, str>> {
-        let recordings = self.items("recordingUrls");
         let is_of_format = |recording: &&Node<'_>| {
             let names = ["recordedFilePublicPath", "recordedFileName"].into_iter();
             let mut names = names.filter_map(|name| text(recording.get(name)?));
@@ -69,18 +69,27 @@ impl Facts<'_, '_> {
                 path.to_ascii_lowercase().ends_with(extension)
             })
         };
-        let url = recordings.iter().filter(is_of_format);
+        let url = self.recordings().iter().filter(is_of_format);
         let url = url.filter_map(|recording| recording.get("recordedFilePublicPath")).next()?;
-        Some(compact(url.text()).into_owned().into())
+        Some(compact(url.text()))
     }
 
     /// Returns the member `name` of the first prompt.
     fn first_prompt(&self, name: &str) -> Option<Cow<'_, str>> {
+        let members = self.prompt.get_or_init(|| self.prompt_members().unwrap_or_default());
+        members.get(name).map(|json| Cow::Borrowed(&**json))
+    }
+
+    fn prompt_members(&self) -> Option<BTreeMap<Box<str>, Box<str>>> {
         let list = Variable::new(Family::FlowKey, "prompt_responses")?;
         let json = self.derive(&list, Derived::Prompts)?;
         let node = Node::read(json.as_bytes())?;
         let first = if node.is_array() { node.items().into_iter().next()? } else { node };
-        Some(compact(first.get(name)?.text()).into_owned().into())
+        let members = first.members().iter();
+        let present = members.filter_map(|(name, member)| {
+            Some((Box::from(&**name), Box::from(&*compact(member.present()?))))
+        });
+        Some(present.collect())
     }
 }
 

@@ -19,11 +19,11 @@ pub fn write_values<'v>(
     let mut object = Object::open(out);
     for variable in variables {
         // A constant is a part of the definition.
-        let value = values.get(variable).filter(|_| variable.constant().is_none());
-        let value = value.filter(|json| !matches!(&**json, "" | "null"));
-        if let Some(json) = value
-            && written.insert(variable)
-        {
+        if variable.constant().is_some() || !written.insert(variable) {
+            continue;
+        }
+        let value = values.get(variable).filter(|json| !matches!(&**json, "" | "null"));
+        if let Some(json) = value {
             object.escaped_name(&variable.kept_name()).extend_from_slice(json.as_bytes());
         }
     }

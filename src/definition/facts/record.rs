@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The `calleeType` of the customer's leg.
 const VISITOR: &str = "VISITOR";
+/// The `calleeType` of the agent's leg.
+const AGENT: &str = "AGENT";
 
 /// The facts of a flow beside its reports. Each part is parsed once, when the first variable needs it.
 pub struct Record<'f> {
@@ -18,7 +20,18 @@ pub struct Record<'f> {
     pub(super) nested: &'f BTreeSet<Variable>,
     pub(super) record: OnceCell<Option<Node<'f>>>,
     pub(super) keys: OnceCell<BTreeMap<Cow<'f, str>, &'f str>>,
-    pub(super) legs: OnceCell<Vec<Node<'f>>>,
+    pub(super) legs: OnceCell<Legs<'f>>,
+    pub(super) recordings: OnceCell<Vec<Node<'f>>>,
+    /// The members of the first prompt as compact JSON. `derived` fills them.
+    pub(super) prompt: OnceCell<BTreeMap<Box<str>, Box<str>>>,
+}
+
+/// The legs of the call.
+pub(super) struct Legs<'f> {
+    /// All of them, those to search first.
+    all: Vec<Node<'f>>,
+    /// The number of legs to search.
+    searched: usize,
 }
 
 impl<'f> Record<'f> {
@@ -34,6 +47,8 @@ impl<'f> Record<'f> {
             record: OnceCell::new(),
             keys: OnceCell::new(),
             legs: OnceCell::new(),
+            recordings: OnceCell::new(),
+            prompt: OnceCell::new(),
         }
     }
 
@@ -84,20 +99,40 @@ impl<'f> Record<'f> {
 
     /// Returns the legs to search, in this order: the customer's leg, and the first leg if it is another one.
     pub(super) fn legs(&self) -> &[Node<'f>] {
+        let Legs { all, searched } = self.all_legs();
+        all.get(..*searched).unwrap_or_default()
+    }
+
+    /// Returns the agent's leg.
+    pub(super) fn agents_leg(&self) -> Option<&Node<'f>> {
+        self.all_legs().all.iter().find(|leg| is_callee(leg, AGENT))
+    }
+
+    fn all_legs(&self) -> &Legs<'f> {
         self.legs.get_or_init(|| {
-            let mut first = None;
-            for leg in self.items("callDetails").into_iter().filter(Node::is_object) {
-                let callee = leg.get("calleeType").and_then(|callee| walk::decode(callee.text()));
-                if callee.as_deref() == Some(VISITOR) {
-                    return std::iter::once(leg).chain(first).collect();
-                }
-                first.get_or_insert(leg);
+            let mut all = self.items("callDetails");
+            all.retain(Node::is_object);
+            let mut searched = all.len().min(1);
+            if let Some(at) = all.iter().position(|leg| is_callee(leg, VISITOR)) {
+                searched += at.min(1);
+                let visitor = all.remove(at);
+                all.insert(0, visitor);
             }
-            first.into_iter().collect()
+            Legs { all, searched }
         })
     }
 
-    pub(super) fn items(&self, field: &str) -> Vec<Node<'f>> {
+    /// Returns the entries of `recordingUrls`.
+    pub(super) fn recordings(&self) -> &[Node<'f>] {
+        self.recordings.get_or_init(|| self.items("recordingUrls"))
+    }
+
+    fn items(&self, field: &str) -> Vec<Node<'f>> {
         self.record().and_then(|record| record.get(field)).map(Node::items).unwrap_or_default()
     }
+}
+
+fn is_callee(leg: &Node<'_>, kind: &str) -> bool {
+    let callee = leg.get("calleeType").and_then(|callee| walk::decode(callee.text()));
+    callee.as_deref() == Some(kind)
 }

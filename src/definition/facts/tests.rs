@@ -7,6 +7,8 @@ use super::record::Record;
 use super::{Facts, Kept, write_values};
 use crate::definition::template::{BodyTemplate, Language, Tokens, Values, Variable};
 use bytes::Bytes;
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 const FLOW: &str = include_str!("../../../tests/ringback/samples/flow-complete.json");
@@ -343,6 +345,26 @@ fn each_value_is_kept_once_by_its_spelling() {
     let mut out = Vec::new();
     write_values(&[], &facts, &mut out);
     assert_eq!(out, b"{}");
+}
+
+/// Counts the look-ups.
+struct Counted(Cell<usize>);
+
+impl Values for Counted {
+    fn get(&self, _: &Variable) -> Option<Cow<'_, str>> {
+        self.0.set(self.0.get() + 1);
+        Some("1".into())
+    }
+}
+
+#[test]
+fn a_repeated_variable_is_looked_up_once_and_a_constant_never() {
+    let constant = variable("$flow.key.c").with_constant("2");
+    let variables =
+        [variable("$call.a"), variable("$call.b"), constant.clone(), variable("$call.a"), constant];
+    let (counted, mut out) = (Counted(Cell::new(0)), Vec::new());
+    write_values(&variables, &counted, &mut out);
+    assert_eq!((&*out, counted.0.get()), (&br#"{"$call.a":1,"$call.b":1}"#[..], 2));
 }
 
 #[test]

@@ -35,6 +35,17 @@ impl Language {
         }
     }
 
+    /// Returns the word for it in definitions.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Xml => "xml",
+            Self::Form => "form",
+            Self::Multipart => "multipart",
+        }
+    }
+
     /// Returns the compiler of templates in this language.
     const fn compiler(self) -> Compile {
         match self {

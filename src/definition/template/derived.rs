@@ -28,6 +28,21 @@ pub enum Derived {
 }
 
 impl Derived {
+    /// Returns whether the value is an object or array that a string may contain.
+    #[must_use]
+    pub const fn is_unwrapped(self) -> bool {
+        match self {
+            Self::Tags | Self::Prompts => true,
+            Self::Utc
+            | Self::DialedTime
+            | Self::AnsweredTime
+            | Self::Dialstatus
+            | Self::Mp3
+            | Self::Wav
+            | Self::Prompt => false,
+        }
+    }
+
     /// Returns the word of the catalogue.
     #[must_use]
     pub const fn word(self) -> &'static str {

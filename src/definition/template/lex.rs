@@ -86,7 +86,7 @@ pub(super) fn masked<'t>(text: &'t str, pieces: &[Piece<'_>]) -> Cow<'t, str> {
 }
 
 /// Returns a fault for each name that a letter, a digit or a hyphen follows: these are text behind the value, and were
-/// probably meant as a part of the name.
+/// probably meant as a part of the name. The faults quote nothing else of the text, which may contain secrets.
 #[must_use]
 pub fn doubtful_names(text: &str) -> Vec<Fault> {
     let (Ok(mut found), Ok(mut ignored)) = (Faults::of(text), Faults::of(text)) else {
@@ -96,18 +96,16 @@ pub fn doubtful_names(text: &str) -> Vec<Fault> {
         let PieceKind::Variable(variable) = &piece.kind else { continue };
         let rest = text.get(piece.range.end..).unwrap_or_default();
         let is_bare = text.get(piece.range.clone()).is_some_and(|spelt| !spelt.ends_with('}'));
-        let Some(next) = rest.chars().next().filter(|next| *next == '-' || next.is_alphanumeric())
-        else {
-            continue;
-        };
-        if is_bare {
-            let is_part = |letter: char| matches!(letter, '-' | '_') || letter.is_alphanumeric();
-            let more: String =
-                rest.chars().take_while(|letter| is_part(*letter)).take(40).collect();
+        let is_part = |letter: char| letter == '-' || letter.is_alphanumeric();
+        if is_bare && rest.starts_with(is_part) {
             let key = variable.key();
             let word = key.trim_start_matches('$');
-            let problem = format!("`{next}` follows `{variable}`, and is not a part of the name");
-            let fix = format!("write `${{{word}{more}}}` if it is meant to be, else `${{{word}}}`");
+            let problem = format!(
+                "a hyphen, a letter or a digit follows `{variable}`, and is not a part of the name"
+            );
+            let fix = format!(
+                "write braces around the whole name if it is meant to be, else `${{{word}}}`"
+            );
             found.add(piece.range.start, problem, fix);
         }
     }

@@ -101,6 +101,20 @@ impl Literals {
     }
 }
 
+/// Returns the bounds of the pairs, separated by `&`, between two byte offsets: the start of each, its `=` and its end.
+pub(super) fn bounds(
+    text: &str,
+    from: usize,
+    to: usize,
+) -> impl Iterator<Item = (usize, Option<usize>, usize)> {
+    let mut next = from;
+    text.get(from..to).unwrap_or_default().split('&').map(move |pair| {
+        let start = next;
+        next += pair.len() + 1;
+        (start, pair.find('=').map(|at| start + at), start + pair.len())
+    })
+}
+
 /// Compiles parts of one text.
 pub(super) struct Compiler<'c, 't> {
     pub(super) text: &'t str,
@@ -124,15 +138,8 @@ impl Compiler<'_, '_> {
 
     /// Compiles the pairs, separated by `&`, between two byte offsets.
     pub(super) fn pairs(&mut self, from: usize, to: usize, literals: Literals) -> Box<[Pair]> {
-        let mut pairs = Vec::new();
-        let mut start = from;
-        for pair in self.text.get(from..to).unwrap_or_default().split('&') {
-            let end = start + pair.len();
-            let equals = pair.find('=').map(|at| start + at);
-            pairs.push(self.pair(start, equals, end, literals));
-            start = end + 1;
-        }
-        pairs.into()
+        let bounds = bounds(self.text, from, to);
+        bounds.map(|(start, equals, end)| self.pair(start, equals, end, literals)).collect()
     }
 
     fn pair(&mut self, from: usize, equals: Option<usize>, to: usize, literals: Literals) -> Pair {
@@ -252,6 +259,18 @@ pub(super) fn write_elements(elements: &[Element], filled: &Filled<'_>, out: &mu
                     out.extend_from_slice(encoded.as_bytes());
                 }
             }),
+        }
+    }
+}
+
+/// Appends the elements to `out` without any encoding.
+pub(super) fn write_text(elements: &[Element], filled: &Filled<'_>, out: &mut String) {
+    for element in elements {
+        match element {
+            Element::Literal(text) => out.push_str(text),
+            Element::Variable(slot) => {
+                decode(filled.get(*slot).unwrap_or_default(), |text| out.push_str(text));
+            }
         }
     }
 }

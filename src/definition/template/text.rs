@@ -1,7 +1,7 @@
 //! Templates of values that stand alone: those in a call of one of the platform's functions, and credentials.
 
 use super::list::Entry;
-use super::pairs::{Element, Literals};
+use super::pairs::{Element, Literals, write_text};
 use super::uses::DefinitionPart;
 use super::{Fault, Missing, Tokens, Use, Values, Variable, value};
 use crate::json;
@@ -64,14 +64,7 @@ impl TextTemplate {
     /// A mandatory variable has no value. `out` is unchanged.
     pub fn render(&self, values: &dyn Values, out: &mut String) -> Result<bool, Missing> {
         let Some(filled) = self.entry.fill(values)? else { return Ok(false) };
-        for element in &self.entry.elements {
-            match element {
-                Element::Literal(text) => out.push_str(text),
-                Element::Variable(slot) => {
-                    value::decode(filled.get(*slot).unwrap_or_default(), |text| out.push_str(text));
-                }
-            }
-        }
+        write_text(&self.entry.elements, &filled, out);
         Ok(true)
     }
 

@@ -2,6 +2,7 @@
 
 use super::derived::Derived;
 use crate::definition::nearest;
+use crate::domain::OUTCOME_VARIABLES;
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -155,6 +156,21 @@ impl Variable {
             Way::Constant(json) => Some(json),
             Way::Plain | Way::Derived(_) => None,
         }
+    }
+
+    /// Returns whether an answer can set it. Variables of calls and SMS come from the gateways alone.
+    #[must_use]
+    pub const fn can_be_saved(&self) -> bool {
+        match self.family {
+            Family::FlowKey | Family::FlowSyskey | Family::UserKey => true,
+            Family::Call | Family::Sms => false,
+        }
+    }
+
+    /// Returns whether the daemon itself sets it when a webhook has ended.
+    #[must_use]
+    pub fn is_outcome(&self) -> bool {
+        OUTCOME_VARIABLES.contains(&&*self.key())
     }
 
     /// Returns the spelling without braces, by which records and answers name it: `$flow.key.customer-name`.

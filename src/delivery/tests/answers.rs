@@ -64,6 +64,30 @@ fn the_status_decides() {
 }
 
 #[test]
+fn statuses_of_the_webhook_are_retried_beside_those_that_always_are() {
+    for (status, verdict) in [(404, Retry), (409, GiveUp), (503, Retry)] {
+        let server = says(format!("HTTP/1.1 {status} X\r\n\r\n"));
+        let webhook = Webhook { retried: [404].into(), ..webhook(&server.url()) };
+        run(async { assert_eq!(attempt(&endpoint(webhook)).await.verdict, verdict, "{status}") });
+    }
+}
+
+#[test]
+fn an_answer_can_end_the_delivery_or_disable_the_endpoint() {
+    for (status, words, verdict, disables) in [
+        (503, "later", Retry, false),
+        (503, "abort-message", GiveUp, false),
+        (503, "disable", GiveUp, true),
+        (200, "abort-message", Delivered, false),
+        (200, "disable", Delivered, true),
+    ] {
+        let answer = format!("HTTP/1.1 {status} X\r\nwebhook-delivery: {words}\r\n\r\n");
+        let outcome = outcome(&says(answer), Duration::from_secs(10));
+        assert_eq!((outcome.verdict, outcome.disables), (verdict, disables), "{status} {words}");
+    }
+}
+
+#[test]
 fn retry_after_is_read_from_the_answer() {
     let answer = |status| format!("HTTP/1.1 {status} X\r\nretry-after: 120\r\n\r\n");
     for status in [429, 503] {

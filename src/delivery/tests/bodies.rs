@@ -116,7 +116,7 @@ fn the_end_of_an_unneeded_body_is_awaited_for_two_seconds() {
 fn mapping() -> Response {
     let entries = [EntryText { path: "id", mandatory: true }];
     let map = ResponseMap::parse(AnswerFormat::Json, &entries, &[]).unwrap();
-    Response { map, save_in: vec!["$flow.key.id".into()], retry: false, by_name: false }
+    Response { map, save_in: vec![Some("$flow.key.id".into())], retry: false, by_name: false }
 }
 
 #[test]

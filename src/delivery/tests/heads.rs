@@ -115,7 +115,7 @@ fn a_success_with_a_needed_body_fails_when_its_head_is_unreadable() {
     let entries = [EntryText { path: "a", mandatory: true }];
     let response = Response {
         map: ResponseMap::parse(AnswerFormat::Json, &entries, &[]).unwrap(),
-        save_in: vec!["$flow.key.a".into()],
+        save_in: vec![Some("$flow.key.a".into())],
         retry: false,
         by_name: false,
     };

@@ -15,7 +15,7 @@ fn outcome(answer: &str, times: usize, retry: bool) -> Outcome {
         let entries = vec![EntryText { path: "a", mandatory: true }; times];
         let response = Response {
             map: ResponseMap::parse(AnswerFormat::Json, &entries, &[]).unwrap(),
-            save_in: (0..times).map(|n| format!("$flow.key.a{n}").into()).collect(),
+            save_in: (0..times).map(|n| Some(format!("$flow.key.a{n}").into())).collect(),
             retry,
             by_name: false,
         };

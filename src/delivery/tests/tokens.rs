@@ -2,6 +2,9 @@
 
 use super::server::{Server, raw, request};
 use super::*;
+use crate::definition::template::{DefinitionPart, Need, TextTemplate, Tokens, UrlTemplate};
+use crate::definition::{Credentials, Request};
+use crate::domain::Rendered;
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -312,5 +315,59 @@ fn an_endless_refusal_of_a_token_server_is_a_refusal() {
             (2000..5000).contains(&outcome.duration_ms),
             "much less than the time-out: {outcome:?}"
         );
+    });
+}
+
+#[test]
+fn an_answer_that_repeats_a_token_is_kept_without_it() {
+    run(async {
+        let (tokens, _asked) = token_server("3600");
+        let count = Arc::new(AtomicUsize::new(0));
+        let (receiver, _requests) = server(move |request| {
+            let first = count.fetch_add(1, Ordering::SeqCst) == 0;
+            says(if first { "503 X" } else { "401 X" }, request)
+        });
+        let endpoint = authorised(&receiver.url(), credentials(&tokens.url(), SentIn::Header));
+        for _ in 0..2 {
+            let outcome = attempt(&endpoint).await;
+            let kept = String::from_utf8(outcome.response.to_vec()).unwrap();
+            assert!(
+                kept.contains("authorization: Bearer ***") && !kept.contains("token-1"),
+                "{kept}"
+            );
+        }
+        tokio::time::sleep(OLD_ENOUGH).await;
+        let outcome = attempt(&endpoint).await;
+        let kept = String::from_utf8(outcome.response.to_vec()).unwrap();
+        assert!(kept.contains("authorization: Bearer ***") && !kept.contains("token-2"), "{kept}");
+    });
+}
+
+#[test]
+fn an_answer_that_repeats_rendered_credentials_is_kept_without_them() {
+    let template =
+        |text: &str, part| TextTemplate::parse(text, &part, &|_| true, &Tokens::new()).unwrap();
+    run(async {
+        let (receiver, _requests) =
+            server(|request| says("503 X", &format!("hunter%22-7 {request}")));
+        let url = UrlTemplate::parse(&receiver.url(), &Tokens::new(), &|_| Need::Unsaid).unwrap();
+        let credentials = Credentials {
+            username: template("user", DefinitionPart::Username),
+            password: template("hunter$flow.key.pin", DefinitionPart::Password),
+        };
+        let request =
+            Request { url, query: Vec::new(), headers: Vec::new(), credentials: Some(credentials) };
+        let request = Some(Arc::new(request));
+        let endpoint = endpoint(Webhook { request, ..webhook(&receiver.url()) });
+        let values = Bytes::from_static(br#"{"$flow.key.pin":"\"-7"}"#);
+        let rendered = Rendered { content_type: None, values };
+        let message = Message { body: Bytes::from_static(b"{}"), rendered: Some(&rendered) };
+        let outcome = endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await;
+        let outcome = outcome.expect("there is no shortage");
+        let kept = String::from_utf8(outcome.response.to_vec()).unwrap();
+        // `user:hunter"-7`
+        let pair = "dXNlcjpodW50ZXIiLTc=";
+        assert!(kept.starts_with("*** POST") && !kept.contains(pair), "{kept}");
+        assert!(kept.contains("authorization: Basic ***"), "{kept}");
     });
 }

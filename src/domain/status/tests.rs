@@ -74,6 +74,8 @@ fn the_configuration_decides_before_the_documented_words_and_whole_words_before_
             of("S*", Final, None),
             of("SE*", Intermediate, None),
             of("S*D", Final, None),
+            of("T*", Intermediate, None),
+            of("TO*", Final, None),
             of("sold", Intermediate, None),
             of("8", Intermediate, Some("SUBMITTED")),
             of("err_*", Final, Some("FAILED")),
@@ -85,6 +87,8 @@ fn the_configuration_decides_before_the_documented_words_and_whole_words_before_
         ("SENT", Intermediate),
         ("SEND", Intermediate),
         ("SUBMITTED", Final),
+        ("TOLD", Final),
+        ("TALK", Intermediate),
         ("SOLD", Intermediate),
         ("PENDING_DEAD", Final),
     ] {

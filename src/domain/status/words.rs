@@ -1,59 +1,33 @@
-//! Whole words with their meanings: a hash table that ignores case, so that a look-up copies nothing.
+//! Whole words with their meanings, found in any case. A look-up allocates nothing.
 
-use super::StatusMeaning;
+use super::{STATUS_BYTES_MAX, StatusMeaning};
+use std::collections::BTreeMap;
 
-/// FNV-1a, 64 bits. The words come from files, never from records.
-const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-const PRIME: u64 = 0x0100_0000_01b3;
-
-/// The meanings by word.
+/// The meanings by word in capitals.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(super) struct Words {
-    /// Empty, or a power of two and at least twice the number of words. A word is in its slot or in one that follows,
-    /// before the next empty one.
-    slots: Vec<Option<(Box<str>, StatusMeaning)>>,
-}
+pub(super) struct Words(BTreeMap<Box<str>, StatusMeaning>);
 
 impl Words {
     /// Creates the table. Of a repeated word, the last meaning counts.
     pub(super) fn new(words: Vec<(Box<str>, StatusMeaning)>) -> Self {
-        if words.is_empty() {
-            return Self::default();
-        }
-        let mut slots = Vec::new();
-        slots.resize_with((2 * words.len()).next_power_of_two(), || None);
-        let mut table = Self { slots };
-        for (word, meaning) in words {
-            let index = table.index(&word);
-            if let Some(slot) = index.and_then(|index| table.slots.get_mut(index)) {
-                *slot = Some((word, meaning));
-            }
-        }
-        table
+        let in_capitals = words.into_iter().map(|(mut word, meaning)| {
+            word.make_ascii_uppercase();
+            (word, meaning)
+        });
+        Self(in_capitals.collect())
     }
 
+    /// Returns the meaning of `word`, or `None` if it is unknown or longer than any known word.
     pub(super) fn get(&self, word: &str) -> Option<&StatusMeaning> {
-        let slot = self.slots.get(self.index(word)?)?;
-        slot.as_ref().map(|(_, meaning)| meaning)
+        let mut buffer = [0; STATUS_BYTES_MAX];
+        let capitals = buffer.get_mut(..word.len())?;
+        capitals.copy_from_slice(word.as_bytes());
+        capitals.make_ascii_uppercase();
+        self.0.get(std::str::from_utf8(capitals).ok()?)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.slots.iter().flatten().map(|(word, _)| &**word)
-    }
-
-    /// Returns the index of the word's slot, or of the empty one that it would have.
-    fn index(&self, word: &str) -> Option<usize> {
-        let mask = self.slots.len().checked_sub(1)?;
-        let mix =
-            |hash: u64, byte: u8| (hash ^ u64::from(byte.to_ascii_uppercase())).wrapping_mul(PRIME);
-        let hash = word.bytes().fold(OFFSET, mix);
-        let start = usize::try_from(hash % (self.slots.len() as u64)).ok()?;
-        (0..self.slots.len()).map(|step| (start + step) & mask).find(|index| {
-            match self.slots.get(*index) {
-                Some(Some((known, _))) => known.eq_ignore_ascii_case(word),
-                Some(None) | None => true,
-            }
-        })
+        self.0.keys().map(|word| &**word)
     }
 }
 
@@ -65,18 +39,21 @@ mod tests {
     #[test]
     fn words_are_found_in_every_case_and_others_are_not() {
         let meaning = |class| StatusMeaning { class, status: None };
-        let words: Vec<String> = (0..500).map(|number| format!("WORD_{number}")).collect();
+        let words: Vec<String> = (0..500).map(|number| format!("Word_{number}é")).collect();
         let all = words.iter().map(|word| (word.as_str().into(), meaning(StatusClass::Final)));
-        let again = ("word_7".into(), meaning(StatusClass::Intermediate));
-        let table = Words::new(all.chain([again]).collect());
+        let again = ("word_7é".into(), meaning(StatusClass::Intermediate));
+        let table = Words::new(all.clone().chain([again]).collect());
         for word in &words {
-            let class = table.get(&word.to_lowercase()).unwrap().class;
+            let class = table.get(&word.to_ascii_lowercase()).unwrap().class;
             let wanted =
-                if word == "WORD_7" { StatusClass::Intermediate } else { StatusClass::Final };
+                if word == "Word_7é" { StatusClass::Intermediate } else { StatusClass::Final };
             assert_eq!((table.get(word).unwrap().class, class), (wanted, wanted), "{word}");
         }
-        assert_eq!(table.get("WORD_500"), None);
+        assert_eq!(table.get("WORD_500é"), None);
         assert_eq!(table.get(""), None);
-        assert_eq!(Words::default().get("WORD_1"), None);
+        assert_eq!(table.get(&"A".repeat(1000)), None);
+        assert_eq!(Words::default().get("WORD_1é"), None);
+        let backwards = Words::new(all.clone().rev().collect());
+        assert_eq!(backwards, Words::new(all.collect()), "the order does not matter");
     }
 }

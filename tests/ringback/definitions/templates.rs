@@ -75,8 +75,9 @@ fn check_warns_of_names_that_seem_to_end_too_early_and_refuses_templates_of_othe
     let stage = stage("templates-check", &default_webhook(28, doubtful));
     let done = stage.command(&["check"]);
     assert_eq!(done.code, Some(0), "{done:?}");
-    let wanted = "warning: webhook[of-28].template: `-` follows `$flow.key.customer`, and is not a part of the name (line 1, \
-                  column 8); write `${flow.key.customer-name}` if it is meant to be, else `${flow.key.customer}`";
+    let wanted = "warning: webhook[of-28].template: a hyphen, a letter or a digit follows `$flow.key.customer`, and is \
+                  not a part of the name (line 1, column 8); write braces around the whole name if it is meant to be, else \
+                  `${flow.key.customer}`";
     assert!(done.err.contains(wanted), "{done:?}");
     let template =
         "[[template]]\nname = \"lead\"\ngroup = \"dealers\"\ntype = \"json\"\nformat = \"{}\"\n";

@@ -3,6 +3,7 @@
 use crate::definition::catalogue::{nested, tokens};
 use crate::definition::facts::{Facts, Kept, write_values};
 use crate::definition::template::{Values, Variable};
+use std::borrow::Cow;
 
 fn value(record: &str, token: &str) -> Option<String> {
     let facts = Facts::new(Some(record.as_bytes()), &[], &[], nested());
@@ -192,5 +193,24 @@ fn the_platforms_names_of_fields_are_understood_if_no_field_has_them() {
     }
     for name in ["$call.other", "$call.cli.name", "$flow.key.cli", "$call.agent.dnis"] {
         assert_eq!(value(b"{}", name), None, "{name}");
+    }
+}
+
+#[test]
+fn parts_of_derived_values_are_parsed_once() {
+    let record = br#"{"callDetails":[{"calleeType":"AGENT","calleeNumber":" a"},{"calleeType":"VISITOR"}],
+        "recordingUrls":[{"recordedFilePublicPath":"a.wav"},{"recordedFilePublicPath":"a.mp3"}],
+        "keys":[{"name":"$flow.key.prompt_responses","value":"[{\"question\": \"q\", \"response\":  [1 ]}]"}]}"#;
+    let facts = Facts::new(Some(record), &[], &[], nested());
+    let token = |name: &str| facts.get(&tokens()[name]).unwrap();
+    let alias: Variable = "$call.agent.cli".parse().unwrap();
+    assert_eq!(facts.get(&alias).unwrap(), "\" a\"");
+    assert_eq!((&*token("question"), &*token("response")), ("\"q\"", "[1]"));
+    assert_eq!((&*token("rec_audiourl"), &*token("rec_audiowavurl")), ("\"a.mp3\"", "\"a.wav\""));
+    // A value that is borrowed comes from a part that is kept.
+    let is_kept = |value: Cow<'_, str>| matches!(value, Cow::Borrowed(_));
+    assert!(is_kept(facts.get(&alias).unwrap()));
+    for name in ["question", "response", "rec_audiourl", "rec_audiowavurl"] {
+        assert!(is_kept(token(name)), "{name}");
     }
 }

@@ -22,11 +22,7 @@ struct Form(Box<[Pair]>);
 /// Compiles `text`. Adds its faults to `faults`.
 pub(super) fn compile(input: &Input<'_>, faults: &mut Faults<'_>) -> (Box<dyn Compiled>, Uses) {
     let Input { text, tokens, mandatory } = *input;
-    let end = text.trim_end_matches(['\r', '\n']).len();
-    for (at, _) in text.match_indices(['\r', '\n']).take_while(|(at, _)| *at < end) {
-        let fix = "write %0A for one in a value, and `&` between pairs";
-        faults.add(at, "the form contains a line break", fix);
-    }
+    let end = end_of_line(text, faults);
     let pieces = lex(text, tokens, Percent::Encoding, faults);
     let text = &*masked(text, &pieces);
     let mut uses = UsesFound::default();
@@ -34,6 +30,16 @@ pub(super) fn compile(input: &Input<'_>, faults: &mut Faults<'_>) -> (Box<dyn Co
     let pairs = compiler.pairs(0, end, Literals::Form);
     let uses = uses.finish(text, &DefinitionPart::Body);
     (Box::new(Form(pairs)), uses)
+}
+
+/// Returns the end of the form without the line breaks behind it, and reports other line breaks.
+pub(super) fn end_of_line(text: &str, faults: &mut Faults<'_>) -> usize {
+    let end = text.trim_end_matches(['\r', '\n']).len();
+    for (at, _) in text.match_indices(['\r', '\n']).take_while(|(at, _)| *at < end) {
+        let fix = "write %0A for one in a value, and `&` between pairs";
+        faults.add(at, "the form contains a line break", fix);
+    }
+    end
 }
 
 impl Compiled for Form {

@@ -7,19 +7,14 @@
 //! The boundary is derived from names and values. So the same values make the same body, and no value contains the
 //! boundary.
 
-use super::{Compiled, Input};
+use super::{Compiled, Input, form};
 use crate::definition::template::fault::Faults;
 use crate::definition::template::lex::{Percent, lex, masked};
-use crate::definition::template::pairs::{Compiler, Element, Literals};
+use crate::definition::template::pairs::{Compiler, Element, Literals, bounds, write_text};
 use crate::definition::template::uses::{DefinitionPart, Filled, Uses, UsesFound};
-use crate::definition::template::value;
 use ring::digest;
-use std::fmt::Write as _;
 
 pub(super) const CONTENT_TYPE: &str = "multipart/form-data";
-
-/// The bytes of a digest that make a boundary.
-const BOUNDARY_BYTES: usize = 16;
 
 /// A form with variables.
 #[derive(Debug)]
@@ -36,32 +31,24 @@ struct Field {
 /// Compiles `text`. Adds its faults to `faults`.
 pub(super) fn compile(input: &Input<'_>, faults: &mut Faults<'_>) -> (Box<dyn Compiled>, Uses) {
     let Input { text, tokens, mandatory } = *input;
-    let end = text.trim_end_matches(['\r', '\n']).len();
-    for (at, _) in text.match_indices(['\r', '\n']).take_while(|(at, _)| *at < end) {
-        let fix = "write %0A for one in a value, and `&` between pairs";
-        faults.add(at, "the form contains a line break", fix);
-    }
+    let end = form::end_of_line(text, faults);
     let pieces = lex(text, tokens, Percent::Encoding, faults);
     let text = &*masked(text, &pieces);
     let mut uses = UsesFound::default();
     let mut compiler = Compiler { text, pieces: &pieces, uses: &mut uses, mandatory };
-    let mut fields = Vec::new();
-    let mut start = 0;
-    for pair in text.get(..end).unwrap_or_default().split('&') {
-        let stop = start + pair.len();
-        if !pair.is_empty() {
-            let equals = pair.find('=').map_or(stop, |at| start + at);
-            let value = (equals + 1).min(stop);
-            fields.push(Field {
-                name: compiler.elements(start, equals, Literals::Decoded),
-                optional: compiler.optional(value, stop),
-                value: compiler.elements(value, stop, Literals::Decoded),
-            });
+    let pairs = bounds(text, 0, end).filter(|(start, _, end)| start < end);
+    let fields = pairs.map(|(start, equals, end)| {
+        let equals = equals.unwrap_or(end);
+        let value = (equals + 1).min(end);
+        Field {
+            name: compiler.elements(start, equals, Literals::Decoded),
+            optional: compiler.optional(value, end),
+            value: compiler.elements(value, end, Literals::Decoded),
         }
-        start = stop + 1;
-    }
+    });
+    let fields = fields.collect();
     let uses = uses.finish(text, &DefinitionPart::Body);
-    (Box::new(Multipart(fields.into())), uses)
+    (Box::new(Multipart(fields)), uses)
 }
 
 impl Compiled for Multipart {
@@ -69,7 +56,12 @@ impl Compiled for Multipart {
         let is_there =
             |field: &&Field| field.optional.is_none_or(|slot| filled.get(slot).is_some());
         let fields = self.0.iter().filter(is_there);
-        let fields = fields.map(|field| (text(&field.name, filled), text(&field.value, filled)));
+        let text = |elements| {
+            let mut out = String::new();
+            write_text(elements, filled, &mut out);
+            out
+        };
+        let fields = fields.map(|field| (text(&field.name), text(&field.value)));
         let fields: Vec<(String, String)> = fields.collect();
         let boundary = boundary(&fields);
         for (name, value) in &fields {
@@ -94,33 +86,19 @@ pub(super) fn content_type_of(body: &[u8]) -> String {
     format!("{CONTENT_TYPE}; boundary={boundary}")
 }
 
-fn text(elements: &[Element], filled: &Filled<'_>) -> String {
-    let mut out = String::new();
-    for element in elements {
-        match element {
-            Element::Literal(text) => out.push_str(text),
-            Element::Variable(slot) => {
-                value::decode(filled.get(*slot).unwrap_or_default(), |text| out.push_str(text));
-            }
-        }
-    }
-    out
-}
-
 /// Escapes the characters that would end a name.
 fn escaped(name: &str) -> String {
     name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A")
 }
 
+/// Returns a boundary with the first 16 bytes of a digest.
 fn boundary(fields: &[(String, String)]) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
     for text in fields.iter().flat_map(|(name, value)| [name, value]) {
         context.update(&text.len().to_be_bytes());
         context.update(text.as_bytes());
     }
-    let mut boundary = "ringback-".to_owned();
-    for byte in context.finish().as_ref().iter().take(BOUNDARY_BYTES) {
-        let _ = write!(boundary, "{byte:02x}");
-    }
-    boundary
+    let digest = context.finish();
+    let first = digest.as_ref().first_chunk().copied().unwrap_or_default();
+    format!("ringback-{:032x}", u128::from_be_bytes(first))
 }

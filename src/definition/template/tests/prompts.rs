@@ -90,6 +90,20 @@ fn repeated_items_end_at_a_limit() {
 }
 
 #[test]
+fn the_arrays_of_a_body_share_the_limit() {
+    let many = format!("[{}{{}}]", "{},".repeat(200));
+    let item = |letter: &str| {
+        format!("[{{\"q\": \"%question%\", \"x\": \"{}\"}}]", letter.repeat(100_000))
+    };
+    let text = format!("{{\"a\": {}, \"b\": {}}}", item("x"), item("y"));
+    let known = Known { list: Some(many), question: None };
+    let out = rendered(Language::Json, &text, &known);
+    assert!(((8 << 20)..(9 << 20)).contains(&out.len()), "{}", out.len());
+    assert!(out.ends_with("\"b\":[]}"), "the first array takes all of it");
+    serde_json::from_str::<serde_json::Value>(&out).unwrap();
+}
+
+#[test]
 fn tags_and_prompts_become_elements() {
     let xml = |text: &str, list: &str| {
         let known = Known { list: Some(list.to_owned()), question: None };
