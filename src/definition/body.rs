@@ -75,7 +75,8 @@ mod tests {
         let given = [render_unknown("a\"b"), Bytes::from_static(b"{\"cost\":{\"amount\":0.10}}")];
         let keys = Bytes::from_static(b"[{\"name\":\"smsDetails\"}]");
         assert_eq!(reports(&render_phase2("u", &given, Some(&keys))), given);
-        assert_eq!(reports(&Bytes::from_static(b"{\"callDetails\":[]}")), [Bytes::new(); 0]);
-        assert_eq!(reports(&Bytes::from_static(b"no JSON")), [Bytes::new(); 0]);
+        for none in [&b"{\"callDetails\":[]}"[..], b"no JSON"] {
+            assert!(reports(&Bytes::from_static(none)).is_empty());
+        }
     }
 }

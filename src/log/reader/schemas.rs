@@ -312,9 +312,9 @@ mod tests {
             }
         };
         let RecordBody::Items(items) = record.body else { panic!("{record:?}") };
-        let is_unknown = |item: &Record| match &item.body {
-            RecordBody::Bad(bad) => bad.is_unknown_schema(),
-            body => panic!("{body:?}"),
+        let is_unknown = |item: &Record| {
+            let RecordBody::Bad(bad) = &item.body else { panic!("{item:?}") };
+            bad.is_unknown_schema()
         };
         let unknown: Vec<bool> = items.iter().map(is_unknown).collect();
         assert_eq!(unknown, [true, false, true, false, true]);
