@@ -222,7 +222,8 @@ fn phase_2_precedes_the_retry_of_phase_1(name: &str, order: &str) -> bool {
         scene.reports(&[report]);
     };
     let outcome = check(&stage, when, then);
-    outcome.webhooks[1].phase() == 2
+    // Phase 2 may even arrive before the first attempt of phase 1.
+    outcome.webhooks[2].phase() == 1
 }
 
 #[test]
