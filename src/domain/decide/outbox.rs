@@ -6,15 +6,18 @@ use crate::domain::{
     AccountId, Condition, Deferred, Delivery, DeliveryId, Due, Event, Mapped, OUTCOME_VARIABLES,
     Phase, Policy, Rendering, State, WebhookEnd, WebhookName,
 };
-use std::cell::{Ref, RefCell};
+use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The outbox of a decision.
 pub(super) struct Outbox<'a> {
     state: &'a State,
     policy: &'a Policy,
-    index: RefCell<Index>,
+    index: RefCell<Option<Box<Index>>>,
 }
+
+/// The number of rows and events up to which a look through all of them is faster than an index.
+const SCAN_MAX: usize = 16;
 
 /// A delivery that has not ended, or a rule that waits.
 struct Row {
@@ -103,17 +106,32 @@ impl<'a> Outbox<'a> {
         for (number, event) in events.iter().enumerate() {
             index.note(number, event);
         }
-        outbox.index.replace(index);
+        outbox.index.replace(Some(Box::new(index)));
         outbox
     }
 
     /// Returns the index after `events`, whose beginning is counted in already.
-    fn index(&self, events: &[Event]) -> Ref<'_, Index> {
-        let mut index = self.index.borrow_mut();
-        index.load(self.state, self.policy);
-        index.follow(events, self.policy);
-        drop(index);
-        self.index.borrow()
+    fn index(&self, events: &[Event]) -> RefMut<'_, Index> {
+        RefMut::map(self.index.borrow_mut(), |index| {
+            let index = index.get_or_insert_default();
+            index.load(self.state, self.policy);
+            index.follow(events, self.policy);
+            index.as_mut()
+        })
+    }
+
+    /// Returns the deliveries, if they are few, none has ended, no rule waits and no index exists. This is the usual case.
+    fn few<'e>(&self, events: &'e [Event]) -> Option<impl Iterator<Item = &'e Delivery>>
+    where
+        'a: 'e,
+    {
+        let begins =
+            |event: &Event| event.ended().is_none() && !matches!(event, Event::RuleDeferred(_));
+        let is_few = self.state.deliveries.len() + events.len() <= SCAN_MAX
+            && self.state.deferred.is_empty()
+            && self.index.borrow().is_none()
+            && events.iter().all(begins);
+        is_few.then(|| self.state.deliveries.iter().chain(events.iter().filter_map(Event::begun)))
     }
 
     /// Returns whether a delivery or a rule with this id has not ended.
@@ -123,17 +141,28 @@ impl<'a> Outbox<'a> {
 
     /// Returns whether a delivery with this id has not ended, or was begun by `events`.
     pub(super) fn knows(&self, id: DeliveryId, events: &[Event]) -> bool {
+        if let Some(mut few) = self.few(events) {
+            return few.any(|delivery| delivery.id == id);
+        }
         let index = self.index(events);
         index.begun.contains(&id) || index.unfinished.contains_key(&id)
     }
 
     /// Returns what waits for `delivery`.
     pub(super) fn blocked_by(&self, delivery: &Delivery, events: &[Event]) -> Blocked {
+        let waits = |other: &Delivery| match &other.rendering {
+            Rendering::Pending(pending) => pending.after.contains(&delivery.id),
+            Rendering::Fixed | Rendering::Done(_) => {
+                other.due == Due::Waiting && delivery.phase == Phase::One
+            }
+        };
+        if let Some(mut few) = self.few(events)
+            && !few.any(waits)
+        {
+            return Blocked::default();
+        }
         let index = self.index(events);
         let mut blocked = BTreeSet::new();
-        if index.rows.is_empty() {
-            return Blocked(blocked);
-        }
         let mut next = vec![(delivery.id, delivery.phase == Phase::One)];
         while let Some((id, is_phase_one)) = next.pop() {
             let waiting = index.waiting_for.get(&id).into_iter().flatten();
@@ -150,6 +179,11 @@ impl<'a> Outbox<'a> {
 
     /// Returns the phase 1 that has not ended.
     pub(super) fn phase_one(&self, blocked: &Blocked, events: &[Event]) -> Option<DeliveryId> {
+        if blocked.0.is_empty()
+            && let Some(mut few) = self.few(events)
+        {
+            return few.find(|delivery| delivery.phase == Phase::One).map(|it| it.id);
+        }
         let index = self.index(events);
         let mut left = index.phase_one.iter().filter(|number| !blocked.0.contains(number));
         left.find_map(|number| index.rows.get(*number).filter(|row| !row.is_over)).map(|row| row.id)
@@ -163,8 +197,12 @@ impl<'a> Outbox<'a> {
         blocked: &Blocked,
         events: &[Event],
     ) -> Vec<DeliveryId> {
+        let mut webhooks = webhooks.into_iter().peekable();
+        if webhooks.peek().is_none() {
+            return Vec::new();
+        }
         let index = self.index(events);
-        let lists = webhooks.into_iter().filter_map(|webhook| index.by_webhook.get(webhook));
+        let lists = webhooks.filter_map(|webhook| index.by_webhook.get(webhook));
         let numbers: BTreeSet<usize> =
             lists.flatten().copied().filter(|number| !blocked.0.contains(number)).collect();
         let rows = numbers.iter().filter_map(|number| index.rows.get(*number));
@@ -262,8 +300,7 @@ impl<'a> Outbox<'a> {
     where
         'a: 'e,
     {
-        drop(self.index(events));
-        let mut index = self.index.borrow_mut();
+        let mut index = self.index(events);
         index.release();
         let first = index.ready.first().map(|(_, number)| *number);
         let stuck = || index.rules.first().copied().filter(|_| index.deliveries == 0);
@@ -344,7 +381,6 @@ impl Index {
         let is_pending = is_rule
             || delivery.due == Due::Waiting && matches!(delivery.rendering, Rendering::Pending(_));
         let (id, account, webhook) = (delivery.id, delivery.account, delivery.webhook.clone());
-        let (left, is_over) = (0, false);
         self.rows.push(Row {
             id,
             account,
@@ -352,8 +388,8 @@ impl Index {
             is_phase_one,
             is_rule,
             is_pending,
-            left,
-            is_over,
+            left: 0,
+            is_over: false,
             place,
         });
         let known = self.unfinished.entry(id).or_default();
