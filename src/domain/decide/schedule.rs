@@ -286,6 +286,10 @@ pub(super) fn givers(
 
 /// Returns the rules that wait after `events`.
 pub(super) fn waiting<'a>(state: &'a State, events: &'a [Event]) -> Vec<&'a Deferred> {
+    let defers = |event: &Event| matches!(event, Event::RuleDeferred(_));
+    if state.deferred.is_empty() && !events.iter().any(defers) {
+        return Vec::new();
+    }
     let mut left: BTreeMap<DeliveryId, &Deferred> =
         state.deferred.iter().map(|rule| (rule.delivery.id, rule)).collect();
     for event in events {

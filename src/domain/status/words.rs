@@ -1,20 +1,23 @@
 //! Whole words with their meanings, found in any case. A look-up allocates nothing.
 
 use super::{STATUS_BYTES_MAX, StatusMeaning};
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
-/// The meanings by word in capitals.
+/// The words in capitals with their meanings, sorted by length first, so that most comparisons compare two numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(super) struct Words(BTreeMap<Box<str>, StatusMeaning>);
+pub(super) struct Words(Vec<(Box<str>, StatusMeaning)>);
 
 impl Words {
     /// Creates the table. Of a repeated word, the last meaning counts.
     pub(super) fn new(words: Vec<(Box<str>, StatusMeaning)>) -> Self {
-        let in_capitals = words.into_iter().map(|(mut word, meaning)| {
-            word.make_ascii_uppercase();
-            (word, meaning)
-        });
-        Self(in_capitals.collect())
+        let mut all = words;
+        all.iter_mut().for_each(|(word, _)| word.make_ascii_uppercase());
+        // A stable sort keeps the order of repeated words.
+        all.sort_by(|(one, _), (other, _)| by_length(one.as_bytes(), other.as_bytes()));
+        all.reverse();
+        all.dedup_by(|(one, _), (other, _)| one == other);
+        all.reverse();
+        Self(all)
     }
 
     /// Returns the meaning of `word`, or `None` if it is unknown or longer than any known word.
@@ -23,12 +26,17 @@ impl Words {
         let capitals = buffer.get_mut(..word.len())?;
         capitals.copy_from_slice(word.as_bytes());
         capitals.make_ascii_uppercase();
-        self.0.get(std::str::from_utf8(capitals).ok()?)
+        let found = self.0.binary_search_by(|(known, _)| by_length(known.as_bytes(), capitals));
+        self.0.get(found.ok()?).map(|(_, meaning)| meaning)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(|word| &**word)
+        self.0.iter().map(|(word, _)| &**word)
     }
+}
+
+fn by_length(one: &[u8], other: &[u8]) -> Ordering {
+    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
 }
 
 #[cfg(test)]
