@@ -28,7 +28,7 @@ impl Relations {
         let mut relations = Self::default();
         for (number, (_, rule)) in account.rules.iter().enumerate() {
             relations.sending.entry(rule.webhook.clone()).or_default().push(number);
-            let upon: BTreeSet<_> = rule.on.iter().filter_map(webhook_of).collect();
+            let upon: BTreeSet<_> = rule.on.iter().filter_map(Trigger::webhook).collect();
             for webhook in upon {
                 relations.wanted.insert(webhook.clone());
                 relations.upon_end_of.entry(webhook.clone()).or_default().push(number);
@@ -112,17 +112,6 @@ impl AccountPolicy {
         rules
             .filter(move |(_, (of, rule))| scope.includes(*of, rule))
             .map(|(n, (_, rule))| (n, rule))
-    }
-}
-
-const fn webhook_of(trigger: &Trigger) -> Option<&WebhookName> {
-    match trigger {
-        Trigger::Webhook(name, _) => Some(name),
-        Trigger::FlowStarted
-        | Trigger::FlowComplete
-        | Trigger::Sms(_)
-        | Trigger::SmsFinal
-        | Trigger::ReportTimedOut => None,
     }
 }
 

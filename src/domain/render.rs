@@ -233,6 +233,21 @@ impl WebhookEnd {
     }
 }
 
+impl Trigger {
+    /// Returns the webhook whose end triggers the rule, or `None` if something else does.
+    #[must_use]
+    pub const fn webhook(&self) -> Option<&WebhookName> {
+        match self {
+            Self::Webhook(name, _) => Some(name),
+            Self::FlowStarted
+            | Self::FlowComplete
+            | Self::Sms(_)
+            | Self::SmsFinal
+            | Self::ReportTimedOut => None,
+        }
+    }
+}
+
 impl fmt::Display for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -140,14 +140,7 @@ struct Cycle<'r> {
 
 /// Returns the webhooks that the rule's triggers name.
 fn triggers(rule: &Rule) -> impl Iterator<Item = &WebhookName> {
-    rule.on.iter().filter_map(|trigger| match trigger {
-        Trigger::Webhook(name, _) => Some(name),
-        Trigger::FlowStarted
-        | Trigger::FlowComplete
-        | Trigger::Sms(_)
-        | Trigger::SmsFinal
-        | Trigger::ReportTimedOut => None,
-    })
+    rule.on.iter().filter_map(Trigger::webhook)
 }
 
 /// Returns the webhooks that the rule names and comes after, each of them once.
