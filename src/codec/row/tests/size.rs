@@ -9,11 +9,11 @@ use crate::domain::{
     StatusTable, Timestamp, Verdict, WebhookName, WebhookPolicy, decide, evolve,
 };
 use bytes::Bytes;
+use imbl::OrdMap;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::LazyLock;
 
@@ -85,8 +85,8 @@ fn policy(each: bool, notify: bool, strict: bool, keys: bool) -> Policy {
             dedup_window_ms: 1,
         },
         statuses: StatusTable::default(),
-        accounts: [(OURS, ours)].into(),
-        webhooks: BTreeMap::new(),
+        accounts: OrdMap::unit(OURS, ours),
+        webhooks: OrdMap::new(),
         webhook_defaults: WebhookPolicy {
             attempts_max: 3,
             age_max_ms: u64::MAX,
