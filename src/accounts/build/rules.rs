@@ -7,6 +7,7 @@ use crate::document::{Place, nearest};
 use crate::domain::{
     AccountId, AccountPolicy, Definitions as _, FlowId, Rule, Trigger, WebhookName,
 };
+use imbl::OrdMap;
 use std::collections::BTreeMap;
 
 impl Builder<'_> {
@@ -162,7 +163,7 @@ impl Builder<'_> {
     /// Moves rules before those that come after them or use their values. Rules that depend on each other keep their
     /// order.
     pub(super) fn order_rules(&mut self) {
-        let mut ordered: BTreeMap<AccountId, AccountPolicy> = BTreeMap::new();
+        let mut ordered: OrdMap<AccountId, AccountPolicy> = OrdMap::new();
         for (id, account) in &self.built.accounts {
             let mut left: Vec<_> = account.rules.iter().collect();
             let mut rules = Vec::with_capacity(left.len());
