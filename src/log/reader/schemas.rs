@@ -1,4 +1,5 @@
-//! Decodes records with the schemas of the registry, and keeps the records that wait for a schema.
+//! Decodes records with the schemas of the registry. Keeps the records that wait for a schema, or for the look-up of
+//! their account.
 
 use super::merge::Merge;
 use super::missing::Missing;
@@ -6,7 +7,8 @@ use super::queues::{Bell, Queue};
 use crate::clock;
 use crate::codec::source::{Decoder, SchemaId, Unwrap};
 use crate::domain::Timestamp;
-use crate::log::record::{MessageView, Reading, Topics};
+use crate::log::accounts::{AccountSource, are_settled};
+use crate::log::record::{MessageView, Reading, Record, Topics};
 use crate::log::registry::{Registry, SchemaAnswer};
 use rdkafka::message::OwnedMessage;
 use std::collections::{BTreeSet, VecDeque};
@@ -18,6 +20,13 @@ use std::sync::mpsc::{Receiver, channel};
 const WAITING_MAX: usize = 512;
 const WAITING_BYTES_MAX: usize = 1 << 20;
 
+/// The result of reading a message.
+pub(super) enum Taken {
+    Record(Box<Record>),
+    /// The record waits for this schema, or for the look-up of its account.
+    Waits(Option<SchemaId>),
+}
+
 /// A record that waits, and the schema that it needs.
 struct Waiting {
     message: OwnedMessage,
@@ -26,7 +35,7 @@ struct Waiting {
     is_missing: bool,
 }
 
-/// Records of one partition that wait because the first of them waits for its schema.
+/// Records of one partition that wait because the first of them waits for its schema or its account.
 #[derive(Default)]
 pub(super) struct Line {
     waiting: VecDeque<Waiting>,
@@ -63,10 +72,12 @@ impl Line {
     }
 }
 
-/// The decoder and the registry.
+/// The decoder, and the sources of schemas and accounts.
 pub(super) struct Schemas {
     decoder: Decoder,
     registry: Option<Registry>,
+    /// Looks up unknown accounts, if that is possible.
+    accounts: Option<Arc<dyn AccountSource>>,
     /// Ids whose answers are not taken yet. The answers may have arrived.
     asked: BTreeSet<SchemaId>,
     answers: Receiver<SchemaAnswer>,
@@ -75,8 +86,13 @@ pub(super) struct Schemas {
 
 impl Schemas {
     /// Creates a decoder with the schemas of `registry`, whose answers ring the bell. It takes records out of the
-    /// envelopes `unwrap`.
-    pub(super) fn new(registry: Option<Registry>, unwrap: Unwrap, bell: &Arc<Bell>) -> Self {
+    /// envelopes `unwrap`. Records of accounts that `accounts` looks up wait.
+    pub(super) fn new(
+        registry: Option<Registry>,
+        accounts: Option<Arc<dyn AccountSource>>,
+        unwrap: Unwrap,
+        bell: &Arc<Bell>,
+    ) -> Self {
         let (sender, answers) = channel();
         let bell = bell.clone();
         let answer = move |answer| {
@@ -86,48 +102,61 @@ impl Schemas {
         };
         let decoder = Decoder::unwrapping(unwrap, registry.is_some());
         let registry = registry.map(|registry| registry.answering(Arc::new(answer)));
-        Self { decoder, registry, asked: BTreeSet::new(), answers, missing: Missing::default() }
+        let (asked, missing) = (BTreeSet::new(), Missing::default());
+        Self { decoder, registry, accounts, asked, answers, missing }
     }
 
-    /// Decodes `message`, and requests its schema if it is unknown.
-    pub(super) fn read(&mut self, topics: &Topics, message: &impl MessageView) -> Reading {
+    /// Decodes `message`. Requests its schema and looks up its account if they are unknown.
+    pub(super) fn read(&mut self, topics: &Topics, message: &impl MessageView) -> Taken {
         match topics.read(&mut self.decoder, message) {
-            Reading::Done(record) => Reading::Done(record),
+            Reading::Done(record) => match &self.accounts {
+                Some(accounts) if !are_settled(&**accounts, &record) => Taken::Waits(None),
+                Some(_) | None => Taken::Record(record),
+            },
             Reading::NeedsSchema(id) if self.is_missing(id, message) => {
                 self.refuse(topics, message, id)
             }
             Reading::NeedsSchema(id) => {
                 self.ask(id);
-                Reading::NeedsSchema(id)
+                Taken::Waits(Some(id))
             }
         }
     }
 
-    /// Returns the first record of a line, once its schema is known or known to be missing.
-    pub(super) fn first_of(&mut self, topics: &Topics, line: &mut Line) -> Option<Reading> {
+    /// Returns the first record of a line, once nothing that it waits for is missing or can still come.
+    pub(super) fn first_of(&mut self, topics: &Topics, line: &mut Line) -> Option<Box<Record>> {
         let Waiting { message, schema, is_missing } = line.waiting.front()?;
-        let reading = match schema {
+        let taken = match schema {
             Some(id) if *is_missing => self.refuse(topics, message, *id),
             Some(_) | None => self.read(topics, message),
         };
-        match reading {
-            Reading::Done(record) => {
+        match taken {
+            Taken::Record(record) => {
                 line.pop();
-                Some(Reading::Done(record))
+                Some(record)
             }
             // It may need an id that was not requested yet, or whose answer has expired.
-            Reading::NeedsSchema(id) => {
-                if let Some(first) = line.waiting.front_mut() {
-                    first.schema = Some(id);
+            Taken::Waits(schema) => {
+                if let (Some(first), Some(_)) = (line.waiting.front_mut(), schema) {
+                    first.schema = schema;
                 }
-                Some(Reading::NeedsSchema(id))
+                None
             }
         }
     }
 
-    /// Requests the schema of a record behind the first one. Returns the id of that schema.
-    pub(super) fn ask_ahead(&mut self, message: &impl MessageView) -> Option<SchemaId> {
-        let id = self.decoder.unknown_schema(message.bytes()?, &message.foreign_headers())?;
+    /// Requests what a record behind the first one needs. Returns the id of its schema, if that is unknown.
+    pub(super) fn ask_ahead(
+        &mut self,
+        topics: &Topics,
+        message: &impl MessageView,
+    ) -> Option<SchemaId> {
+        let id = self.decoder.unknown_schema(message.bytes()?, &message.foreign_headers());
+        if id.is_none() && self.accounts.is_some() {
+            // Only its account is of interest: all unknown accounts are looked up together.
+            let _ = self.read(topics, message);
+        }
+        let id = id?;
         if !self.is_missing(id, message) {
             self.ask(id);
         }
@@ -147,11 +176,14 @@ impl Schemas {
     }
 
     /// Decodes `message` as one whose schema does not exist.
-    fn refuse(&mut self, topics: &Topics, message: &impl MessageView, id: SchemaId) -> Reading {
+    fn refuse(&mut self, topics: &Topics, message: &impl MessageView, id: SchemaId) -> Taken {
         self.decoder.reject_schema(id);
         let reading = topics.read(&mut self.decoder, message);
         self.decoder.forget_schema(id);
-        reading
+        match reading {
+            Reading::Done(record) => Taken::Record(record),
+            Reading::NeedsSchema(id) => Taken::Waits(Some(id)),
+        }
     }
 
     /// Drops all requests, when no record waits.
@@ -191,14 +223,20 @@ impl Schemas {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bell, Schemas, Unwrap};
+    use super::{Bell, Line, Schemas, Taken, Topics, Unwrap};
     use crate::codec::source::SchemaId;
+    use crate::domain::{AccountId, RecordKind};
+    use crate::log::accounts::AccountSource;
+    use crate::log::record::Role;
     use crate::log::registry::Registry;
     use crate::log::settings::RegistrySettings;
+    use rdkafka::message::OwnedMessage;
+    use std::collections::BTreeSet;
     use std::io::{BufRead as _, BufReader, Write as _};
     use std::net::TcpListener;
-    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::{Receiver, channel};
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -239,7 +277,7 @@ mod tests {
         let handle = runtime.handle().clone();
         let registry = Registry::new(reqwest::Client::new(), settings, handle, Arc::new(|_| ()));
         let bell = Arc::new(Bell::default());
-        let mut schemas = Schemas::new(Some(registry), Unwrap::default(), &bell);
+        let mut schemas = Schemas::new(Some(registry), None, Unwrap::default(), &bell);
         schemas.ask(SchemaId::Id(7));
         bell.wait(PATIENCE);
         for id in [7, 8] {
@@ -247,5 +285,59 @@ mod tests {
         }
         let asked: Vec<u32> = (0..2).map(|_| asked.recv_timeout(PATIENCE).unwrap()).collect();
         assert_eq!(asked, [7, 8]);
+    }
+
+    /// Accounts that are settled once the test says so.
+    #[derive(Default)]
+    struct Source {
+        asked: Mutex<BTreeSet<AccountId>>,
+        is_settled: AtomicBool,
+    }
+
+    impl AccountSource for Source {
+        fn is_settled(&self, account: AccountId) -> bool {
+            self.asked.lock().unwrap().insert(account);
+            self.is_settled.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn records_wait_until_their_accounts_are_settled_and_those_behind_are_asked_for() {
+        const FLOW: &str = include_str!("../../../tests/ringback/samples/flow-complete.json");
+        let topics = Topics {
+            roles: [("flows".into(), Role::Source(RecordKind::Flow))].into(),
+            partitions: 1,
+            other_partition_counts: BTreeSet::new(),
+            unwrap: Unwrap::default(),
+        };
+        let flow = |account: i64, offset| {
+            let text = FLOW.replace("\"accountID\": 28", &format!("\"accountID\": {account}"));
+            let at = rdkafka::Timestamp::CreateTime(1);
+            OwnedMessage::new(
+                Some(text.into_bytes()),
+                None,
+                "flows".to_owned(),
+                at,
+                0,
+                offset,
+                None,
+            )
+        };
+        let source = Arc::new(Source::default());
+        let bell = Arc::new(Bell::default());
+        let mut schemas = Schemas::new(None, Some(source.clone()), Unwrap::default(), &bell);
+        let mut line = Line::default();
+        let Taken::Waits(None) = schemas.read(&topics, &flow(7, 0)) else { panic!("it waits") };
+        line.push(flow(7, 0), None);
+        assert_eq!(schemas.ask_ahead(&topics, &flow(8, 1)), None);
+        line.push(flow(8, 1), None);
+        assert!(schemas.first_of(&topics, &mut line).is_none());
+        assert_eq!(*source.asked.lock().unwrap(), [AccountId(7), AccountId(8)].into());
+        source.is_settled.store(true, Ordering::Relaxed);
+        for offset in 0..2 {
+            let record = schemas.first_of(&topics, &mut line).expect("it is settled");
+            assert_eq!(record.offset, offset);
+        }
+        assert!(line.is_empty());
     }
 }
