@@ -197,6 +197,7 @@ fn the_status_is_json() {
                 "not_ready": ["restoring partition 3: 7 records left"],
                 "live": true,
                 "not_live": [],
+                "accounts_outdated": null,
                 "partitions": [
                     {"partition": 1, "state": "running", "restore_remaining": null, "stalled_seconds": 0},
                     {"partition": 3, "state": "restoring", "restore_remaining": 7, "stalled_seconds": 0},
@@ -214,7 +215,17 @@ fn the_index_links_to_existing_pages() {
         let page = page.text().await.unwrap();
         let links: Vec<&str> =
             page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-        assert_eq!(links, ["/readyz", "/livez", "/api/v1/status", "/api/v1/config", "/metrics"]);
+        assert_eq!(
+            links,
+            [
+                "/readyz",
+                "/livez",
+                "/api/v1/status",
+                "/api/v1/config",
+                "/api/v1/accounts",
+                "/metrics"
+            ]
+        );
         for link in links {
             assert_ne!(api.get(link).await.status(), StatusCode::NOT_FOUND, "{link}");
         }

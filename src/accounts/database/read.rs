@@ -258,7 +258,7 @@ impl Session<'_> {
     ) -> Result<Option<(Reading, Option<String>)>, DatabaseError> {
         self.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY").await?;
         let now = match &queries.version {
-            Some(query) => Some(self.version(query).await?),
+            Some(query) => self.version(query).await?,
             None => None,
         };
         let mut read = None;
@@ -304,13 +304,16 @@ impl Session<'_> {
         self.conn.query_drop(statement).await.map_err(|error| text(&error))
     }
 
-    /// Returns the values of the first row of the version query as one text.
-    async fn version(&mut self, query: &str) -> Result<String, DatabaseError> {
+    /// Returns the values of the first row of the version query as one text, or `None` if there is no row.
+    async fn version(&mut self, query: &str) -> Result<Option<String>, DatabaseError> {
         let row = self.conn.query_first::<mysql_async::Row, _>(query).await;
         let row = row.map_err(|error| in_query(&error, "version_query"))?;
-        let values = row.map(mysql_async::Row::unwrap_raw).unwrap_or_default();
-        let values: Vec<String> = values.iter().flatten().map(|value| value.as_sql(true)).collect();
-        Ok(values.join(", "))
+        Ok(row.map(|row| {
+            let values = row.unwrap_raw();
+            let values: Vec<String> =
+                values.iter().flatten().map(|value| value.as_sql(true)).collect();
+            values.join(", ")
+        }))
     }
 
     /// Adds the rows of a query to `reading`.

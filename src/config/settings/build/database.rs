@@ -29,6 +29,10 @@ pub(super) fn read(
     if written.source == SourceName::File {
         return None;
     }
+    if mysql.url.is_none() {
+        let fix = "write url = { env = \"NAME\" } with mysql://user:password@host:3306/database";
+        context.fault(&at.key("url"), "is missing", fix);
+    }
     Some(DatabaseSettings {
         url: url?,
         tls: (mysql.tls == TlsName::Required).then_some(tls),

@@ -38,7 +38,6 @@ pub(in crate::config) enum SourceName {
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Mysql {
     /// The database: mysql://user:password@host:3306/database. The user needs the right to SELECT only.
-    #[schemars(required)]
     pub(in crate::config::settings) url: Option<SecretText>,
     /// required: the connection uses TLS, and the server's certificate is checked. off: it does not use TLS.
     pub(in crate::config::settings) tls: TlsName,
