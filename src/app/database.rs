@@ -124,7 +124,7 @@ impl App {
         };
         let mut database = Database::new(settings.clone());
         let mut built = Built::new();
-        let has_snapshot = self.from_snapshot(&stored, &mut database, &mut built).await?;
+        let has_snapshot = self.apply_snapshot(&stored, &mut database, &mut built).await?;
         let mut waiting = None::<Waiting>;
         let limit = if has_snapshot {
             settings.read_timeout.min(FIRST_LIMIT)
@@ -165,7 +165,7 @@ impl App {
     }
 
     /// Applies the snapshot, if there is one. Returns whether there is.
-    async fn from_snapshot(
+    async fn apply_snapshot(
         &mut self,
         stored: &Stored,
         database: &mut Database,

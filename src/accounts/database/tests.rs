@@ -164,7 +164,7 @@ fn everything_that_a_file_says_can_be_said_in_columns_and_in_the_definition() {
     assert_eq!((policy.attempts_max, crm.limits.rate_per_second.is_some()), (3, true));
     let account = &accounts.accounts[&OURS];
     assert_eq!(account.default_webhook, WebhookName::new("crm"));
-    assert_eq!(account.flows[&FlowId(200)], true);
+    assert!(account.flows[&FlowId(200)]);
     assert!(account.rules[0].1.any_flow);
 }
 
