@@ -1,6 +1,7 @@
 //! 100,000 accounts with 150,000 webhooks of a database: the time and memory of a start, and the time of changes.
 //!
 //! The rows come from snapshots, so that only Ringback's own part is measured. Endpoints are created as the daemon does.
+#![expect(clippy::expect_used, reason = "a benchmark ends by panicking")]
 
 use ringback::accounts::{Building, Incremental, Snapshot};
 use ringback::config::{Settings, Variables};
