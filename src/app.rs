@@ -1,30 +1,37 @@
 //! The daemon: built from its configuration, and run until it is stopped.
 
+mod accounts;
+mod database;
 mod endpoints;
 mod files;
 mod letters;
+mod look_ups;
 mod ownership;
 mod registry;
 mod reload;
 mod requests;
+mod stored;
 mod topics;
 
 pub use files::file_plan;
 pub use ownership::{StartOptions, inspect, stored_partitions};
 pub use registry::{registry_client, registry_settings};
 pub use requests::ReloadRequests;
+pub use stored::{StoredAccounts, stored_accounts};
 
+use accounts::ShownAccounts;
+use database::Stored;
 use endpoints::Shared;
 use letters::Counting;
 
 use crate::admin::{self, Admin, ConfigPages};
 use crate::clock;
-use crate::config::{self, Effective, Faults, Loaded, Settings, StoreSettings};
+use crate::config::{self, Accounts, Effective, Faults, Loaded, Settings, StoreSettings};
 use crate::delivery::{EndpointError, FailedLookUp, Names, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
 };
-use crate::log::{LogError, Registry, TopicFault, Topics};
+use crate::log::{AccountSource, LogError, Registry, TopicFault, Topics};
 use crate::shutdown::{HangUps, Signals};
 use crate::store::{Store, StoreError};
 use crate::system::TooFewFiles;
@@ -96,8 +103,13 @@ pub enum AppError {
 pub struct App {
     settings: Settings,
     effective: Arc<Effective>,
+    /// The accounts of the file.
+    accounts: Accounts,
+    /// The accounts of the database, if they are in one.
+    stored: Option<Stored>,
     config: Arc<EngineConfig>,
     pages: Arc<ConfigPages>,
+    account_pages: Arc<ShownAccounts>,
     shared: Shared,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
@@ -130,18 +142,22 @@ impl App {
         let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
         let names = watched_names(&settings, &metrics);
         let shared = Shared { trust, names, files };
-        let (config, _) = shared.engine_config(&settings, &accounts, &[])?;
+        let (config, _) = shared.engine_config(&settings, &accounts, &Default::default())?;
         let config = Arc::new(config);
         let pages = Arc::default();
         Shown::of(&effective).show(&metrics, &pages);
         let health = Health::new(STALL_DEADLINE);
         let start = StartOptions::default();
         let check_topics = true;
-        Ok(Self {
+        let database = settings.accounts_database.as_ref();
+        let app = Self {
+            stored: database.map(|database| Stored::new(database.unknown_account_wait)),
             settings,
             effective: Arc::new(effective),
+            accounts,
             config,
             pages,
+            account_pages: Arc::default(),
             shared,
             metrics,
             health,
@@ -150,7 +166,9 @@ impl App {
             has_variables: true,
             check_topics,
             start,
-        })
+        };
+        app.show_accounts();
+        Ok(app)
     }
 
     /// Sets the operator's options for this start.
@@ -206,6 +224,14 @@ impl App {
         let _forwarding = reload::Forwarding::begin(hang_ups, self.requests.clone());
         self.health.begin([self.waiting_for_kafka()]);
         self.serve(stop.clone()).await?;
+        let mut stopped = stop.clone();
+        let database = tokio::select! {
+            database = self.first_accounts() => database?,
+            // No engine runs yet, so there is nothing to drain.
+            () = signals.next() => return Ok(()),
+            _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+        };
+        let _polling = self.poll(database);
         let mut joined_again = None::<Instant>;
         loop {
             let ended = self.run_engine(&stop, &mut signals).await;
@@ -303,6 +329,7 @@ impl App {
             metrics: self.metrics.clone(),
             health: self.health.clone(),
             config: self.pages.clone(),
+            accounts: self.account_pages.clone(),
             token: self.settings.http.token.clone(),
         };
         tracing::info!(%address, token = admin.token.is_some(), "metrics, health and API are served");
@@ -347,6 +374,10 @@ impl App {
             store,
             topics,
             registry,
+            accounts: self.stored.as_ref().map(|stored| {
+                let look_ups: Arc<dyn AccountSource> = stored.look_ups.clone();
+                look_ups
+            }),
             runtime,
             metrics: self.metrics.clone(),
             health: self.health.clone(),

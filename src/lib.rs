@@ -28,7 +28,7 @@
 //! | 3 | [`verify`] | checks that inputs, events, dead letters, changelog, offsets and store agree |
 //! | 4 | [`document`] | configuration values with their origins; the check against a schema; faults |
 //! | 4 | [`inspect`] | typed answers for operators: traces, webhooks, dead letters, verification, previews |
-//! | 5 | [`accounts`] | builds accounts with their webhooks, flows and rules from the entries of a source |
+//! | 5 | [`accounts`] | builds accounts with their webhooks, flows and rules from a file or the rows of a database |
 //! | 5 | [`admin`] | the operators' HTTP API: metrics, health, status, the effective configuration |
 //! | 6 | [`config`] | the configuration: reads settings (from file and environment) and accounts together |
 //! | 6 | [`shutdown`] | signals |
@@ -58,7 +58,7 @@
 //!
 //! # Folders
 //!
-//! - `schemas/`: the schemas of records, rows, events and configuration files.
+//! - `schemas/`: the schemas of records, rows, events and configuration files, and the tables of accounts.
 //! - `config/`: the default configuration with comments, the catalogue of the platform's names, and examples.
 //! - `benches/`: benchmarks of single steps, and of the whole daemon on a real Kafka.
 //! - `tests/ringback/`: tests of the real binary on a real Kafka, a module for each capability.
@@ -380,8 +380,11 @@
 //!   `tests/ringback/reloads/endpoints.rs::a_token_of_an_endpoint_that_did_not_change_is_not_fetched_again`.
 //! - No reload keeps an endpoint whose definition, defaults or files changed:
 //!   `src/config/tests/kept.rs::an_endpoint_is_rebuilt_when_any_of_its_settings_or_files_changes`.
-//! - No source of accounts needs a signal to apply a change:
-//!   `src/demo/tests.rs::accounts_of_a_source_are_applied_without_a_signal`.
+//! - No wrong row of a database changes more than its own webhook or account:
+//!   `tests/ringback/databases/rows.rs::a_wrong_row_leaves_its_last_good_definition_in_force_and_all_others_apply`.
+//! - No outage of the database delays a delivery or makes a dead letter of an account that is seconds old:
+//!   `tests/ringback/databases/outages.rs::deliveries_go_on_and_changes_apply_again_whatever_happens_to_the_database`,
+//!   `tests/ringback/databases.rs::an_account_that_is_stored_a_second_after_its_first_record_is_delivered`.
 //! - No key of an earlier version that has no effect is refused, and none is ignored without a warning:
 //!   `tests/ringback/reloads/retired.rs::a_key_that_has_no_effect_any_more_is_one_warning_at_the_start_at_a_reload_and_in_check`.
 //! - SIGHUP does not end a daemon that is still starting:

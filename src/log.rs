@@ -4,6 +4,7 @@
 //! caller's thread ([`Producer`]), and restores on a thread of their own ([`Restoration`]). Commands that inspect
 //! topics read them once, to their end ([`Scanner`]).
 
+mod accounts;
 mod away;
 mod broadcast;
 mod client;
@@ -32,6 +33,7 @@ mod transaction;
 mod trial;
 mod unavailable;
 
+pub use accounts::AccountSource;
 pub use away::{
     Cause, is_said as is_away_said, last_cause, look as look_for_cause, over as back,
     say as say_away,

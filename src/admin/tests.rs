@@ -1,6 +1,7 @@
 //! Tests of the API through a real socket.
 
 use super::*;
+use crate::domain::AccountId;
 use crate::system::spare_file;
 use crate::telemetry::{STALL_DEADLINE, SourceResult, Waiting};
 use reqwest::{Client, Response, StatusCode, Url};
@@ -15,6 +16,19 @@ struct Api {
     client: Client,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+}
+
+/// Pages of a daemon with one account.
+struct OneAccount;
+
+impl AccountPages for OneAccount {
+    fn list(&self, after: Option<AccountId>, max: usize) -> String {
+        format!("{after:?} {max}")
+    }
+
+    fn account(&self, account: AccountId) -> Option<String> {
+        (account == AccountId(28)).then(|| "the account".to_owned())
+    }
 }
 
 impl Api {
@@ -45,6 +59,7 @@ fn with_api<F: Future<Output = ()>>(token: Option<&str>, test: impl FnOnce(Arc<A
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
             config: Arc::default(),
+            accounts: Arc::new(OneAccount),
             token: token.map(|text| Secret::new(text.to_owned())),
         };
         let (stop, stopped) = oneshot::channel::<()>();
@@ -64,6 +79,24 @@ fn header<'a>(response: &'a Response, name: &str) -> &'a str {
 async fn check(response: Response, status: u16, body: &str) {
     assert_eq!(response.status().as_u16(), status, "{}", response.url());
     assert_eq!(response.text().await.unwrap(), body);
+}
+
+#[test]
+fn accounts_are_served_in_parts_and_one_by_one() {
+    with_api(None, async |api| {
+        check(api.get("/api/v1/accounts").await, 200, "None 1000").await;
+        let part = api.get("/api/v1/accounts?after=28&limit=10").await;
+        check(part, 200, "Some(AccountId(28)) 10").await;
+        check(api.get("/api/v1/accounts?limit=5000").await, 200, "None 1000").await;
+        for query in ["after=x", "limit=-1", "page=2"] {
+            let answer = api.get(&format!("/api/v1/accounts?{query}")).await;
+            check(answer, 400, "the parameters are after=ID and limit=NUMBER\n").await;
+        }
+        check(api.get("/api/v1/accounts/28").await, 200, "the account").await;
+        for id in ["29", "x"] {
+            check(api.get(&format!("/api/v1/accounts/{id}")).await, 404, "no such account\n").await;
+        }
+    });
 }
 
 #[test]
@@ -97,8 +130,13 @@ fn a_stalled_partition_fails_the_liveness_probe() {
         tokio::time::sleep(Duration::from_millis(40)).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/livez", listener.local_addr().unwrap());
-        let admin =
-            Admin { metrics, health: Arc::clone(&health), config: Arc::default(), token: None };
+        let admin = Admin {
+            metrics,
+            health: Arc::clone(&health),
+            config: Arc::default(),
+            accounts: Arc::new(OneAccount),
+            token: None,
+        };
         let server = tokio::spawn(serve(listener, admin, std::future::pending()));
         let stalled = "partition 0 has had work for 0 s without making progress\n";
         check(api.client.get(&url).send().await.unwrap(), 503, stalled).await;
@@ -159,6 +197,7 @@ fn the_status_is_json() {
                 "not_ready": ["restoring partition 3: 7 records left"],
                 "live": true,
                 "not_live": [],
+                "accounts_outdated": null,
                 "partitions": [
                     {"partition": 1, "state": "running", "restore_remaining": null, "stalled_seconds": 0},
                     {"partition": 3, "state": "restoring", "restore_remaining": 7, "stalled_seconds": 0},
@@ -176,7 +215,17 @@ fn the_index_links_to_existing_pages() {
         let page = page.text().await.unwrap();
         let links: Vec<&str> =
             page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-        assert_eq!(links, ["/readyz", "/livez", "/api/v1/status", "/api/v1/config", "/metrics"]);
+        assert_eq!(
+            links,
+            [
+                "/readyz",
+                "/livez",
+                "/api/v1/status",
+                "/api/v1/config",
+                "/api/v1/accounts",
+                "/metrics"
+            ]
+        );
         for link in links {
             assert_ne!(api.get(link).await.status(), StatusCode::NOT_FOUND, "{link}");
         }

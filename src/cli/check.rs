@@ -1,11 +1,12 @@
 //! `ringback check`
 
+mod database;
 mod files;
 mod rights;
 
 use super::{CONFIGURATION, UNAVAILABLE, kafka_failed, refuse};
 use crate::app;
-use crate::config::{Loaded, Settings};
+use crate::config::{Accounts, Loaded, Settings};
 use crate::delivery::{Endpoint, Names, Trust};
 use crate::exit::ExitCode;
 use crate::log::{self, LogError, NeededBy, Registry, TopicState};
@@ -18,7 +19,8 @@ use std::sync::Arc;
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback check --config /etc/ringback/ringback.toml --online")]
 pub(super) struct Arguments {
-    /// Also checks the store's directory, the permissions of secret files, Kafka and the schema registry. In Kafka, it
+    /// Also checks the store's directory, the permissions of secret files, Kafka, the schema registry and the accounts'
+    /// database with its rows. In Kafka, it
     /// checks the rights, the settings of the topics, and the owner of the rows in changelog and store
     #[arg(long)]
     online: bool,
@@ -80,18 +82,34 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     if faults > 0 {
         return ExitCode::from(CONFIGURATION);
     }
-    out_line!(
-        "{}: {} accounts and {} webhooks, no faults",
-        file.display(),
-        accounts.accounts.len(),
-        accounts.webhooks.len()
-    );
+    say_good(file, &settings, &accounts);
     if !arguments.online {
         return ExitCode::SUCCESS;
     }
-    let is_usable = files::check(&settings, &accounts);
+    let rows = database::check(&settings).await;
+    let accounts = rows.as_ref().ok().and_then(Option::as_ref).unwrap_or(&accounts);
+    let is_usable = files::check(&settings, accounts);
     let code = online(&settings, &trust).await;
-    if is_usable { code } else { ExitCode::from(CONFIGURATION) }
+    match rows {
+        Err(code) => code,
+        Ok(_) if !is_usable => ExitCode::from(CONFIGURATION),
+        Ok(_) => code,
+    }
+}
+
+/// Prints that the files have no faults.
+fn say_good(file: &Path, settings: &Settings, accounts: &Accounts) {
+    match settings.accounts_database {
+        None => out_line!(
+            "{}: {} accounts and {} webhooks, no faults",
+            file.display(),
+            accounts.accounts.len(),
+            accounts.webhooks.len()
+        ),
+        Some(_) => {
+            out_line!("{}: no faults; --online checks the accounts' database", file.display())
+        }
+    }
 }
 
 /// Checks that the rows of changelog and store belong to this group, cluster and changelog.

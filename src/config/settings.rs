@@ -8,7 +8,7 @@ pub(super) use build::shows_property;
 
 use super::effective::Entry;
 use super::environment;
-use crate::accounts::{Basis, Defaults};
+use crate::accounts::{Basis, DatabaseSettings, Defaults};
 use crate::definition::catalogue::Methods;
 use crate::delivery::{AddressPolicy, PerSecond, Secret};
 use crate::document::{Fault, Faults, Variables, Warning};
@@ -37,6 +37,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// `[accounts] file`
     pub accounts_file: PathBuf,
+    /// `[accounts.mysql]`, if the accounts come from a database.
+    pub accounts_database: Option<DatabaseSettings>,
     /// The functions of the platform: the built-in ones, and those of `[catalogue] internal`.
     pub methods: Arc<Methods>,
     /// `[correlation]`
@@ -125,7 +127,8 @@ impl Settings {
     }
 
     /// Returns the settings that accounts are built with.
-    pub(super) fn basis(&self) -> Basis<'_> {
+    #[must_use]
+    pub fn basis(&self) -> Basis<'_> {
         Basis {
             file: &self.file,
             defaults: &self.delivery.defaults,

@@ -4,6 +4,7 @@
 mod accounts;
 mod client;
 mod contract;
+mod directory;
 mod effective;
 mod environment;
 mod examples;

@@ -3,7 +3,6 @@
 use super::origin::Origin;
 use crate::telemetry::escape::one_line;
 use std::fmt;
-use std::path::Path;
 
 /// A fault of the configuration: its origin, the problem and the fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,17 +17,10 @@ pub struct Fault {
 }
 
 impl Fault {
-    fn place(&self) -> (&Path, Option<usize>) {
-        (self.origin.file(), self.origin.line())
-    }
-
-    /// Writes the fault on one line. `kind` follows the file and the line.
+    /// Writes the fault on one line. `kind` follows the origin.
     fn write(&self, f: &mut fmt::Formatter<'_>, kind: &str) -> fmt::Result {
-        // A quoted key and a file's name may contain line breaks.
-        write!(f, "{}", one_line(&self.origin.file().to_string_lossy()))?;
-        if let Some(line) = self.origin.line() {
-            write!(f, ":{line}")?;
-        }
+        write!(f, "{}", self.origin)?;
+        // A quoted key may contain line breaks.
         for part in [kind, &self.key, &self.problem] {
             if !part.is_empty() {
                 write!(f, ": {}", one_line(part))?;
@@ -60,7 +52,7 @@ impl fmt::Display for Warning {
 impl Warning {
     /// Sorts `warnings` by file and line.
     pub(crate) fn sort(warnings: &mut [Self]) {
-        warnings.sort_by(|Self(a), Self(b)| a.place().cmp(&b.place()));
+        warnings.sort_by(|Self(a), Self(b)| a.origin.rank().cmp(&b.origin.rank()));
     }
 }
 
@@ -85,7 +77,7 @@ impl Faults {
             return Ok(value);
         }
         // The sort is stable: faults of one line stay in the order in which they were found.
-        faults.sort_by(|a, b| a.place().cmp(&b.place()));
+        faults.sort_by(|a, b| a.origin.rank().cmp(&b.origin.rank()));
         Err(Self(faults))
     }
 }

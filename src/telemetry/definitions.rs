@@ -139,6 +139,16 @@ definitions! {
         = "Hash of the configuration in force: all of it, or only the accounts file, which instances share.";
     CONFIG_RESTART: Gauge "ringback_config_restart_needed" []
         = "Number of keys of ringback.toml whose new values, as read by the last reload, need a restart.";
+    ACCOUNT_FAULTS: Gauge "ringback_account_faults" []
+        = "Number of faults in rows of the accounts' database. Where a row is wrong, its last good definition stays in force.";
+    ACCOUNTS_AGE: Gauge "ringback_accounts_age_seconds" []
+        = "Seconds since the accounts in force were last compared with the accounts' database; 0 if the accounts are in a file.";
+    ACCOUNTS_APPLIED_AT: Gauge "ringback_accounts_applied_timestamp_seconds" []
+        = "Unix time in seconds at which changes of the accounts' database were last applied; 0 if the accounts are in a file.";
+    ACCOUNT_READINGS: Counter "ringback_account_readings_total" ["result"]
+        = "Total number of readings of the accounts' database, by result.";
+    ACCOUNT_LOOK_UPS: Counter "ringback_account_look_ups_total" ["result"]
+        = "Total number of accounts that were looked up in their database because a record of an unknown account had arrived, by result.";
     CLOCK_JUMPS: Counter "ringback_clock_jumps_total" ["direction"]
         = "Total number of jumps of the wall clock, by direction. Due times, ages and time-outs are not affected.";
     LOG_LINES_LOST: Counter "ringback_log_lines_lost_total" []

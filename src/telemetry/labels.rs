@@ -181,6 +181,26 @@ labels! {
         Refused = "refused",
     }
 
+    /// The result of reading the accounts' database.
+    AccountReading {
+        /// Rows have changed since the reading before.
+        Changed = "changed",
+        /// No row has changed.
+        Unchanged = "unchanged",
+        /// The database can't be reached, or refuses the queries.
+        Failed = "failed",
+    }
+
+    /// The result of looking up an account that a record names.
+    AccountLookUp {
+        /// The database has the account.
+        Found = "found",
+        /// The database does not have the account.
+        Missing = "missing",
+        /// The database can't be asked.
+        Failed = "failed",
+    }
+
     /// The input of a configuration hash.
     ConfigPart {
         /// Both files and the environment.

@@ -69,8 +69,7 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
         ("erp", EndpointState::Disabled),
         ("one too many", EndpointState::Open),
     ];
-    let states = states.map(|(name, state)| (WebhookName::new(name).unwrap(), state));
-    metrics.set_endpoints(&states.into());
+    set_endpoints(&metrics, &states);
     metrics.set_dead_letters_open(Some(&[(DeadLetterReason::FlowMissing, 7)].into()));
     metrics.transaction(Duration::from_millis(3));
     metrics.transaction_error(TransactionErrorKind::Fenced);
@@ -92,6 +91,13 @@ fn check_lines(rendered: &str, lines: &[&str]) {
     for line in lines {
         assert!(rendered.lines().any(|it| it == *line), "missing: {line}\n{rendered}");
     }
+}
+
+/// Sets the states of endpoints, which are all that are configured.
+fn set_endpoints(metrics: &Metrics, states: &[(&str, EndpointState)]) {
+    let states = states.iter().map(|(name, state)| (WebhookName::new(name).unwrap(), *state));
+    let states: std::collections::BTreeMap<_, _> = states.collect();
+    metrics.set_endpoints(states.keys(), |endpoint| states.contains_key(endpoint), &states);
 }
 
 #[test]
@@ -184,7 +190,7 @@ fn endpoints_are_opt_in_and_capped() {
     let (metrics, _health) = busy();
     assert!(!metrics.render(Format::Text, now()).contains("one too many"));
     let metrics = Metrics::new(&[]);
-    metrics.set_endpoints(&[(WebhookName::new("crm").unwrap(), EndpointState::Open)].into());
+    set_endpoints(&metrics, &[("crm", EndpointState::Open)]);
     assert!(!metrics.render(Format::Text, now()).contains("crm"));
 }
 

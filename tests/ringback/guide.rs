@@ -62,8 +62,10 @@ const PAGES: [(&str, &[Scene]); 22] = [
 const README: &str = "../../README.md";
 
 /// A page that another test reads, and that test.
-const ELSEWHERE: [(&str, &str); 1] =
-    [("rights.md", "tests/ringback/rights.rs::commands_need_exactly_the_rights_of_the_guide")];
+const ELSEWHERE: [(&str, &str); 2] = [
+    ("rights.md", "tests/ringback/rights.rs::commands_need_exactly_the_rights_of_the_guide"),
+    ("databases.md", "tests/ringback/databases.rs::the_statements_and_commands_of_the_guide_work"),
+];
 
 /// The list of the pages.
 const INDEX: &str = "README.md";

@@ -20,6 +20,7 @@ pub(crate) mod http;
 pub(crate) mod invariants;
 pub(crate) mod kafka;
 pub(crate) mod launched;
+pub(crate) mod mariadb;
 pub(crate) mod names;
 pub(crate) mod proxy;
 pub(crate) mod receiver;

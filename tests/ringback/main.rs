@@ -16,6 +16,7 @@ mod commands;
 mod commits;
 mod correlation;
 mod crashes;
+mod databases;
 mod dead_letters;
 mod definitions;
 mod demo;

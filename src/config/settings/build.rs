@@ -2,6 +2,7 @@
 
 mod checks;
 mod client;
+mod database;
 mod retired;
 mod statuses;
 
@@ -86,6 +87,7 @@ fn settings(
         store: store(&written.store, &at("store"), context),
         http: http(&written.http, &at("http"), context),
         accounts_file: context.path(&at("accounts").key("file"), &written.accounts.file),
+        accounts_database: database::read(&written.accounts, &at("accounts"), context),
         methods: methods(&written.catalogue, &at("catalogue").key("internal"), context),
         correlation: correlation(&written.correlation, &at("correlation"), context),
         statuses: statuses::read(&written.statuses, &at("statuses"), context),

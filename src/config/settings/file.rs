@@ -1,5 +1,9 @@
 //! Every key of `ringback.toml` with its type. The comments are the descriptions of the JSON Schema.
 
+mod accounts;
+
+pub(super) use accounts::{AccountsSection, Mysql, SourceName, TlsName};
+
 use crate::document::SecretText;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -208,21 +212,6 @@ pub(in crate::config) struct Http {
 impl Default for Http {
     fn default() -> Self {
         Self { listen: "127.0.0.1:9464".to_owned(), token: None, endpoint_labels_max: 0 }
-    }
-}
-
-/// Accounts, webhooks and flows.
-#[derive(Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(in crate::config) struct AccountsSection {
-    /// The accounts file. SIGHUP reads it and this file again.
-    #[schemars(length(min = 1))]
-    pub(super) file: String,
-}
-
-impl Default for AccountsSection {
-    fn default() -> Self {
-        Self { file: "accounts.toml".to_owned() }
     }
 }
 

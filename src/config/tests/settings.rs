@@ -341,3 +341,38 @@ fn debug_output_shows_no_secret() {
     let settings = settings("[http]\ntoken = \"hush\"");
     assert!(!format!("{settings:?}").contains("hush"));
 }
+
+#[test]
+fn a_database_of_accounts_needs_a_good_url_and_no_fault_quotes_it() {
+    let check = |text: &str, wanted: &str| {
+        let text = format!("[accounts]\nsource = \"mysql\"\n{text}");
+        let faults = Folder::new(&text, "").faults().join("\n");
+        assert!(faults.contains(wanted) && !faults.contains("hush"), "{text}: {faults}");
+    };
+    check("", "ringback.toml:2: accounts.source: needs the section [accounts.mysql]");
+    check("[accounts.mysql]\n", "accounts.mysql.url: is missing");
+    for (url, problem) in [
+        ("postgres://u:hush@h/d", "does not begin with mysql://"),
+        ("mysql://u:hush@h", "names no database"),
+        ("mysql://u:hush@h/d?x=1", "has a query or a fragment"),
+        ("no url hush", "is not a URL"),
+    ] {
+        check(
+            &format!("[accounts.mysql]\nurl = \"{url}\"\n"),
+            &format!("accounts.mysql.url: {problem}"),
+        );
+    }
+    let good = "[accounts]\nsource = \"mysql\"\n[accounts.mysql]\nurl = \"mysql://u:hush@h/d\"\n";
+    let settings = settings(good);
+    assert!(settings.accounts_database.is_some_and(|database| database.tls.is_some()));
+    // The ready query of the version knows only the ready tables.
+    let own = settings_of(&format!("{good}rules_query = \"SELECT 1\"\n"));
+    assert!(own.queries.version.is_none());
+    let own =
+        settings_of(&format!("{good}rules_query = \"SELECT 1\"\nversion_query = \"SELECT 2\"\n"));
+    assert_eq!(own.queries.version.as_deref(), Some("SELECT 2"));
+}
+
+fn settings_of(text: &str) -> crate::accounts::DatabaseSettings {
+    settings(text).accounts_database.expect("a database")
+}
