@@ -33,7 +33,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap)
     let accept: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Format::from_accept(Some(&accept.join(",")));
-    admin.health.publish(&admin.metrics);
+    admin.health.publish(&*admin.metrics);
     // Clock jumps are detected when the time is read.
     let now = clock::now();
     let jumps = clock::jumps();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::system::spare_file;
-use crate::telemetry::{STALL_DEADLINE, SourceResult, Waiting};
+use crate::telemetry::{Metrics, STALL_DEADLINE, SourceResult, Waiting};
 use reqwest::{Client, Response, StatusCode, Url};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::os::fd::AsRawFd as _;
@@ -42,7 +42,7 @@ fn with_api<F: Future<Output = ()>>(token: Option<&str>, test: impl FnOnce(Arc<A
         let metrics = Metrics::new(&["flow-complete".to_owned()]);
         let health = Health::new(STALL_DEADLINE);
         let admin = Admin {
-            metrics: Arc::clone(&metrics),
+            metrics: metrics.clone(),
             health: Arc::clone(&health),
             config: Arc::default(),
             token: token.map(|text| Secret::new(text.to_owned())),

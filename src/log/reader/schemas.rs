@@ -2,10 +2,11 @@
 
 use super::merge::Merge;
 use super::missing::Missing;
-use super::queues::{Bell, Queue};
+use super::queues::Queue;
 use crate::clock;
 use crate::codec::source::{Decoder, SchemaId, Unwrap};
 use crate::domain::Timestamp;
+use crate::log::bell::Bell;
 use crate::log::record::{MessageView, Reading, Topics};
 use crate::log::registry::{Registry, SchemaAnswer};
 use rdkafka::message::OwnedMessage;
