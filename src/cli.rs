@@ -8,6 +8,7 @@ mod demo;
 mod offsets;
 mod run;
 mod secret;
+mod sink;
 mod terminal;
 mod topics;
 mod trace;
@@ -72,6 +73,8 @@ enum Command {
     #[command(subcommand)]
     Offsets(offsets::Command),
     #[command(subcommand)]
+    Sink(sink::Command),
+    #[command(subcommand)]
     Secret(secret::Command),
     Completions(completions::Arguments),
 }
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::DeadLetter(command) => runtime.block_on(dead_letter::run(&config, *command)),
         Command::Changelog(command) => runtime.block_on(changelog::run(&config, command)),
         Command::Offsets(command) => runtime.block_on(offsets::run(&config, command)),
+        Command::Sink(command) => runtime.block_on(sink::run(&config, &command)),
         Command::Secret(command) => secret::run(&command),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),
     };

@@ -24,6 +24,7 @@
 //! | 3 | [`engine`] | the shell: one loop over a closed set of inputs; its parts: partitions, committer, dispatcher, report |
 //! | 3 | [`replay`] | finds dead letters for operators, and replays them |
 //! | 3 | [`rebuild`] | writes a lost changelog from a store |
+//! | 3 | [`sink`] | writes the answers of endpoints into a database |
 //! | 3 | [`offsets`] | shows the positions of inputs, and moves them while no daemon runs |
 //! | 3 | [`verify`] | checks that inputs, events, dead letters, changelog, offsets and store agree |
 //! | 4 | [`document`] | configuration values with their origins; the check against a schema; faults |
@@ -357,6 +358,11 @@
 //!   records, and one for letters too old for their state to be known.
 //! - No crash, other instance or retention makes the number of open dead letters wrong:
 //!   `tests/ringback/dead_letters/states.rs::open_letters_are_counted_over_crashes_and_shared_among_instances`.
+//! - No kill of the sink or of its database loses an answer, and no older answer replaces a newer one:
+//!   `tests/ringback/sink/kills.rs::three_kills_of_the_sink_and_two_of_the_database_leave_every_answer_right`,
+//!   `tests/ringback/sink.rs::a_replay_replaces_the_answer_and_reading_old_events_again_changes_nothing`.
+//! - No refused document stops a partition:
+//!   `tests/ringback/sink.rs::a_refused_document_is_a_dead_letter_and_the_others_are_written`.
 //!
 //! ## Configuration
 //!
@@ -478,6 +484,7 @@ pub mod offsets;
 pub mod rebuild;
 pub mod replay;
 pub mod shutdown;
+pub mod sink;
 pub mod store;
 pub mod system;
 pub mod telemetry;

@@ -18,6 +18,17 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Returns the fault of a key that `file` does not contain.
+    #[must_use]
+    pub fn missing(file: &Path, key: &str, fix: &str) -> Self {
+        Self {
+            origin: Origin::File(file.into()),
+            key: key.to_owned(),
+            problem: "is missing".to_owned(),
+            fix: fix.to_owned(),
+        }
+    }
+
     fn place(&self) -> (&Path, Option<usize>) {
         (self.origin.file(), self.origin.line())
     }

@@ -1,5 +1,7 @@
 //! Every key of `ringback.toml` with its type. The comments are the descriptions of the JSON Schema.
 
+pub(super) mod sink;
+
 use crate::document::SecretText;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,8 @@ pub(in crate::config) struct SettingsFile {
     pub(super) statuses: Statuses,
     /// Limits of the instance, and defaults of webhooks.
     pub(super) delivery: Delivery,
+    /// Databases that `ringback sink` writes answers to.
+    pub(super) sink: sink::Sink,
 }
 
 /// The cluster and this instance's place in it.
