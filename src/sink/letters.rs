@@ -8,6 +8,9 @@ use crate::log::{Outgoing, TopicNames};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The longest part of the database's text in a dead letter, in bytes.
+const TEXT_BYTES_MAX: usize = 1024;
+
 /// The dead letter of one event: the event itself as the record that failed.
 pub(super) struct Letter {
     answer: Arc<Answer>,
@@ -51,10 +54,10 @@ pub(super) fn of(refused: &[Refused], topics: &TopicNames) -> Vec<Letter> {
             0 => String::new(),
             more => format!(" (and {more} more documents)"),
         };
-        let detail = format!(
-            "the document of SMS {}: code {}: {}{more}",
-            first.update.sms, first.code, first.text
-        );
+        // The text may quote the document.
+        let text = first.text.get(..first.text.floor_char_boundary(TEXT_BYTES_MAX));
+        let (sms, code, text) = (&first.update.sms, first.code, text.unwrap_or_default());
+        let detail = format!("the document of SMS {sms}: code {code}: {text}{more}");
         let reason = DeadLetterReason::SinkRefused;
         let headers = record_headers(&source, reason, answer.event.account, &detail);
         Letter { answer, headers, partition, offset, detail }

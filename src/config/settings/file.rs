@@ -32,7 +32,7 @@ pub(in crate::config) struct SettingsFile {
     pub(super) statuses: Statuses,
     /// Limits of the instance, and defaults of webhooks.
     pub(super) delivery: Delivery,
-    /// Databases that `ringback sink` writes answers to.
+    /// Databases into which the command `sink` writes answers.
     pub(super) sink: sink::Sink,
 }
 

@@ -4,15 +4,15 @@ use crate::document::SecretText;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Databases that `ringback sink` writes answers to.
+/// Databases into which the command `sink` writes answers.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct Sink {
-    /// The database into which `ringback sink mongodb` writes the answers of endpoints. The daemon does not use it.
+    /// The database into which the command `sink mongodb` writes the answers of endpoints. The daemon does not use it.
     pub(in crate::config::settings) mongodb: Option<MongoDb>,
 }
 
-/// The database into which `ringback sink mongodb` writes the answers of endpoints.
+/// The database into which the command `sink mongodb` writes the answers of endpoints.
 #[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(extend("required" = ["uri", "database"]))]
