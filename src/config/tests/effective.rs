@@ -162,7 +162,7 @@ fn a_reload_applies_exactly_the_listed_keys() {
         }
         assert_ne!(fresh.effective.hashes().all, former.effective.hashes().all, "{key}");
         // After the change back, nothing needs a restart.
-        let folder = folder.with("ringback.toml", REGISTRY);
+        let folder = folder.with("ringback.toml", SECTIONS);
         assert!(folder.again(&now).effective.restart_needed().is_empty(), "{key}");
     }
 }
