@@ -10,7 +10,7 @@ mod pages;
 pub use pages::{AccountPages, ConfigPages};
 
 use crate::delivery::Secret;
-use crate::telemetry::{Health, Metrics};
+use crate::telemetry::{Exposition, Health};
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware;
@@ -27,13 +27,13 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// The API's data and its token.
 pub struct Admin {
     /// The metrics that `/metrics` renders.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<dyn Exposition>,
     /// Shown at `/livez`, `/readyz` and `/api/v1/status`.
     pub health: Arc<Health>,
     /// Shown at `/api/v1/config` and `/api/v1/config/hash`.
     pub config: Arc<ConfigPages>,
-    /// Shown at `/api/v1/accounts` and below.
-    pub accounts: Arc<dyn AccountPages>,
+    /// Shown at `/api/v1/accounts` and below. `None`: the process has no accounts.
+    pub accounts: Option<Arc<dyn AccountPages>>,
     /// The bearer token that clients must send. `None`: no token is needed.
     pub token: Option<Secret>,
 }

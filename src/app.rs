@@ -10,6 +10,7 @@ mod ownership;
 mod registry;
 mod reload;
 mod requests;
+mod sink;
 mod stored;
 mod topics;
 
@@ -17,6 +18,7 @@ pub use files::file_plan;
 pub use ownership::{StartOptions, inspect, stored_partitions};
 pub use registry::{registry_client, registry_settings};
 pub use requests::ReloadRequests;
+pub use sink::{SinkFailure, run_sink};
 pub use stored::{StoredAccounts, stored_accounts};
 
 use accounts::ShownAccounts;
@@ -37,6 +39,7 @@ use crate::store::{Store, StoreError};
 use crate::system::TooFewFiles;
 use crate::telemetry::{Health, LookUpFailure, Metrics, STALL_DEADLINE, Waiting};
 use reload::{Reading, Shown};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -321,27 +324,19 @@ impl App {
     }
 
     async fn serve(&self, mut stop: watch::Receiver<bool>) -> Result<(), AppError> {
-        let address = self.settings.http.listen;
-        let listener = tokio::net::TcpListener::bind(address)
-            .await
-            .map_err(|error| AppError::Listen(address, error))?;
         let admin = Admin {
             metrics: self.metrics.clone(),
             health: self.health.clone(),
             config: self.pages.clone(),
-            accounts: self.account_pages.clone(),
+            accounts: Some(self.account_pages.clone()),
             token: self.settings.http.token.clone(),
         };
-        tracing::info!(%address, token = admin.token.is_some(), "metrics, health and API are served");
         let shutdown = async move {
             let _ = stop.wait_for(|stop| *stop).await;
         };
-        tokio::spawn(async move {
-            if let Err(error) = admin::serve(listener, admin, shutdown).await {
-                tracing::error!(%error, "metrics, health and API are no longer served");
-            }
-        });
-        Ok(())
+        let address = self.settings.http.listen;
+        let served = serve(address, admin, shutdown).await;
+        served.map_err(|error| AppError::Listen(address, error))
     }
 
     async fn start(
@@ -417,6 +412,22 @@ impl App {
         let client = registry_client(&self.shared.trust, &self.shared.names);
         Registry::new(client, registry_settings(settings), runtime.clone(), Arc::new(unreachable))
     }
+}
+
+/// Serves metrics, health and API at `address` until `shutdown` completes. The error is that of binding the address.
+async fn serve(
+    address: SocketAddr,
+    admin: Admin,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    tracing::info!(%address, token = admin.token.is_some(), "metrics, health and API are served");
+    tokio::spawn(async move {
+        if let Err(error) = admin::serve(listener, admin, shutdown).await {
+            tracing::error!(%error, "metrics, health and API are no longer served");
+        }
+    });
+    Ok(())
 }
 
 /// Returns the engine's result. A thread that ended without a result has panicked.

@@ -9,6 +9,7 @@ mod demo;
 mod offsets;
 mod run;
 mod secret;
+mod sink;
 mod terminal;
 mod topics;
 mod trace;
@@ -77,6 +78,8 @@ enum Command {
     #[command(subcommand)]
     Offsets(offsets::Command),
     #[command(subcommand)]
+    Sink(sink::Command),
+    #[command(subcommand)]
     Secret(secret::Command),
     Completions(completions::Arguments),
 }
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::DeadLetter(command) => runtime.block_on(dead_letter::run(&config, *command)),
         Command::Changelog(command) => runtime.block_on(changelog::run(&config, command)),
         Command::Offsets(command) => runtime.block_on(offsets::run(&config, command)),
+        Command::Sink(command) => runtime.block_on(sink::run(&config, &command)),
         Command::Secret(command) => secret::run(&command),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),
     };

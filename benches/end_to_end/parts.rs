@@ -9,6 +9,7 @@ use crate::load::{self, Gateway, Inputs, PARTITIONS, Templates};
 use crate::outages;
 use crate::process::{cpu_us, memory_kib, settle, threads_cpu_us};
 use crate::receiver::{Receiver, now_us};
+use crate::sink;
 use crate::table::{Figure, Target};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// The parts' names.
-pub(crate) const ALL: [&str; 9] = [
+pub(crate) const ALL: [&str; 10] = [
     "throughput",
     "latency",
     "idle",
@@ -26,6 +27,7 @@ pub(crate) const ALL: [&str; 9] = [
     "lanes",
     "comeback",
     "outage",
+    "sink",
 ];
 
 /// The seconds that do not count, while the broker compiles its code and clients connect.
@@ -125,6 +127,10 @@ pub(crate) fn run(wanted: &[&str], sizes: &Sizes) -> Vec<Figure> {
     }
     if wants("outage") {
         outages::outage(&broker, &mut bench.receiver, sizes, &mut bench.figures);
+    }
+    if wants("sink") {
+        let Bench { receiver, templates, figures, .. } = &mut bench;
+        sink::sink(&broker, receiver, templates, sizes, figures);
     }
     bench.figures
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::json;
 use std::sync::{Arc, PoisonError, RwLock};
 
-const INDEX: &str = concat!(
+const INDEX_BEGIN: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
     "<meta name=\"viewport\" content=\"width=device-width\">\n",
     "<meta name=\"color-scheme\" content=\"light dark\">\n",
@@ -22,7 +22,9 @@ const INDEX: &str = concat!(
     "<li><a href=\"/livez\">livez</a>: live, or what is stalled</li>\n",
     "<li><a href=\"/api/v1/status\">status</a>: readiness, liveness and partitions, as JSON</li>\n",
     "<li><a href=\"/api/v1/config\">config</a>: the effective keys with their sources, without secrets, as JSON</li>\n",
-    "<li><a href=\"/api/v1/accounts\">accounts</a>: the accounts in force, and faults in their rows, as JSON</li>\n",
+);
+const INDEX_OF_ACCOUNTS: &str = "<li><a href=\"/api/v1/accounts\">accounts</a>: the accounts in force, and faults in their rows, as JSON</li>\n";
+const INDEX_END: &str = concat!(
     "<li><a href=\"/metrics\">metrics</a>: Prometheus text or OpenMetrics</li>\n",
     "</ul>\n</body>\n</html>\n",
 );
@@ -30,15 +32,16 @@ const INDEX: &str = concat!(
 /// The maximum number of accounts in an answer.
 const ACCOUNTS_MAX: usize = 1000;
 
-pub(super) async fn index() -> Html<&'static str> {
-    Html(INDEX)
+pub(super) async fn index(State(admin): State<Arc<Admin>>) -> Html<String> {
+    let accounts = admin.accounts.as_ref().map_or("", |_| INDEX_OF_ACCOUNTS);
+    Html([INDEX_BEGIN, accounts, INDEX_END].concat())
 }
 
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
     let accept: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Format::from_accept(Some(&accept.join(",")));
-    admin.health.publish(&admin.metrics);
+    admin.health.publish(&*admin.metrics);
     // Clock jumps are detected when the time is read.
     let now = clock::now();
     let jumps = clock::jumps();
@@ -134,6 +137,7 @@ pub trait AccountPages: Send + Sync {
 }
 
 pub(super) async fn accounts(State(admin): State<Arc<Admin>>, uri: Uri) -> Response {
+    let Some(pages) = &admin.accounts else { return not_found().await };
     let (mut after, mut max) = (None, ACCOUNTS_MAX);
     for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
         let is_good = match &*name {
@@ -146,15 +150,16 @@ pub(super) async fn accounts(State(admin): State<Arc<Admin>>, uri: Uri) -> Respo
             return (StatusCode::BAD_REQUEST, text).into_response();
         }
     }
-    json_page(admin.accounts.list(after, max))
+    json_page(pages.list(after, max))
 }
 
 pub(super) async fn account(
     State(admin): State<Arc<Admin>>,
     Path(account): Path<String>,
 ) -> Response {
+    let Some(pages) = &admin.accounts else { return not_found().await };
     let id = account.parse().ok().map(AccountId);
-    match id.and_then(|id| admin.accounts.account(id)) {
+    match id.and_then(|id| pages.account(id)) {
         Some(page) => json_page(page),
         None => (StatusCode::NOT_FOUND, "no such account\n").into_response(),
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::AccountId;
 use crate::system::spare_file;
-use crate::telemetry::{STALL_DEADLINE, SourceResult, Waiting};
+use crate::telemetry::{Metrics, STALL_DEADLINE, SourceResult, Waiting};
 use reqwest::{Client, Response, StatusCode, Url};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::os::fd::AsRawFd as _;
@@ -48,6 +48,15 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 /// Starts an API, runs `test` with it, and checks that the API stops when asked to.
 fn with_api<F: Future<Output = ()>>(token: Option<&str>, test: impl FnOnce(Arc<Api>) -> F) {
+    with_accounts(Some(Arc::new(OneAccount)), token, test);
+}
+
+/// Like `with_api`, for a process with other accounts or none.
+fn with_accounts<F: Future<Output = ()>>(
+    accounts: Option<Arc<dyn AccountPages>>,
+    token: Option<&str>,
+    test: impl FnOnce(Arc<Api>) -> F,
+) {
     // Fails when a provider is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     block_on(async {
@@ -56,10 +65,10 @@ fn with_api<F: Future<Output = ()>>(token: Option<&str>, test: impl FnOnce(Arc<A
         let metrics = Metrics::new(&["flow-complete".to_owned()]);
         let health = Health::new(STALL_DEADLINE);
         let admin = Admin {
-            metrics: Arc::clone(&metrics),
+            metrics: metrics.clone(),
             health: Arc::clone(&health),
             config: Arc::default(),
-            accounts: Arc::new(OneAccount),
+            accounts,
             token: token.map(|text| Secret::new(text.to_owned())),
         };
         let (stop, stopped) = oneshot::channel::<()>();
@@ -100,6 +109,16 @@ fn accounts_are_served_in_parts_and_one_by_one() {
 }
 
 #[test]
+fn a_process_without_accounts_has_no_pages_of_them() {
+    with_accounts(None, None, async |api| {
+        for path in ["/api/v1/accounts", "/api/v1/accounts?after=28", "/api/v1/accounts/28"] {
+            check(api.get(path).await, 404, "no such page\n").await;
+        }
+        assert!(!api.get("/").await.text().await.unwrap().contains("accounts"));
+    });
+}
+
+#[test]
 fn probes_report_why_the_daemon_is_not_ready() {
     with_api(None, |api| async move {
         check(api.get("/livez").await, 200, "ok\n").await;
@@ -134,7 +153,7 @@ fn a_stalled_partition_fails_the_liveness_probe() {
             metrics,
             health: Arc::clone(&health),
             config: Arc::default(),
-            accounts: Arc::new(OneAccount),
+            accounts: Some(Arc::new(OneAccount)),
             token: None,
         };
         let server = tokio::spawn(serve(listener, admin, std::future::pending()));

@@ -135,6 +135,14 @@ impl Shown {
     }
 }
 
+/// Returns the pages of a configuration that is read only once.
+pub(super) fn config_pages(effective: &Effective) -> ConfigPages {
+    let [whole, summary] = Shown::of(effective).pages;
+    let pages = ConfigPages::default();
+    pages.set(whole, summary);
+    pages
+}
+
 /// Returns the keys as one line, with a limit, because accounts may have thousands.
 fn named(keys: &[&str]) -> String {
     let named: Vec<&str> = keys.iter().take(KEYS_MAX).copied().collect();

@@ -10,6 +10,7 @@ use crate::config::{Accounts, Loaded, Settings};
 use crate::delivery::{Endpoint, Names, Trust};
 use crate::exit::ExitCode;
 use crate::log::{self, LogError, NeededBy, Registry, TopicState};
+use crate::sink::Writer;
 use crate::telemetry::{err_line, out_line, with_causes};
 use clap::Args;
 use std::path::Path;
@@ -19,9 +20,9 @@ use std::sync::Arc;
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback check --config /etc/ringback/ringback.toml --online")]
 pub(super) struct Arguments {
-    /// Also checks the store's directory, the permissions of secret files, Kafka, the schema registry and the accounts'
-    /// database with its rows. In Kafka, it
-    /// checks the rights, the settings of the topics, and the owner of the rows in changelog and store
+    /// Also checks the store's directory, the permissions of secret files, Kafka, the schema registry, the accounts'
+    /// database with its rows, and the sink's database. In Kafka, it checks the rights, the settings of the topics, and
+    /// the owner of the rows in changelog and store
     #[arg(long)]
     online: bool,
 }
@@ -148,6 +149,19 @@ async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
             Ok(()) => out_line!("schema registry at {}: it answers", registry.url),
             Err(error) => {
                 err_line!("schema registry at {}: {error}", registry.url);
+                code = ExitCode::from(UNAVAILABLE);
+            }
+        }
+    }
+    if let Some(mongo) = &settings.sink {
+        let answered = match Writer::new(mongo).await {
+            Ok(writer) => writer.probe().await,
+            Err(error) => Err(error),
+        };
+        match answered {
+            Ok(()) => out_line!("MongoDB at {}: it answers", mongo.shown),
+            Err(error) => {
+                err_line!("MongoDB at {}: {error}", mongo.shown);
                 code = ExitCode::from(UNAVAILABLE);
             }
         }

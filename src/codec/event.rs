@@ -2,6 +2,7 @@
 //!
 //! [`read_members`] reads the members of any event, for code that shows them. [`read_notice`] reads the fact, for code
 //! that evaluates events. Events of unknown types are read too: their known members, and [`Fact::Other`].
+//! [`read_ended`] reads only the ends of deliveries, with their outcomes.
 //! `schemas/events.schema.json` is generated from the reader ([`schema()`]).
 //!
 //! Common members of an event, in this order: `type`, `phonon_uuid`, `account_id`, `at`, and where they apply
@@ -42,6 +43,7 @@
 //! that is kept.
 
 mod dead_letter;
+mod ended;
 mod endpoint;
 mod input;
 mod members;
@@ -61,6 +63,7 @@ pub use input::{
 };
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
+pub use ended::{EndKind, EndedDelivery, UnreadableEnd, read_ended};
 pub use members::{
     Members, Outcome as OutcomeMembers, RecordPosition, ResponseError, read_members,
 };

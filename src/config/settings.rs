@@ -6,7 +6,7 @@ mod reloaded;
 
 pub(super) use build::shows_property;
 
-use super::effective::Entry;
+use super::effective::{Effective, Entry};
 use super::environment;
 use crate::accounts::{Basis, DatabaseSettings, Defaults};
 use crate::definition::catalogue::Methods;
@@ -14,6 +14,7 @@ use crate::delivery::{AddressPolicy, PerSecond, Secret};
 use crate::document::{Fault, Faults, Variables, Warning};
 use crate::domain::{CorrelationPolicy, StatusTable};
 use crate::log::{KafkaSettings, TopicNames};
+use crate::sink::MongoSettings;
 use crate::store::OnCorruption;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub statuses: StatusTable,
     /// `[delivery]`
     pub delivery: DeliverySettings,
+    /// `[sink.mongodb]`
+    pub sink: Option<MongoSettings>,
     /// The files with its secrets.
     pub secret_files: BTreeSet<PathBuf>,
 }
@@ -124,6 +127,19 @@ impl Settings {
     pub fn load_with(file: &Path, variables: &Variables) -> Result<Self, Faults> {
         let Read { settings, faults, .. } = Self::read(file, variables)?;
         Faults::or(faults, settings)
+    }
+
+    /// Reads `file` and the environment of this process, for programs that need no accounts. Also returns the value and
+    /// the source of each key, and warnings about values that should be changed.
+    ///
+    /// # Errors
+    /// All faults of the file and the variables.
+    pub fn listed(file: &Path) -> Result<(Self, Effective, Vec<Warning>), Faults> {
+        let Read { settings, entries, faults, warnings } =
+            Self::read(file, &environment::of_process())?;
+        let (file, accounts_file) = (settings.file.clone(), settings.accounts_file.clone());
+        let effective = Effective::new(file, accounts_file, entries, Vec::new());
+        Faults::or(faults, (settings, effective, warnings))
     }
 
     /// Returns the settings that accounts are built with.

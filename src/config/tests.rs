@@ -14,6 +14,7 @@ mod published;
 mod rates;
 mod retired;
 mod settings;
+mod sink;
 mod statuses;
 mod templates;
 mod warnings;

@@ -3,6 +3,7 @@
 use super::origin::Origin;
 use crate::telemetry::escape::one_line;
 use std::fmt;
+use std::path::Path;
 
 /// A fault of the configuration: its origin, the problem and the fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,17 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Returns the fault of a key that `file` does not contain.
+    #[must_use]
+    pub fn missing(file: &Path, key: &str, fix: &str) -> Self {
+        Self {
+            origin: Origin::File(file.into()),
+            key: key.to_owned(),
+            problem: "is missing".to_owned(),
+            fix: fix.to_owned(),
+        }
+    }
+
     /// Writes the fault on one line. `kind` follows the origin.
     fn write(&self, f: &mut fmt::Formatter<'_>, kind: &str) -> fmt::Result {
         write!(f, "{}", self.origin)?;

@@ -14,7 +14,9 @@ mod schemas;
 mod watch;
 
 use super::accounts::AccountSource;
+use super::bell::Bell;
 use super::client::{self, LogError, start_thread};
+use super::connection::Connection;
 use super::describe::Identity;
 use super::landmark::LandmarkReader;
 use super::record::{Record, TopicPartition, Topics, list};
@@ -30,7 +32,7 @@ pub use handle::{KafkaLog, KafkaParts, KafkaRestoring};
 use merge::Merge;
 pub use offsets::OffsetsClient;
 use position::{Judged, Position, content};
-use queues::{Bell, Queue};
+use queues::Queue;
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -159,7 +161,7 @@ impl Reader {
             sink: sink.clone(),
             epoch: epoch.clone(),
             reported_epoch: reported_epoch.clone(),
-            unconnected: AtomicU64::new(0),
+            connection: Connection::default(),
             ends: Mutex::default(),
             refused: AtomicBool::new(false),
             disturbed: Mutex::default(),

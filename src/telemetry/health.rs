@@ -1,6 +1,6 @@
 //! Readiness and liveness. The engine writes them, and the admin API reads them.
 
-use super::metrics::Metrics;
+use super::exposition::Exposition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -338,7 +338,7 @@ impl Health {
     }
 
     /// Updates the gauges of health. The reader calls it, so that they are right even if the engine is stuck.
-    pub fn publish(&self, metrics: &Metrics) {
+    pub fn publish(&self, metrics: &dyn Exposition) {
         metrics.show_health(self.reasons_not_ready().is_empty(), &self.partitions());
     }
 

@@ -102,6 +102,30 @@ labels! {
         Skipped = "skipped",
     }
 
+    /// The result of an event in the sink.
+    SinkEventResult {
+        /// The end of a delivery, whose answer is stored.
+        Stored = "stored",
+        /// The end of a delivery that was about no SMS.
+        WithoutSms = "without_sms",
+        /// No end of a delivery.
+        Other = "other",
+        /// The end of a delivery that can't be read.
+        Unreadable = "unreadable",
+    }
+
+    /// The result of an answer for the document of an SMS.
+    SinkDocumentResult {
+        /// The document has changed or was created.
+        Written = "written",
+        /// The document has this answer or a newer one.
+        Unchanged = "unchanged",
+        /// There is no document.
+        Missing = "missing",
+        /// The database refuses the answer.
+        Refused = "refused",
+    }
+
     /// The result of a delivery.
     DeliveryResult {
         /// The endpoint accepted it.

@@ -450,13 +450,13 @@ fn age(since_ms: i64, now: Timestamp) -> Duration {
 }
 
 /// Raises a counter to `count`. Two concurrent calls must not both add the same difference.
-fn raise(counter: &IntCounter, count: u64) {
+pub(super) fn raise(counter: &IntCounter, count: u64) {
     static RAISING: Mutex<()> = Mutex::new(());
     let _one = RAISING.lock().unwrap_or_else(PoisonError::into_inner);
     counter.inc_by(count.saturating_sub(counter.get()));
 }
 
-fn add(counter: Option<&IntCounter>, count: u64) {
+pub(super) fn add(counter: Option<&IntCounter>, count: u64) {
     if let Some(counter) = counter {
         counter.inc_by(count);
     }

@@ -11,6 +11,7 @@ pub(crate) mod check;
 pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod daemon;
+pub(crate) mod database;
 pub(crate) mod desk;
 pub(crate) mod disk;
 pub(crate) mod door;

@@ -59,6 +59,7 @@ mod rules;
 mod schemas;
 mod settings;
 mod shortages;
+mod sink;
 mod statuses;
 mod stores;
 mod timeouts;

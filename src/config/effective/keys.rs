@@ -92,6 +92,18 @@ pub(in crate::config) const RELOADS: &[(&str, Reload)] = &[
     ("delivery.breaker.window_s", Applied),
     ("delivery.breaker.attempts_min", Applied),
     ("delivery.breaker.open_s", Applied),
+    // The daemon does not use them.
+    ("sink.mongodb.uri", Applied),
+    ("sink.mongodb.database", Applied),
+    ("sink.mongodb.collection", Applied),
+    ("sink.mongodb.id_field", Applied),
+    ("sink.mongodb.field", Applied),
+    ("sink.mongodb.missing", Applied),
+    ("sink.mongodb.write_concern", Applied),
+    ("sink.mongodb.batch_documents_max", Applied),
+    ("sink.mongodb.batch_bytes_max", Applied),
+    ("sink.mongodb.request_timeout_ms", Applied),
+    ("sink.mongodb.listen", Applied),
 ];
 
 /// Returns the effect of SIGHUP on `key`, which may be a property below a listed key.
@@ -134,6 +146,11 @@ pub(in crate::config) const TEXTS: &[(&str, Show)] = &[
     ("schema_registry.username", Plain),
     ("store.directory", Path),
     ("http.listen", Plain),
+    ("sink.mongodb.database", Plain),
+    ("sink.mongodb.collection", Plain),
+    ("sink.mongodb.id_field", Plain),
+    ("sink.mongodb.field", Plain),
+    ("sink.mongodb.listen", Plain),
     ("accounts.file", Path),
     ("accounts.mysql.ca_file", Path),
     ("accounts.mysql.client_certificate_file", Path),

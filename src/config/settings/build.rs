@@ -4,6 +4,7 @@ mod checks;
 mod client;
 mod database;
 mod retired;
+mod sink;
 mod statuses;
 
 pub(in crate::config) use client::is_shown as shows_property;
@@ -77,6 +78,8 @@ fn settings(
     context: &mut Context<'_>,
 ) -> Settings {
     let at = |section| place.key(section);
+    let http = http(&written.http, &at("http"), context);
+    let sink = written.sink.mongodb.as_ref();
     Settings {
         file: file.to_owned(),
         kafka: kafka(written.kafka, &at("kafka"), context),
@@ -85,7 +88,8 @@ fn settings(
             .schema_registry
             .and_then(|written| registry(&written, &at("schema_registry"), context)),
         store: store(&written.store, &at("store"), context),
-        http: http(&written.http, &at("http"), context),
+        sink: sink.and_then(|it| sink::mongodb(it, &http, &at("sink").key("mongodb"), context)),
+        http,
         accounts_file: context.path(&at("accounts").key("file"), &written.accounts.file),
         accounts_database: database::read(&written.accounts, &at("accounts"), context),
         methods: methods(&written.catalogue, &at("catalogue").key("internal"), context),
@@ -191,25 +195,10 @@ fn http(written: &file::Http, place: &Place<'_>, context: &mut Context<'_>) -> H
         Some(token)
     });
     let place = place.key("listen");
-    let listen = written.listen.parse().unwrap_or_else(|_| {
-        context.fault(
-            &place,
-            "is not an address and a port",
-            "write them as in \"127.0.0.1:9464\" or \"[::]:9464\"",
-        );
-        std::net::SocketAddr::from(([127, 0, 0, 1], 9464))
-    });
+    let listen = checks::listen(&written.listen, "127.0.0.1:9464", &place, context)
+        .unwrap_or_else(|| std::net::SocketAddr::from(([127, 0, 0, 1], 9464)));
     // A token that can't be read has its own fault.
-    if !listen.ip().to_canonical().is_loopback() && written.token.is_none() {
-        context.fault(
-            &place,
-            format!(
-                "{} can be reached from other hosts, and there is no `http.token`",
-                listen.ip()
-            ),
-            "set token = { env = \"NAME\" } under [http], or listen on 127.0.0.1",
-        );
-    }
+    checks::guarded(listen, written.token.is_some(), &place, context);
     HttpSettings { listen, token, endpoint_labels_max: written.endpoint_labels_max }
 }
 

@@ -1,6 +1,7 @@
 //! Every key of `ringback.toml` with its type. The comments are the descriptions of the JSON Schema.
 
 mod accounts;
+pub(super) mod sink;
 
 pub(super) use accounts::{AccountsSection, Mysql, SourceName, TlsName};
 
@@ -34,6 +35,8 @@ pub(in crate::config) struct SettingsFile {
     pub(super) statuses: Statuses,
     /// Limits of the instance, and defaults of webhooks.
     pub(super) delivery: Delivery,
+    /// Databases into which the command `sink` writes answers.
+    pub(super) sink: sink::Sink,
 }
 
 /// The cluster and this instance's place in it.

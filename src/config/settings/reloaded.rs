@@ -17,6 +17,8 @@ impl Settings {
                 addresses: written.delivery.addresses,
                 ..old
             },
+            // The daemon does not use it.
+            sink: written.sink,
             secret_files: written.secret_files,
             ..self.clone()
         }

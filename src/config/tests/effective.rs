@@ -98,6 +98,9 @@ fn another(key: &str, schema: &Json) -> Option<toml::Value> {
         "delivery.name_servers" => list("10.0.0.2"),
         "delivery.rate" => "7/min".into(),
         "delivery.proxy" => "http://proxy:3128".into(),
+        "sink.mongodb.uri" => "mongodb://elsewhere".into(),
+        "sink.mongodb.write_concern" => 2.into(),
+        "sink.mongodb.listen" => "127.0.0.1:1235".into(),
         _ => {
             let bound = |name| schema[name].as_f64();
             let number = bound("minimum").zip(bound("maximum")).map(|(a, b)| f64::midpoint(a, b));
@@ -129,7 +132,8 @@ fn put(table: &mut toml::Table, path: &str, value: toml::Value) {
 #[test]
 fn a_reload_applies_exactly_the_listed_keys() {
     const SECTIONS: &str = "[schema_registry]\nurl = 'http://registry/'\nusername = 'u'\npassword = 'p'\n\
-         [accounts]\nsource = 'mysql'\n[accounts.mysql]\nurl = 'mysql://u@host/d'\n";
+         [accounts]\nsource = 'mysql'\n[accounts.mysql]\nurl = 'mysql://u@host/d'\n\
+         [sink.mongodb]\nuri = 'mongodb://u:p@a'\ndatabase = 'd'\n";
     /// The file that a key may name.
     const FUNCTIONS: &str = "[[method]]\nname = 'a'\n";
     let schema = schema_of::<SettingsFile>();

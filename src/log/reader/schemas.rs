@@ -2,11 +2,11 @@
 //! their account.
 
 use super::missing::Missing;
-use super::queues::Bell;
 use crate::clock;
 use crate::codec::source::{Decoder, SchemaId, Unwrap};
 use crate::domain::Timestamp;
 use crate::log::accounts::{AccountSource, are_settled};
+use crate::log::bell::Bell;
 use crate::log::record::{MessageView, Reading, Record, Topics};
 use crate::log::registry::{Registry, SchemaAnswer};
 use rdkafka::message::OwnedMessage;
