@@ -71,15 +71,15 @@ impl Membership {
 
     /// Handles an error that the consumer has read.
     fn read_failed(&self, error: &KafkaError) {
-        match error {
-            KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) => {
-                self.state().failure = Some(SubscriptionError::Fenced(self.group.clone()));
-            }
-            KafkaError::MessageConsumptionFatal(code) => {
-                self.failed(format!("librdkafka reports a fatal error: {code}"));
-            }
+        let KafkaError::MessageConsumptionFatal(code) = error else {
             // The consumer waits for brokers and topics, which may come back.
-            error => report::fault(error, &format!("a temporary error while consuming: {error}")),
+            report::fault(error, &format!("a temporary error while consuming: {error}"));
+            return;
+        };
+        if *code == RDKafkaErrorCode::FencedInstanceId {
+            self.state().failure = Some(SubscriptionError::Fenced(self.group.clone()));
+        } else {
+            self.failed(format!("librdkafka reports a fatal error: {code}"));
         }
     }
 }

@@ -89,8 +89,8 @@ pub(super) const fn may_be_created(code: i32) -> bool {
 /// The write is not acknowledged as configured, or failed for a reason that may pass.
 pub(super) fn read(answer: &Document) -> Result<Reply, StoreError> {
     let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
-    let errors = errors.iter().filter_map(Bson::as_document);
-    for error in errors {
+    // Updates with later errors are sent again, so that these are read then.
+    if let Some(error) = errors.iter().find_map(Bson::as_document) {
         let (code, text) = (number(error, "code"), text(error));
         let code = i32::try_from(code).unwrap_or(i32::MAX);
         if TRANSIENT.contains(&code) {

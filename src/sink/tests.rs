@@ -160,7 +160,7 @@ fn commands_stay_below_their_limit() {
         .map(|n| (n.into(), delivered(ID, 1, &format!(r#""sms_id":"s-{n}""#), &body)))
         .collect();
     assert_eq!(commands(&updates(&events)), [0..1, 1..2, 2..3]);
-    assert_eq!(commands(&updates(&[(1, DEAD.to_owned())])), [0..1]);
+    assert_eq!(commands(&updates(&[(1, DEAD.to_owned())])), std::slice::from_ref(&(0..1)));
     assert!(commands(&[]).is_empty());
 }
 
