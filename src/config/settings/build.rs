@@ -78,9 +78,7 @@ fn settings(
     context: &mut Context<'_>,
 ) -> Settings {
     let at = |section| place.key(section);
-    let http = http(&written.http, &at("http"), context);
-    let sink = written.sink.mongodb.as_ref();
-    Settings {
+    let settings = Settings {
         file: file.to_owned(),
         kafka: kafka(written.kafka, &at("kafka"), context),
         topics: topics(written.topics, &at("topics"), context),
@@ -88,16 +86,20 @@ fn settings(
             .schema_registry
             .and_then(|written| registry(&written, &at("schema_registry"), context)),
         store: store(&written.store, &at("store"), context),
-        sink: sink.and_then(|it| sink::mongodb(it, &http, &at("sink").key("mongodb"), context)),
-        http,
+        http: http(&written.http, &at("http"), context),
         accounts_file: context.path(&at("accounts").key("file"), &written.accounts.file),
         accounts_database: database::read(&written.accounts, &at("accounts"), context),
         methods: methods(&written.catalogue, &at("catalogue").key("internal"), context),
         correlation: correlation(&written.correlation, &at("correlation"), context),
         statuses: statuses::read(&written.statuses, &at("statuses"), context),
+        sink: None,
         delivery: delivery(written.delivery, &at("delivery"), context),
         secret_files: BTreeSet::new(),
-    }
+    };
+    let sink = written.sink.mongodb;
+    let place = at("sink").key("mongodb");
+    let sink = sink.and_then(|it| sink::mongodb(&it, &settings.http, &place, context));
+    Settings { sink, ..settings }
 }
 
 /// Returns the functions of the platform.
