@@ -1,6 +1,7 @@
 //! Accounts in a real MariaDB: both shapes of Accountconfig, changes while flows run, and accounts that are seconds old.
 
 mod outages;
+mod queries;
 mod rows;
 mod tls;
 
@@ -125,7 +126,14 @@ fn webhooks_are_added_changed_made_default_and_removed_and_other_lanes_stay_open
     schema.execute(&format!(
         "INSERT INTO ringback_webhook (name, account, url) VALUES ('other', {ACCOUNT}, '{other}')"
     ));
+    let time = || daemon.metric("ringback_accounts_applied_timestamp_seconds", &[]);
+    let started = time();
     before = wait_applied(&daemon, before);
+    assert!(time() > started, "a metric shows when a change was applied");
+    let logged = daemon.logged();
+    let wanted = ["\"accounts_changed\":2", "\"endpoints_kept\":1", "\"endpoints_built\":2"];
+    let is_line = |line: &str| wanted.iter().all(|part| line.contains(part));
+    assert!(logged.lines().any(is_line), "the log says what was applied: {logged}");
     let second = deliver(&stage, 2);
     assert_eq!(
         (second.path.as_str(), second.from),
@@ -162,6 +170,30 @@ fn webhooks_are_added_changed_made_default_and_removed_and_other_lanes_stay_open
         event["type"] == "record_ignored" && event["reason"] == "no_default_webhook"
     };
     events.wait("the flow has no webhook", PATIENCE, |events| events.iter().any(is));
+}
+
+#[test]
+fn a_delivery_that_is_scheduled_keeps_its_body_and_new_ones_have_the_new_definition() {
+    let (stage, schema) = stage("databases-scheduled");
+    stage.receiver.statuses(&[503]);
+    let daemon = stage.start();
+    stage.send_flows(&[samples::flow("scheduled", &[])]);
+    let first = stage.receiver.wait_for(1, PATIENCE).remove(0);
+    let before = applied(&daemon).expect("a metric");
+    schema.execute(r#"UPDATE ringback_webhook SET definition = '{"body": "json", "template": "{\\"flow\\": \\"$flow.key.type\\"}"}'"#);
+    wait_applied(&daemon, before);
+    let tried = stage.receiver.wait_for(1, PATIENCE).len();
+    let again = stage.receiver.wait_for(tried + 2, PATIENCE);
+    stage.receiver.statuses(&[200]);
+    let last = again.last().expect("a request");
+    assert_eq!((last.id(), last.text()), (first.id(), first.text()), "the body is kept");
+    stage.send_flows(&[samples::flow("new", &[])]);
+    let is_new = || {
+        let all = stage.receiver.wait_for(tried + 3, PATIENCE);
+        all.into_iter().find(|request| request.id() != first.id())
+    };
+    let new = wait_until("the new delivery", PATIENCE, is_new);
+    assert_eq!(new.json(), json!({"flow": new.json()["flow"]}), "the new definition counts");
 }
 
 #[test]

@@ -350,6 +350,34 @@ fn while_the_database_is_away_the_sink_waits_and_says_so() {
 }
 
 #[test]
+fn while_the_database_hangs_the_sink_lags_and_no_answer_is_lost() {
+    let own = database::Database::start("sink-slow-database");
+    let mut stage = Stage::new("sink-slow");
+    own.of(&stage).configure(&mut stage);
+    stage.set("sink.mongodb.request_timeout_ms", 1000);
+    own.of(&stage).insert_sms(&["s-1", "s-2"]);
+    let (_daemon, mut sink) = (stage.start(), stage.start_sink(SINK));
+    own.signal("STOP");
+    stage.send_flows(&[flow("slow", &["s-1", "s-2"])]);
+    stage.send_reports(&["s-1", "s-2"].map(|sms| report("slow", sms, "DELIVERED")));
+    wait_until("two tries have failed", PATIENCE, || {
+        sink.metric("ringback_sink_write_errors_total", &[]).filter(|tries| *tries >= 2.0)
+    });
+    wait_until("the sink shows its lag", PATIENCE, || {
+        sink.metric("ringback_consumer_lag", &[]).filter(|lag| *lag > 0.0)
+    });
+    let (status, reasons) = sink.get("/readyz").expect("an answer");
+    assert!(status == 503 && reasons.contains("waiting for MongoDB"), "{reasons}");
+    own.signal("CONT");
+    let all = own.of(&stage).wait("both answers are written", PATIENCE, |all| {
+        all.values().all(|document| count(Some(document)) == 1)
+    });
+    assert_agree(&stage, &all);
+    sink.wait_ready();
+    sink.stop();
+}
+
+#[test]
 fn a_sink_without_its_section_or_with_a_wrong_one_says_what_to_write() {
     let mut stage = Stage::new("sink-config");
     let config = stage.write_config(SINK, 0);

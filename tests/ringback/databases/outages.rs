@@ -97,13 +97,19 @@ fn deliveries_go_on_and_changes_apply_again_whatever_happens_to_the_database() {
 #[test]
 fn a_daemon_starts_from_its_snapshot_while_the_database_is_down_and_keeps_last_good_rows() {
     let mut server = MariaDb::start(&[]);
-    let (stage, schema) = stage_on(&server, "databases-snapshot");
+    let (mut stage, schema) = stage_on(&server, "databases-snapshot");
+    stage.set_variable("CRM_TOKEN", "hush-of-a-variable");
+    schema.execute(
+        r#"UPDATE ringback_webhook SET auth = '{"type": "bearer", "token": {"env": "CRM_TOKEN"}}'"#,
+    );
     let file = stage.instance_dir(0).join("data/accounts.snapshot");
     let mut daemon = stage.start();
     deliver(&stage, 1);
     wait_until("the snapshot is written", PATIENCE, || file.exists().then_some(()));
     let mode = std::fs::metadata(&file).expect("a file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+    let text = std::fs::read_to_string(&file).expect("UTF-8");
+    assert!(text.contains("CRM_TOKEN") && !text.contains("hush"), "secrets stay references");
     // The row is wrong at the next start.
     schema.execute("UPDATE ringback_webhook SET url = 'htps://wrong'");
     let faults = |daemon: &Daemon| daemon.metric("ringback_account_faults", &[]);
@@ -116,7 +122,11 @@ fn a_daemon_starts_from_its_snapshot_while_the_database_is_down_and_keeps_last_g
 
     server.kill();
     let daemon = stage.start();
-    assert_eq!(deliver(&stage, 3).path, "/crm");
+    let request = deliver(&stage, 3);
+    assert_eq!(
+        (request.path.as_str(), request.header("authorization")),
+        ("/crm", "Bearer hush-of-a-variable")
+    );
     let age = daemon.metric("ringback_accounts_age_seconds", &[]).expect("a metric");
     assert!(age > 0.0, "the age is that of the snapshot");
     let shown = stage.command(&["account", "show", &ACCOUNT.to_string()]);

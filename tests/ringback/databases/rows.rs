@@ -1,9 +1,12 @@
 //! Rows that are wrong: only the webhook or the account of the row keeps its last good definition.
 
 use super::{deliver, stage};
-use crate::harness::mariadb::{applied, wait_applied};
+use crate::harness::mariadb::{MariaDb, SETTINGS, TABLES, applied, wait_applied};
 use crate::harness::samples::ACCOUNT;
+use crate::harness::stage::Stage;
 use crate::harness::{PATIENCE, wait_until};
+
+const NOTIFY: &str = "account.sms.notifyOnDelivery";
 
 /// A mistake in a row of the webhook `other`, its correction, and what its fault names.
 struct Mistake {
@@ -133,6 +136,49 @@ fn a_wrong_row_leaves_its_last_good_definition_in_force_and_all_others_apply() {
         });
         assert_eq!(webhook(), good, "{corrects}");
     }
+}
+
+#[test]
+fn a_wrong_setting_leaves_its_account_as_it_was_and_other_accounts_change() {
+    let mut stage = Stage::new("databases-account-rows");
+    let schema = MariaDb::shared().create("databases-account-rows");
+    schema.execute(SETTINGS);
+    schema.execute(TABLES);
+    let set = |account: i64, value: &str| {
+        schema.execute(&format!(
+            "REPLACE INTO Accountconfig (account_id, name, value) VALUES ({account}, '{NOTIFY}', '{value}')"
+        ));
+    };
+    set(ACCOUNT, "true");
+    set(2900, "true");
+    schema.serve(&mut stage);
+    let daemon = stage.start();
+    let faults = || daemon.metric("ringback_account_faults", &[]);
+    let is_on = |account: i64| {
+        let (_, page) = daemon.get(&format!("/api/v1/accounts/{account}")).expect("an answer");
+        let page: serde_json::Value = serde_json::from_str(&page).expect("JSON");
+        let all = page["settings"].as_array().expect("a list").clone();
+        let setting =
+            all.into_iter().find(|it| it["key"] == format!("account[{account}].{NOTIFY}"));
+        setting.expect("a setting")["value"].clone()
+    };
+    set(ACCOUNT, "perhaps");
+    set(2900, "false");
+    wait_until("the other account changes", PATIENCE, || {
+        (is_on(2900) == false && faults() == Some(1.0)).then_some(())
+    });
+    assert_eq!(is_on(ACCOUNT), true, "the last good value is in force");
+    let checked = stage.command(&["check", "--online"]);
+    let is_told = |line: &str| {
+        line.contains("table Accountconfig, row ")
+            && line.contains("column value")
+            && line.contains(NOTIFY)
+    };
+    assert!(checked.err.lines().any(is_told), "{checked:?}");
+    set(ACCOUNT, "false");
+    wait_until("the corrected value is in force", PATIENCE, || {
+        (is_on(ACCOUNT) == false && faults() == Some(0.0)).then_some(())
+    });
 }
 
 #[test]

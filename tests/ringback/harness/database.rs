@@ -70,6 +70,11 @@ impl Database {
         self.child.wait().expect("the database ends");
     }
 
+    /// Sends `signal`: after STOP, the server accepts connections and does not answer until CONT.
+    pub(crate) fn signal(&self, signal: &str) {
+        child::signal(&self.child, signal);
+    }
+
     /// Starts the server again, with its data and at its port.
     pub(crate) fn restart(&mut self) {
         self.child = spawn(self.port, &self.dir);
