@@ -73,6 +73,23 @@ impl Candidate {
         )
     }
 
+    /// Returns the row in force in the place of `row`: the one with its id, or else the one that described the same, if it
+    /// is gone and no other row describes this now. Many programs delete a row and insert another one to change it.
+    fn former_of(&self, row: &Row) -> Option<&Arc<Row>> {
+        let is_same = |one: &Row, other: &Row| one.kind() == other.kind() && one.id() == other.id();
+        let by_id = self.former.iter().find(|former| is_same(former, row));
+        by_id.or_else(|| {
+            let described = described_by(row)?;
+            let is_its = |other: &Row| {
+                other.kind() == row.kind() && described_by(other).as_deref() == Some(&*described)
+            };
+            let former = self.former.iter().find(|former| is_its(former))?;
+            let is_left =
+                |other: &Arc<Row>| is_same(other, former) || is_its(other) && !is_same(other, row);
+            (!self.rows.iter().any(is_left)).then_some(former)
+        })
+    }
+
     /// Replaces or removes the rows that have faults.
     pub(super) fn correct(&mut self, faults: Vec<Fault>) {
         let is_wrong = |row: &Row| {
@@ -94,8 +111,7 @@ impl Candidate {
                 rows.push(row.clone());
                 continue;
             }
-            let is_its = |other: &&Arc<Row>| other.kind() == row.kind() && other.id() == row.id();
-            match self.former.iter().find(is_its) {
+            match self.former_of(row) {
                 Some(former) if former.hash != row.hash => rows.push(former.clone()),
                 Some(_) => is_unchanged = true,
                 None => {}
@@ -111,5 +127,19 @@ impl Candidate {
                 self.faults.push(fault);
             }
         }
+    }
+}
+
+/// Returns what a row describes within its account: the name of its setting or webhook, or the id of its flow. Rules have
+/// no names.
+fn described_by(row: &Row) -> Option<String> {
+    match (row.kind(), row.shape.setting) {
+        (Kind::Account, Some((name, _))) => {
+            row.text(name).map(|name| name.trim().to_ascii_lowercase())
+        }
+        (Kind::Account, None) => Some(String::new()),
+        (Kind::Webhook, _) => webhook_name(row),
+        (Kind::Flow, _) => row.text_of("id").map(str::to_owned),
+        (Kind::Rule, _) => None,
     }
 }

@@ -225,6 +225,37 @@ fn a_wrong_row_leaves_its_last_good_state_in_force_and_other_rows_apply() {
 }
 
 #[test]
+fn a_wrong_row_with_a_new_id_leaves_the_row_in_force_that_it_replaces() {
+    const ONE: &str = "https://one.example.com/";
+    const NOTIFY: &str = "account.sms.notifyOnDelivery";
+    let mut world = World::new();
+    let setting = |id: &str, value: &str| {
+        rows(Kind::Account, &["id", "account_id", "name", "value"], &[&[id, "28", NOTIFY, value]])
+    };
+    let crm = |id: &str, url: &str| webhooks(&[&[id, "crm", "28", "1", url, "-"]]);
+    let flow = |id: &str, enabled: &str| {
+        let columns = ["row_id", "account", "id", "webhook_enabled"];
+        rows(Kind::Flow, &columns, &[&[id, "28", "7", enabled]])
+    };
+    world.apply(&[setting("1", "yes"), crm("1", ONE), flow("1", "no")]);
+    let in_force = |world: &World| {
+        let account = world.incremental.accounts().accounts[&OURS].clone();
+        (account.notify_on_delivery, account.flows.get(&FlowId(7)).copied(), world.url("crm"))
+    };
+    let good = (true, Some(false), Some(ONE.to_owned()));
+    assert_eq!(in_force(&world), good);
+    for id in ["2", "3"] {
+        world.apply(&[setting(id, "perhaps"), crm(id, "htps://wrong"), flow(id, "perhaps")]);
+        assert_eq!((in_force(&world), world.faults().len()), (good.clone(), 3));
+    }
+    // A webhook that another row still describes is not in force twice.
+    let two = webhooks(&[&["3", "crm", "28", "1", ONE, "-"], &["4", "crm", "28", "0", ONE, "-"]]);
+    world.apply(&[setting("3", "no"), two, flow("3", "yes")]);
+    assert_eq!(in_force(&world), (false, Some(true), Some(ONE.to_owned())));
+    assert_eq!(world.faults().len(), 1);
+}
+
+#[test]
 fn an_account_stays_as_it_was_if_a_change_makes_an_unchanged_row_wrong() {
     const PLAIN: &str = "http://crm.example.com/";
     let mut world = World::new();

@@ -160,7 +160,7 @@ fn a_wrong_setting_leaves_its_account_as_it_was_and_other_accounts_change() {
         let all = page["settings"].as_array().expect("a list").clone();
         let setting =
             all.into_iter().find(|it| it["key"] == format!("account[{account}].{NOTIFY}"));
-        setting.expect("a setting")["value"].clone()
+        setting.unwrap_or_else(|| panic!("{page}"))["value"].clone()
     };
     set(ACCOUNT, "perhaps");
     set(2900, "false");
