@@ -117,6 +117,17 @@ initial_interval_ms = 3600000
         self.start(&["run"], self.port, "stderr.log", &[])
     }
 
+    /// Starts the daemon with accounts from the database at `url`, without waiting.
+    pub(crate) fn spawn_with_database(&self, url: &str) -> Daemon {
+        let variables = [
+            ("RINGBACK__ACCOUNTS__SOURCE", "mysql"),
+            ("RINGBACK__ACCOUNTS__MYSQL__URL", url),
+            ("RINGBACK__ACCOUNTS__MYSQL__TLS", "off"),
+            ("RINGBACK__ACCOUNTS__MYSQL__POLL_INTERVAL_S", "1"),
+        ];
+        self.start(&["run"], self.port, "stderr.log", &variables)
+    }
+
     /// Starts the sink to the database at `uri`, with the daemon's configuration.
     pub(crate) fn spawn_sink(&self, uri: &str) -> Daemon {
         let port = free_port();

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! cargo bench --bench end_to_end -- [throughput] [latency] [idle] [waiting] [restore] [neighbours] [lanes]
-//!     [comeback] [outage] [sink] [--flows 50000] [--rounds 3] [--seconds 15] [--rate N] [--waiting 1000000] [--backlog 1000000]
+//!     [comeback] [outage] [accounts] [sink] [--flows 50000] [--rounds 3] [--seconds 15] [--rate N] [--waiting 1000000] [--backlog 1000000]
 //!     [--in-flight 64]
 //! ```
 //!
@@ -20,6 +20,7 @@
     reason = "a benchmark ends by panicking when its surroundings fail"
 )]
 
+mod accounts;
 mod bare;
 mod crowd;
 mod daemon;
@@ -45,6 +46,9 @@ mod http;
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
 #[path = "../../tests/ringback/harness/kafka.rs"]
 mod kafka;
+#[expect(dead_code, reason = "shared with the tests, which need more of it")]
+#[path = "../../tests/ringback/harness/mariadb.rs"]
+mod mariadb;
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
 #[path = "../../tests/ringback/harness/samples.rs"]
 mod samples;

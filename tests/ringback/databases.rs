@@ -6,7 +6,7 @@ mod rows;
 mod tls;
 
 use crate::harness::daemon::Daemon;
-use crate::harness::mariadb::{MariaDb, SETTINGS, Schema, TABLES, applied, wait_applied};
+use crate::harness::mariadb::{MariaDb, SETTINGS, Schema, TABLES};
 use crate::harness::receiver::Received;
 use crate::harness::samples::{self, ACCOUNT};
 use crate::harness::stage::Stage;
@@ -24,8 +24,29 @@ fn stage_on<'a>(server: &'a MariaDb, name: &str) -> (Stage, Schema<'a>) {
     let schema = server.create(name);
     schema.execute(TABLES);
     schema.add_account(ACCOUNT, "crm", &stage.receiver.url("/crm"));
-    schema.serve(&mut stage);
+    serve(&schema, &mut stage);
     (stage, schema)
+}
+
+/// Has the stage's daemons read this database every second.
+fn serve(schema: &Schema<'_>, stage: &mut Stage) {
+    stage.set("accounts.source", "mysql");
+    stage.set("accounts.mysql.url", schema.url());
+    stage.set("accounts.mysql.tls", "off");
+    stage.set("accounts.mysql.poll_interval_s", 1);
+    stage.set("accounts.mysql.read_timeout_s", 2);
+}
+
+/// Waits until a daemon has applied changes of the database since `before`.
+fn wait_applied(daemon: &Daemon, before: f64) -> f64 {
+    wait_until("changes of the database are applied", PATIENCE, || {
+        applied(daemon).filter(|count| *count > before)
+    })
+}
+
+/// Returns how many readings of the database had changes.
+fn applied(daemon: &Daemon) -> Option<f64> {
+    daemon.metric("ringback_account_readings_total", &[("result", "changed")])
 }
 
 /// Sends a flow, and returns the request that it becomes.
@@ -101,7 +122,7 @@ fn settings_with_a_row_each_are_applied_in_every_spelling_of_a_truth_value() {
              ({ACCOUNT}, 'http_enabled', 'yes'), ({ACCOUNT}, 'account.voice.limit', 'not ours');
          INSERT INTO ringback_webhook (name, account, `default`, url) VALUES ('crm', {ACCOUNT}, b'1', '{url}')"
     ));
-    schema.serve(&mut stage);
+    serve(&schema, &mut stage);
     let daemon = stage.start();
     let words = std::cell::RefCell::new(
         [("TRUE", "FALSE"), ("1", "0"), ("b'1'", "b'0'"), ("yes", "no")].into_iter().cycle(),

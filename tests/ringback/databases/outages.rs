@@ -1,8 +1,8 @@
 //! A database that is down, slow, read-only, without a table or with another password; and starts without it.
 
-use super::{deliver, stage_on};
+use super::{applied, deliver, stage_on, wait_applied};
 use crate::harness::daemon::Daemon;
-use crate::harness::mariadb::{MariaDb, TABLES, applied, wait_applied};
+use crate::harness::mariadb::{MariaDb, TABLES};
 use crate::harness::samples::{self, ACCOUNT};
 use crate::harness::stage::Stage;
 use crate::harness::{PATIENCE, wait_until};

@@ -1,8 +1,8 @@
 //! Queries of an existing database, whose tables and columns have other names than the ready ones.
 
-use super::{deliver, wait_setting};
+use super::{applied, deliver, serve, wait_applied, wait_setting};
 use crate::harness::daemon::Daemon;
-use crate::harness::mariadb::{MariaDb, applied, wait_applied};
+use crate::harness::mariadb::MariaDb;
 use crate::harness::samples::{self, ACCOUNT};
 use crate::harness::stage::Stage;
 use crate::harness::{PATIENCE, wait_until};
@@ -60,7 +60,7 @@ fn queries_read_existing_tables_and_their_version_says_when() {
         INSERT INTO flow_switch VALUES ({ACCOUNT}, 1, b'0');
         INSERT INTO reaction VALUES ({ACCOUNT}, 'sms:DELIVERED', 'second')"#
     ));
-    schema.serve(&mut stage);
+    serve(&schema, &mut stage);
     for (key, query) in QUERIES {
         stage.set(&format!("accounts.mysql.{key}"), query);
     }

@@ -1,7 +1,7 @@
 //! Rows that are wrong: only the webhook or the account of the row keeps its last good definition.
 
-use super::{deliver, stage};
-use crate::harness::mariadb::{MariaDb, SETTINGS, TABLES, applied, wait_applied};
+use super::{applied, deliver, serve, stage, wait_applied};
+use crate::harness::mariadb::{MariaDb, SETTINGS, TABLES};
 use crate::harness::samples::ACCOUNT;
 use crate::harness::stage::Stage;
 use crate::harness::{PATIENCE, wait_until};
@@ -151,7 +151,7 @@ fn a_wrong_setting_leaves_its_account_as_it_was_and_other_accounts_change() {
     };
     set(ACCOUNT, "true");
     set(2900, "true");
-    schema.serve(&mut stage);
+    serve(&schema, &mut stage);
     let daemon = stage.start();
     let faults = || daemon.metric("ringback_account_faults", &[]);
     let is_on = |account: i64| {

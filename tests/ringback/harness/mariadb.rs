@@ -1,8 +1,6 @@
 //! A real MariaDB in a directory of its own: one for the whole run, and further ones for tests that kill theirs.
 
 use super::child::{self, free_port, mortal, run_dir, tail};
-use super::stage::Stage;
-use super::{PATIENCE, wait_until};
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::OnceLock;
@@ -166,15 +164,6 @@ impl Schema<'_> {
         self.server.execute(&format!("USE {}; {statements}", self.name))
     }
 
-    /// Has the stage's daemons read this database every second.
-    pub(crate) fn serve(&self, stage: &mut Stage) {
-        stage.set("accounts.source", "mysql");
-        stage.set("accounts.mysql.url", self.url());
-        stage.set("accounts.mysql.tls", "off");
-        stage.set("accounts.mysql.poll_interval_s", 1);
-        stage.set("accounts.mysql.read_timeout_s", 2);
-    }
-
     /// Adds an account with both settings and a default webhook to the ready tables.
     pub(crate) fn add_account(&self, id: i64, webhook: &str, url: &str) {
         self.execute(&format!(
@@ -183,16 +172,4 @@ impl Schema<'_> {
              INSERT INTO ringback_webhook (name, account, `default`, url) VALUES ('{webhook}', {id}, TRUE, '{url}')"
         ));
     }
-}
-
-/// Waits until a daemon has applied changes of the database since `before`.
-pub(crate) fn wait_applied(daemon: &super::daemon::Daemon, before: f64) -> f64 {
-    wait_until("changes of the database are applied", PATIENCE, || {
-        applied(daemon).filter(|count| *count > before)
-    })
-}
-
-/// Returns how many readings of the database had changes.
-pub(crate) fn applied(daemon: &super::daemon::Daemon) -> Option<f64> {
-    daemon.metric("ringback_account_readings_total", &[("result", "changed")])
 }
