@@ -100,8 +100,9 @@ impl Builder<'_> {
             if word.is_empty() || statuses.meaning(word).is_some() {
                 continue;
             }
-            let near = nearest(&word.to_ascii_uppercase(), statuses.words()).map(str::to_owned);
-            let fix = match near {
+            let near = nearest(&word.to_ascii_uppercase(), statuses.words());
+            // Of several spellings of a status, rules are written with its name.
+            let fix = match near.map(|near| statuses.read(near).name) {
                 Some(near) => {
                     format!("did you mean sms:{near}? A gateway's own word belongs into [statuses]")
                 }
