@@ -14,7 +14,7 @@ use bytes::Bytes;
 fn letter(id: DeliveryId, phase: Phase, replays: u32) -> Delivery {
     Delivery {
         rendering: crate::domain::Rendering::Fixed,
-        sms: Vec::new(),
+        sms: Default::default(),
         id,
         phase,
         account: super::OURS,
