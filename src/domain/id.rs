@@ -291,7 +291,12 @@ impl Parts {
 
 impl fmt::Display for DeliveryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "msg_{:032x}", self.0)
+        let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
+        let mut text = *b"msg_00000000000000000000000000000000";
+        let digits = text.iter_mut().skip(4);
+        let halves = self.0.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+        digits.zip(halves).for_each(|(to, half)| *to = digit(half));
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -56,7 +56,7 @@ impl Deferred {
         let delivery = Delivery {
             body: Bytes::new(),
             rendering: Rendering::Pending(Box::new(pending)),
-            last_outcome: Some(Outcome::unanswered(verdict, error, reason.as_str())),
+            last_outcome: Some(Box::new(Outcome::unanswered(verdict, error, reason.as_str()))),
             ..self.delivery
         };
         Self { delivery, ..self }
@@ -377,8 +377,8 @@ pub struct Delivery {
     pub first_attempt_at: Option<Timestamp>,
     /// When the last attempt ended.
     pub last_attempt_at: Option<Timestamp>,
-    /// The outcome of the last attempt.
-    pub last_outcome: Option<Outcome>,
+    /// The outcome of the last attempt. Most deliveries succeed at once and never have one, so that it is apart.
+    pub last_outcome: Option<Box<Outcome>>,
 }
 
 impl Delivery {

@@ -89,7 +89,7 @@ fn delivery() -> Delivery {
         replays: 1,
         first_attempt_at: Some(AT),
         last_attempt_at: Some(LATER),
-        last_outcome: Some(outcome()),
+        last_outcome: Some(outcome().into()),
     }
 }
 
@@ -240,7 +240,7 @@ fn unreachable() -> Delivery {
         reason: Some(ErrorReason::Unreachable),
         error: Some("connection refused".into()),
     };
-    Delivery { last_outcome: Some(error), ..delivery() }
+    Delivery { last_outcome: Some(error.into()), ..delivery() }
 }
 
 #[test]

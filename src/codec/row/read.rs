@@ -148,7 +148,12 @@ impl<'a> Datum<'a> {
                 return Err(RowError::BreaksOff);
             }
             // Memory grows with the items that are read, so that a wrong count reserves almost nothing.
-            items.reserve(count.min(16));
+            let likely = count.min(16);
+            if items.is_empty() {
+                items = Vec::with_capacity(likely);
+            } else {
+                items.reserve(likely);
+            }
             for _ in 0..count {
                 items.push(read(self)?);
             }
@@ -390,7 +395,7 @@ fn delivery(datum: &mut Datum<'_>) -> Result<Delivery> {
         replays: datum.int("replays")?,
         first_attempt_at: datum.optional(Datum::time)?,
         last_attempt_at: datum.optional(Datum::time)?,
-        last_outcome: datum.optional(outcome)?,
+        last_outcome: datum.optional(|datum| outcome(datum).map(Box::new))?,
         rendering: datum.since_second(rendering)?,
         sms: datum.since_fifth(|datum| datum.array(sms))?.into(),
     })

@@ -105,7 +105,7 @@ fn sample_delivery() -> Delivery {
         replays: 1,
         first_attempt_at: Some(Timestamp::from_ms(2)),
         last_attempt_at: None,
-        last_outcome: Some(Outcome {
+        last_outcome: Some(Box::new(Outcome {
             verdict: Verdict::Retry,
             status: Some(503),
             duration_ms: 12,
@@ -116,7 +116,7 @@ fn sample_delivery() -> Delivery {
             mapped: Default::default(),
             reason: Some(ErrorReason::Refused),
             error: Some("the endpoint answered 503".into()),
-        }),
+        })),
     }
 }
 
@@ -361,7 +361,7 @@ prop_compose! {
     fn delivery()(
         id: [u8; 16], phase in select(Phase::ALL.to_vec()), account: i64, webhook in webhook(),
         body in body(), source in source(), scheduled_at in time(), due in of(time()), lives: (u32, u32),
-        first_attempt_at in of(time()), last_attempt_at in of(time()), last_outcome in of(outcome()),
+        first_attempt_at in of(time()), last_attempt_at in of(time()), last_outcome in of(outcome().prop_map(Box::new)),
         rendering in rendering(), sms in vec(sms(), 0..3),
     ) -> Delivery {
         Delivery { rendering, sms: sms.into(),

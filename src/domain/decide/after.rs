@@ -62,7 +62,7 @@ fn outcome(policy: &Policy, event: &Event) -> Option<Event> {
     let (outcome, reason) = if let Event::Delivered { outcome, .. } = event {
         (Some(outcome), None)
     } else if let Event::DeadLettered { reason, .. } = event {
-        (delivery.last_outcome.as_ref(), unattempted(*reason))
+        (delivery.last_outcome.as_deref(), unattempted(*reason))
     } else {
         return None;
     };

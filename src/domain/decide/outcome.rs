@@ -118,7 +118,7 @@ fn attempted(delivery: &Delivery, attempt: u32, outcome: &Outcome, now: Timestam
         attempts: attempt,
         first_attempt_at: delivery.first_attempt_at.or(Some(now)),
         last_attempt_at: Some(now),
-        last_outcome: Some(outcome.clone()),
+        last_outcome: Some(Box::new(outcome.clone())),
         ..delivery.clone()
     }
 }

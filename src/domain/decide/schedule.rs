@@ -341,7 +341,7 @@ pub(super) fn unrenderable(
     let outcome = Outcome::unanswered(verdict, reason, missing);
     Delivery {
         rendering: Rendering::Pending(Box::new(Pending { outcome_of, ..Pending::of(facts) })),
-        last_outcome: Some(outcome),
+        last_outcome: Some(Box::new(outcome)),
         ..delivery.clone()
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn delivery(phase: Phase) -> Delivery {
         replays: 1,
         first_attempt_at: Some(AT),
         last_attempt_at: Some(AT.plus_ms(5000)),
-        last_outcome: (phase == Phase::One).then(outcome),
+        last_outcome: (phase == Phase::One).then(|| outcome().into()),
     }
 }
 

@@ -123,7 +123,7 @@ fn tried(delivery: Delivery, attempts: u32, outcome: Outcome) -> Delivery {
         attempts,
         first_attempt_at: Some(THEN.plus_ms(10)),
         last_attempt_at: Some(THEN.plus_ms(20)),
-        last_outcome: Some(outcome),
+        last_outcome: Some(outcome.into()),
         ..delivery
     }
 }
