@@ -291,11 +291,13 @@ impl Parts {
 
 impl fmt::Display for DeliveryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
+        let digit = |half: u8| half.wrapping_add(if half < 10 { b'0' } else { b'a' - 10 });
         let mut text = *b"msg_00000000000000000000000000000000";
-        let digits = text.iter_mut().skip(4);
-        let halves = self.0.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-        digits.zip(halves).for_each(|(to, half)| *to = digit(half));
+        // Chunk by chunk, which is much faster than `{:032x}`.
+        let (chunks, _) = text.as_chunks_mut::<2>();
+        for (chunk, byte) in chunks.iter_mut().skip(2).zip(self.0.to_be_bytes()) {
+            *chunk = [digit(byte >> 4), digit(byte & 0xf)];
+        }
         f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
