@@ -38,9 +38,9 @@ impl Blocked {
         self.0.binary_search(number).is_ok()
     }
 
-    /// Adds the rows with this id.
-    pub(super) fn and(mut self, outbox: &Outbox<'_>, id: DeliveryId, events: &[Event]) -> Self {
-        let index = outbox.index(events);
+    /// Adds the rows with this id in the outbox before the first event.
+    pub(super) fn and(mut self, outbox: &Outbox<'_>, id: DeliveryId) -> Self {
+        let index = outbox.index(&[]);
         self.0.extend(index.unfinished.get(&id).into_iter().flatten());
         self.0.sort_unstable();
         self

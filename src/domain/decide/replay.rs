@@ -29,7 +29,7 @@ pub(super) fn revive(
     }
     let outbox = Outbox::of(state, policy);
     // If the flow came again, a rule may wait to schedule the same delivery.
-    let blocked = outbox.blocked_by(given_up, &[]).and(&outbox, given_up.id, &[]);
+    let blocked = outbox.blocked_by(given_up, &[]).and(&outbox, given_up.id);
     let is_strict = policy.correlation.phase2_order == Phase2Order::Strict;
     let phase_one = if is_strict && given_up.phase != Phase::One {
         outbox.phase_one(&blocked, &[])

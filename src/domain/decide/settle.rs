@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// are triggered by the ends of deliveries that can't be rendered may trigger each other many times.
 const STEPS_MAX: usize = 10_000;
 
-/// Adds the events of everything that waited only for deliveries that `events` end. After `STEPS_MAX` steps, rules whose
+/// If [`may_settle`], adds the events of everything that waited only for deliveries that `events` end. After `STEPS_MAX` steps, rules whose
 /// trigger has come are skipped. So nothing begins to wait any more, and each further step leaves less that waits.
 pub(super) fn settle(state: &State, policy: &Policy, now: Timestamp, events: &mut Vec<Event>) {
     let state = &events.iter().fold(state.clone(), evolve);
