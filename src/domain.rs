@@ -22,6 +22,7 @@ mod policy;
 mod relations;
 mod render;
 mod retry;
+mod shared_list;
 mod size;
 mod source;
 mod state;
@@ -53,6 +54,7 @@ pub use render::{
     Rendering, Rule, Test, Trigger, WebhookEnd,
 };
 pub use retry::RetrySchedule;
+pub use shared_list::SharedList;
 pub use size::{REPORTS_BYTES_MAX, STATE_BYTES_MAX};
 pub use source::{DeliveryReport, FlowComplete, FlowStarted, Header, Headers, Source};
 pub use state::{

@@ -91,7 +91,9 @@ pub(crate) struct WebhookEntry {
     /// How requests are authorised.
     #[serde(default)]
     pub(super) auth: AuthEntry,
-    /// Headers in addition to those that every request has.
+    /// Headers in addition to those that every request has. Headers that the daemon or HTTP itself sets are refused:
+    /// `authorization`, `connection`, `content-length`, `expect`, `host`, `te`, `traceparent`, `transfer-encoding`,
+    /// `upgrade`, `webhook-id`, `webhook-signature` and `webhook-timestamp`.
     #[schemars(length(max = 64))]
     #[serde(default)]
     pub(super) headers: Vec<PartEntry>,

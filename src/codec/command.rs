@@ -122,7 +122,7 @@ mod tests {
         };
         let delivery = Delivery {
             replays: 1,
-            sms: ["a", "b"].map(|id| SmsId::new(id).unwrap()).to_vec(),
+            sms: ["a", "b"].map(|id| SmsId::new(id).unwrap()).into(),
             ..Delivery::new(
                 DeliveryId::derive(&uuid, 1, []),
                 Phase::One,

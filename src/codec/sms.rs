@@ -1,6 +1,6 @@
 //! The SMS that a delivery is about, in events, dead letters and commands: `sms_id` if it is one, `sms` if it is several.
 
-use crate::domain::SmsId;
+use crate::domain::{SharedList, SmsId};
 use crate::json::Object;
 
 /// Writes the member, or none if the delivery is about no SMS.
@@ -13,6 +13,6 @@ pub(super) fn write(object: &mut Object<'_>, sms: &[SmsId]) {
 }
 
 /// Returns the SMS that the two members name, or `None` if one is no id.
-pub(super) fn read(one: Option<&str>, several: &[String]) -> Option<Vec<SmsId>> {
+pub(super) fn read(one: Option<&str>, several: &[String]) -> Option<SharedList<SmsId>> {
     one.into_iter().chain(several.iter().map(String::as_str)).map(SmsId::new).collect()
 }

@@ -9,6 +9,7 @@ mod effective;
 mod environment;
 mod examples;
 mod functions;
+mod headers;
 mod kept;
 mod published;
 mod rates;

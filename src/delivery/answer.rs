@@ -89,7 +89,7 @@ pub(super) async fn read(
         response_truncated: end != End::Whole,
         retry_after_ms,
         disables: control.disables,
-        mapped,
+        mapped: mapped.into(),
         reason,
         error,
     }

@@ -6,7 +6,7 @@ mod spelling;
 
 use super::proxy::Proxy;
 use super::webhook::{Auth, HIDDEN_CHARS_MIN, Webhook};
-use crate::domain::{Mapped, Outcome};
+use crate::domain::{Mapped, Outcome, SharedList};
 use crate::json;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -106,7 +106,7 @@ impl Hidden {
         let response = self.replaced(&outcome.response, outcome.response_truncated);
         Outcome {
             response: response.map_or_else(|| outcome.response.clone(), Into::into),
-            mapped: self.mapped(outcome.mapped),
+            mapped: self.mapped(&outcome.mapped),
             error: outcome.error.map(|error| self.text(&error).into()),
             ..outcome
         }
@@ -175,11 +175,9 @@ impl Hidden {
         )
     }
 
-    fn mapped(&self, mapped: Vec<Mapped>) -> Vec<Mapped> {
-        mapped
-            .into_iter()
-            .map(|Mapped { save_in, value }| Mapped { save_in, value: self.json(value) })
-            .collect()
+    fn mapped(&self, mapped: &[Mapped]) -> SharedList<Mapped> {
+        let hidden = |Mapped { save_in, value }| Mapped { save_in, value: self.json(value) };
+        mapped.iter().cloned().map(hidden).collect()
     }
 
     /// Returns the JSON text `value` without secrets. It stays JSON: a secret of digits may be a number there.

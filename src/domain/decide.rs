@@ -39,7 +39,9 @@ pub fn decide(state: &State, command: &Command, policy: &Policy, now: Timestamp)
         Command::FireTimer(uuid) => timer::fire(state, uuid, policy, now),
         Command::Replay(delivery) => replay::revive(state, delivery, policy, now),
     };
-    settle::settle(state, policy, now, &mut events);
+    if settle::may_settle(state, &events) {
+        settle::settle(state, policy, now, &mut events);
+    }
     end_if_done(state, policy, now, &mut events);
     events
 }

@@ -2,8 +2,8 @@
 
 use super::{
     AccountId, Collected, Collection, Deferred, Delivery, DeliveryId, EndedWebhook, Flow, FlowId,
-    FlowIdentity, Headers, Outcome, Rendering, SmsId, Source, Started, Timestamp, WebhookEnd,
-    WebhookName,
+    FlowIdentity, Headers, Outcome, Rendering, SharedList, SmsId, Source, Started, Timestamp,
+    WebhookEnd, WebhookName,
 };
 use bytes::Bytes;
 
@@ -53,7 +53,7 @@ pub enum Event {
         /// The new outbox row.
         delivery: Box<Delivery>,
         /// The SMS whose reports the delivery carries.
-        sms: Vec<SmsId>,
+        sms: SharedList<SmsId>,
     },
     /// A delivery that waited for values was rendered, and may be attempted.
     DeliveryRendered {

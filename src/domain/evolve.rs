@@ -50,7 +50,7 @@ pub fn evolve(mut state: State, event: &Event) -> State {
                 row.attempts = *attempt;
                 row.first_attempt_at = row.first_attempt_at.or(Some(*at));
                 row.last_attempt_at = Some(*at);
-                row.last_outcome = Some(outcome.stored());
+                row.last_outcome = Some(Box::new(outcome.stored()));
                 if let Some(due) = retry_at {
                     row.due = Due::At(*due);
                 }

@@ -1,5 +1,6 @@
 //! The outcome of an attempt: data, never an error.
 
+use super::SharedList;
 use bytes::Bytes;
 
 /// The longest part of an answer that an outcome contains, in bytes.
@@ -149,7 +150,7 @@ pub struct Outcome {
     /// Whether the endpoint asks to be disabled. Not stored.
     pub disables: bool,
     /// The values that the webhook's response map found in the answer of a success. Not stored.
-    pub mapped: Vec<Mapped>,
+    pub mapped: SharedList<Mapped>,
     /// Why the attempt failed; `None` if it succeeded.
     pub reason: Option<ErrorReason>,
     /// The text of the error, for operators.
@@ -168,7 +169,7 @@ impl Outcome {
             response_truncated: false,
             retry_after_ms: None,
             disables: false,
-            mapped: Vec::new(),
+            mapped: SharedList::default(),
             reason: Some(reason),
             error: Some(error.into()),
         }
@@ -184,7 +185,8 @@ impl Outcome {
     /// the error. The pause is left out, because the due time already contains it.
     #[must_use]
     pub fn stored(&self) -> Self {
-        let mut outcome = Self { retry_after_ms: None, mapped: Vec::new(), ..self.clone() };
+        let mut outcome =
+            Self { retry_after_ms: None, mapped: SharedList::default(), ..self.clone() };
         if let Some(kept) = self.response.get(..RESPONSE_BYTES_STORED)
             && kept.len() < self.response.len()
         {

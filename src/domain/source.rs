@@ -1,7 +1,7 @@
 //! Source events in the form that the codec returns: parsed once, valid, and with the parts that are passed on as they
 //! were spelt.
 
-use super::{AccountId, FlowId, PhononUuid, SmsId, Timestamp};
+use super::{AccountId, FlowId, PhononUuid, SharedList, SmsId, Timestamp};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub struct Header {
 }
 
 /// The headers of a record in their order. All items of an array have the same ones, so that they are shared.
-pub type Headers = Arc<[Header]>;
+pub type Headers = SharedList<Header>;
 
 /// A flow complete record.
 #[derive(Clone, Debug, PartialEq, Eq)]

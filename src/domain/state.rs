@@ -2,8 +2,8 @@
 
 use super::{
     AccountId, DeliveryId, ErrorReason, Facts, FlowId, Headers, IgnoreReason, Mapped, Outcome,
-    Pending, PhononUuid, Rendering, Scope, SkipReason, SmsId, Source, StatusClass, Timestamp,
-    Verdict, WebhookName,
+    Pending, PhononUuid, Rendering, Scope, SharedList, SkipReason, SmsId, Source, StatusClass,
+    Timestamp, Verdict, WebhookName,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub struct Deferred {
     /// The delivery whose end triggers the rule, unless the rule is triggered already.
     pub upon: Option<DeliveryId>,
     /// The SMS whose reports the delivery carries.
-    pub sms: Vec<SmsId>,
+    pub sms: SharedList<SmsId>,
     pub scope: Scope,
 }
 
@@ -56,7 +56,7 @@ impl Deferred {
         let delivery = Delivery {
             body: Bytes::new(),
             rendering: Rendering::Pending(Box::new(pending)),
-            last_outcome: Some(Outcome::unanswered(verdict, error, reason.as_str())),
+            last_outcome: Some(Box::new(Outcome::unanswered(verdict, error, reason.as_str()))),
             ..self.delivery
         };
         Self { delivery, ..self }
@@ -205,6 +205,27 @@ impl Flow {
         self.spelling.as_deref().unwrap_or(uuid.as_str())
     }
 
+    /// Returns the flow once `report` replaces the known report of its SMS.
+    pub(super) fn with_report(&self, report: Collected) -> Self {
+        let mut reports = Vec::with_capacity(self.reports.len() + 1);
+        reports.extend(self.reports.iter().filter(|known| known.sms != report.sms).cloned());
+        reports.push(report);
+        Self {
+            identity: self.identity,
+            accepted_at: self.accepted_at,
+            source: self.source.clone(),
+            webhook: self.webhook.clone(),
+            enabled: self.enabled,
+            keys: self.keys.clone(),
+            sms: self.sms.clone(),
+            reports,
+            collection: self.collection,
+            gathers_until: self.gathers_until,
+            record: self.record.clone(),
+            spelling: self.spelling.clone(),
+        }
+    }
+
     /// Returns the flow as far as rules depend on it.
     #[must_use]
     pub const fn scope(&self) -> Scope {
@@ -343,7 +364,7 @@ pub struct Delivery {
     /// The other parts of the request.
     pub rendering: Rendering,
     /// The SMS that the delivery is about. Rows of earlier versions have none.
-    pub sms: Vec<SmsId>,
+    pub sms: SharedList<SmsId>,
     /// The position of the record that triggered the delivery.
     pub source: Source,
     pub scheduled_at: Timestamp,
@@ -356,8 +377,8 @@ pub struct Delivery {
     pub first_attempt_at: Option<Timestamp>,
     /// When the last attempt ended.
     pub last_attempt_at: Option<Timestamp>,
-    /// The outcome of the last attempt.
-    pub last_outcome: Option<Outcome>,
+    /// The outcome of the last attempt. Most deliveries succeed at once and never have one, so that it is apart.
+    pub last_outcome: Option<Box<Outcome>>,
 }
 
 impl Delivery {
@@ -379,7 +400,7 @@ impl Delivery {
             webhook,
             body,
             rendering: Rendering::Fixed,
-            sms: Vec::new(),
+            sms: SharedList::default(),
             source,
             scheduled_at: now,
             due: Due::At(now),

@@ -6,7 +6,7 @@ mod words;
 pub use pattern::StatusPattern;
 
 use std::sync::Arc;
-use words::Words;
+use words::{Head, Words};
 
 /// The longest word, or pattern of words, in bytes. A longer one is never known, which bounds the cost of a look-up.
 pub const STATUS_BYTES_MAX: usize = 64;
@@ -108,7 +108,8 @@ impl StatusTable {
         if word.len() > STATUS_BYTES_MAX {
             return None;
         }
-        self.configured.meaning(word).or_else(|| self.documented.meaning(word))
+        let head = Head::of(word);
+        self.configured.meaning(head, word).or_else(|| self.documented.meaning(head, word))
     }
 }
 
@@ -130,8 +131,8 @@ impl Layer {
         Self { words: Words::new(whole), patterns }
     }
 
-    fn meaning(&self, word: &str) -> Option<&StatusMeaning> {
-        self.words.get(word).or_else(|| {
+    fn meaning(&self, head: Head, word: &str) -> Option<&StatusMeaning> {
+        self.words.get(head, word).or_else(|| {
             let mut matching = self.patterns.iter().filter(|(pattern, _)| pattern.matches(word));
             matching.next().map(|(_, meaning)| meaning)
         })
@@ -142,8 +143,10 @@ impl Layer {
 /// value of `stat`.
 #[must_use]
 pub fn status_word(text: &str) -> &str {
-    let text = text.trim();
-    if text.contains(':') { stat_of_receipt(text).unwrap_or(text) } else { text }
+    let bytes = text.as_bytes();
+    let is_trimmed = [bytes.first(), bytes.last()].into_iter().flatten().all(u8::is_ascii_graphic);
+    let text = if is_trimmed { text } else { text.trim() };
+    if text.as_bytes().contains(&b':') { stat_of_receipt(text).unwrap_or(text) } else { text }
 }
 
 /// Returns the `stat` of a delivery receipt as SMPP gateways write it: `id:… sub:… dlvrd:… submit date:… done date:…

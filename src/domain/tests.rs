@@ -257,7 +257,7 @@ fn outcome(verdict: Verdict, reason: Option<ErrorReason>) -> Outcome {
         response_truncated: false,
         retry_after_ms: None,
         disables: false,
-        mapped: Vec::new(),
+        mapped: Default::default(),
         reason,
         error: None,
     }

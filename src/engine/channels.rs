@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Clone, Default)]
 pub(super) struct Signals {
     revoking: Arc<AtomicBool>,
+    failing: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -29,6 +30,11 @@ impl Signals {
         self.revoking.store(false, Ordering::SeqCst);
     }
 
+    /// Sets the flag that the consumer can't be used any more, so that the engine is to end.
+    fn fail(&self) {
+        self.failing.store(true, Ordering::SeqCst);
+    }
+
     /// Sets the flag that the process is to end.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
@@ -38,9 +44,10 @@ impl Signals {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Returns whether the partitions are revoked or the process is to end.
+    /// Returns whether the partitions are revoked, or the engine or the process is to end.
     pub(super) fn is_leaving(&self) -> bool {
-        self.revoking.load(Ordering::SeqCst) || self.is_stopping()
+        let flags = [&self.revoking, &self.failing, &self.stopping];
+        flags.into_iter().any(|flag| flag.load(Ordering::SeqCst))
     }
 }
 
@@ -95,9 +102,14 @@ impl Channels {
             LogEvent::Replaced(places) => mailbox.put_urgent(Input::Replaced(places)),
             LogEvent::Lost(ends) => mailbox.put_urgent(Input::Lost(ends)),
             LogEvent::Fenced { was_disturbed } => {
+                // No offsets of this consumer are committed any more, so that a transaction would be retried for ever.
+                signals.fail();
                 mailbox.put_urgent(Input::Fenced { was_disturbed });
             }
-            LogEvent::Failed(what) => mailbox.put_urgent(Input::Failed(what)),
+            LogEvent::Failed(what) => {
+                signals.fail();
+                mailbox.put_urgent(Input::Failed(what));
+            }
         })
     }
 }
@@ -135,5 +147,22 @@ impl Watch for LaneWatch {
 
     fn now(&self) -> Timestamp {
         clock::wall()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Channels;
+    use crate::log::LogEvent;
+
+    #[test]
+    fn a_consumer_that_has_failed_ends_the_retries_of_a_commit() {
+        for event in [LogEvent::Fenced { was_disturbed: true }, LogEvent::Failed("gone".to_owned())]
+        {
+            let channels = Channels::default();
+            assert!(!channels.signals.is_leaving());
+            channels.sink(|_| ())(event);
+            assert!(channels.signals.is_leaving());
+        }
     }
 }

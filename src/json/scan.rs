@@ -51,11 +51,15 @@ pub(crate) fn scan<const N: usize>(
     out.clear();
     out.reserve(text.len());
     let mut scanner = Scanner::<true>::of(text, out)?;
-    let (members, content) = scanner.top(names)?;
+    let (mut members, content) = scanner.top(names)?;
     scanner.end()?;
     scanner.copy_run();
     // A null counts as absent.
-    let members = members.map(|member| member.filter(|it| it.kind != ValueKind::Null));
+    for member in &mut members {
+        if member.as_ref().is_some_and(|it| it.kind == ValueKind::Null) {
+            *member = None;
+        }
+    }
     Ok(Scanned { members, content })
 }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 pub(super) fn delivery(webhook: &str, n: u8, due: i64) -> Delivery {
     Delivery {
         rendering: crate::domain::Rendering::Fixed,
-        sms: Vec::new(),
+        sms: Default::default(),
         id: DeliveryId::from_bytes([n; 16]),
         phase: Phase::One,
         account: AccountId(28),

@@ -21,7 +21,7 @@ fn outcome(reason: Option<ErrorReason>, duration_ms: u64) -> Outcome {
         response_truncated: false,
         retry_after_ms: None,
         disables: false,
-        mapped: Vec::new(),
+        mapped: Default::default(),
         reason,
         error: None,
     }

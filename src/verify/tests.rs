@@ -28,7 +28,7 @@ fn outcome(verdict: Verdict, status: u16) -> Outcome {
         response_truncated: false,
         retry_after_ms: None,
         disables: false,
-        mapped: Vec::new(),
+        mapped: Default::default(),
         reason: None,
         error: None,
     }

@@ -108,7 +108,7 @@ prop_compose! {
             id: DeliveryId::from_bytes(id), phase, account: AccountId(account),
             webhook: WebhookName::new(&webhook).expect("a name"), body: Bytes::from(body),
             source, scheduled_at: at, due: Due::At(at), attempts, replays, first_attempt_at: first,
-            last_attempt_at: first, last_outcome: tried.then(sample::outcome),
+            last_attempt_at: first, last_outcome: tried.then(|| sample::outcome().into()),
         };
         (PhononUuid::new(&uuid).expect("a uuid"), delivery)
     }

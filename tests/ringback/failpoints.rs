@@ -90,6 +90,9 @@ fn survives_a_crash_at(point: &str, nth: Range<u64>, at: At) {
     let uuids = random.uuids(FLOWS);
     let flows: Vec<Value> = uuids.iter().map(|uuid| flow(uuid, &["s-1"])).collect();
     let reports: Vec<Value> = uuids.iter().map(|uuid| report(uuid, "s-1", "DELIVERED")).collect();
+    if point == "committed" {
+        stage.commit_first_rows();
+    }
     stage.send_flows(&flows);
     stage.send_reports(&reports);
     // Drained outcomes are committed, so that nothing is repeated.
@@ -110,6 +113,9 @@ fn survives_a_crash_at(point: &str, nth: Range<u64>, at: At) {
         daemon.signal("TERM");
     }
     daemon.wait_abort(point, PATIENCE);
+    if point == "committed" {
+        assert!(!stage.kafka.read(&stage.topic("events")).is_empty(), "it committed no record");
+    }
     stage.clear_variables();
     let mut daemon = stage.start();
     invariants::wait_delivered(&stage, &uuids, PATIENCE);

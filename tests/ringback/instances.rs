@@ -182,6 +182,36 @@ fn of_two_instances_with_one_id_one_exits_with_78_and_the_other_works() {
     survivor.stop();
 }
 
+/// Joins the group as another member with the same `instance_id`, which fences the instance, and leaves.
+fn fence(stage: &Stage) {
+    let properties = [
+        ("group.instance.id", "the-same"),
+        ("partition.assignment.strategy", "range"),
+        ("session.timeout.ms", "10000"),
+    ];
+    drop(stage.kafka.join_with(&stage.group(), &stage.topic("flow-complete"), &properties));
+}
+
+/// An instance that is fenced can't commit its transaction in progress, and must not retry it for ever.
+#[test]
+fn an_instance_that_is_fenced_under_load_ends() {
+    let mut stage = Stage::on(broker::shared(), "instances-fenced", 2);
+    stage.set("kafka.instance_id", "the-same");
+    let mut daemon = stage.start();
+    let uuids = Random::seeded(47).uuids(600);
+    let said = std::thread::scope(|scope| {
+        scope.spawn(|| uuids.chunks(10).for_each(|some| stage.send_flows_of(some)));
+        stage.wait_events("delivered", 50);
+        fence(&stage);
+        daemon.wait_end(EX_CONFIG, TAKEOVER)
+    });
+    assert!(said.contains("instance_id"), "it names the key to change: {said}");
+    stage.set("kafka.instance_id", "another");
+    let _other = stage.start();
+    stage.send_reports_of(&uuids);
+    invariants::wait_delivered(&stage, &uuids, TAKEOVER);
+}
+
 /// After an outage, Kafka may execute an old request to join after the instance has joined again, and then fences the
 /// instance. The member that joins in this test stands for the old request.
 #[test]
@@ -194,15 +224,7 @@ fn an_instance_that_its_own_earlier_join_fenced_joins_again_once() {
     daemon.wait_answer("/readyz", 503);
     own.restart();
     daemon.wait_ready();
-    let join = || {
-        let properties = [
-            ("group.instance.id", "the-same"),
-            ("partition.assignment.strategy", "range"),
-            ("session.timeout.ms", "10000"),
-        ];
-        stage.kafka.join_with(&stage.group(), &stage.topic("flow-complete"), &properties)
-    };
-    drop(join());
+    fence(&stage);
     daemon.wait_logged("joins again", 0);
     daemon.wait_ready();
     let uuids = Random::seeded(46).uuids(10);
@@ -210,7 +232,7 @@ fn an_instance_that_its_own_earlier_join_fenced_joins_again_once() {
     stage.send_reports_of(&uuids);
     invariants::wait_delivered(&stage, &uuids, TAKEOVER);
     assert!(daemon.partitions() > 0, "it has its partitions again");
-    drop(join());
+    fence(&stage);
     let said = daemon.wait_end(EX_CONFIG, TAKEOVER);
     assert!(said.contains("instance_id"), "it names the key to change: {said}");
 }

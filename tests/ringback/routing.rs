@@ -84,6 +84,46 @@ fn records_without_a_key_are_forwarded() {
     assert_eq!(delivered_however_placed("routing-keyless", keyless), 40);
 }
 
+/// Instances of two versions may disagree about the owner of a uuid. A record that they forwarded to each other four
+/// times already becomes a dead letter, and its replay is delivered.
+#[test]
+fn a_record_that_was_forwarded_too_often_is_a_dead_letter_that_can_be_replayed() {
+    let stage = Stage::on(broker::shared(), "routing-hops", PARTITIONS);
+    let uuids = Random::seeded(22).uuids(2);
+    for (uuid, hops) in uuids.iter().zip(["3", "4"]) {
+        let record = stage.record("flow-complete", &flow(uuid, &[]));
+        let partition = Some((owner(uuid) + 1) % PARTITIONS);
+        let record = Record { topic: stage.topic("inbox"), partition, ..record };
+        let headers = [
+            ("ringback.kind", "flow_complete"),
+            ("ringback.source.topic", &stage.topic("flow-complete")),
+            ("ringback.source.partition", "0"),
+            ("ringback.source.offset", "0"),
+            ("ringback.source.timestamp", "2026-01-01T00:00:00Z"),
+            ("ringback.inbox-hops", hops),
+        ];
+        stage.kafka.produce_with(&[record], &headers);
+    }
+    let mut daemon = stage.start();
+    let letter = stage.dead_letters(1, PATIENCE).remove(0);
+    assert_eq!(letter.header("ringback.reason"), "undecodable");
+    assert!(letter.header("ringback.detail").contains("different versions"), "{letter:?}");
+    assert_eq!(letter.json(), flow(&uuids[1], &[]));
+    stage.receiver.wait_for(1, PATIENCE);
+    let inbox = stage.kafka.read(&stage.topic("inbox"));
+    let mut hops: Vec<&str> = inbox.iter().map(|it| it.header("ringback.inbox-hops")).collect();
+    hops.sort_unstable();
+    assert_eq!(hops, ["3", "4", "4"], "the first record was forwarded once more");
+    let done = stage.command(&["dead-letter", "replay", "--yes"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    stage.receiver.wait_for(2, PATIENCE);
+    invariants::wait_consumed(&stage, PATIENCE);
+    daemon.stop();
+    let delivered: Vec<String> = stage.receiver.requests().iter().map(|it| it.uuid()).collect();
+    assert_eq!(delivered, uuids);
+    assert_eq!(stage.dead_letters(1, PATIENCE).len(), 1);
+}
+
 /// The old offset must not count for a later topic of the same name.
 #[test]
 fn an_input_that_is_no_longer_configured_leaves_no_offset_behind() {

@@ -100,13 +100,9 @@ impl Builder<'_> {
             if word.is_empty() || statuses.meaning(word).is_some() {
                 continue;
             }
-            // Of words that are equally near, a status is meant rather than a spelling of one.
-            let (own, spellings): (Vec<&str>, Vec<&str>) = statuses
-                .words()
-                .partition(|word| statuses.meaning(word).is_some_and(|it| it.status.is_none()));
-            let words = own.into_iter().chain(spellings);
-            let near = nearest(&word.to_ascii_uppercase(), words).map(str::to_owned);
-            let fix = match near {
+            let near = nearest(&word.to_ascii_uppercase(), statuses.words());
+            // Of several spellings of a status, rules are written with its name.
+            let fix = match near.map(|near| statuses.read(near).name) {
                 Some(near) => {
                     format!("did you mean sms:{near}? A gateway's own word belongs into [statuses]")
                 }

@@ -62,7 +62,7 @@ fn outcome() -> Outcome {
     Outcome {
         retry_after_ms: None,
         disables: false,
-        mapped: Vec::new(),
+        mapped: Default::default(),
         verdict: Verdict::Retry,
         status: Some(503),
         duration_ms: 1042,
@@ -76,7 +76,7 @@ fn outcome() -> Outcome {
 fn delivery() -> Delivery {
     Delivery {
         rendering: crate::domain::Rendering::Fixed,
-        sms: vec![SmsId::new("a").unwrap()],
+        sms: [SmsId::new("a").unwrap()].into(),
         id: DeliveryId::from_bytes([0xab; 16]),
         phase: Phase::Two,
         account: ACCOUNT,
@@ -89,7 +89,7 @@ fn delivery() -> Delivery {
         replays: 1,
         first_attempt_at: Some(AT),
         last_attempt_at: Some(LATER),
-        last_outcome: Some(outcome()),
+        last_outcome: Some(outcome().into()),
     }
 }
 
@@ -176,7 +176,7 @@ fn ignored_records_are_published() {
 
 #[test]
 fn a_delivery_is_published_from_its_schedule_to_its_end() {
-    let event = Event::DeliveryScheduled { delivery: Box::new(delivery()), sms: vec![sms("a")] };
+    let event = Event::DeliveryScheduled { delivery: Box::new(delivery()), sms: [sms("a")].into() };
     check(
         &event,
         r#"{"type":"delivery_scheduled","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:21.000Z",
@@ -208,7 +208,7 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
     let success = Outcome {
         retry_after_ms: None,
         disables: false,
-        mapped: Vec::new(),
+        mapped: Default::default(),
         verdict: Verdict::Delivered,
         status: Some(204),
         duration_ms: 7,
@@ -231,7 +231,7 @@ fn unreachable() -> Delivery {
     let error = Outcome {
         retry_after_ms: None,
         disables: false,
-        mapped: Vec::new(),
+        mapped: Default::default(),
         verdict: Verdict::Retry,
         status: None,
         duration_ms: 5000,
@@ -240,7 +240,7 @@ fn unreachable() -> Delivery {
         reason: Some(ErrorReason::Unreachable),
         error: Some("connection refused".into()),
     };
-    Delivery { last_outcome: Some(error), ..delivery() }
+    Delivery { last_outcome: Some(error.into()), ..delivery() }
 }
 
 #[test]
@@ -403,7 +403,7 @@ fn a_written_event_reads_back() {
         &mut out,
         &context,
         &state,
-        &Event::DeliveryScheduled { delivery: Box::new(odd), sms: Vec::new() },
+        &Event::DeliveryScheduled { delivery: Box::new(odd), sms: Default::default() },
     );
     let notice = read_notice(&out).unwrap();
     assert_eq!((notice.uuid.as_deref(), notice.at), (Some("u-1"), AT));

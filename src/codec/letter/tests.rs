@@ -15,7 +15,7 @@ fn delivery() -> (PhononUuid, Delivery) {
     let uuid = PhononUuid::new("u-1").unwrap();
     let delivery = Delivery {
         rendering: crate::domain::Rendering::Fixed,
-        sms: vec![crate::domain::SmsId::new("a").unwrap()],
+        sms: [crate::domain::SmsId::new("a").unwrap()].into(),
         id: DeliveryId::derive(&uuid, 2, []),
         phase: Phase::Two,
         account: AccountId(28),

@@ -7,7 +7,7 @@ use crate::domain::{
     AccountId, Collected, Collection, ContentType, Correlation, Deferred, Delivery, DeliveryId,
     DisableCause, Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId,
     FlowIdentity, Header, IgnoreReason, Mapped, Outcome, Pending, Phase, Rendered, Rendering,
-    Scope, SmsId, Source, Started, State, StatusClass, Timestamp, Verdict, WebhookName,
+    Scope, SharedList, SmsId, Source, Started, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -148,7 +148,12 @@ impl<'a> Datum<'a> {
                 return Err(RowError::BreaksOff);
             }
             // Memory grows with the items that are read, so that a wrong count reserves almost nothing.
-            items.reserve(count.min(16));
+            let likely = count.min(16);
+            if items.is_empty() {
+                items = Vec::with_capacity(likely);
+            } else {
+                items.reserve(likely);
+            }
             for _ in 0..count {
                 items.push(read(self)?);
             }
@@ -189,7 +194,7 @@ fn deferred(datum: &mut Datum<'_>) -> Result<Deferred> {
         delivery: delivery(datum)?,
         trigger: datum.text()?.into(),
         upon: datum.optional(|datum| datum.fixed().map(DeliveryId::from_bytes))?,
-        sms: datum.array(sms)?,
+        sms: datum.array(sms)?.into(),
         scope: Scope {
             flow: datum.optional(|datum| datum.long().map(FlowId))?,
             enabled: datum.boolean()?,
@@ -390,9 +395,9 @@ fn delivery(datum: &mut Datum<'_>) -> Result<Delivery> {
         replays: datum.int("replays")?,
         first_attempt_at: datum.optional(Datum::time)?,
         last_attempt_at: datum.optional(Datum::time)?,
-        last_outcome: datum.optional(outcome)?,
+        last_outcome: datum.optional(|datum| outcome(datum).map(Box::new))?,
         rendering: datum.since_second(rendering)?,
-        sms: datum.since_fifth(|datum| datum.array(sms))?,
+        sms: datum.since_fifth(|datum| datum.array(sms))?.into(),
     })
 }
 
@@ -410,7 +415,7 @@ fn outcome(datum: &mut Datum<'_>) -> Result<Outcome> {
         response_truncated: datum.boolean()?,
         retry_after_ms: None,
         disables: false,
-        mapped: Vec::new(),
+        mapped: SharedList::default(),
         reason: datum.optional(error_reason)?,
         error: datum.optional(|datum| datum.text().map(Into::into))?,
     })

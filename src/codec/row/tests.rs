@@ -86,7 +86,7 @@ fn a_body_stays_a_slice_of_the_row() {
 fn sample_delivery() -> Delivery {
     Delivery {
         rendering: crate::domain::Rendering::Fixed,
-        sms: vec![SmsId::new("a").unwrap()],
+        sms: [SmsId::new("a").unwrap()].into(),
         id: DeliveryId::from_bytes([7; 16]),
         phase: Phase::Two,
         account: AccountId(28),
@@ -105,7 +105,7 @@ fn sample_delivery() -> Delivery {
         replays: 1,
         first_attempt_at: Some(Timestamp::from_ms(2)),
         last_attempt_at: None,
-        last_outcome: Some(Outcome {
+        last_outcome: Some(Box::new(Outcome {
             verdict: Verdict::Retry,
             status: Some(503),
             duration_ms: 12,
@@ -113,10 +113,10 @@ fn sample_delivery() -> Delivery {
             response_truncated: true,
             retry_after_ms: None,
             disables: false,
-            mapped: Vec::new(),
+            mapped: Default::default(),
             reason: Some(ErrorReason::Refused),
             error: Some("the endpoint answered 503".into()),
-        }),
+        })),
     }
 }
 
@@ -154,7 +154,7 @@ fn sample() -> State {
         delivery: sample_delivery(),
         trigger: "webhook:crm:failed".into(),
         upon: Some(DeliveryId::from_bytes([8; 16])),
-        sms: vec![SmsId::new("s").unwrap()],
+        sms: [SmsId::new("s").unwrap()].into(),
         scope: Scope { flow: Some(FlowId(200)), enabled: true },
     };
     State {
@@ -353,7 +353,7 @@ prop_compose! {
         reason in of(select(ErrorReason::ALL.to_vec())), error in of("\\PC{0,40}"),
     ) -> Outcome {
         let error = error.map(String::into_boxed_str);
-        Outcome { verdict, status, duration_ms, response, response_truncated, retry_after_ms: None, disables: false, mapped: Vec::new(), reason, error }
+        Outcome { verdict, status, duration_ms, response, response_truncated, retry_after_ms: None, disables: false, mapped: Default::default(), reason, error }
     }
 }
 
@@ -361,10 +361,10 @@ prop_compose! {
     fn delivery()(
         id: [u8; 16], phase in select(Phase::ALL.to_vec()), account: i64, webhook in webhook(),
         body in body(), source in source(), scheduled_at in time(), due in of(time()), lives: (u32, u32),
-        first_attempt_at in of(time()), last_attempt_at in of(time()), last_outcome in of(outcome()),
+        first_attempt_at in of(time()), last_attempt_at in of(time()), last_outcome in of(outcome().prop_map(Box::new)),
         rendering in rendering(), sms in vec(sms(), 0..3),
     ) -> Delivery {
-        Delivery { rendering, sms,
+        Delivery { rendering, sms: sms.into(),
             id: DeliveryId::from_bytes(id), phase, account: AccountId(account), webhook, body, source,
             scheduled_at, due: due.map_or(Due::Waiting, Due::At), attempts: lives.0,
             replays: lives.1, first_attempt_at, last_attempt_at, last_outcome,
@@ -378,7 +378,7 @@ prop_compose! {
         flow in of(any::<i64>()), enabled: bool,
     ) -> Deferred {
         let scope = Scope { flow: flow.map(FlowId), enabled };
-        Deferred { delivery, trigger: trigger.into(), upon: upon.map(DeliveryId::from_bytes), sms, scope }
+        Deferred { delivery, trigger: trigger.into(), upon: upon.map(DeliveryId::from_bytes), sms: sms.into(), scope }
     }
 }
 

@@ -204,7 +204,7 @@ fn delivery(delivery: &Delivery, out: &mut Vec<u8>) {
     long(i64::from(delivery.replays), out);
     optional(delivery.first_attempt_at, time, out);
     optional(delivery.last_attempt_at, time, out);
-    optional(delivery.last_outcome.as_ref(), outcome, out);
+    optional(delivery.last_outcome.as_deref(), outcome, out);
     rendering(&delivery.rendering, out);
     array(&delivery.sms, sms, out);
 }
@@ -283,6 +283,7 @@ fn boolean(value: bool, out: &mut Vec<u8>) {
 }
 
 /// Writes a union of null and one type.
+#[inline]
 fn optional<T>(value: Option<T>, write: impl Fn(T, &mut Vec<u8>), out: &mut Vec<u8>) {
     match value {
         None => out.push(0),
@@ -294,6 +295,7 @@ fn optional<T>(value: Option<T>, write: impl Fn(T, &mut Vec<u8>), out: &mut Vec<
 }
 
 /// Writes an array as one block and the empty block that ends it.
+#[inline]
 fn array<T>(items: &[T], write: impl Fn(&T, &mut Vec<u8>), out: &mut Vec<u8>) {
     if !items.is_empty() {
         length(items.len(), out);
@@ -304,6 +306,7 @@ fn array<T>(items: &[T], write: impl Fn(&T, &mut Vec<u8>), out: &mut Vec<u8>) {
     out.push(0);
 }
 
+#[inline]
 fn bytes(bytes: &[u8], out: &mut Vec<u8>) {
     length(bytes.len(), out);
     out.extend_from_slice(bytes);
@@ -315,8 +318,17 @@ fn length(length: usize, out: &mut Vec<u8>) {
 }
 
 /// Writes a zig-zag varint.
+#[inline]
 fn long(number: i64, out: &mut Vec<u8>) {
-    let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
+    let bits = ((number << 1) ^ (number >> 63)).cast_unsigned();
+    // Most numbers of a row are lengths and choices of one byte.
+    match u8::try_from(bits) {
+        Ok(byte) if byte < 0x80 => out.push(byte),
+        Ok(_) | Err(_) => long_bits(bits, out),
+    }
+}
+
+fn long_bits(mut rest: u64, out: &mut Vec<u8>) {
     loop {
         let [low, ..] = rest.to_le_bytes();
         rest >>= 7;

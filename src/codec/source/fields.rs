@@ -95,9 +95,8 @@ pub(super) fn content_hash(mut content: content::Object, uuid: &PhononUuid) -> u
 
 /// Parses an integer, which may be written as `101.0`.
 fn whole(text: &str) -> Option<i64> {
-    let digits = match text.split_once('.') {
-        Some((digits, fraction)) if fraction.bytes().all(|byte| byte == b'0') => digits,
-        Some(_) | None => text,
-    };
-    digits.parse().ok()
+    text.parse().ok().or_else(|| {
+        let (digits, fraction) = text.split_once('.')?;
+        digits.parse().ok().filter(|_| fraction.bytes().all(|byte| byte == b'0'))
+    })
 }

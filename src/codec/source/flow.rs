@@ -22,6 +22,9 @@ const FIELDS: [&str; 10] = [
     "deliveryStatus",
 ];
 
+/// The number of ids of SMS up to which it is faster to compare all of them than to hash each.
+const COMPARED_MAX: usize = 16;
+
 pub(super) fn decode(record: &[u8], compact: &mut Vec<u8>) -> Result<FlowComplete, Bad> {
     let Scanned { members, content } = scan::scan(record, &FIELDS, compact).map_err(json_fault)?;
     let [uuid, account, flow, enabled, calls, keys, recordings, sms, completed, status] = members;
@@ -96,11 +99,15 @@ fn sms_list(array: Option<&[u8]>) -> Result<Option<Vec<SmsId>>, Bad> {
         ))
     };
     let items = scan::scalars(array).ok_or_else(fault)?;
-    let mut seen = HashSet::with_capacity(items.len());
+    let mut seen = (items.len() > COMPARED_MAX).then(|| HashSet::with_capacity(items.len()));
     let mut list = Vec::with_capacity(items.len());
     for (kind, text) in items {
         let id = sms_id(kind, text).ok_or_else(fault)?;
-        if seen.insert(id.clone()) {
+        let is_new = match &mut seen {
+            Some(seen) => seen.insert(id.clone()),
+            None => !list.contains(&id),
+        };
+        if is_new {
             list.push(id);
         }
     }

@@ -54,7 +54,7 @@ fn delivery_status(fields: &Fields<'_>, member: Option<&MemberValue>) -> Result<
         ValueKind::Number => std::str::from_utf8(fields.text_of(member)).ok().map(Cow::Borrowed),
         ValueKind::Null | ValueKind::Boolean(_) | ValueKind::Array | ValueKind::Object => None,
     });
-    let text = text.filter(|text| !text.trim().is_empty());
+    let text = text.filter(|text| text.chars().any(|char| !char.is_whitespace()));
     text.map(|text| text.into_owned().into_boxed_str()).ok_or_else(|| {
         Bad::undecodable(
             "the field deliveryStatus is missing, or is neither a non-empty string nor a number",

@@ -44,7 +44,7 @@ fn mapped_values_without_their_secret_are_json() {
         ("7", "7"),
     ] {
         let mapped = Mapped { save_in: "$flow.key.a".into(), value: value.into() };
-        assert_eq!(&*hidden.mapped(vec![mapped])[0].value, shown, "{value}");
+        assert_eq!(&*hidden.mapped(&[mapped])[0].value, shown, "{value}");
     }
 }
 

@@ -92,7 +92,7 @@ fn outcome(status: Option<u16>) -> Outcome {
         response_truncated: false,
         retry_after_ms: None,
         disables: false,
-        mapped: Vec::new(),
+        mapped: Default::default(),
         reason: match status {
             None => Some(ErrorReason::Timeout),
             Some(_) => (!delivered).then_some(ErrorReason::Refused),

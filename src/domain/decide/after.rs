@@ -2,8 +2,8 @@
 
 use crate::domain::relations::derived;
 use crate::domain::{
-    AccountId, AccountPolicy, DeadLetterReason, Delivery, EndedWebhook, ErrorReason, Event, Policy,
-    Rendering, Rule, State, WebhookName,
+    AccountPolicy, DeadLetterReason, Delivery, EndedWebhook, ErrorReason, Event, Policy, Rendering,
+    Rule, State, WebhookName,
 };
 use std::borrow::Cow;
 
@@ -30,9 +30,13 @@ impl<'a> After<'a> {
     }
 
     /// Returns what a delivery of a phase comes after.
-    pub(super) fn of_phase(policy: &'a Policy, account: AccountId, webhook: &WebhookName) -> Self {
+    pub(super) fn of_phase(
+        policy: &'a Policy,
+        account: Option<&'a AccountPolicy>,
+        webhook: &WebhookName,
+    ) -> Self {
         let definitions = &*policy.definitions;
-        let outcome_of = match policy.accounts.get(&account) {
+        let outcome_of = match account {
             None => Cow::default(),
             Some(account) if account.default_webhook.as_ref() == Some(webhook) => {
                 Cow::Borrowed(account.relations(definitions).outcome_of_phase())
@@ -43,22 +47,22 @@ impl<'a> After<'a> {
     }
 }
 
-/// Adds `event`, which ends a delivery, to `events`. If a later webhook may use the outcome, it is kept.
-pub(super) fn end(state: &State, policy: &Policy, event: Event, events: &mut Vec<Event>) {
-    let kept = outcome(state, policy, &event);
-    events.push(event);
-    events.extend(kept);
+/// Keeps the outcome of the delivery that the last of `events` ends, if a later webhook may use it.
+#[inline]
+pub(super) fn keep_outcome(state: &State, policy: &Policy, events: &mut Vec<Event>) {
+    let Some(ended) = events.last().and_then(Event::ended) else { return };
+    if is_wanted(state, policy, ended) {
+        let kept = events.last().and_then(|event| outcome(policy, event));
+        events.extend(kept);
+    }
 }
 
-fn outcome(state: &State, policy: &Policy, event: &Event) -> Option<Event> {
+fn outcome(policy: &Policy, event: &Event) -> Option<Event> {
     let (delivery, end) = event.end()?;
-    if !is_wanted(state, policy, delivery) {
-        return None;
-    }
     let (outcome, reason) = if let Event::Delivered { outcome, .. } = event {
         (Some(outcome), None)
     } else if let Event::DeadLettered { reason, .. } = event {
-        (delivery.last_outcome.as_ref(), unattempted(*reason))
+        (delivery.last_outcome.as_deref(), unattempted(*reason))
     } else {
         return None;
     };
@@ -90,6 +94,7 @@ const fn unattempted(reason: DeadLetterReason) -> Option<ErrorReason> {
 }
 
 /// Returns whether a webhook may use the outcome of `ended`.
+#[inline]
 fn is_wanted(state: &State, policy: &Policy, ended: &Delivery) -> bool {
     let account = policy.accounts.get(&ended.account);
     let definitions = &*policy.definitions;

@@ -9,7 +9,7 @@ use super::{ignored, ignored_after_all, phase2, too_large};
 use crate::domain::{
     AccountPolicy, Collected, Collection, Correlation, DeadLetterReason, Delivery, DeliveryId,
     Event, Flow, FlowComplete, FlowIdentity, Headers, IgnoreReason, Phase, Policy, RawRecord,
-    RecordKind, STATE_BYTES_MAX, Scope, Source, State, Timestamp, Trigger, WebhookName,
+    RecordKind, STATE_BYTES_MAX, Scope, SharedList, Source, State, Timestamp, Trigger, WebhookName,
 };
 use std::cell::OnceCell;
 
@@ -118,7 +118,7 @@ fn open(
     let accepted = Event::FlowAccepted(Box::new(flow.clone()));
     let (adopted, settled) = adopt(waiting, account, &mut flow);
     let phase_one = webhook.map(|webhook| {
-        Delivery::new(
+        Box::new(Delivery::new(
             DeliveryId::derive(&record.uuid, Phase::One.number(), []),
             Phase::One,
             identity.account,
@@ -126,10 +126,10 @@ fn open(
             record.body.clone(),
             source.clone(),
             now,
-        )
+        ))
     });
     let room = Room::with_flow(state, &flow);
-    let bytes = room.bytes() + phase_one.as_ref().map_or(0, Delivery::bytes_max);
+    let bytes = room.bytes() + phase_one.as_ref().map_or(0, |delivery| delivery.bytes_max());
     if bytes > STATE_BYTES_MAX {
         return vec![rejected(record, source, DeadLetterReason::Undecodable, too_large(bytes))];
     }
@@ -141,12 +141,14 @@ fn open(
     let mut events = Vec::with_capacity(2 + settled.len());
     events.push(accepted);
     if let Some(delivery) = phase_one {
-        let after = After::of_phase(policy, delivery.account, &delivery.webhook);
+        let after = After::of_phase(policy, Some(account), &delivery.webhook);
         scheduler.schedule(delivery, &known, &after, Carried::default(), &mut events);
     }
     events.extend(settled);
     // Before phase 2, even if its reports came first: phase 2 may use values that their answers give.
-    fire_rules(&scheduler, record, &flow, &known, &mut events);
+    if !account.rules.is_empty() {
+        fire_rules(&scheduler, record, &flow, &known, &mut events);
+    }
     phase2::schedule(&scheduler, &record.uuid, &flow, &mut events);
     for report in adopted.into_iter().filter(|_| wanted) {
         let status = policy.statuses.read(report.status.as_deref().unwrap_or_default());
@@ -190,8 +192,8 @@ fn fire_rules(
         triggers: &[Trigger::FlowComplete],
         parts: ["", ""],
         source: &flow.source,
-        sms: Vec::new(),
-        about: Vec::new(),
+        sms: SharedList::default(),
+        about: SharedList::default(),
     };
     rule::fire(scheduler, &occasion, known, &|| record.body.clone(), events);
 }

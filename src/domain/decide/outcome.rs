@@ -1,6 +1,6 @@
 //! Applies an attempt's outcome to its delivery: it is delivered, retried, or becomes a dead letter.
 
-use super::after::end;
+use super::after::keep_outcome;
 use crate::domain::{
     DeadLetterReason, Delivery, DeliveryId, ErrorReason, Event, Outcome, Policy, State, Timestamp,
     Verdict,
@@ -23,15 +23,16 @@ pub(super) fn record(
     match verdict(delivery, attempt, outcome, policy, now) {
         Next::Delivered => {
             let delivery = Box::new(delivery.clone());
-            let delivered =
-                Event::Delivered { delivery, attempt, outcome: outcome.clone(), at: now };
-            end(state, policy, delivered, &mut events);
+            let outcome = outcome.clone();
+            events.push(Event::Delivered { delivery, attempt, outcome, at: now });
+            keep_outcome(state, policy, &mut events);
         }
         Next::Retry(due) => events.push(failed(id, attempt, outcome, now, Some(due))),
         Next::GiveUp(reason) => {
             events.push(failed(id, attempt, outcome, now, None));
             let delivery = Box::new(attempted(delivery, attempt, outcome, now));
-            end(state, policy, Event::DeadLettered { delivery, reason, at: now }, &mut events);
+            events.push(Event::DeadLettered { delivery, reason, at: now });
+            keep_outcome(state, policy, &mut events);
         }
     }
     events
@@ -48,7 +49,8 @@ pub(super) fn give_up(
     let Some(delivery) = state.delivery(id) else { return Vec::new() };
     let delivery = Box::new(delivery.clone());
     let mut events = Vec::with_capacity(2);
-    end(state, policy, Event::DeadLettered { delivery, reason, at: now }, &mut events);
+    events.push(Event::DeadLettered { delivery, reason, at: now });
+    keep_outcome(state, policy, &mut events);
     events
 }
 
@@ -65,14 +67,14 @@ fn verdict(
     policy: &Policy,
     now: Timestamp,
 ) -> Next {
-    let webhook = policy.webhook(&delivery.webhook);
     match outcome.verdict {
         Verdict::Delivered => Next::Delivered,
         Verdict::GiveUp => Next::GiveUp(final_reason(outcome.reason)),
-        Verdict::Retry if attempt >= webhook.attempts_max => {
-            Next::GiveUp(DeadLetterReason::AttemptsExhausted)
-        }
         Verdict::Retry => {
+            let webhook = policy.webhook(&delivery.webhook);
+            if attempt >= webhook.attempts_max {
+                return Next::GiveUp(DeadLetterReason::AttemptsExhausted);
+            }
             let due = now.plus_ms(webhook.retry.delay_ms(delivery.id, attempt));
             if due.ms_since(delivery.scheduled_at) > webhook.age_max_ms {
                 Next::GiveUp(DeadLetterReason::AgeExceeded)
@@ -116,7 +118,7 @@ fn attempted(delivery: &Delivery, attempt: u32, outcome: &Outcome, now: Timestam
         attempts: attempt,
         first_attempt_at: delivery.first_attempt_at.or(Some(now)),
         last_attempt_at: Some(now),
-        last_outcome: Some(outcome.clone()),
+        last_outcome: Some(Box::new(outcome.clone())),
         ..delivery.clone()
     }
 }

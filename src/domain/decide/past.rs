@@ -82,7 +82,7 @@ impl Past {
 
 /// Returns the reports of a rendered delivery, or `None` if `flow` does not keep them any more.
 fn reports(flow: &Flow, letter: &Delivery) -> Option<Vec<Bytes>> {
-    match letter.sms.as_slice() {
+    match &*letter.sms {
         [] if letter.phase == Phase::Two => None,
         [] => Some(Vec::new()),
         [sms] => {

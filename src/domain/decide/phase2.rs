@@ -5,7 +5,7 @@ use super::ignored_after_all;
 use super::schedule::{Carried, Scheduler, waiting};
 use crate::domain::{
     Collected, Collection, Deferred, Delivery, DeliveryId, Event, Flow, IgnoreReason, Phase,
-    Phase2Wait, PhononUuid, SmsId, State, StatusClass, size,
+    Phase2Wait, PhononUuid, SharedList, SmsId, State, StatusClass, size,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -30,7 +30,7 @@ pub(super) fn schedule(
 
 /// The entry of one SMS in a delivery.
 pub(super) struct Entry<'a> {
-    pub(super) sms: SmsId,
+    pub(super) sms: &'a SmsId,
     pub(super) body: Bytes,
     /// The report; `None` if there is none, and the entry says so.
     report: Option<&'a Collected>,
@@ -51,7 +51,8 @@ pub(super) fn schedule_gathered(
 /// If `events` complete the collection of `flow`, records each accepted report that no webhook carries as ignored. The
 /// rules on the reports must have been evaluated before.
 pub(super) fn end_rest(state: &State, flow: &Flow, reason: IgnoreReason, events: &mut Vec<Event>) {
-    if events.contains(&Event::CollectionClosed(Collection::Complete)) {
+    let completes = |it: &Event| matches!(it, Event::CollectionClosed(Collection::Complete));
+    if events.iter().any(completes) {
         ignore_rest(state, flow, reason, events);
     }
 }
@@ -108,7 +109,7 @@ pub(super) fn schedule_what_is_known(
     scheduler: &Scheduler<'_>,
     uuid: &PhononUuid,
     flow: &Flow,
-    entries: &[Entry<'_>],
+    entries: Vec<Entry<'_>>,
     events: &mut Vec<Event>,
 ) {
     let writer = Writer { scheduler, uuid, flow };
@@ -116,7 +117,7 @@ pub(super) fn schedule_what_is_known(
         Phase2Wait::All => {
             scheduler.room.close(flow);
             if !entries.is_empty() {
-                writer.push(entries, events);
+                writer.push(Content::of(entries, flow), events);
             }
         }
         Phase2Wait::Each => writer.push_each(entries, true, events),
@@ -129,6 +130,46 @@ pub(super) fn missing(flow: &Flow) -> Vec<SmsId> {
     listed.filter(|sms| final_report(flow, sms).is_none()).cloned().collect()
 }
 
+/// The content of one delivery.
+#[derive(Default)]
+struct Content {
+    sms: Vec<SmsId>,
+    /// The bodies of the entries, in the same order.
+    details: Vec<Bytes>,
+    /// The bytes of the flow that are not counted any more once the delivery is.
+    frees: usize,
+}
+
+impl Content {
+    fn of(entries: Vec<Entry<'_>>, flow: &Flow) -> Self {
+        let mut content = Self::default();
+        let all = entries.len();
+        content.add_all(entries, all, flow);
+        content
+    }
+
+    /// Adds entries. There will be up to `all` entries together.
+    fn add_all<'a>(
+        &mut self,
+        entries: impl IntoIterator<Item = Entry<'a>>,
+        all: usize,
+        flow: &Flow,
+    ) {
+        for entry in entries {
+            if self.sms.is_empty() {
+                self.sms = Vec::with_capacity(all);
+                self.details = Vec::with_capacity(all);
+            }
+            self.frees += match entry.report {
+                Some(report) => size::spent(flow, report),
+                None => size::unreported(flow, entry.sms),
+            };
+            self.sms.push(entry.sms.clone());
+            self.details.push(entry.body);
+        }
+    }
+}
+
 struct Writer<'a, 's> {
     scheduler: &'a Scheduler<'s>,
     uuid: &'a PhononUuid,
@@ -139,18 +180,22 @@ impl<'a> Writer<'a, '_> {
     /// Schedules one webhook when every SMS has a final status, or without a list at the first final report, unless
     /// that webhook gathers others. Returns whether phase 2 is complete.
     fn all(&self, events: &mut Vec<Event>) -> bool {
-        let reports: Option<Vec<&Collected>> = match &self.flow.sms {
-            Some(list) => list.iter().map(|sms| final_report(self.flow, sms)).collect(),
-            // One may be sent already, if the configuration was `each` before.
-            None => finals(self.flow).find(|report| report.body.is_some()).map(|first| vec![first]),
-        };
-        let Some(reports) = reports else { return false };
-        if self.flow.sms.is_none() && self.gathers(events) {
-            return false;
+        let mut content = Content::default();
+        // A report may be sent already, if the configuration was `each` before.
+        if let Some(list) = &self.flow.sms {
+            for sms in list {
+                let Some(report) = final_report(self.flow, sms) else { return false };
+                content.add_all(entry(report), list.len(), self.flow);
+            }
+        } else {
+            let Some(first) = finals(self.flow).find_map(entry) else { return false };
+            if self.gathers(events) {
+                return false;
+            }
+            content.add_all([first], 1, self.flow);
         }
-        let entries: Vec<_> = reports.into_iter().filter_map(entry).collect();
         self.scheduler.room.close(self.flow);
-        self.push(&entries, events);
+        self.push(content, events);
         true
     }
 
@@ -179,7 +224,7 @@ impl<'a> Writer<'a, '_> {
                 let entries: Vec<_> = finals(self.flow).filter_map(entry).collect();
                 self.scheduler.room.close(self.flow);
                 if !entries.is_empty() {
-                    self.push(&entries, events);
+                    self.push(Content::of(entries, self.flow), events);
                 }
                 true
             }
@@ -192,20 +237,20 @@ impl<'a> Writer<'a, '_> {
     fn each(&self, is_over: bool, events: &mut Vec<Event>) -> bool {
         let is_complete = self.flow.sms.is_some() && missing(self.flow).is_empty();
         let entries: Vec<_> = finals(self.flow).filter_map(entry).collect();
-        self.push_each(&entries, is_complete || is_over, events);
+        self.push_each(entries, is_complete || is_over, events);
         is_complete
     }
 
     /// Schedules a webhook for each of `entries`. If these close the collection, the flow's reserve is free before the
     /// last one is scheduled: until then, it is the room of those to come.
-    fn push_each(&self, entries: &[Entry<'_>], closes: bool, events: &mut Vec<Event>) {
+    fn push_each(&self, entries: Vec<Entry<'_>>, closes: bool, events: &mut Vec<Event>) {
         let room = &self.scheduler.room;
         let last = entries.len().saturating_sub(1);
-        for (number, entry) in entries.iter().enumerate() {
+        for (number, entry) in entries.into_iter().enumerate() {
             if closes && number == last {
                 room.close(self.flow);
             }
-            self.push(std::slice::from_ref(entry), events);
+            self.push(Content::of(vec![entry], self.flow), events);
         }
         if closes {
             room.close(self.flow);
@@ -220,17 +265,17 @@ impl<'a> Writer<'a, '_> {
         }
     }
 
-    fn known_or_unknown(&self, sms: &SmsId) -> Option<Entry<'a>> {
+    fn known_or_unknown(&self, sms: &'a SmsId) -> Option<Entry<'a>> {
         match self.flow.reports.iter().find(|report| report.sms == *sms) {
             Some(report) => entry(report),
             None => {
                 let body = self.scheduler.policy.definitions.unknown(sms.as_str());
-                Some(Entry { sms: sms.clone(), body, report: None })
+                Some(Entry { sms, body, report: None })
             }
         }
     }
 
-    fn push(&self, entries: &[Entry<'_>], events: &mut Vec<Event>) {
+    fn push(&self, content: Content, events: &mut Vec<Event>) {
         let Scheduler { policy, now, .. } = self.scheduler;
         if !self.flow.enabled {
             return;
@@ -241,8 +286,7 @@ impl<'a> Writer<'a, '_> {
             account.and_then(|a| a.default_webhook.as_ref()).or(self.flow.webhook.as_ref());
         // Without a webhook, the reports are for rules only.
         let Some(webhook) = webhook else { return };
-        let sms: Vec<SmsId> = entries.iter().map(|entry| entry.sms.clone()).collect();
-        let details: Vec<Bytes> = entries.iter().map(|entry| entry.body.clone()).collect();
+        let Content { sms, details, frees } = content;
         let keys = self.flow.keys.as_ref().filter(|_| account.is_none_or(|a| a.attach_flow_keys));
         // Reports are kept in the order in which they came, and the last one triggered the delivery.
         let trigger = self.flow.reports.iter().rfind(|report| sms.contains(&report.sms));
@@ -255,16 +299,13 @@ impl<'a> Writer<'a, '_> {
             trigger.map_or(&self.flow.source, |report| &report.source).clone(),
             *now,
         );
-        let delivery = Delivery { sms: sms.clone(), ..delivery };
+        let sms = SharedList::from(sms);
+        let carried = Carried { sms: sms.clone(), frees };
+        let delivery = Box::new(Delivery { sms, ..delivery });
         let (make, kept) = (|| self.scheduler.facts_about(&details), OnceCell::new());
         let known = self.scheduler.about(&make, &kept);
-        let after = After::of_phase(policy, delivery.account, &delivery.webhook);
-        let frees = entries.iter().map(|entry| match entry.report {
-            Some(report) => size::spent(self.flow, report),
-            None => size::unreported(self.flow, &entry.sms),
-        });
-        let frees = frees.sum();
-        self.scheduler.schedule(delivery, &known, &after, Carried { sms: &sms, frees }, events);
+        let after = After::of_phase(policy, account, &delivery.webhook);
+        self.scheduler.schedule(delivery, &known, &after, carried, events);
     }
 }
 
@@ -279,5 +320,5 @@ fn final_report<'a>(flow: &'a Flow, sms: &SmsId) -> Option<&'a Collected> {
 /// Returns the report's entry in a delivery, or `None` if a delivery already carries it.
 fn entry(report: &Collected) -> Option<Entry<'_>> {
     let body = report.body.clone()?;
-    Some(Entry { sms: report.sms.clone(), body, report: Some(report) })
+    Some(Entry { sms: &report.sms, body, report: Some(report) })
 }

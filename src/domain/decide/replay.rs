@@ -1,6 +1,6 @@
 //! An operator's replay: a dead letter's delivery is sent again, with new attempts and a new age.
 
-use super::after::end;
+use super::after::keep_outcome;
 use super::outbox::{Blocked, Outbox};
 use super::past::Past;
 use super::room::Room;
@@ -99,7 +99,8 @@ fn replayed(
                     let again = unrenderable(&delivery, facts, outcome_of.clone(), &missing);
                     let reason = DeadLetterReason::InvalidFlowVar;
                     let mut events = vec![revived(&delivery)];
-                    end(state, policy, dead_letter(again, reason, now), &mut events);
+                    events.push(dead_letter(again, reason, now));
+                    keep_outcome(state, policy, &mut events);
                     return events;
                 }
             }
@@ -118,7 +119,8 @@ fn fitting(state: &State, policy: &Policy, delivery: Delivery, now: Timestamp) -
     room.add(delivery.bytes_max());
     if !room.is_left() {
         let reason = DeadLetterReason::InvalidRequest;
-        end(state, policy, dead_letter(delivery, reason, now), &mut events);
+        events.push(dead_letter(delivery, reason, now));
+        keep_outcome(state, policy, &mut events);
     }
     events
 }

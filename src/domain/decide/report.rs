@@ -114,9 +114,7 @@ fn collect(
         known: status.is_known,
     };
     if let Correlation::Open(flow) = &state.correlation {
-        let mut flow = flow.clone();
-        flow.reports.retain(|known| known.sms != collected.sms);
-        flow.reports.push(collected.clone());
+        let flow = flow.with_report(collected.clone());
         let room = Room::with_flow(state, &flow);
         if let Some(detail) = no_room(state, room.bytes(), &collected) {
             return refuse(detail);

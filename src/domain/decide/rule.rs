@@ -5,8 +5,8 @@ use super::outbox::Blocked;
 use super::schedule::{Carried, Known, KnownFacts, Scheduler};
 use crate::domain::{
     AccountId, Collected, Condition, Deferred, Delivery, DeliveryId, Due, Event, Facts, Flow,
-    Mapped, OUTCOME_VARIABLES, Pending, Phase, PhononUuid, Policy, Rendering, Rule, SkipReason,
-    SkippedRule, SmsId, Source, State, StatusClass, Test, Trigger, WebhookName,
+    Mapped, OUTCOME_VARIABLES, Pending, Phase, PhononUuid, Policy, Rendering, Rule, SharedList,
+    SkipReason, SkippedRule, SmsId, Source, State, StatusClass, Test, Trigger, WebhookName,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -22,9 +22,9 @@ pub(super) struct Occasion<'a> {
     pub(super) parts: [&'a str; 2],
     pub(super) source: &'a Source,
     /// The SMS whose reports the webhooks send.
-    pub(super) sms: Vec<SmsId>,
+    pub(super) sms: SharedList<SmsId>,
     /// The SMS that the webhooks are about.
-    pub(super) about: Vec<SmsId>,
+    pub(super) about: SharedList<SmsId>,
 }
 
 /// Schedules the webhooks of the rules that are triggered and whose conditions hold. Rules whose conditions need an
@@ -72,8 +72,8 @@ pub(super) fn fire(
         };
         match verdict {
             Verdict::Holds => {
-                let carried = Carried { sms: &occasion.sms, frees: 0 };
-                scheduler.schedule(make(), known, &after, carried, events);
+                let carried = Carried { sms: occasion.sms.clone(), frees: 0 };
+                scheduler.schedule(Box::new(make()), known, &after, carried, events);
             }
             Verdict::Fails => {}
             Verdict::NoValue(variable) => {
@@ -233,14 +233,15 @@ pub(super) fn fire_of_report(
         triggers.push(Trigger::SmsFinal);
     }
     let content = report.seen.last().map(|hash| format!("{hash:016x}")).unwrap_or_default();
+    let sms = SharedList::from(vec![report.sms.clone()]);
     let occasion = Occasion {
         uuid,
         account: flow.identity.account,
         triggers: &triggers,
         parts: [report.sms.as_str(), &content],
         source: &report.source,
-        sms: vec![report.sms.clone()],
-        about: vec![report.sms.clone()],
+        sms: sms.clone(),
+        about: sms,
     };
     let reports: Vec<Bytes> = report.body.iter().cloned().collect();
     let attached = account.is_some_and(|account| account.attach_flow_keys);

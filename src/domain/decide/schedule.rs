@@ -1,13 +1,13 @@
 //! Puts webhooks into the outbox. A webhook is rendered at once, or when the deliveries that it waits for have ended.
 
-use super::after::{After, end};
-use super::outbox::{Blocked, Outbox};
+use super::after::{After, keep_outcome};
+use super::outbox::{Blocked, Neighbours, Outbox};
 use super::room::Room;
 use super::watch;
 use crate::domain::{
     DeadLetterReason, Deferred, Definitions, Delivery, DeliveryId, Due, ErrorReason, Event, Facts,
-    Outcome, Pending, Phase, Phase2Order, Policy, Reading, Rendering, Scope, SmsId, State,
-    Timestamp, Verdict, WebhookName,
+    Outcome, Pending, Phase, Phase2Order, Policy, Reading, Rendering, Scope, SharedList, SmsId,
+    State, Timestamp, Verdict, WebhookName,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -28,9 +28,9 @@ pub(super) struct Scheduler<'a> {
 }
 
 /// The reports that a delivery carries.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Carried<'a> {
-    pub(super) sms: &'a [SmsId],
+#[derive(Default)]
+pub(super) struct Carried {
+    pub(super) sms: SharedList<SmsId>,
     /// The bytes of the flow that are not counted any more once the delivery is.
     pub(super) frees: usize,
 }
@@ -54,36 +54,36 @@ impl Scheduler<'_> {
     /// account, and so are rules that wait. The rules about the end of the delivery wait for it.
     pub(super) fn schedule(
         &self,
-        delivery: Delivery,
+        delivery: Box<Delivery>,
         known: &dyn KnownFacts,
         after: &After<'_>,
-        carried: Carried<'_>,
+        carried: Carried,
         events: &mut Vec<Event>,
     ) {
         // A uuid whose marker has expired may come again while a replayed delivery of it is in flight. The webhook has
         // the same id and is not sent twice. Two rules may also send the same webhook on one occasion.
-        if self.outbox.knows(delivery.id, events) {
-            return;
-        }
+        let Some(neighbours) = self.outbox.neighbours(&delivery, events) else { return };
         let Carried { sms, frees } = carried;
         self.room.spend(frees);
-        let awaited = self.awaited(&delivery, after, events);
-        let watched = watch::is_watched(self, &delivery).then(|| delivery.clone());
+        let awaited = self.awaited(&delivery, neighbours, after, events);
+        let watched = watch::is_watched(self, &delivery).then(|| (delivery.clone(), sms.clone()));
         self.put(delivery, awaited, known, after, sms, events);
-        if let Some(predefined) = watched {
-            watch::begin(self, &predefined, known, sms, events);
+        if let Some((predefined, sms)) = watched {
+            watch::begin(self, &predefined, known, &sms, events);
         }
     }
 
     /// Returns what `delivery` waits for.
-    fn awaited(&self, delivery: &Delivery, after: &After<'_>, events: &[Event]) -> Awaited {
-        let blocked = self.outbox.blocked_by(delivery, events);
+    fn awaited(
+        &self,
+        delivery: &Delivery,
+        neighbours: Neighbours,
+        after: &After<'_>,
+        events: &[Event],
+    ) -> Awaited {
+        let Neighbours { blocked, phase_one } = neighbours;
         let is_strict = self.policy.correlation.phase2_order == Phase2Order::Strict;
-        let phase_one = if is_strict && delivery.phase != Phase::One {
-            self.outbox.phase_one(&blocked, events)
-        } else {
-            None
-        };
+        let phase_one = phase_one.filter(|_| is_strict && delivery.phase != Phase::One);
         let mut webhooks = self.outbox.of_webhooks(delivery.account, after.named, &blocked, events);
         for giver in givers(self.outbox, delivery, self.policy, &blocked, events) {
             if !webhooks.contains(&giver) {
@@ -95,11 +95,11 @@ impl Scheduler<'_> {
 
     fn put(
         &self,
-        mut delivery: Delivery,
+        mut delivery: Box<Delivery>,
         awaited: Awaited,
         known: &dyn KnownFacts,
         after: &After<'_>,
-        sms: &[SmsId],
+        sms: SharedList<SmsId>,
         events: &mut Vec<Event>,
     ) {
         let Awaited { phase_one, mut webhooks } = awaited;
@@ -131,10 +131,10 @@ impl Scheduler<'_> {
     /// Schedules a delivery that waits for no other webhook's answer.
     fn render(
         &self,
-        mut delivery: Delivery,
+        mut delivery: Box<Delivery>,
         known: &dyn KnownFacts,
         after: &After<'_>,
-        sms: &[SmsId],
+        sms: SharedList<SmsId>,
         events: &mut Vec<Event>,
     ) {
         let outcome = self.outbox.kept(delivery.account, &after.outcome_of, events);
@@ -151,7 +151,10 @@ impl Scheduler<'_> {
                 let rendering = Rendering::Done(rendered);
                 let bytes = delivery.bytes_max_with(&body, &rendering);
                 self.room.add(bytes);
-                events.push(scheduled(Delivery { body, rendering, ..delivery.clone() }, sms));
+                events.push(scheduled(
+                    Box::new(Delivery { body, rendering, ..*delivery.clone() }),
+                    sms,
+                ));
                 if !self.room.is_left() {
                     self.room.remove(bytes);
                     // The dead letter contains the facts, whose size is bounded like that of records.
@@ -169,7 +172,7 @@ impl Scheduler<'_> {
     }
 
     /// Schedules a delivery whose size was not counted before. If the row has no room for it, it becomes a dead letter.
-    fn push(&self, delivery: Delivery, sms: &[SmsId], events: &mut Vec<Event>) {
+    fn push(&self, delivery: Box<Delivery>, sms: SharedList<SmsId>, events: &mut Vec<Event>) {
         let bytes = delivery.bytes_max();
         self.room.add(bytes);
         if self.room.is_left() {
@@ -197,8 +200,14 @@ impl Scheduler<'_> {
         has_room
     }
 
-    fn give_up(&self, delivery: Delivery, reason: DeadLetterReason, events: &mut Vec<Event>) {
-        end(self.state, self.policy, dead_letter(delivery, reason, self.now), events);
+    fn give_up(
+        &self,
+        delivery: impl Into<Box<Delivery>>,
+        reason: DeadLetterReason,
+        events: &mut Vec<Event>,
+    ) {
+        events.push(dead_letter(delivery, reason, self.now));
+        keep_outcome(self.state, self.policy, events);
     }
 }
 
@@ -264,8 +273,8 @@ fn made<'f>(facts: &'f OnceCell<Arc<Facts>>, make: &dyn Fn() -> Facts) -> &'f Ar
     facts.get_or_init(|| Arc::new(make()))
 }
 
-fn scheduled(delivery: Delivery, sms: &[SmsId]) -> Event {
-    Event::DeliveryScheduled { delivery: Box::new(delivery), sms: sms.to_vec() }
+fn scheduled(delivery: Box<Delivery>, sms: SharedList<SmsId>) -> Event {
+    Event::DeliveryScheduled { delivery, sms }
 }
 
 /// Returns the deliveries whose answers may give values to variables of `delivery`'s webhook, if it has to be rendered.
@@ -332,11 +341,15 @@ pub(super) fn unrenderable(
     let outcome = Outcome::unanswered(verdict, reason, missing);
     Delivery {
         rendering: Rendering::Pending(Box::new(Pending { outcome_of, ..Pending::of(facts) })),
-        last_outcome: Some(outcome),
+        last_outcome: Some(Box::new(outcome)),
         ..delivery.clone()
     }
 }
 
-pub(super) fn dead_letter(delivery: Delivery, reason: DeadLetterReason, at: Timestamp) -> Event {
-    Event::DeadLettered { delivery: Box::new(delivery), reason, at }
+pub(super) fn dead_letter(
+    delivery: impl Into<Box<Delivery>>,
+    reason: DeadLetterReason,
+    at: Timestamp,
+) -> Event {
+    Event::DeadLettered { delivery: delivery.into(), reason, at }
 }

@@ -1,6 +1,6 @@
 //! Settles what waited for deliveries that have ended: deliveries are rendered, and rules are judged.
 
-use super::after::{After, end};
+use super::after::{After, keep_outcome};
 use super::outbox::{Outbox, Ready};
 use super::room::Room;
 use super::rule::{self, Triggered, Verdict};
@@ -19,12 +19,9 @@ use std::sync::Arc;
 /// are triggered by the ends of deliveries that can't be rendered may trigger each other many times.
 const STEPS_MAX: usize = 10_000;
 
-/// Adds the events of everything that waited only for deliveries that `events` end. After `STEPS_MAX` steps, rules whose
+/// If [`may_settle`], adds the events of everything that waited only for deliveries that `events` end. After `STEPS_MAX` steps, rules whose
 /// trigger has come are skipped. So nothing begins to wait any more, and each further step leaves less that waits.
 pub(super) fn settle(state: &State, policy: &Policy, now: Timestamp, events: &mut Vec<Event>) {
-    if !may_settle(state, events) {
-        return;
-    }
     let state = &events.iter().fold(state.clone(), evolve);
     let (room, outbox) = (Room::of(state), Outbox::after(state, policy, events));
     let settling = Settling { state, policy, now, room: &room, outbox: &outbox };
@@ -44,7 +41,8 @@ pub(super) fn settle(state: &State, policy: &Policy, now: Timestamp, events: &mu
 }
 
 /// Returns whether something waits, and something has ended or nothing is in the outbox.
-fn may_settle(state: &State, events: &[Event]) -> bool {
+#[inline]
+pub(super) fn may_settle(state: &State, events: &[Event]) -> bool {
     let defers = |event: &Event| matches!(event, Event::RuleDeferred(_));
     let waits = || {
         !state.deferred.is_empty()
@@ -53,8 +51,9 @@ fn may_settle(state: &State, events: &[Event]) -> bool {
     };
     let is_empty =
         || state.deliveries.is_empty() && !events.iter().any(|event| event.begun().is_some());
-    let has_ended = events.iter().any(|event| event.ended().is_some());
-    !events.is_empty() && (has_ended || is_empty()) && waits()
+    let has_ended = || events.iter().any(|event| event.ended().is_some());
+    // Usually nothing waits.
+    waits() && !events.is_empty() && (has_ended() || is_empty())
 }
 
 /// The decision when its first events have ended deliveries.
@@ -102,7 +101,8 @@ impl Settling<'_> {
                 (given_up, DeadLetterReason::InvalidFlowVar)
             }
         };
-        end(state, policy, dead_letter(given_up, reason, now), events);
+        events.push(dead_letter(given_up, reason, now));
+        keep_outcome(state, policy, events);
     }
 
     /// Judges a rule that waited, and schedules its delivery if its conditions hold. If `is_over`, the rule is skipped
@@ -180,8 +180,8 @@ impl Settling<'_> {
                     let rendering = Rendering::Fixed;
                     let (scheduled_at, due) = (now, Due::At(now));
                     let delivery = Delivery { rendering, scheduled_at, due, ..delivery.clone() };
-                    let carried = Carried { sms, frees: 0 };
-                    return scheduler.schedule(delivery, known, &after, carried, events);
+                    let carried = Carried { sms: sms.clone(), frees: 0 };
+                    return scheduler.schedule(Box::new(delivery), known, &after, carried, events);
                 }
             }
         }

@@ -7,7 +7,7 @@ use super::schedule::{Known, Scheduler};
 use super::{flow_account, ignored};
 use crate::domain::{
     Correlation, DeadLetterReason, Event, Facts, FlowStarted, Headers, IgnoreReason, Policy,
-    RawRecord, RecordKind, Scope, Source, Started, State, Timestamp, Trigger,
+    RawRecord, RecordKind, Scope, SharedList, Source, Started, State, Timestamp, Trigger,
 };
 use std::cell::OnceCell;
 
@@ -65,8 +65,8 @@ pub(super) fn accept(
         triggers: &[Trigger::FlowStarted],
         parts: ["", ""],
         source,
-        sms: Vec::new(),
-        about: Vec::new(),
+        sms: SharedList::default(),
+        about: SharedList::default(),
     };
     let make = || Facts {
         record: Some(start.record.clone()),

@@ -7,8 +7,8 @@ use super::rule::{self, Occasion};
 use super::schedule::{Known, Scheduler};
 use crate::domain::{
     Collected, Collection, Correlation, DeadLetterReason, Event, Flow, IgnoreReason,
-    OnReportTimeout, PhononUuid, Policy, RawRecord, RecordKind, SmsId, State, StatusClass,
-    Timestamp, Trigger,
+    OnReportTimeout, PhononUuid, Policy, RawRecord, RecordKind, SharedList, SmsId, State,
+    StatusClass, Timestamp, Trigger,
 };
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -102,10 +102,10 @@ fn time_out(scheduler: &Scheduler<'_>, uuid: &PhononUuid, flow: &Flow, wanted: b
     let notify = wanted && policy.correlation.on_report_timeout == OnReportTimeout::Notify;
     let is_ruled = wanted && account.is_some_and(|account| !account.rules.is_empty());
     let left = if notify || is_ruled { phase2::rest(scheduler, uuid, flow) } else { Vec::new() };
-    let about: Vec<SmsId> = left.iter().map(|entry| entry.sms.clone()).collect();
+    let about: SharedList<SmsId> = left.iter().map(|entry| entry.sms.clone()).collect();
     let reports: Vec<Bytes> = left.iter().map(|entry| entry.body.clone()).collect();
     if notify {
-        phase2::schedule_what_is_known(scheduler, uuid, flow, &left, &mut events);
+        phase2::schedule_what_is_known(scheduler, uuid, flow, left, &mut events);
     }
     scheduler.room.close(flow);
     // Without a list, `each` has no other end: the time-out is the regular end if a final report came.
@@ -124,7 +124,7 @@ fn time_out(scheduler: &Scheduler<'_>, uuid: &PhononUuid, flow: &Flow, wanted: b
             triggers: &[Trigger::ReportTimedOut],
             parts: ["", ""],
             source: &flow.source,
-            sms: Vec::new(),
+            sms: SharedList::default(),
             about,
         };
         rule::fire(scheduler, &occasion, &known, &predefined, &mut events);

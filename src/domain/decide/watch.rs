@@ -5,8 +5,8 @@ use super::past::Past;
 use super::rule::Triggered;
 use super::schedule::{KnownFacts, Scheduler};
 use crate::domain::{
-    Deferred, Delivery, Due, Event, Facts, Pending, Phase, Rendering, Rule, SkipReason, SmsId,
-    Trigger,
+    Deferred, Delivery, Due, Event, Facts, Pending, Phase, Rendering, Rule, SharedList, SkipReason,
+    SmsId, Trigger,
 };
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(super) fn begin(
     scheduler: &Scheduler<'_>,
     delivery: &Delivery,
     known: &dyn KnownFacts,
-    sms: &[SmsId],
+    sms: &SharedList<SmsId>,
     events: &mut Vec<Event>,
 ) {
     let Scheduler { policy, scope, .. } = scheduler;
@@ -33,7 +33,7 @@ pub(super) fn begin(
     for (_, rule) in upon.filter(|(of, rule)| scope.includes(*of, rule)) {
         for trigger in rule.upon_end_of(&delivery.webhook) {
             let facts = Arc::clone(known.facts());
-            let deferred = deferred(scheduler, delivery, (rule, trigger), facts, sms);
+            let deferred = deferred(scheduler, delivery, (rule, trigger), facts, sms.clone());
             wait(scheduler, Ok(deferred), events);
         }
     }
@@ -66,7 +66,8 @@ pub(super) fn begin_again(
                 same.all(|(of, other)| is_known(*of, other) && past.is_enough(other, definitions));
             let facts = past.facts.clone().unwrap_or_default();
             // The reports belong to the webhooks of the first life.
-            let deferred = deferred(scheduler, &predefined, (rule, trigger), facts, &[]);
+            let deferred =
+                deferred(scheduler, &predefined, (rule, trigger), facts, SharedList::default());
             let to_wait =
                 if is_judged { Ok(deferred) } else { Err((deferred, SkipReason::RunEnded)) };
             wait(scheduler, to_wait, events);
@@ -105,7 +106,7 @@ fn deferred(
     delivery: &Delivery,
     (rule, trigger): (&Rule, &Trigger),
     facts: Arc<Facts>,
-    sms: &[SmsId],
+    sms: SharedList<SmsId>,
 ) -> Deferred {
     let trigger: Box<str> = trigger.to_string().into();
     // An old dead letter may be replayed several times, each time as the same life.
@@ -128,7 +129,7 @@ fn deferred(
         delivery: Delivery { due, rendering, sms: about, ..next },
         trigger,
         upon: Some(delivery.id),
-        sms: sms.to_vec(),
+        sms,
         scope: scheduler.scope,
     }
 }

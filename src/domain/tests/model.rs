@@ -8,8 +8,8 @@ use super::{OTHER, OURS, STRANGER, flow, flow_of, outcome, report_of, source, uu
 use crate::domain::fates::Fates;
 use crate::domain::{
     Command, Correlation, Delivery, DeliveryId, Due, Event, FlowComplete, IgnoredRecord, Mapped,
-    Outcome, Phase, Phase2Order, Phase2Wait, Policy, Rendering, SmsId, State, Timestamp, Verdict,
-    decide, evolve,
+    Outcome, Phase, Phase2Order, Phase2Wait, Policy, Rendering, SharedList, SmsId, State,
+    Timestamp, Verdict, decide, evolve,
 };
 use setting::{random_account, random_rules};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +66,7 @@ impl Dice {
 struct Life {
     scheduled: BTreeMap<DeliveryId, Phase>,
     /// The SMS that each scheduled delivery is about.
-    about: BTreeMap<DeliveryId, Vec<SmsId>>,
+    about: BTreeMap<DeliveryId, SharedList<SmsId>>,
     ended: BTreeSet<DeliveryId>,
     /// Deliveries beside this life: those replayed from an earlier life of the uuid, and those of rules upon their ends.
     revived: BTreeSet<DeliveryId>,
@@ -186,7 +186,7 @@ impl World {
     /// Ends an attempt. The answer of a success gives `value` to the variable on which conditions depend.
     fn end(&mut self, delivery: DeliveryId, attempt: u32, verdict: Verdict, value: &str) {
         let mapped = vec![Mapped { save_in: setting::GIVEN.into(), value: value.into() }];
-        let outcome = Outcome { mapped, ..outcome(verdict, None) };
+        let outcome = Outcome { mapped: mapped.into(), ..outcome(verdict, None) };
         let events = self.play(&Command::RecordOutcome { delivery, attempt, outcome });
         assert!(!events.is_empty());
     }

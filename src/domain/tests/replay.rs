@@ -14,7 +14,7 @@ use bytes::Bytes;
 fn letter(id: DeliveryId, phase: Phase, replays: u32) -> Delivery {
     Delivery {
         rendering: crate::domain::Rendering::Fixed,
-        sms: Vec::new(),
+        sms: Default::default(),
         id,
         phase,
         account: super::OURS,
@@ -178,7 +178,7 @@ fn a_replayed_phase_2_does_not_wait_if_the_order_is_independent() {
 
 #[test]
 fn a_replay_contains_nothing_from_earlier_attempts() {
-    let last_outcome = Some(super::outcome(Verdict::GiveUp, Some(ErrorReason::Refused)));
+    let last_outcome = Some(super::outcome(Verdict::GiveUp, Some(ErrorReason::Refused)).into());
     let former = Delivery { last_outcome, ..letter(phase_1(), Phase::One, 0) };
     let command = Command::Replay(Box::new(former.clone()));
     let at = Timestamp::from_ms(20_000);

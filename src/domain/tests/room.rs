@@ -168,7 +168,7 @@ fn the_room_for_a_delivery_that_waited_for_an_answer_is_exact() {
     let (state, _) = play(&policy_of(&Trigger::FlowComplete, 0, &gives), &before, &timer());
     let short = state.deliveries.iter().find(|row| row.webhook == name("short")).unwrap().id;
     let mapped = vec![Mapped { save_in: "$flow.key.long".into(), value: "1".into() }];
-    let outcome = Outcome { mapped, ..outcome(Verdict::Delivered, None) };
+    let outcome = Outcome { mapped: mapped.into(), ..outcome(Verdict::Delivered, None) };
     let answer = Command::RecordOutcome { delivery: short, attempt: 1, outcome };
     assert_exact(&Trigger::FlowComplete, &gives, &before, &answer);
 }

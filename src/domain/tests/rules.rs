@@ -60,7 +60,7 @@ fn id(state: &State, to: &str) -> DeliveryId {
 
 fn gives(delivery: DeliveryId, variable: &str, value: &str) -> Command {
     let mapped = vec![Mapped { save_in: variable.into(), value: value.into() }];
-    let outcome = Outcome { mapped, ..outcome(Verdict::Delivered, None) };
+    let outcome = Outcome { mapped: mapped.into(), ..outcome(Verdict::Delivered, None) };
     Command::RecordOutcome { delivery, attempt: 1, outcome }
 }
 

@@ -211,7 +211,7 @@ fn letter(number: u8, length: usize) -> Command {
     let id = DeliveryId::derive(&super::uuid(), 2, &[SmsId::new(&number.to_string()).unwrap()]);
     Command::Replay(Box::new(Delivery {
         rendering: crate::domain::Rendering::Fixed,
-        sms: Vec::new(),
+        sms: Default::default(),
         id,
         phase: Phase::Two,
         account: super::OURS,

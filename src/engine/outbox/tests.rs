@@ -28,7 +28,7 @@ fn outcome(verdict: Verdict) -> Outcome {
         response_truncated: false,
         retry_after_ms: None,
         disables: false,
-        mapped: Vec::new(),
+        mapped: Default::default(),
         reason: None,
         error: None,
     }
@@ -95,7 +95,7 @@ impl Scene {
         };
         let delivery = |n: u32| Delivery {
             rendering: crate::domain::Rendering::Fixed,
-            sms: Vec::new(),
+            sms: Default::default(),
             id: DeliveryId::from_bytes(u128::from(n).to_be_bytes()),
             phase: Phase::Two,
             account: AccountId(28),

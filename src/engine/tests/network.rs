@@ -69,7 +69,7 @@ impl Network {
                 let mut taken = outcome(Verdict::Delivered, Some(200), None, None);
                 if webhook == "first" {
                     let value = dice.between(0, 99).to_string().into();
-                    taken.mapped.push(Mapped { save_in: GIVEN.into(), value });
+                    taken.mapped = [Mapped { save_in: GIVEN.into(), value }].into();
                 }
                 (taken, takes_ms)
             }
@@ -102,7 +102,7 @@ fn outcome(
         response_truncated: false,
         retry_after_ms,
         disables: false,
-        mapped: Vec::new(),
+        mapped: Default::default(),
         reason,
         error: None,
     }

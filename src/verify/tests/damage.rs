@@ -373,7 +373,7 @@ fn rows_that_wait_for_the_impossible_are_stuck() {
         let delivery = Delivery { rendering, ..s.deliveries[0].clone() };
         let scope = Scope { flow: None, enabled: true };
         let (trigger, sms) = ("webhook:crm:failed".into(), Vec::new());
-        s.deferred.push(Deferred { delivery, trigger, upon: None, sms, scope });
+        s.deferred.push(Deferred { delivery, trigger, upon: None, sms: sms.into(), scope });
     };
     let gone = DeliveryId::from_bytes([7; 16]);
     check(What::Stuck, "due", change_row("due", |s| waits_for(s, gone)));

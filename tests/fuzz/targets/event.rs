@@ -104,7 +104,7 @@ fn events() -> Vec<Vec<u8>> {
     let events = [
         Event::Delivered { delivery: delivery(), attempt, outcome: outcome.clone(), at },
         Event::DeadLettered { delivery: delivery(), reason, at },
-        Event::DeliveryScheduled { delivery: delivery(), sms: Vec::new() },
+        Event::DeliveryScheduled { delivery: delivery(), sms: Default::default() },
         Event::AttemptFailed { delivery: id, attempt, outcome, at, retry_at: Some(at) },
         Event::Replayed { delivery: delivery() },
     ];

@@ -9,8 +9,8 @@ use ringback::codec::row::{InputOffset, Landmark, Meta, Owner, TopicId};
 use ringback::domain::{
     AccountId, Collected, Collection, Correlation, Deferred, Delivery, DeliveryId, DisableCause,
     Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity,
-    Header, IgnoreReason, Mapped, Outcome, Pending, Phase, PhononUuid, Rendering, Scope, SmsId,
-    Source, State, StatusClass, Timestamp, Verdict, WebhookName,
+    Header, IgnoreReason, Mapped, Outcome, Pending, Phase, PhononUuid, Rendering, Scope,
+    SharedList, SmsId, Source, State, StatusClass, Timestamp, Verdict, WebhookName,
 };
 use serde_json::Value;
 
@@ -36,7 +36,7 @@ pub(crate) fn outcome() -> Outcome {
         response: Bytes::from_static(b"busy \"now\" \xff"),
         response_truncated: true,
         retry_after_ms: None,
-        mapped: Vec::new(),
+        mapped: SharedList::default(),
         reason: Some(ErrorReason::Refused),
         error: Some("the endpoint answered 503".into()),
         disables: false,
@@ -46,7 +46,11 @@ pub(crate) fn outcome() -> Outcome {
 pub(crate) fn delivery(phase: Phase) -> Delivery {
     Delivery {
         rendering: ringback::domain::Rendering::Fixed,
-        sms: if phase == Phase::Two { vec![SmsId::new("a").expect("an id")] } else { Vec::new() },
+        sms: if phase == Phase::Two {
+            [SmsId::new("a").expect("an id")].into()
+        } else {
+            SharedList::default()
+        },
         id: DeliveryId::derive(&uuid(), phase.number(), []),
         phase,
         account: AccountId(28),
@@ -59,7 +63,7 @@ pub(crate) fn delivery(phase: Phase) -> Delivery {
         replays: 1,
         first_attempt_at: Some(AT),
         last_attempt_at: Some(AT.plus_ms(5000)),
-        last_outcome: (phase == Phase::One).then(outcome),
+        last_outcome: (phase == Phase::One).then(|| outcome().into()),
     }
 }
 
@@ -132,7 +136,7 @@ fn deferred() -> Deferred {
         delivery: Delivery { rendering, ..delivery(Phase::Rule) },
         trigger: "webhook:crm:failed".into(),
         upon: Some(delivery(Phase::One).id),
-        sms: vec![SmsId::new("a").expect("an id")],
+        sms: [SmsId::new("a").expect("an id")].into(),
         scope: Scope { flow: Some(FlowId(200)), enabled: false },
     }
 }

@@ -148,10 +148,15 @@ fn an_array_is_decided_once_over_a_crash_at_any_point_of_its_commit() {
         let reports: Vec<Value> =
             uuids.iter().map(|uuid| report(uuid, "s-1", "DELIVERED")).collect();
         let record = keyed(&stage, "sms-delivery-report", "whatever", array(&reports));
+        stage.commit_first_rows();
         stage.kafka.produce(&[record]);
         stage.set_variable("RINGBACK_FAILPOINT", point);
         stage.spawn(0).wait_abort(name, PATIENCE);
         stage.clear_variables();
+        if name == "committed" {
+            let events = stage.kafka.read(&stage.topic("events"));
+            assert_eq!(events.len(), ITEMS, "the transaction is the array's");
+        }
         let flows: Vec<Value> = uuids.iter().map(|uuid| flow(uuid, &["s-1"])).collect();
         let mut then = Then::default();
         for (flow, report) in flows.iter().zip(&reports) {

@@ -66,6 +66,21 @@ impl Stage {
         daemon
     }
 
+    /// Runs instance 0 until every partition has its meta row. The first transaction of a later start then contains
+    /// records, and not only these rows.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn commit_first_rows(&self) {
+        let mut daemon = self.start();
+        let changelog = self.topic("changelog");
+        let partitions = self.kafka.partitions(&changelog);
+        wait_until("every partition has a meta row", PATIENCE, || {
+            let rows = self.kafka.read(&changelog);
+            let has = |partition| rows.iter().any(|row| row.partition == partition);
+            (0..partitions).all(has).then_some(())
+        });
+        daemon.stop();
+    }
+
     /// Starts instance `number` without waiting.
     pub(crate) fn spawn(&self, number: u8) -> Daemon {
         self.spawn_with(number, &[])

@@ -147,8 +147,10 @@ impl Stage {
             self.kafka.try_create(&(name.as_str(), partitions, settings)).then_some(())
         });
         wait_until(&format!("{name} has its leaders"), PATIENCE, || {
+            // The broker may still describe the former topic.
+            let is_new = self.kafka.partitions(&name) == partitions;
             let ends = (0..partitions).map(|partition| self.kafka.try_end(&name, partition));
-            ends.collect::<Option<Vec<_>>>()
+            ends.collect::<Option<Vec<_>>>().filter(|_| is_new)
         });
     }
 

@@ -8,7 +8,7 @@ use crate::domain::{DeadLetterReason, Delivery, Event, State};
 
 #[test]
 fn a_delivery_about_several_sms_names_them_all() {
-    let several = Delivery { sms: vec![sms("a"), sms("b")], ..unreachable() };
+    let several = Delivery { sms: [sms("a"), sms("b")].into(), ..unreachable() };
     let (delivery, reason) = (Box::new(several.clone()), DeadLetterReason::Refused);
     let ended = Event::DeadLettered { delivery: delivery.clone(), reason, at: LATER };
     let delivered = Event::Delivered { delivery, attempt: 3, outcome: outcome(), at: LATER };

@@ -186,7 +186,7 @@ impl World {
                     response_truncated: true,
                     retry_after_ms: Some(1),
                     disables: false,
-                    mapped: Vec::new(),
+                    mapped: Default::default(),
                     reason: None,
                     error: Some("é".repeat(error.min(RESPONSE_BYTES_KEPT)).into()),
                 };

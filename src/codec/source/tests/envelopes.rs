@@ -162,6 +162,18 @@ fn an_envelope_without_a_record_says_why() {
 }
 
 #[test]
+fn a_record_may_be_in_four_envelopes() {
+    let within = |envelopes: usize| {
+        (0..envelopes).fold(sample(), |record, _| json!({"schema": null, "payload": record}))
+    };
+    let content = report(REPORT).content;
+    assert_eq!(report_in(&within(4).to_string()).content, content);
+    let decoded = unwrapped(RecordKind::Report, &within(5).to_string());
+    let Decoded::Bad(bad) = decoded else { panic!("{decoded:?}") };
+    assert_eq!(bad.detail, "the record is in more than 4 envelopes");
+}
+
+#[test]
 fn an_array_of_reports_is_taken_apart_in_its_order() {
     let second = REPORT.replace("DELIVERED", "FAILED");
     let array = format!(" [ {REPORT} , {second},7, {{\"id\": 1}} ]\n");

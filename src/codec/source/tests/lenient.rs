@@ -35,6 +35,15 @@ fn ids_of_sms_are_compared_in_the_same_way() {
     let twice = r#"{"phononUuid":"u","accountID":1,
         "sms":["290A4138-5729-475F-95E1-9FF30F851D67","290a4138-5729-475f-95e1-9ff30f851d67"]}"#;
     assert_eq!(flow(twice).sms, Some(vec![one]));
+    // Few ids are compared with each other, and many are hashed.
+    for count in [1, 15, 16, 17, 40] {
+        let ids: Vec<String> =
+            (0..count).map(|id| format!(r#""{id:08}-5729-475f-95e1-9ff30f851d67""#)).collect();
+        let again: Vec<String> = ids.iter().map(|id| id.to_uppercase()).collect();
+        let all = [ids.as_slice(), &again].concat().join(",");
+        let sms = flow(format!(r#"{{"phononUuid":"u","accountID":1,"sms":[{all}]}}"#)).sms;
+        assert_eq!(sms.map(|sms| sms.len()), Some(count), "{count}");
+    }
 }
 
 #[test]

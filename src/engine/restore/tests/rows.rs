@@ -88,7 +88,7 @@ fn outcome(reason: ErrorReason) -> Outcome {
         response_truncated: true,
         retry_after_ms: None,
         disables: false,
-        mapped: Vec::new(),
+        mapped: Default::default(),
         reason: Some(reason),
         error: Some("the endpoint answered 503".into()),
     }
@@ -99,7 +99,7 @@ fn delivery(uuid: &str, phase: Phase, to: &str) -> Delivery {
     let about = if phase == Phase::One { &[][..] } else { &ids[..] };
     Delivery {
         rendering: crate::domain::Rendering::Fixed,
-        sms: about.to_vec(),
+        sms: about.to_vec().into(),
         id: DeliveryId::derive(&PhononUuid::new(uuid).unwrap(), phase.number(), about),
         phase,
         account: ACCOUNT,
@@ -123,7 +123,7 @@ fn tried(delivery: Delivery, attempts: u32, outcome: Outcome) -> Delivery {
         attempts,
         first_attempt_at: Some(THEN.plus_ms(10)),
         last_attempt_at: Some(THEN.plus_ms(20)),
-        last_outcome: Some(outcome),
+        last_outcome: Some(outcome.into()),
         ..delivery
     }
 }
@@ -183,7 +183,7 @@ fn with_flow() -> Named {
     let too_old = tried(one("too-old"), 1, outcome(ErrorReason::Timeout));
     let too_old = Delivery { scheduled_at: THEN, ..too_old };
     let late = delivery("open-timed-out", Phase::Two, "crm");
-    let late = Delivery { sms: vec![self::sms("a"), self::sms("b-फोनन")], ..late };
+    let late = Delivery { sms: [self::sms("a"), self::sms("b-फोनन")].into(), ..late };
     let mut states = vec![
         ("open-waiting", open(waits, vec![one("open-waiting")])),
         ("open-collecting", State { correlation: collecting, ..State::default() }),
@@ -282,7 +282,7 @@ fn after_another(mapped: &Mapped) -> State {
         delivery: waits(id),
         trigger: trigger.into(),
         upon,
-        sms: vec![sms("a")],
+        sms: [sms("a")].into(),
         scope,
     };
     let (account, webhook) = (ACCOUNT, WebhookName::new("gone").unwrap());

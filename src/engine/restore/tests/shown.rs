@@ -284,7 +284,7 @@ fn delivery(delivery: &Delivery) -> Value {
         "replays": replays,
         "first_attempt_at": time(*first_attempt_at),
         "last_attempt_at": time(*last_attempt_at),
-        "last_outcome": last_outcome.as_ref().map(outcome),
+        "last_outcome": last_outcome.as_deref().map(outcome),
     });
     // Fixtures of versions without the SMS of deliveries lack the line.
     if !sms.is_empty() {
