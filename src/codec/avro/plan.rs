@@ -108,13 +108,15 @@ pub(super) fn transcode(plan: &Plan, datum: &[u8], out: &mut Vec<u8>) -> Result<
         // The scan of the JSON refuses deeper values too.
         depth_left: json::DEPTH_MAX,
         no_json: false,
+        fault: None,
         out,
     };
-    reader.value(plan)?;
-    if reader.out.len() > JSON_BYTES_MAX {
-        return Err(Fault::TooLong);
+    match (reader.value(plan), reader.fault) {
+        (Err(Failed), Some(fault)) => Err(fault),
+        _ if reader.out.len() > JSON_BYTES_MAX => Err(Fault::TooLong),
+        _ if !reader.rest.is_empty() => Err(Fault::Surplus),
+        _ => Ok(NoJson(reader.no_json)),
     }
-    if reader.rest.is_empty() { Ok(NoJson(reader.no_json)) } else { Err(Fault::Surplus) }
 }
 
 /// Whether a value is null, so that a member of a record is left out.
@@ -124,39 +126,44 @@ enum Written {
     Value,
 }
 
+/// The reader failed, and keeps the fault. Results without the fault itself fit into a register.
+struct Failed;
+
 struct Reader<'d, 'o> {
     rest: &'d [u8],
     values_left: usize,
     names_left: usize,
     depth_left: usize,
     no_json: bool,
+    fault: Option<Fault>,
     out: &'o mut Vec<u8>,
 }
 
 impl<'d> Reader<'d, '_> {
-    fn value(&mut self, plan: &Plan) -> Result<Written, Fault> {
-        self.values_left = self.values_left.checked_sub(1).ok_or(Fault::TooMany)?;
-        self.depth_left = self.depth_left.checked_sub(1).ok_or(Fault::TooMany)?;
+    fn value(&mut self, plan: &Plan) -> Result<Written, Failed> {
+        self.values_left = self.require(self.values_left.checked_sub(1), Fault::TooMany)?;
+        self.depth_left = self.require(self.depth_left.checked_sub(1), Fault::TooMany)?;
         if self.out.len() > JSON_BYTES_MAX {
-            return Err(Fault::TooLong);
+            return self.fail(Fault::TooLong);
         }
         let written = self.any(plan)?;
         self.depth_left += 1;
         Ok(written)
     }
 
-    fn any(&mut self, plan: &Plan) -> Result<Written, Fault> {
+    fn any(&mut self, plan: &Plan) -> Result<Written, Failed> {
         match plan {
             Plan::Null => return Ok(self.null()),
             Plan::Union(branches) => {
                 let branch = usize::try_from(self.long()?).ok().and_then(|i| branches.get(i));
-                return self.value(branch.ok_or(Fault::Mismatch)?);
+                let branch = self.require(branch, Fault::Mismatch)?;
+                return self.value(branch);
             }
             Plan::Boolean => {
                 let word: &[u8] = match self.take(1)? {
                     [0] => b"false",
                     [1] => b"true",
-                    _ => return Err(Fault::Mismatch),
+                    _ => return self.fail(Fault::Mismatch),
                 };
                 self.out.extend_from_slice(word);
             }
@@ -180,10 +187,11 @@ impl<'d> Reader<'d, '_> {
                 let bytes = self.raw(*size)?;
                 self.content(*content, bytes)?;
             }
-            Plan::Unresolvable(why) => return Err(Fault::Unresolvable(why.clone())),
+            Plan::Unresolvable(why) => return self.fail(Fault::Unresolvable(why.clone())),
             Plan::Symbol(symbols) => {
                 let symbol = usize::try_from(self.long()?).ok().and_then(|i| symbols.get(i));
-                json::write_string(self.out, symbol.ok_or(Fault::Mismatch)?);
+                let symbol = self.require(symbol, Fault::Mismatch)?;
+                json::write_string(self.out, symbol);
             }
             Plan::Array(items) => self.blocks(b"[", b"]", |reader| reader.value(items))?,
             Plan::Map(values) => self.blocks(b"{", b"}", |reader| {
@@ -203,7 +211,7 @@ impl<'d> Reader<'d, '_> {
         Written::Null
     }
 
-    fn record(&mut self, fields: &[Field]) -> Result<(), Fault> {
+    fn record(&mut self, fields: &[Field]) -> Result<(), Failed> {
         self.out.push(b'{');
         let mut separator: &[u8] = b"";
         for field in fields {
@@ -223,7 +231,7 @@ impl<'d> Reader<'d, '_> {
     }
 
     /// Reads a record, and then moves its members to their places.
-    fn record_in_another_order(&mut self, record: &Record) -> Result<(), Fault> {
+    fn record_in_another_order(&mut self, record: &Record) -> Result<(), Failed> {
         let start = self.out.len();
         let mut members: Vec<Range<usize>> = vec![0..0; record.width];
         for field in &record.fields {
@@ -251,16 +259,17 @@ impl<'d> Reader<'d, '_> {
     }
 
     /// Writes the name and the value of a field.
-    fn member(&mut self, field: &Field) -> Result<Written, Fault> {
-        self.names_left = self.names_left.checked_sub(field.name.len()).ok_or(Fault::TooLong)?;
+    fn member(&mut self, field: &Field) -> Result<Written, Failed> {
+        self.names_left =
+            self.require(self.names_left.checked_sub(field.name.len()), Fault::TooLong)?;
         self.out.extend_from_slice(&field.name);
         self.value(&field.plan)
     }
 
     /// Moves behind a value that is left out.
-    fn skip(&mut self, plan: &Plan) -> Result<(), Fault> {
-        self.values_left = self.values_left.checked_sub(1).ok_or(Fault::TooMany)?;
-        self.depth_left = self.depth_left.checked_sub(1).ok_or(Fault::TooMany)?;
+    fn skip(&mut self, plan: &Plan) -> Result<(), Failed> {
+        self.values_left = self.require(self.values_left.checked_sub(1), Fault::TooMany)?;
+        self.depth_left = self.require(self.depth_left.checked_sub(1), Fault::TooMany)?;
         match plan {
             Plan::Null => {}
             Plan::Boolean => drop(self.take(1)?),
@@ -271,7 +280,8 @@ impl<'d> Reader<'d, '_> {
             Plan::Raw(size, _) => drop(self.raw(*size)?),
             Plan::Union(branches) => {
                 let branch = usize::try_from(self.long()?).ok().and_then(|i| branches.get(i));
-                self.skip(branch.ok_or(Fault::Mismatch)?)?;
+                let branch = self.require(branch, Fault::Mismatch)?;
+                self.skip(branch)?;
             }
             Plan::Array(items) => self.each(|reader| reader.skip(items))?,
             Plan::Map(values) => self.each(|reader| {
@@ -281,7 +291,7 @@ impl<'d> Reader<'d, '_> {
             Plan::Record(record) => {
                 record.fields.iter().try_for_each(|field| self.skip(&field.plan))?;
             }
-            Plan::Unresolvable(why) => return Err(Fault::Unresolvable(why.clone())),
+            Plan::Unresolvable(why) => return self.fail(Fault::Unresolvable(why.clone())),
         }
         self.depth_left += 1;
         Ok(())
@@ -292,8 +302,8 @@ impl<'d> Reader<'d, '_> {
         &mut self,
         open: &[u8],
         close: &[u8],
-        mut item: impl FnMut(&mut Self) -> Result<Written, Fault>,
-    ) -> Result<(), Fault> {
+        mut item: impl FnMut(&mut Self) -> Result<Written, Failed>,
+    ) -> Result<(), Failed> {
         self.out.extend_from_slice(open);
         let mut separator: &[u8] = b"";
         self.each(|reader| {
@@ -306,7 +316,10 @@ impl<'d> Reader<'d, '_> {
     }
 
     /// Reads blocks of items up to the empty block. After a negative count comes the size of the block.
-    fn each(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), Fault>) -> Result<(), Fault> {
+    fn each(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
         loop {
             let count = self.long()?;
             if count == 0 {
@@ -322,67 +335,88 @@ impl<'d> Reader<'d, '_> {
         }
     }
 
-    fn content(&mut self, content: Content, bytes: &'d [u8]) -> Result<(), Fault> {
+    fn content(&mut self, content: Content, bytes: &'d [u8]) -> Result<(), Failed> {
         match (content, std::str::from_utf8(bytes)) {
             (Content::Any | Content::Text, Ok(text)) => json::write_string(self.out, text),
             (Content::Any, Err(_)) => {
                 let text: String = bytes.iter().copied().map(char::from).collect();
                 json::write_string(self.out, &text);
             }
-            (Content::Text, Err(_)) => return Err(Fault::Mismatch),
+            (Content::Text, Err(_)) => return self.fail(Fault::Mismatch),
             (Content::Uuid, _) => {
-                let bytes = bytes.try_into().map_err(|_| Fault::Mismatch)?;
+                let bytes = self.require(bytes.try_into().ok(), Fault::Mismatch)?;
                 number::uuid(self.out, bytes);
             }
-            (Content::Decimal(scale), _) => number::decimal(self.out, bytes, scale)?,
+            (Content::Decimal(scale), _) => self.decimal(bytes, scale)?,
             (Content::BigDecimal, _) => {
                 let behind = std::mem::replace(&mut self.rest, bytes);
                 let (digits, scale) = (self.slice()?, self.long()?);
                 self.rest = behind;
-                number::decimal(self.out, digits, scale)?;
+                self.decimal(digits, scale)?;
             }
         }
         Ok(())
     }
 
-    fn float(&mut self, number: f64) -> Result<Written, Fault> {
+    fn float(&mut self, number: f64) -> Result<Written, Failed> {
         if !number.is_finite() {
             self.no_json = true;
             return Ok(self.null());
         }
-        serde_json::to_writer(&mut *self.out, &number).map_err(|_| Fault::NoJson)?;
+        let written = serde_json::to_writer(&mut *self.out, &number);
+        self.require(written.ok(), Fault::NoJson)?;
         Ok(Written::Value)
     }
 
-    fn text(&mut self) -> Result<&'d str, Fault> {
-        std::str::from_utf8(self.slice()?).map_err(|_| Fault::Mismatch)
+    fn decimal(&mut self, digits: &[u8], scale: i64) -> Result<(), Failed> {
+        number::decimal(self.out, digits, scale).or_else(|fault| self.fail(fault))
     }
 
-    fn raw(&mut self, size: Option<usize>) -> Result<&'d [u8], Fault> {
+    fn text(&mut self) -> Result<&'d str, Failed> {
+        let text = std::str::from_utf8(self.slice()?).ok();
+        self.require(text, Fault::Mismatch)
+    }
+
+    fn raw(&mut self, size: Option<usize>) -> Result<&'d [u8], Failed> {
         match size {
             Some(size) => self.take(size),
             None => self.slice(),
         }
     }
 
-    fn slice(&mut self) -> Result<&'d [u8], Fault> {
-        let length = usize::try_from(self.long()?).map_err(|_| Fault::Mismatch)?;
+    fn slice(&mut self) -> Result<&'d [u8], Failed> {
+        let length = usize::try_from(self.long()?).ok();
+        let length = self.require(length, Fault::Mismatch)?;
         self.take(length)
     }
 
-    fn take(&mut self, length: usize) -> Result<&'d [u8], Fault> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Fault::BreaksOff)?;
+    fn take(&mut self, length: usize) -> Result<&'d [u8], Failed> {
+        let (taken, rest) = self.require(self.rest.split_at_checked(length), Fault::BreaksOff)?;
         self.rest = rest;
         Ok(taken)
     }
 
     /// Reads a zig-zag varint.
-    fn long(&mut self) -> Result<i64, Fault> {
+    fn long(&mut self) -> Result<i64, Failed> {
         match varint::read(&mut self.rest) {
             // Avro's own libraries do the same.
             Ok(number) | Err(Unread::Overflows(number)) => Ok(number),
-            Err(Unread::BreaksOff) => Err(Fault::BreaksOff),
-            Err(Unread::Endless) => Err(Fault::Mismatch),
+            Err(Unread::BreaksOff) => self.fail(Fault::BreaksOff),
+            Err(Unread::Endless) => self.fail(Fault::Mismatch),
         }
+    }
+
+    #[inline]
+    fn require<T>(&mut self, value: Option<T>, fault: Fault) -> Result<T, Failed> {
+        match value {
+            Some(value) => Ok(value),
+            None => self.fail(fault),
+        }
+    }
+
+    #[cold]
+    fn fail<T>(&mut self, fault: Fault) -> Result<T, Failed> {
+        self.fault = Some(fault);
+        Err(Failed)
     }
 }
