@@ -34,10 +34,12 @@ pub async fn stored_accounts(settings: &Settings) -> Result<Option<StoredAccount
     let snapshot = tokio::task::spawn_blocking(move || Snapshot::read(&directory)).await;
     let snapshot = snapshot.ok().and_then(Result::ok).flatten();
     let has_snapshot = snapshot.is_some();
+    let mut client = Database::new(database.clone());
     if let Some(Snapshot { reading, .. }) = snapshot {
+        client.learn(&reading);
         rows.apply(reading, &mut with);
     }
-    let outdated = match Database::new(database.clone()).read(database.read_timeout).await {
+    let outdated = match client.read(database.read_timeout).await {
         Ok(reading) => {
             if let Some(reading) = reading {
                 rows.apply(reading, &mut with);

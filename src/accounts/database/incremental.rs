@@ -292,12 +292,22 @@ impl Incremental {
             return;
         }
         let homes = self.homes();
+        // A webhook's row may have got another id.
+        let named: HashMap<String, &(AccountId, Arc<Row>)> =
+            homes.values().filter_map(|home @ (_, row)| Some((webhook_name(row)?, home))).collect();
         let mut faults = Vec::new();
         let mut place = |row: &Arc<Row>, rows: &mut BTreeMap<AccountId, Vec<Arc<Row>>>| {
             faults.push(fault_of_stray(row));
-            let Some((home, former)) = homes.get(&(row.kind(), row.id())) else { return };
+            let of_id = homes.get(&(row.kind(), row.id()));
+            let of_name = || named.get(&webhook_name(row)?).copied();
+            let Some((home, former)) = of_id.or_else(of_name) else { return };
+            let name = webhook_name(former);
+            let is_its = |row: &Arc<Row>| name.is_some() && webhook_name(row) == name;
             if let Some(rows) = rows.get_mut(home) {
-                rows.push(former.clone());
+                // Another row may describe the webhook, too.
+                if !rows.iter().any(is_its) {
+                    rows.push(former.clone());
+                }
             } else if is_account(row) {
                 rows.insert(*home, vec![former.clone()]);
             }

@@ -13,12 +13,16 @@ use mysql_async::{
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A query that returns more rows reads a wrong table.
 const ROWS_MAX: usize = 5_000_000;
 /// After this number of rows, other tasks of the thread get their turn.
 const ROWS_AT_ONCE: usize = 500;
+/// A query that returned this number of rows and returns none any more reads a table that is being restored.
+const SUDDEN_ROWS_MIN: usize = 10;
+/// If such a query returns none for longer, then the rows were deleted.
+const EMPTY_MAX: Duration = Duration::from_secs(60);
 /// An idle connection is closed after this time.
 const IDLE: Duration = Duration::from_secs(600);
 
@@ -59,6 +63,15 @@ impl Reading {
         self.rows.values().flatten().filter(is_webhook).count()
     }
 
+    /// Returns the number of rows of each kind that has any.
+    fn counts(&self) -> BTreeMap<Kind, usize> {
+        let mut counts = BTreeMap::new();
+        for row in self.rows.values().flatten().chain(&self.strays) {
+            *counts.entry(row.kind()).or_default() += 1;
+        }
+        counts
+    }
+
     /// Returns whether there is no row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -75,6 +88,11 @@ pub struct Database {
     /// The rows of the last whole reading, by their hashes.
     known: HashMap<u128, Arc<Row>>,
     shapes: BTreeMap<Kind, Arc<Shape>>,
+    /// The number of rows of each kind in the last whole reading.
+    counts: BTreeMap<Kind, usize>,
+    /// Since when a query returns no row any more, if its result is not used yet.
+    empty_since: Option<Instant>,
+    has_failed: bool,
     /// The answer to the version query when all rows were read last.
     version: Option<String>,
     /// When the database last answered.
@@ -95,6 +113,9 @@ impl Database {
             pool: None,
             known: HashMap::new(),
             shapes: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            empty_since: None,
+            has_failed: false,
             version: None,
             answered_at: None,
         }
@@ -112,17 +133,20 @@ impl Database {
         self.answered_at
     }
 
-    /// Takes over the shapes of rows that were read from a snapshot, so that accounts can be looked up.
+    /// Takes over the shapes and the number of rows that were read from a snapshot, so that accounts can be looked up,
+    /// and a table without rows is noticed.
     pub fn learn(&mut self, reading: &Reading) {
         for row in reading.rows.values().flatten() {
             self.shapes.entry(row.kind()).or_insert_with(|| row.shape.clone());
         }
+        self.counts = reading.counts();
     }
 
     /// Reads all rows, or returns `None` if they have not changed since the last call.
     ///
     /// # Errors
-    /// The database can't be reached, refuses a query, or does not answer within `limit`.
+    /// The database can't be reached, refuses a query, or does not answer within `limit`. Or a query returns no row any
+    /// more, as while a table is dropped and restored.
     pub async fn read(&mut self, limit: Duration) -> Result<Option<Reading>, DatabaseError> {
         let settings = self.settings.clone();
         let (known, version) = (std::mem::take(&mut self.known), self.version.take());
@@ -136,14 +160,19 @@ impl Database {
         };
         match bounded(limit, reading).await {
             Ok((Some((reading, version)), shapes)) => {
+                if let Some(error) = self.is_emptied(&reading) {
+                    self.known = known;
+                    return Err(error);
+                }
                 let rows = reading.rows.values().flatten().chain(&reading.strays);
                 self.known = rows.map(|row| (row.hash, row.clone())).collect();
                 (self.version, self.shapes) = (version, shapes);
+                (self.counts, self.has_failed, self.empty_since) = (reading.counts(), false, None);
                 self.answered_at = Some(clock::wall());
                 Ok(Some(reading))
             }
             Ok((None, _)) => {
-                (self.known, self.version) = (known, version);
+                (self.known, self.version, self.has_failed) = (known, version, false);
                 self.answered_at = Some(clock::wall());
                 Ok(None)
             }
@@ -174,9 +203,29 @@ impl Database {
         Ok(reading)
     }
 
+    /// Returns an error if a query returns no row any more, and that may be a table that is being restored.
+    fn is_emptied(&mut self, reading: &Reading) -> Option<DatabaseError> {
+        let min = if self.has_failed { 1 } else { SUDDEN_ROWS_MIN };
+        let counts = reading.counts();
+        let is_emptied =
+            |(kind, count): &(&Kind, &usize)| **count >= min && !counts.contains_key(kind);
+        let (kind, count) = self.counts.iter().find(is_emptied)?;
+        let since = *self.empty_since.get_or_insert_with(clock::instant);
+        if clock::instant().saturating_duration_since(since) >= EMPTY_MAX {
+            return None;
+        }
+        self.has_failed = true;
+        Some(DatabaseError(format!(
+            "the accounts' database at {}: accounts.mysql.{}s_query returned {count} rows, and returns none now. If this lasts {} s, the rows count as deleted",
+            self.address,
+            kind.key(),
+            EMPTY_MAX.as_secs(),
+        )))
+    }
+
     /// Drops the connections, because one of them may still wait for an answer.
     fn failed(&mut self, error: DatabaseError) -> DatabaseError {
-        self.pool = None;
+        (self.pool, self.has_failed) = (None, true);
         let hint = hint(&error.0, self.settings.tls.as_ref());
         DatabaseError(format!("the accounts' database at {}: {}{hint}", self.address, error.0))
     }
