@@ -31,8 +31,8 @@ mod webhook;
 pub(crate) use build::schema;
 pub use build::{Basis, Built, Defaults};
 pub use database::{
-    Building, Changes, Database, DatabaseError, DatabaseSettings, Incremental, Kept, Queries,
-    Reading, Snapshot, SnapshotError,
+    Building, Changes, Database, DatabaseError, DatabaseSettings, Finder, Incremental, Kept,
+    Queries, Reading, Snapshot, SnapshotError,
 };
 pub use retry::{Bounds, Retry};
 pub(crate) use tls::of_files as tls_of_files;

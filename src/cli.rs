@@ -161,7 +161,7 @@ async fn load_all(file: &Path) -> Result<(Settings, Accounts), ExitCode> {
 async fn stored(settings: &Settings) -> Result<Option<Incremental>, ExitCode> {
     match app::stored_accounts(settings).await {
         Ok(None) => Ok(None),
-        Ok(Some(StoredAccounts { rows, outdated })) => {
+        Ok(Some(StoredAccounts { rows, outdated, .. })) => {
             if let Some(error) = outdated {
                 err_line!("ringback: warning: {error}; the accounts are those of the snapshot");
             }

@@ -13,7 +13,7 @@ mod origin;
 mod schema;
 mod tree;
 
-pub use context::Variables;
+pub use context::{Reserved, Variables};
 pub use fault::{Fault, Faults, Note, Warning};
 pub use origin::{Origin, RowOrigin};
 

@@ -12,7 +12,8 @@ use super::{Accounts, Bounds, Entries, Retry, definition, rate, tokens};
 use crate::definition::catalogue::Methods;
 use crate::delivery::{BreakerPolicy, Proxy};
 use crate::document::{
-    self, Context, Fault, Node, Note, Origin, Place, Referred, Value, Variables, Warning, schema_of,
+    self, Context, Fault, Node, Note, Origin, Place, Referred, Reserved, Value, Variables, Warning,
+    schema_of,
 };
 use crate::domain::{AccountId, AccountPolicy, Computed, FlowId, StatusTable, WebhookName};
 use serde_json::Value as Json;
@@ -54,6 +55,8 @@ pub struct Basis<'a> {
     pub statuses: &'a StatusTable,
     /// The functions of the platform.
     pub methods: &'a Methods,
+    /// The files and variables to which entries can't refer.
+    pub reserved: Option<Reserved<'a>>,
 }
 
 /// The result of the builder.
@@ -85,7 +88,7 @@ pub(super) fn build(entries: Entries, basis: &Basis<'_>, variables: &Variables) 
     let schema = schema();
     faults.extend(document::prune(&mut entries, schema));
     let base = basis.file.parent().unwrap_or(Path::new(""));
-    let mut context = Context::new(base, variables, faults);
+    let mut context = Context::new(base, variables, faults).reserving(basis.reserved);
     let written: AccountsFile = context.typed(&entries);
     let mut builder = Builder {
         basis,

@@ -5,18 +5,22 @@
 //! builds only the accounts whose rows have changed, and keeps the last good row where a new one is wrong. A
 //! [`Snapshot`] has the rows in force on disk, for a start while the database is unreachable.
 
+mod connection;
 mod entry;
 mod incremental;
 mod read;
 mod row;
+mod session;
 mod settle;
 mod snapshot;
 
+pub use connection::DatabaseError;
 pub use incremental::{Building, Changes, Incremental, Kept};
-pub use read::{Database, DatabaseError, Reading};
+pub use read::{Database, Finder, Reading};
 pub use snapshot::{Snapshot, SnapshotError};
 
 use crate::delivery::{Secret, Tls};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// `[accounts.mysql]`
@@ -24,6 +28,8 @@ use std::time::Duration;
 pub struct DatabaseSettings {
     /// The address with its credentials.
     pub url: Secret,
+    /// The file that has the address. It is read again if the password is refused.
+    pub url_file: Option<PathBuf>,
     /// The certificates for TLS, or `None` if the connection does not use it.
     pub tls: Option<Tls>,
     /// The maximum number of connections.
@@ -34,6 +40,8 @@ pub struct DatabaseSettings {
     pub read_timeout: Duration,
     /// How long a record of an unknown account waits while the database can't be asked.
     pub unknown_account_wait: Duration,
+    /// Whether rows can refer to files and environment variables.
+    pub references: bool,
     pub queries: Queries,
 }
 

@@ -24,7 +24,7 @@ impl AccountPages for ShownAccounts {
         let faults = listing.iter().flat_map(|listing| listing.faults());
         let page = json!({
             "accounts": lines.collect::<Vec<_>>(),
-            "faults": faults.collect::<Vec<_>>(),
+            "faults": faults.take(max).collect::<Vec<_>>(),
         });
         format!("{page}\n")
     }

@@ -1,6 +1,6 @@
 //! Keeps the accounts of a database up to date: reads it again and again, and looks up single accounts.
 //!
-//! One task reads, and one reading is applied at a time. While the database can't be read, the accounts stay as they
+//! One task reads all rows, and another one looks up accounts. One reading is applied at a time. While the database can't be read, the accounts stay as they
 //! are, and the daemon stays ready.
 
 use super::endpoints::Shared;
@@ -8,7 +8,7 @@ use super::files::plan_for;
 use super::look_ups::LookUps;
 use super::requests::ReloadRequests;
 use super::{App, AppError};
-use crate::accounts::{Building, Database, DatabaseError, Incremental, Reading, Snapshot};
+use crate::accounts::{Building, Database, DatabaseError, Finder, Incremental, Reading, Snapshot};
 use crate::clock;
 use crate::codec::event::rfc3339;
 use crate::config::{self, Accounts, Settings, Variables};
@@ -18,6 +18,7 @@ use crate::log;
 use crate::telemetry::{AccountLookUp, AccountReading, Health, Metrics, Waiting, with_causes};
 use imbl::OrdMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -26,6 +27,8 @@ use tokio::task::JoinHandle;
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(100);
 /// The time limit of the first reading if there is a snapshot to start with.
 const FIRST_LIMIT: Duration = Duration::from_secs(5);
+/// The longest pause after a reading that failed.
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// The shortest time between two snapshots.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(30);
 /// The maximum number of faults in the log after a reading.
@@ -88,29 +91,36 @@ impl Stored {
     }
 }
 
-/// The task that reads the database, until this is dropped.
-pub(super) struct Polling(JoinHandle<()>);
+/// The tasks that read the database, until this is dropped.
+pub(super) struct Polling([JoinHandle<()>; 2]);
 
 impl Drop for Polling {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.iter().for_each(JoinHandle::abort);
     }
 }
 
-/// Everything that the task needs.
-struct Poller {
-    database: Database,
+/// The parts of the daemon that both tasks use.
+#[derive(Clone)]
+struct Link {
     stored: Stored,
     requests: ReloadRequests,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    /// Whether rows have changed since the last snapshot.
+    is_changed: Arc<AtomicBool>,
+}
+
+/// The task that reads all rows again and again.
+struct Poller {
+    database: Database,
+    link: Link,
     /// The directory of the snapshot.
     directory: PathBuf,
     interval: Duration,
     limit: Duration,
-    /// The time of the last snapshot, and whether rows have changed since.
+    /// The time of the last snapshot.
     written: Option<Instant>,
-    is_changed: bool,
 }
 
 impl App {
@@ -139,6 +149,9 @@ impl App {
                     }
                     self.metrics.account_reading(AccountReading::Changed);
                     self.metrics.set_accounts_confirmed(clock::now());
+                    if let Err(error) = database.finder().find(&[]).await {
+                        tracing::warn!(%error, "single accounts can't be looked up");
+                    }
                     break;
                 }
                 Err(error) => {
@@ -155,7 +168,7 @@ impl App {
                     waiting.iter().for_each(|before| self.health.resume(before));
                     self.health.wait(now.clone());
                     waiting = Some(now);
-                    tokio::time::sleep(settings.poll_interval).await;
+                    tokio::time::sleep(settings.poll_interval.min(RETRY_PAUSE_MAX)).await;
                 }
             }
         }
@@ -188,7 +201,7 @@ impl App {
             Ok(Ok(None)) => {}
             Ok(Err(error)) => {
                 let error = with_causes(&error);
-                tracing::warn!(error, "it can't be read and is not used");
+                tracing::warn!(error, "the snapshot of the accounts is not used");
             }
             Err(error) => tracing::warn!(%error, "the snapshot of the accounts can't be read"),
         }
@@ -238,19 +251,24 @@ impl App {
     /// Reads the database again and again until the result is dropped.
     pub(super) fn poll(&self, database: Option<Database>) -> Option<Polling> {
         let settings = self.settings.accounts_database.as_ref()?;
-        let poller = Poller {
-            database: database?,
+        let database = database?;
+        let link = Link {
             stored: self.stored.clone()?,
             requests: self.requests.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),
+            is_changed: Arc::new(AtomicBool::new(true)),
+        };
+        let finder = database.finder();
+        let poller = Poller {
+            database,
+            link: link.clone(),
             directory: self.settings.store.directory.clone(),
             interval: settings.poll_interval,
             limit: settings.read_timeout,
             written: None,
-            is_changed: true,
         };
-        Some(Polling(tokio::spawn(poller.run())))
+        Some(Polling([tokio::spawn(poller.run()), tokio::spawn(look_up(finder, link))]))
     }
 
     /// Returns the environment that secrets may refer to.
@@ -259,85 +277,40 @@ impl App {
     }
 }
 
-impl Poller {
-    async fn run(mut self) {
-        let mut next = tokio::time::Instant::now() + self.interval;
-        loop {
-            self.write_snapshot().await;
-            let look_ups = self.stored.look_ups.clone();
-            tokio::select! {
-                accounts = look_ups.next() => {
-                    if let Err(error) = self.look_up(&accounts).await {
-                        self.failed(&error, &accounts);
-                    }
-                    tokio::time::sleep(LOOK_UP_PAUSE).await;
-                }
-                () = tokio::time::sleep_until(next) => {
-                    self.read().await;
-                    next = tokio::time::Instant::now() + self.interval;
-                }
-            }
-        }
-    }
-
-    async fn read(&mut self) {
-        match self.database.read(self.limit).await {
-            Ok(reading) => {
-                let result = match reading {
-                    Some(reading) => self.apply(reading).await,
-                    None => AccountReading::Unchanged,
-                };
-                self.metrics.account_reading(result);
-                self.answered();
-                self.stored.look_ups.answered(&[]);
-            }
-            Err(error) => {
-                self.metrics.account_reading(AccountReading::Failed);
-                self.failed(&error, &[]);
-            }
-        }
-    }
-
-    async fn look_up(&mut self, accounts: &[AccountId]) -> Result<(), DatabaseError> {
-        let look_ups = self.stored.look_ups.clone();
-        match self.database.look_up(accounts).await {
+/// Looks up the accounts of records, also while all rows are being read.
+async fn look_up(mut finder: Finder, link: Link) {
+    loop {
+        let accounts = link.stored.look_ups.next().await;
+        match finder.find(&accounts).await {
             Ok(reading) => {
                 if !reading.is_empty() {
-                    self.apply(reading).await;
+                    link.apply(reading).await;
                 }
-                let known = self.stored.lock().accounts().accounts.clone();
-                let found = accounts.iter().filter(|id| known.contains_key(*id)).count();
-                look_ups.answered(accounts);
-                self.metrics.account_look_ups(AccountLookUp::Found, found);
-                self.metrics.account_look_ups(AccountLookUp::Missing, accounts.len() - found);
-                Ok(())
+                let look_ups = &link.stored.look_ups;
+                let found = look_ups.known(&accounts);
+                look_ups.answered(&accounts);
+                link.metrics.account_look_ups(AccountLookUp::Found, found);
+                link.metrics.account_look_ups(AccountLookUp::Missing, accounts.len() - found);
             }
             Err(error) => {
-                self.metrics.account_look_ups(AccountLookUp::Failed, accounts.len());
-                Err(error)
+                link.metrics.account_look_ups(AccountLookUp::Failed, accounts.len());
+                link.failed(&error, &accounts);
             }
         }
+        tokio::time::sleep(LOOK_UP_PAUSE).await;
     }
+}
 
-    /// Has the daemon apply the rows. Returns whether any of them differs from those in force.
-    async fn apply(&mut self, reading: Reading) -> AccountReading {
+impl Link {
+    /// Has the daemon apply the rows. Returns whether any of them differs from those in force, or that it failed.
+    async fn apply(&self, reading: Reading) -> AccountReading {
         match self.requests.rows(reading).await {
-            true => {
-                self.is_changed = true;
+            Some(true) => {
+                self.is_changed.store(true, Ordering::Relaxed);
                 AccountReading::Changed
             }
-            false => AccountReading::Unchanged,
-        }
-    }
-
-    fn answered(&self) {
-        self.metrics.set_accounts_confirmed(clock::now());
-        if self.health.accounts_outdated().is_some() {
-            tracing::info!(
-                database = self.database.address(),
-                "the accounts' database answers again"
-            );
-            self.health.set_accounts_outdated(None);
+            Some(false) => AccountReading::Unchanged,
+            None => AccountReading::Failed,
         }
     }
 
@@ -348,6 +321,54 @@ impl Poller {
         }
         self.health.set_accounts_outdated(Some(error.to_string()));
     }
+}
+
+impl Poller {
+    async fn run(mut self) {
+        let mut pause = self.interval;
+        loop {
+            self.write_snapshot().await;
+            tokio::time::sleep(pause).await;
+            pause = match self.read().await {
+                true => self.interval,
+                false => self.interval.min(RETRY_PAUSE_MAX),
+            };
+        }
+    }
+
+    /// Reads and applies all rows. Returns whether that succeeded.
+    async fn read(&mut self) -> bool {
+        let begun = clock::instant();
+        let result = match self.database.read(self.limit).await {
+            Ok(Some(reading)) => self.link.apply(reading).await,
+            Ok(None) => AccountReading::Unchanged,
+            Err(error) => {
+                self.link.failed(&error, &[]);
+                AccountReading::Failed
+            }
+        };
+        self.link.metrics.account_reading(result);
+        if result == AccountReading::Failed {
+            self.database.forget();
+            return false;
+        }
+        self.answered();
+        let look_ups = &self.link.stored.look_ups;
+        look_ups.answered(&look_ups.waiting_since(begun));
+        true
+    }
+
+    fn answered(&self) {
+        let health = &self.link.health;
+        self.link.metrics.set_accounts_confirmed(clock::now());
+        if health.accounts_outdated().is_some() {
+            let database = self.database.address();
+            if log::is_due(&format!("accounts: {database} answers")) {
+                tracing::info!(database, "the accounts' database answers again");
+            }
+            health.set_accounts_outdated(None);
+        }
+    }
 
     /// Writes the rows in force to disk if they have changed, but not too often.
     async fn write_snapshot(&mut self) {
@@ -355,22 +376,27 @@ impl Poller {
         let is_early = self.written.is_some_and(|at| now < at + SNAPSHOT_INTERVAL);
         let is_missing = !Snapshot::exists(&self.directory);
         let Some(at) = self.database.answered_at() else { return };
-        if !is_missing && (!self.is_changed || is_early) {
+        if !is_missing && is_early {
             return;
         }
-        let (incremental, directory) = (self.stored.lock().clone(), self.directory.clone());
-        let write = move || Snapshot::write(&incremental, at, &directory);
+        let (incremental, directory) = (self.link.stored.lock().clone(), self.directory.clone());
+        let is_changed = self.link.is_changed.swap(false, Ordering::Relaxed) || is_missing;
+        let write = move || match is_changed {
+            true => Snapshot::write(&incremental, at, &directory),
+            false => Snapshot::confirm(at, &directory),
+        };
         let written = tokio::task::spawn_blocking(write).await;
         self.written = Some(now);
-        match written {
-            Ok(Ok(())) => self.is_changed = false,
-            Ok(Err(error)) => {
-                let error = with_causes(&error);
-                if log::is_due(&error) {
-                    tracing::warn!(error, "it is not written");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "the snapshot of the accounts is not written"),
+        let error = match written {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => with_causes(&error),
+            Err(error) => error.to_string(),
+        };
+        if is_changed {
+            self.link.is_changed.store(true, Ordering::Relaxed);
+        }
+        if log::is_due(&error) {
+            tracing::warn!(error, "the snapshot of the accounts is not written");
         }
     }
 }
@@ -386,7 +412,7 @@ pub(super) fn log_faults(faults: &[crate::config::Fault]) {
             row,
             column,
             key = fault.key,
-            "a row of the accounts' database is wrong, and its last good definition stays in force: {} {}; {}",
+            "a row of the accounts' database is wrong: {} {}; {}. Its last good definition stays in force, or none if there was none",
             fault.key,
             fault.problem,
             fault.fix

@@ -190,7 +190,7 @@ impl App {
             let Some(stored) = stored else {
                 return Err(AppError::System(std::io::Error::other("no database")));
             };
-            let count = former.endpoints.len();
+            let count = former.endpoints.len().max(reading.webhooks());
             let make = |webhook: &Arc<Webhook>| shared.endpoint_of(webhook, &settings, count);
             let (changes, built) =
                 stored.build(&settings, &variables, &make, |rows, with| rows.apply(reading, with));

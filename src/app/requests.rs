@@ -1,9 +1,10 @@
 //! Requests to apply another configuration: by a signal, or because rows of the accounts' database have changed.
 //!
-//! A request stays until it is taken. The database sends the next rows only after the former ones are applied. So the
-//! requests use a bounded amount of memory.
+//! A request stays until it is taken. Each of the two tasks that read the database sends the next rows only after its former
+//! ones are applied. So the requests use a bounded amount of memory.
 
 use crate::accounts::Reading;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, oneshot};
 
@@ -37,7 +38,7 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     files: bool,
-    rows: Option<Rows>,
+    rows: VecDeque<Rows>,
 }
 
 impl ReloadRequests {
@@ -47,12 +48,12 @@ impl ReloadRequests {
     }
 
     /// Requests that the daemon applies rows of the accounts' database, and waits until that is done. Returns whether any
-    /// of them differs from those in force.
-    pub(super) async fn rows(&self, reading: Reading) -> bool {
+    /// of them differs from those in force, or `None` if they are not applied.
+    pub(super) async fn rows(&self, reading: Reading) -> Option<bool> {
         let (applied, done) = oneshot::channel();
-        self.add(|waiting| waiting.rows = Some(Rows { reading, applied }));
-        // The sender is dropped if the daemon stops.
-        done.await.unwrap_or(false)
+        self.add(|waiting| waiting.rows.push_back(Rows { reading, applied }));
+        // The sender is dropped if the daemon stops or can't apply the rows.
+        done.await.ok()
     }
 
     fn add(&self, add: impl FnOnce(&mut Waiting)) {
@@ -66,7 +67,7 @@ impl ReloadRequests {
         if std::mem::take(&mut waiting.files) {
             return Some(Request::Files);
         }
-        waiting.rows.take().map(Request::Rows)
+        waiting.rows.pop_front().map(Request::Rows)
     }
 
     /// Waits for the next request. It is safe to cancel.
@@ -95,12 +96,15 @@ mod tests {
         let sending = tokio::spawn(async move {
             sender.files();
             sender.files();
-            assert!(sender.rows(Reading::default()).await);
+            assert_eq!(sender.rows(Reading::default()).await, Some(true));
+            assert_eq!(sender.rows(Reading::default()).await, None, "they are not applied");
         });
         assert!(matches!(requests.next().await, Request::Files), "files come first, and once");
         let Request::Rows(rows) = requests.next().await else { panic!("rows come") };
         assert!(!sending.is_finished(), "the rows are not applied yet");
         rows.applied.send(true).unwrap();
+        let Request::Rows(rows) = requests.next().await else { panic!("rows come again") };
+        drop(rows);
         tokio::time::timeout(PATIENCE, sending).await.expect("the sender goes on").unwrap();
         assert!(requests.take().is_none(), "each counts once");
 

@@ -9,6 +9,8 @@ use std::sync::Arc;
 /// The accounts of the database.
 pub struct StoredAccounts {
     pub rows: Incremental,
+    /// The client that has read them.
+    pub database: Database,
     /// Why they are those of the snapshot, if the database can't be read.
     pub outdated: Option<DatabaseError>,
 }
@@ -49,5 +51,5 @@ pub async fn stored_accounts(settings: &Settings) -> Result<Option<StoredAccount
         Err(error) if has_snapshot => Some(error),
         Err(error) => return Err(error),
     };
-    Ok(Some(StoredAccounts { rows, outdated }))
+    Ok(Some(StoredAccounts { rows, database: client, outdated }))
 }

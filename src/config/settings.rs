@@ -11,7 +11,7 @@ use super::environment;
 use crate::accounts::{Basis, DatabaseSettings, Defaults};
 use crate::definition::catalogue::Methods;
 use crate::delivery::{AddressPolicy, PerSecond, Secret};
-use crate::document::{Fault, Faults, Variables, Warning};
+use crate::document::{Fault, Faults, Reserved, Variables, Warning};
 use crate::domain::{CorrelationPolicy, StatusTable};
 use crate::log::{KafkaSettings, TopicNames};
 use crate::sink::MongoSettings;
@@ -52,6 +52,8 @@ pub struct Settings {
     pub sink: Option<MongoSettings>,
     /// The files with its secrets.
     pub secret_files: BTreeSet<PathBuf>,
+    /// The environment variables with its secrets.
+    pub secret_variables: BTreeSet<String>,
 }
 
 /// The registry with the schemas of Confluent-framed records.
@@ -151,6 +153,13 @@ impl Settings {
             has_flow_started: !self.topics.flow_started.is_empty(),
             statuses: &self.statuses,
             methods: &self.methods,
+            reserved: self.accounts_database.as_ref().map(|database| Reserved {
+                all: !database.references,
+                file: &self.file,
+                directory: &self.store.directory,
+                files: &self.secret_files,
+                variables: &self.secret_variables,
+            }),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::domain::{AccountId, WebhookName};
 use imbl::OrdMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// How often an account is built because of one reading. Names that accounts take from each other need more than one.
 const BUILDS_MAX: u8 = 4;
@@ -75,6 +76,8 @@ pub struct Incremental {
     pub(super) kept: OrdMap<AccountId, Arc<Kept>>,
     /// The faults of rows that belong to no account.
     strays: Vec<Fault>,
+    /// The accounts that were looked up, and when that began.
+    found: BTreeMap<AccountId, Option<Instant>>,
     /// The accounts with a webhook whose name another account has.
     waits: BTreeMap<WebhookName, BTreeSet<AccountId>>,
 }
@@ -100,10 +103,14 @@ impl Incremental {
     /// Builds the accounts whose rows differ from those of the reading before.
     pub fn apply(&mut self, mut reading: Reading, with: &mut Building<'_>) -> Changes {
         let mut changes = Changes::default();
+        let newer = self.newer_than(&mut reading);
         self.place_strays(&mut reading, &mut changes);
         let is_gone = |id: &&AccountId| !reading.rows.contains_key(id);
         let gone: Vec<AccountId> = match &reading.only {
-            None => self.kept.keys().filter(is_gone).copied().collect(),
+            None => {
+                let is_gone = |id: &&AccountId| is_gone(id) && !newer.contains(*id);
+                self.kept.keys().filter(is_gone).copied().collect()
+            }
             Some(asked) => asked.iter().filter(is_gone).copied().collect(),
         };
         for id in gone {
@@ -119,6 +126,23 @@ impl Incremental {
         }
         self.settle_all(dirty, with, &mut changes);
         changes
+    }
+
+    /// Returns the accounts that were looked up after a reading of all rows had begun, and removes their rows from it.
+    fn newer_than(&mut self, reading: &mut Reading) -> BTreeSet<AccountId> {
+        match &reading.only {
+            Some(_) => {
+                let found = reading.rows.keys().map(|id| (*id, reading.begun));
+                self.found.extend(found);
+            }
+            None => self.found.retain(|_, begun| reading.begun.is_some() && *begun > reading.begun),
+        }
+        let newer: BTreeSet<AccountId> = match reading.only {
+            Some(_) => BTreeSet::new(),
+            None => self.found.keys().copied().collect(),
+        };
+        reading.rows.retain(|id, _| !newer.contains(id));
+        newer
     }
 
     /// Builds all accounts again, because the settings have changed.
@@ -201,7 +225,7 @@ impl Incremental {
                 Err(faults) => candidate.correct(faults),
             }
         };
-        let (in_force, faults) = candidate.end();
+        let (in_force, faults) = candidate.end(&read);
         let is_new = |fault: &&Fault| !known.contains(fault);
         changes.faults.extend(faults.iter().filter(is_new).cloned());
         let in_force: Rows = if is_same(&in_force, &read) { read.clone() } else { in_force.into() };

@@ -7,21 +7,31 @@ use crate::accounts::{Accounts, Built, Entries};
 use crate::document::Fault;
 use std::sync::Arc;
 
+/// The rows that a candidate begins with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Those that were read.
+    Corrected,
+    /// These, and those that are gone.
+    Restored,
+    /// Those in force before.
+    Former,
+}
+
 /// Rows of an account that may be right together. Each wrong row is replaced by its last good state, or removed if it
-/// has none. If a row is wrong although it has not changed, another row is the cause: then all rows go back to their
-/// last good state.
+/// has none. If a row is wrong although it has not changed, another row is the cause: then the rows that are gone come
+/// back, because the row may need one of them. If that is not enough, all rows go back to their last good state.
 pub(super) struct Candidate {
     rows: Vec<Arc<Row>>,
     /// The rows in force before.
     former: Arc<[Arc<Row>]>,
-    /// Whether `rows` began as `former`.
-    is_former: bool,
+    step: Step,
     faults: Vec<Fault>,
 }
 
 impl Candidate {
     pub(super) fn new(read: &[Arc<Row>], former: Arc<[Arc<Row>]>) -> Self {
-        Self { rows: read.to_vec(), former, is_former: false, faults: Vec::new() }
+        Self { rows: read.to_vec(), former, step: Step::Corrected, faults: Vec::new() }
     }
 
     pub(super) fn rows(&self) -> &[Arc<Row>] {
@@ -33,9 +43,20 @@ impl Candidate {
         self.rows.iter().any(|row| row.kind() == Kind::Account)
     }
 
-    /// Returns the rows in force and the faults of the others.
-    pub(super) fn end(self) -> (Vec<Arc<Row>>, Vec<Fault>) {
-        (self.rows, self.faults)
+    /// Returns the rows in force, and the faults of the rows that were read.
+    pub(super) fn end(self, read: &[Arc<Row>]) -> (Vec<Arc<Row>>, Vec<Fault>) {
+        let Self { rows, step, mut faults, .. } = self;
+        if step == Step::Former {
+            let is_in_force = |row: &Row| rows.iter().any(|other| other.hash == row.hash);
+            for row in read.iter().filter(|row| !is_in_force(row)) {
+                let origin = row.origin(None);
+                if !faults.iter().any(|fault| is_of(fault, row)) {
+                    let problem = "is not applied, because another change of the account is wrong";
+                    faults.push(origin.fault(row.kind().key(), problem, "correct that change"));
+                }
+            }
+        }
+        (rows, faults)
     }
 
     /// Builds the account.
@@ -92,13 +113,7 @@ impl Candidate {
 
     /// Replaces or removes the rows that have faults.
     pub(super) fn correct(&mut self, faults: Vec<Fault>) {
-        let is_wrong = |row: &Row| {
-            let id = row.id();
-            let is_its = |fault: &Fault| {
-                fault.origin.row().is_some_and(|at| at.table == row.shape.table && at.row == id)
-            };
-            faults.iter().any(is_its)
-        };
+        let is_wrong = |row: &Row| faults.iter().any(|fault| is_of(fault, row));
         let mut wrong: Vec<bool> = self.rows.iter().map(|row| is_wrong(row)).collect();
         if !wrong.contains(&true) {
             // The cause is in no row that is left, so that the account as a whole can't be built.
@@ -113,21 +128,64 @@ impl Candidate {
             }
             match self.former_of(row) {
                 Some(former) if former.hash != row.hash => rows.push(former.clone()),
-                Some(_) => is_unchanged = true,
+                Some(former) => {
+                    is_unchanged = true;
+                    if self.step != Step::Former {
+                        rows.push(former.clone());
+                    }
+                }
                 None => {}
             }
         }
-        if is_unchanged && !self.is_former {
-            self.is_former = true;
-            rows = self.former.to_vec();
-        }
         self.rows = rows;
+        if is_unchanged {
+            self.restore();
+        }
         for fault in faults {
             if !self.faults.contains(&fault) {
                 self.faults.push(fault);
             }
         }
     }
+}
+
+impl Candidate {
+    /// Brings rows back, because one is wrong that has not changed.
+    fn restore(&mut self) {
+        match self.step {
+            Step::Corrected => {
+                let gone = self.gone();
+                self.step = if gone.is_empty() { Step::Former } else { Step::Restored };
+                self.rows.extend(gone);
+            }
+            Step::Restored => self.step = Step::Former,
+            // Even the rows in force are wrong now, for example because a file is gone. Wrong ones are left out.
+            Step::Former => return,
+        }
+        if self.step == Step::Former {
+            self.rows = self.former.to_vec();
+        }
+    }
+
+    /// Returns the rows in force that no row stands for any more.
+    fn gone(&self) -> Vec<Arc<Row>> {
+        let is_gone = |former: &&Arc<Row>| {
+            let described = described_by(former);
+            let is_its = |row: &Arc<Row>| {
+                let is_same = row.id() == former.id();
+                row.kind() == former.kind()
+                    && (is_same || described.is_some() && described_by(row) == described)
+            };
+            !self.rows.iter().any(is_its)
+        };
+        self.former.iter().filter(is_gone).cloned().collect()
+    }
+}
+
+/// Returns whether `fault` is one of `row`.
+fn is_of(fault: &Fault, row: &Row) -> bool {
+    let id = row.id();
+    fault.origin.row().is_some_and(|at| at.table == row.shape.table && at.row == id)
 }
 
 /// Returns what a row describes within its account: the name of its setting or webhook, or the id of its flow. Rules have

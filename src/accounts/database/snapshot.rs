@@ -1,7 +1,8 @@
 //! The rows in force as a file, from which a daemon starts while the database is unreachable.
 //!
 //! The first line has the time and the shapes. Each other line is a row: the number of its shape, and its values. The
-//! last line has the number of rows, so that a file that is not complete is refused.
+//! last line has the number of rows, so that a file that is not complete is refused. The time of the file's last change is
+//! the time at which the database had the same rows still.
 
 use super::incremental::Incremental;
 use super::read::Reading;
@@ -16,6 +17,7 @@ use std::io::{BufReader, BufWriter, Error};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The version of the format. A file of another version is not read.
 const VERSION: u32 = 1;
@@ -78,11 +80,23 @@ impl Snapshot {
                 { OpenOptions::new() }.write(true).create_new(true).mode(MODE).open(&draft)?;
             let mut out = BufWriter::new(options);
             write_rows(of, at, &mut out)?;
-            out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+            let out = out.into_inner().map_err(|error| error.into_error())?;
+            out.set_modified(time(at))?;
+            out.sync_all()?;
             std::fs::rename(&draft, &file)?;
             File::open(directory)?.sync_all()
         };
         write().map_err(|error| SnapshotError(file.clone(), error))
+    }
+
+    /// Records that the database had the rows of the snapshot in `directory` still at `at`. Blocks.
+    ///
+    /// # Errors
+    /// There is no such file, or its time can't be set.
+    pub fn confirm(at: Timestamp, directory: &Path) -> Result<(), SnapshotError> {
+        let file = directory.join(NAME);
+        let set = || File::options().append(true).open(&file)?.set_modified(time(at));
+        set().map_err(|error| SnapshotError(file.clone(), error))
     }
 
     /// Returns whether `directory` has a snapshot.
@@ -99,11 +113,25 @@ impl Snapshot {
         let file = directory.join(NAME);
         let failed = |error| SnapshotError(file.clone(), error);
         match File::open(&file) {
-            Ok(open) => read_rows(BufReader::new(open)).map(Some).map_err(failed),
+            Ok(open) => {
+                let confirmed = open.metadata().and_then(|it| it.modified()).map_err(failed)?;
+                let snapshot = read_rows(BufReader::new(open)).map_err(failed)?;
+                let at = snapshot.at.max(Timestamp::from_ms(wall_ms(confirmed)));
+                Ok(Some(Self { at, ..snapshot }))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(error)),
         }
     }
+}
+
+fn time(at: Timestamp) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(at.as_ms()).unwrap_or_default())
+}
+
+fn wall_ms(time: SystemTime) -> i64 {
+    let ms = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
 fn write_rows(

@@ -1,12 +1,16 @@
 //! Rows of several shapes become accounts, wrong rows leave the last good ones in force, and only changed accounts are
 //! built.
 
+mod references;
+
 use super::row::{Cell, Kind, Row, Shape};
 use super::{Building, Changes, Incremental, Reading, Snapshot};
 use crate::config::{Settings, Variables};
 use crate::delivery::Webhook;
 use crate::domain::{AccountId, FlowId, Timestamp, WebhookName};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const OURS: AccountId = AccountId(28);
 const OTHER: AccountId = AccountId(29);
@@ -35,16 +39,20 @@ fn webhooks(values: &[&[&str]]) -> Vec<Arc<Row>> {
 struct World {
     incremental: Incremental,
     settings: Settings,
+    variables: Variables,
     built: Vec<String>,
 }
 
 impl World {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("ringback.toml");
-        std::fs::write(&file, "").unwrap();
-        let settings = Settings::load_with(&file, &Variables::new()).unwrap();
-        Self { incremental: Incremental::default(), settings, built: Vec::new() }
+        Self::with(tempfile::tempdir().unwrap().path(), "", Variables::new())
+    }
+
+    fn with(folder: &Path, settings: &str, variables: Variables) -> Self {
+        let file = folder.join("ringback.toml");
+        std::fs::write(&file, settings).unwrap();
+        let settings = Settings::load_with(&file, &variables).unwrap();
+        Self { incremental: Incremental::default(), settings, variables, built: Vec::new() }
     }
 
     fn apply(&mut self, read: &[Vec<Arc<Row>>]) -> Changes {
@@ -59,9 +67,8 @@ impl World {
             built.push(webhook.name.to_string());
             Ok(())
         };
-        let variables = Variables::new();
         let basis = self.settings.basis();
-        let mut with = Building { basis, variables: &variables, check: &mut check };
+        let mut with = Building { basis, variables: &self.variables, check: &mut check };
         let changes = self.incremental.apply(reading, &mut with);
         self.built = built;
         changes
@@ -278,6 +285,51 @@ fn an_account_stays_as_it_was_if_a_change_makes_an_unchanged_row_wrong() {
 }
 
 #[test]
+fn a_webhook_that_a_rule_needs_is_kept_and_other_changes_of_the_account_apply() {
+    const ONE: &str = "https://one.example.com/";
+    const TWO: &str = "https://two.example.com/";
+    let mut world = World::new();
+    let ours = || accounts(&[&["28", "1", "0"]]);
+    let rule = || {
+        rows(
+            Kind::Rule,
+            &["id", "account", "on", "webhook"],
+            &[&["1", "28", "[\"flow_complete\"]", "desk"]],
+        )
+    };
+    let both = webhooks(&[&["7", "crm", "28", "1", ONE, "-"], &["8", "desk", "28", "0", ONE, "-"]]);
+    world.apply(&[ours(), both, rule()]);
+    assert_eq!(world.faults(), Vec::<String>::new());
+    let crm = |url: &str| webhooks(&[&["7", "crm", "28", "1", url, "-"]]);
+    world.apply(&[ours(), crm(TWO), rule()]);
+    assert_eq!((world.url("crm").as_deref(), world.url("desk").as_deref()), (Some(TWO), Some(ONE)));
+    assert_eq!(world.faults().len(), 1, "{:?}", world.faults());
+    assert!(world.faults()[0].contains("desk"), "{:?}", world.faults());
+    world.apply(&[ours(), crm(ONE)]);
+    assert_eq!((world.url("crm").as_deref(), world.url("desk")), (Some(ONE), None));
+    assert_eq!(world.faults(), Vec::<String>::new());
+}
+
+#[test]
+fn rows_that_are_held_back_because_of_another_one_have_faults() {
+    const PLAIN: &str = "http://crm.example.com/";
+    const NEXT: &str = "http://crm.example.com/next";
+    let mut world = World::new();
+    let crm = |url: &str| {
+        webhooks(&[&["7", "crm", "28", "1", url, "-"], &["8", "desk", "28", "0", PLAIN, "-"]])
+    };
+    world.apply(&[accounts(&[&["28", "1", "1"]]), crm(PLAIN)]);
+    world.apply(&[accounts(&[&["28", "1", "0"]]), crm(NEXT)]);
+    assert_eq!(world.url("crm").as_deref(), Some(PLAIN));
+    let held = "is not applied, because another change of the account is wrong";
+    let faults = world.faults();
+    assert!(
+        faults.iter().any(|fault| fault.contains("the_accounts") && fault.contains(held)),
+        "{faults:?}"
+    );
+}
+
+#[test]
 fn a_name_belongs_to_its_first_account_and_to_the_next_one_once_it_is_free() {
     const A: &str = "https://a.example.com/";
     const B: &str = "https://b.example.com/";
@@ -301,6 +353,33 @@ fn a_name_belongs_to_its_first_account_and_to_the_next_one_once_it_is_free() {
     world.apply(&[both(), ours("crm"), theirs("other")]);
     assert_eq!((world.url("crm").as_deref(), world.url("other").as_deref()), (Some(A), Some(B)));
     assert_eq!(world.faults(), Vec::<String>::new());
+}
+
+#[test]
+fn a_reading_that_began_before_a_look_up_does_not_remove_what_the_look_up_found() {
+    let mut world = World::new();
+    let crm = || webhooks(&[&["7", "crm", "28", "1", "https://crm.example.com/", "-"]]);
+    let young = |url: &str| webhooks(&[&["8", "young", "29", "1", url, "-"]]);
+    let of = |read: &[Vec<Arc<Row>>], only: Option<Vec<AccountId>>, begun: Instant| {
+        let mut reading = Reading { only, begun: Some(begun), ..Reading::default() };
+        read.iter().flatten().for_each(|row| reading.add(row.clone()));
+        reading
+    };
+    let ours = || accounts(&[&["28", "1", "0"]]);
+    let both = || accounts(&[&["28", "1", "0"], &["29", "1", "0"]]);
+    let theirs = || accounts(&[&["29", "1", "0"]]);
+    let begun = Instant::now();
+    let [later, last] = [1, 2].map(|seconds| begun + Duration::from_secs(seconds));
+    const NEW: &str = "https://new.example.com/";
+    world.apply_reading(of(&[theirs(), young(NEW)], Some(vec![OTHER]), later));
+    world.apply_reading(of(&[ours(), crm()], None, begun));
+    assert!(world.url("crm").is_some(), "the other rows of the reading count");
+    assert_eq!(world.url("young").as_deref(), Some(NEW), "it was found later");
+    let old = young("https://old.example.com/");
+    world.apply_reading(of(&[both(), crm(), old], None, begun));
+    assert_eq!(world.url("young").as_deref(), Some(NEW), "older rows do not replace newer ones");
+    world.apply_reading(of(&[ours(), crm()], None, last));
+    assert_eq!(world.url("young"), None, "a later reading removes it");
 }
 
 #[test]
@@ -328,6 +407,10 @@ fn a_snapshot_has_the_rows_in_force_and_an_incomplete_one_is_refused() {
     Snapshot::write(&world.incremental, at, folder.path()).unwrap();
     let snapshot = Snapshot::read(folder.path()).unwrap().unwrap();
     assert_eq!(snapshot.at, at);
+    // The database still has the rows an hour later.
+    let later = Timestamp::from_ms(at.as_ms() + 3_600_000);
+    Snapshot::confirm(later, folder.path()).unwrap();
+    assert_eq!(Snapshot::read(folder.path()).unwrap().unwrap().at, later);
     let mut restarted = World::new();
     restarted.apply_reading(snapshot.reading);
     assert_eq!(restarted.url("crm").as_deref(), Some("https://good.example.com/"));

@@ -50,6 +50,7 @@ pub(in crate::config) const RELOADS: &[(&str, Reload)] = &[
     ("accounts.mysql.poll_interval_s", Restart),
     ("accounts.mysql.read_timeout_s", Restart),
     ("accounts.mysql.unknown_account_wait_s", Restart),
+    ("accounts.mysql.references", Restart),
     ("accounts.mysql.accounts_query", Restart),
     ("accounts.mysql.webhooks_query", Restart),
     ("accounts.mysql.flows_query", Restart),

@@ -44,10 +44,12 @@ pub(super) fn read(file: &Path, variables: &Variables) -> Result<Read, Fault> {
     let mut context = Context::new(base, variables, faults);
     let written: SettingsFile = context.typed(&tree);
     let settings = settings(file, written, &Place::root(&tree), &mut context);
-    let Context { faults, warnings: of_values, secret_files, referred, .. } = context;
+    let Context { faults, warnings: of_values, secret_files, secret_variables, referred, .. } =
+        context;
     warnings.extend(of_values);
     let entries = effective::collect(&tree, base, &schema, &referred, Listed::All);
-    Ok(Read { settings: Settings { secret_files, ..settings }, entries, faults, warnings })
+    let settings = Settings { secret_files, secret_variables, ..settings };
+    Ok(Read { settings, entries, faults, warnings })
 }
 
 /// Flattens `security.protocol = "SSL"`: nested tables for TOML, but one property for librdkafka.
@@ -95,6 +97,7 @@ fn settings(
         sink: None,
         delivery: delivery(written.delivery, &at("delivery"), context),
         secret_files: BTreeSet::new(),
+        secret_variables: BTreeSet::new(),
     };
     let sink = written.sink.mongodb;
     let place = at("sink").key("mongodb");

@@ -20,6 +20,7 @@ impl Settings {
             // The daemon does not use it.
             sink: written.sink,
             secret_files: written.secret_files,
+            secret_variables: written.secret_variables,
             ..self.clone()
         }
     }

@@ -84,6 +84,7 @@ fn another(key: &str, schema: &Json) -> Option<toml::Value> {
         "kafka.bootstrap_servers" => "elsewhere:9092".into(),
         "schema_registry.url" => "http://elsewhere/".into(),
         "http.listen" => "127.0.0.1:1234".into(),
+        "accounts.mysql.references" => false.into(),
         "accounts.file" => "other.toml".into(),
         "accounts.source" => "file".into(),
         "accounts.mysql.url" => "mysql://u@elsewhere/d".into(),

@@ -351,6 +351,10 @@ fn a_database_of_accounts_needs_a_good_url_and_no_fault_quotes_it() {
     };
     check("", "ringback.toml:2: accounts.source: needs the section [accounts.mysql]");
     check("[accounts.mysql]\n", "accounts.mysql.url: is missing");
+    check(
+        "[accounts.mysql]\nurl = \"mysql://u@h/d\"\ntls = \"off\"\nca_file = \"ringback.toml\"\n",
+        "accounts.mysql.ca_file: has no effect, because the connection does not use TLS; remove it, or set tls = \"required\"",
+    );
     for (url, problem) in [
         ("postgres://u:hush@h/d", "does not begin with mysql://"),
         ("mysql://u:hush@h", "names no database"),

@@ -376,8 +376,8 @@ mod tests {
     }
 
     impl AccountSource for Source {
-        fn is_settled(&self, account: AccountId) -> bool {
-            self.asked.lock().unwrap().insert(account);
+        fn are_settled(&self, accounts: &[AccountId]) -> bool {
+            self.asked.lock().unwrap().extend(accounts);
             self.is_settled.load(Ordering::Relaxed)
         }
     }

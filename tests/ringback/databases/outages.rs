@@ -1,6 +1,7 @@
 //! A database that is down, slow, read-only, without a table or with another password; and starts without it.
 
 use super::{applied, deliver, stage_on, wait_applied};
+use crate::harness::child::run_dir;
 use crate::harness::daemon::Daemon;
 use crate::harness::mariadb::{MariaDb, TABLES};
 use crate::harness::samples::{self, ACCOUNT};
@@ -180,4 +181,80 @@ fn a_record_of_an_unknown_account_waits_no_longer_than_allowed() {
     let letters = stage.dead_letters(1, PATIENCE);
     assert_eq!(letters[0].header("ringback.reason"), "unknown_account");
     deliver(&stage, 1);
+}
+
+#[test]
+fn a_password_that_was_changed_is_read_again_from_its_file() {
+    let server = MariaDb::start(&[]);
+    let (mut stage, schema) = stage_on(&server, "databases-password");
+    let file = run_dir().join("databases-password-url");
+    std::fs::write(&file, format!("{}\n", schema.url())).expect("a file");
+    let reference =
+        toml::Table::from_iter([("file".to_owned(), file.display().to_string().into())]);
+    stage.set("accounts.mysql.url", reference);
+    let daemon = stage.start();
+    deliver(&stage, 1);
+    let user = schema.name();
+    server
+        .execute(&format!("ALTER USER {user}@'%' IDENTIFIED BY 'another-hush'; KILL USER {user}"));
+    outdated(&stage, &daemon, 2, "Access denied");
+    let url = schema.url().replace("hush-hush", "another-hush");
+    std::fs::write(&file, format!("{url}\n")).expect("a file");
+    recovered(&daemon);
+    assert!(!daemon.logged().contains("hush"));
+}
+
+#[test]
+fn deliveries_go_on_while_a_query_takes_half_a_minute_and_its_result_is_not_awaited() {
+    let server = MariaDb::start(&[]);
+    let (mut stage, schema) = stage_on(&server, "databases-slow");
+    schema.execute("CREATE TABLE pace (seconds INT); INSERT INTO pace VALUES (0)");
+    stage.set(
+        "accounts.mysql.webhooks_query",
+        "SELECT w.* FROM ringback_webhook w WHERE SLEEP((SELECT seconds FROM pace)) = 0",
+    );
+    let daemon = stage.start();
+    deliver(&stage, 1);
+    schema.execute("UPDATE pace SET seconds = 30");
+    outdated(&stage, &daemon, 2, "no whole answer within 2 s");
+    let running = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User sleep'";
+    let running = || server.execute(running).trim().parse::<u32>().expect("a number");
+    wait_until("another query is slow, too", PATIENCE, || (running() > 0).then_some(()));
+    deliver(&stage, 3);
+    assert!(running() <= 3, "the server ends queries that nobody awaits");
+    schema.execute("UPDATE pace SET seconds = 0");
+    recovered(&daemon);
+}
+
+#[test]
+fn an_account_is_looked_up_while_all_rows_are_being_read_and_that_reading_does_not_remove_it() {
+    let server = MariaDb::start(&[]);
+    let (mut stage, schema) = stage_on(&server, "databases-beside");
+    schema.execute("CREATE TABLE pace (seconds INT); INSERT INTO pace VALUES (0)");
+    stage.set("accounts.mysql.version_query", "SELECT SLEEP((SELECT seconds FROM pace)), NOW(6)");
+    stage.set("accounts.mysql.read_timeout_s", 60);
+    let daemon = stage.start();
+    deliver(&stage, 1);
+    schema.execute("UPDATE pace SET seconds = 8");
+    let running = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User sleep'";
+    let running = || server.execute(running).trim().parse::<u32>().expect("a number");
+    wait_until("a slow reading", PATIENCE, || (running() == 1).then_some(()));
+    // The reading sees the tables as they were when it began.
+    schema.add_account(2901, "young", &stage.receiver.url("/young"));
+    let young = |uuid: &str| {
+        let mut flow = samples::flow(uuid, &[]);
+        flow["accountID"] = 2901.into();
+        stage.send_flows(&[flow]);
+    };
+    young("young");
+    assert_eq!(stage.receiver.wait_for(2, PATIENCE)[1].path, "/young");
+    assert_eq!(running(), 1, "the reading has not ended yet");
+    schema.execute("UPDATE pace SET seconds = 0");
+    let readings = || daemon.metric("ringback_account_readings_total", &[("result", "unchanged")]);
+    let before = readings();
+    wait_until("the reading ends", PATIENCE, || (readings() > before).then_some(()));
+    let lines = daemon.logged();
+    assert!(!lines.contains("\"endpoints_removed\":1"), "the account stays: {lines}");
+    young("again");
+    assert_eq!(stage.receiver.wait_for(3, PATIENCE)[2].path, "/young");
 }

@@ -1,11 +1,12 @@
 //! Queries of an existing database, whose tables and columns have other names than the ready ones.
 
-use super::{applied, deliver, serve, wait_applied, wait_setting};
+use super::{applied, deliver, serve, stage, wait_applied, wait_setting};
 use crate::harness::daemon::Daemon;
 use crate::harness::mariadb::MariaDb;
 use crate::harness::samples::{self, ACCOUNT};
 use crate::harness::stage::Stage;
 use crate::harness::{PATIENCE, wait_until};
+use std::time::Duration;
 
 const TABLES: &str = "
     CREATE TABLE customer (number BIGINT PRIMARY KEY, notify BIT(1) NOT NULL, attach_keys ENUM('yes', 'no') NOT NULL, plain_http BIT(1));
@@ -105,4 +106,31 @@ fn queries_read_existing_tables_and_their_version_says_when() {
     });
     let checked = stage.command(&["check", "--online"]);
     assert!(checked.err.contains("table hook, row 8, column url"), "{checked:?}");
+}
+
+#[test]
+fn a_query_that_can_not_be_a_subquery_is_reported_and_no_record_waits_for_it() {
+    let (mut stage, schema) = stage("databases-subquery");
+    // Both tables have a column id, which a subquery may not return twice.
+    stage.set(
+        "accounts.mysql.webhooks_query",
+        "SELECT w.*, a.id FROM ringback_webhook w JOIN Accountconfig a ON a.id = w.account",
+    );
+    let checked = stage.command(&["check", "--online"]);
+    assert_eq!(checked.code, Some(78), "{checked:?}");
+    let wanted = ["accounts.mysql.webhooks_query", "Duplicate column name 'id'", "as a subquery"];
+    assert!(wanted.iter().all(|part| checked.err.contains(part)), "{checked:?}");
+    let daemon = stage.start();
+    assert!(daemon.logged().contains("single accounts can't be looked up"));
+    // The readings of all rows answer for the unknown account long before its record has waited for a minute.
+    let mut flow = samples::flow("unknown", &[]);
+    flow["accountID"] = 2901.into();
+    stage.send_flows(&[flow]);
+    let letters = stage.dead_letters(1, Duration::from_secs(40));
+    assert_eq!(letters[0].header("ringback.reason"), "unknown_account");
+    schema.add_account(2902, "late", &stage.receiver.url("/late"));
+    let mut flow = samples::flow("late", &[]);
+    flow["accountID"] = 2902.into();
+    stage.send_flows(&[flow]);
+    assert_eq!(stage.receiver.wait_for(1, PATIENCE)[0].path, "/late");
 }

@@ -122,7 +122,7 @@ fn a_wrong_row_leaves_its_last_good_definition_in_force_and_all_others_apply() {
         assert!(list.contains(&format!("\"row\":\"{id}\"")) && list.contains("\"fix\""), "{list}");
         let logged = daemon.logged();
         let is_logged = |line: &str| {
-            line.contains("is wrong, and its last good definition stays in force")
+            line.contains("a row of the accounts' database is wrong")
                 && line.contains("ringback_webhook")
         };
         assert!(

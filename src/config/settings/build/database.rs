@@ -4,7 +4,7 @@ use super::Duration;
 use super::file::{AccountsSection, Mysql, SourceName, TlsName};
 use crate::accounts::{DatabaseSettings, Queries, tls_of_files};
 use crate::delivery::Secret;
-use crate::document::{Context, Place};
+use crate::document::{Context, Place, SecretText};
 
 /// Returns the settings of the database, if accounts come from one. `place` is that of `[accounts]`.
 pub(super) fn read(
@@ -23,9 +23,23 @@ pub(super) fn read(
     };
     let url = mysql.url.as_ref().and_then(|url| context.secret(&at.key("url"), url));
     let url = url.filter(|url| is_good(url, &at.key("url"), context));
+    let url_file = match &mysql.url {
+        Some(SecretText::Reference { file: Some(path), .. }) => {
+            Some(context.path(&at.key("url").key("file"), path))
+        }
+        Some(SecretText::Reference { file: None, .. } | SecretText::Literal(_)) | None => None,
+    };
     let files = [&mysql.ca_file, &mysql.client_certificate_file, &mysql.client_key_file];
     let [ca, certificate, key] = files.map(|file| file.as_deref());
     let tls = tls_of_files(ca, certificate, key, &at, context);
+    if mysql.tls == TlsName::Off
+        && let Some(key) = [(ca, "ca_file"), (certificate, "client_certificate_file")]
+            .into_iter()
+            .find_map(|(file, key)| file.map(|_| key))
+    {
+        let problem = "has no effect, because the connection does not use TLS";
+        context.fault(&at.key(key), problem, "remove it, or set tls = \"required\"");
+    }
     if written.source == SourceName::File {
         return None;
     }
@@ -35,11 +49,13 @@ pub(super) fn read(
     }
     Some(DatabaseSettings {
         url: url?,
+        url_file,
         tls: (mysql.tls == TlsName::Required).then_some(tls),
         pool_size: mysql.pool_size,
         poll_interval: Duration::from_secs(mysql.poll_interval_s),
         read_timeout: Duration::from_secs(mysql.read_timeout_s),
         unknown_account_wait: Duration::from_secs(mysql.unknown_account_wait_s),
+        references: mysql.references,
         queries: queries(mysql),
     })
 }

@@ -47,7 +47,7 @@ pub(in crate::config) struct Mysql {
     pub(in crate::config::settings) client_certificate_file: Option<String>,
     /// PEM file of the client certificate's key.
     pub(in crate::config::settings) client_key_file: Option<String>,
-    /// Maximum number of connections.
+    /// Maximum number of connections. The daemon uses two: with one, it does not look up accounts while it reads all rows.
     #[schemars(range(min = 1, max = 32))]
     pub(in crate::config::settings) pool_size: usize,
     /// Time between the end of a reading and the beginning of the next one.
@@ -59,6 +59,8 @@ pub(in crate::config) struct Mysql {
     /// Time that a record of an unknown account waits while the database can't be asked. Then it becomes a dead letter. The records behind it in its partition wait too.
     #[schemars(range(min = 0, max = 86400))]
     pub(in crate::config::settings) unknown_account_wait_s: u64,
+    /// Whether rows can refer to secrets as { env = "NAME" } and { file = "PATH" }, and to template files. Secrets of this file and the files of the store are never open to rows. Set it to false if customers write definitions themselves.
+    pub(in crate::config::settings) references: bool,
     /// The query of accounts: one row for each account with a column for each setting, or one row for each setting with the columns account_id, name and value. Default: the table Accountconfig.
     #[schemars(length(min = 1))]
     pub(in crate::config::settings) accounts_query: Option<String>,
@@ -88,6 +90,7 @@ impl Default for Mysql {
             poll_interval_s: 5,
             read_timeout_s: 20,
             unknown_account_wait_s: 60,
+            references: true,
             accounts_query: None,
             webhooks_query: None,
             flows_query: None,
