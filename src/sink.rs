@@ -13,7 +13,7 @@
 //!
 //! # Why nothing is lost, doubled or put back
 //!
-//! An answer is written with `$max`, and begins with the time and the offset of its event. So the database itself keeps
+//! An answer is written with `$max`, and begins with the replays, the time and the offset of its event. So the database itself keeps
 //! the newer one of two answers of a delivery, whatever the order in which they come, and the same answer changes
 //! nothing. Offsets are committed after the acknowledgement. After a crash, the last records are read and written
 //! again, without an effect.
@@ -39,6 +39,7 @@ use crate::log::{
 };
 use crate::telemetry::{Health, SinkDocumentResult, SinkMetrics, Waiting, mask, with_causes};
 use batch::Batch;
+use reply::UnknownCodes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,6 +52,8 @@ const SERVE_INTERVAL: Duration = Duration::from_millis(100);
 /// The pauses before a batch is written again: from the first to the longest one, each twice as long as the former.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How often a batch is tried, for about a minute, before an answer with an unknown code counts as refused.
+const UNKNOWN_CODE_TRIES: u32 = 17;
 const LAG_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a write in progress may take after the sink was asked to stop. It is repeated after the next start.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -121,6 +124,8 @@ pub struct Sink {
     lag_at: Instant,
     /// The producer of dead letters, once it was needed.
     letters: Option<LetterProducer>,
+    /// Whether the last transaction of dead letters may be committed although it failed.
+    is_uncertain: bool,
     /// What the sink waits for now.
     waiting: Option<Waiting>,
 }
@@ -154,6 +159,7 @@ impl Sink {
             committed_at: now,
             lag_at: now,
             letters: None,
+            is_uncertain: false,
             waiting: None,
         })
     }
@@ -248,11 +254,15 @@ impl Sink {
     /// or the sink must stop; then the events are read again later.
     fn store(&mut self, batch: &mut Batch, epoch: u64) -> Result<bool, SinkError> {
         let updates = Arc::new(batch.take_updates());
-        let mut pause = RETRY_PAUSE_MIN;
+        let (mut pause, mut unknown_codes) = (RETRY_PAUSE_MIN, 0);
         loop {
+            let unknown = match unknown_codes < UNKNOWN_CODE_TRIES {
+                true => UnknownCodes::Retry,
+                false => UnknownCodes::Refuse,
+            };
             let tried = match updates.is_empty() {
                 true => Tried::Stored(Written::default()),
-                false => self.try_once(&updates, epoch)?,
+                false => self.try_once(&updates, unknown, epoch)?,
             };
             let failure = match tried {
                 Tried::Dropped => return Ok(false),
@@ -266,6 +276,7 @@ impl Sink {
                 },
                 Tried::Failed(error) => {
                     self.parts.metrics.write_error();
+                    unknown_codes += u32::from(error.has_unknown_code);
                     let database = &self.parts.settings.shown;
                     format!("waiting for MongoDB at {database}: {error}")
                 }
@@ -282,6 +293,7 @@ impl Sink {
     fn try_once(
         &mut self,
         updates: &Arc<Vec<batch::Update>>,
+        unknown: UnknownCodes,
         epoch: u64,
     ) -> Result<Tried, SinkError> {
         let (sender, receiver) = sync_channel(1);
@@ -289,7 +301,7 @@ impl Sink {
         let began = clock::instant();
         let task = self.parts.runtime.spawn(async move {
             // The receiver is gone if the batch was dropped.
-            let _ = sender.send(writer.write(&sent).await);
+            let _ = sender.send(writer.write(&sent, unknown).await);
         });
         let mut stopping_since = None::<Instant>;
         loop {
@@ -299,7 +311,10 @@ impl Sink {
                     return Ok(Tried::Stored(written));
                 }
                 Ok(Err(error)) => return Ok(Tried::Failed(error)),
-                Err(RecvTimeoutError::Disconnected) => return Ok(Tried::Dropped),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let text = "the write ended without a result".to_owned();
+                    return Ok(Tried::Failed(StoreError::new(text)));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.serve()?;
@@ -345,12 +360,20 @@ impl Sink {
             Some(producer) => producer,
             None => LetterProducer::open(&self.parts.kafka).map_err(|error| with_causes(&error))?,
         };
+        // The opened producer has ended the transaction of the former one. Its offsets say whether it was committed.
+        if self.is_uncertain {
+            let reached = self.subscription.has_committed(positions);
+            if reached.map_err(|error| with_causes(&error))? {
+                (self.letters, self.is_uncertain) = (Some(producer), false);
+                return Ok(());
+            }
+        }
         let topic = &self.parts.topics.dead_letter;
         let outgoing: Vec<_> = letters.iter().map(|letter| letter.outgoing(topic)).collect();
-        producer.write(&outgoing, &self.subscription, positions).map_err(|error| {
-            // A producer that failed is not used again. The documents can be written again without an effect.
-            format!("a dead letter can't be written: {error}")
-        })?;
+        let written = producer.write(&outgoing, &self.subscription, positions);
+        self.is_uncertain = written.is_err();
+        // A producer that failed is not used again. The documents can be written again without an effect.
+        written.map_err(|error| format!("a dead letter can't be written: {error}"))?;
         self.letters = Some(producer);
         Ok(())
     }

@@ -6,8 +6,8 @@ use super::{SHUTDOWN_TIMEOUT, serve};
 use crate::admin::Admin;
 use crate::config::{Effective, Settings, Warning};
 use crate::log::{self, Cluster, LogError, NeededBy, Operation, Resource};
-use crate::shutdown::Signals;
-use crate::sink::{MongoSettings, Sink, SinkError, SinkHandle, SinkParts, StoreError, Writer};
+use crate::shutdown::{HangUps, Signals};
+use crate::sink::{MongoSettings, Sink, SinkError, SinkHandle, SinkParts, Writer};
 use crate::telemetry::{Health, STALL_DEADLINE, SinkMetrics, Waiting};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,7 +49,8 @@ impl SinkFailure {
     }
 }
 
-/// Runs the sink to MongoDB until a signal. `mongo` is `[sink.mongodb]` of `settings`.
+/// Runs the sink to MongoDB until a signal. `mongo` is `[sink.mongodb]` of `settings`. `hang_ups` must have been created
+/// before the configuration was read, so that no SIGHUP ends the process.
 ///
 /// # Errors
 /// The sink can't start, or stopped with an error.
@@ -58,8 +59,10 @@ pub async fn run_sink(
     mongo: &MongoSettings,
     effective: &Effective,
     warnings: &[Warning],
+    hang_ups: HangUps,
 ) -> Result<(), SinkFailure> {
     let mut signals = Signals::new()?;
+    tokio::spawn(explain(hang_ups));
     reload::log_warnings(warnings);
     let (metrics, health) = (SinkMetrics::new(), Health::new(STALL_DEADLINE));
     health.begin([Waiting::Kafka(settings.kafka.bootstrap_servers.clone())]);
@@ -96,6 +99,16 @@ pub async fn run_sink(
         () = signals.next() => {}
     }
     stop(&handle, ended, &health, &mut signals).await
+}
+
+/// Logs at each SIGHUP that the sink does not reload.
+async fn explain(mut hang_ups: HangUps) {
+    loop {
+        hang_ups.next().await;
+        tracing::warn!(
+            "SIGHUP has no effect: the sink reads its configuration only at its start, so restart it to apply changes"
+        );
+    }
 }
 
 /// Joins the group, and starts the sink's thread.
@@ -149,7 +162,6 @@ async fn wait_for_topics(settings: &Settings, health: &Health) -> Result<(), Sin
         match log::blocking(move || missing_topics(&asked)).await {
             Ok(missing) if missing.is_empty() => {
                 log::back();
-                health.wait_only([]);
                 return Ok(());
             }
             Ok(missing) => {
@@ -190,15 +202,17 @@ fn missing_topics(settings: &Settings) -> Result<Vec<String>, LogError> {
 
 /// Waits until the database answers.
 async fn wait_for_database(mongo: &MongoSettings, health: &Health) -> Writer {
+    let reason = format!("waiting for MongoDB at {}", mongo.shown);
+    health.wait_only([Waiting::Other(reason.clone())]);
     loop {
-        match connect(mongo).await {
+        match Writer::connect(mongo).await {
             Ok(writer) => {
                 health.wait_only([]);
                 tracing::info!(servers = mongo.shown, "the database answers");
                 return writer;
             }
             Err(error) => {
-                let what = format!("waiting for MongoDB at {}: {error}", mongo.shown);
+                let what = format!("{reason}: {error}");
                 if log::is_due(&what) {
                     tracing::warn!("{what}");
                 }
@@ -207,10 +221,4 @@ async fn wait_for_database(mongo: &MongoSettings, health: &Health) -> Writer {
         }
         tokio::time::sleep(DATABASE_PAUSE).await;
     }
-}
-
-async fn connect(mongo: &MongoSettings) -> Result<Writer, StoreError> {
-    let writer = Writer::new(mongo).await?;
-    writer.probe().await?;
-    Ok(writer)
 }

@@ -154,12 +154,8 @@ async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
         }
     }
     if let Some(mongo) = &settings.sink {
-        let answered = match Writer::new(mongo).await {
-            Ok(writer) => writer.probe().await,
-            Err(error) => Err(error),
-        };
-        match answered {
-            Ok(()) => out_line!("MongoDB at {}: it answers", mongo.shown),
+        match Writer::connect(mongo).await {
+            Ok(_) => out_line!("MongoDB at {}: it answers", mongo.shown),
             Err(error) => {
                 err_line!("MongoDB at {}: {error}", mongo.shown);
                 code = ExitCode::from(UNAVAILABLE);

@@ -2,10 +2,11 @@
 
 use super::run::{end_on_panic, refuse};
 use super::{CONFIGURATION, FAILED};
-use crate::app;
+use crate::app::{self, SinkFailure};
 use crate::clock;
 use crate::config::{Fault, Faults, Settings};
 use crate::exit::ExitCode;
+use crate::shutdown::HangUps;
 use crate::telemetry::{logging, with_causes};
 use clap::{Args, Subcommand};
 use std::path::Path;
@@ -29,6 +30,14 @@ pub(super) struct MongoDb;
 pub(super) async fn run(file: &Path, command: &Command) -> ExitCode {
     let Command::Mongodb(MongoDb) = command;
     end_on_panic();
+    // This comes first: without a handler, SIGHUP would end the process.
+    let hang_ups = match HangUps::new() {
+        Ok(hang_ups) => hang_ups,
+        Err(error) => {
+            logging::last_words(&format!("ringback: {}", with_causes(&SinkFailure::from(error))));
+            return ExitCode::from(FAILED);
+        }
+    };
     // The first call starts the process's clock.
     let _ = clock::now();
     let (settings, effective, warnings) = match Settings::listed(file) {
@@ -40,7 +49,7 @@ pub(super) async fn run(file: &Path, command: &Command) -> ExitCode {
         let fault = Fault::missing(&settings.file, "sink.mongodb", fix);
         return refuse(&Faults(vec![fault]));
     };
-    match app::run_sink(&settings, mongo, &effective, &warnings).await {
+    match app::run_sink(&settings, mongo, &effective, &warnings, hang_ups).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             logging::last_words(&format!("{}: {}", file.display(), with_causes(&error)));

@@ -17,7 +17,7 @@
 //! | `delivery_scheduled` | `due_at` (null: waits for phase 1, or for `after`), `after` (webhook ids: they give its variables values), `sms`, `source` |
 //! | `delivery_rendered` | nothing: the deliveries that it waited for have ended, and it may be attempted |
 //! | `attempt_failed` | the outcome, `retry_at` (null after the last attempt) |
-//! | `delivered` | `attempts`, `sms_id` (if the delivery is about one SMS) or `sms` (if it is about several), the outcome |
+//! | `delivered` | `attempts`, `replays` (absent: 0), `sms_id` (if the delivery is about one SMS) or `sms` (if it is about several), the outcome |
 //! | `dead_lettered`, `kind` = `delivery` | `reason`, `attempts`, `replays`, `sms_id` or `sms` (likewise), `last_outcome` {the outcome} |
 //! | `dead_lettered`, `kind` = `record` | `reason`, `record`, `sms_id`, `source`, `detail` |
 //! | `replayed` | `replays` (how often the delivery was replayed, this replay included) |
@@ -366,6 +366,9 @@ impl Writer<'_> {
         about(&mut object, delivery);
         object.integer("attempt", i64::from(attempt));
         object.integer("attempts", i64::from(attempt));
+        if delivery.replays > 0 {
+            object.integer("replays", i64::from(delivery.replays));
+        }
         self.sms(&mut object, delivery);
         write_outcome(&mut object, outcome, RESPONSE_BYTES_KEPT);
         object.close();

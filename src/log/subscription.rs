@@ -8,6 +8,7 @@
 use super::bell::Bell;
 use super::client::{self, LogError};
 use super::connection::Connection;
+use super::position_reader;
 use super::reader::End;
 use super::record::{TopicPartition, list};
 use super::report;
@@ -334,6 +335,22 @@ impl Subscription {
         let offsets = self.offsets(positions);
         let committed = offsets.and_then(|offsets| self.consumer.commit(&offsets, mode));
         committed.map_err(LogError::request("the offsets can't be committed"))
+    }
+
+    /// Returns whether the group has committed these offsets of the next record to process, or later ones. Waits for
+    /// open transactions. Blocks.
+    ///
+    /// # Errors
+    /// Kafka does not answer.
+    pub fn has_committed(&self, positions: &BTreeMap<i32, i64>) -> Result<bool, LogError> {
+        let what = "the group's offsets can't be read";
+        let asked = self.offsets(positions).map_err(LogError::request(what))?;
+        let committed = position_reader::committed(&self.consumer, asked, what)?;
+        let reached = |partition, next| {
+            let found = committed.find_partition(&self.topic, partition);
+            found.and_then(|it| it.offset().to_raw()).is_some_and(|offset| offset >= next)
+        };
+        Ok(positions.iter().all(|(partition, next)| reached(*partition, *next)))
     }
 }
 

@@ -8,12 +8,15 @@ use serde_json::Value as Json;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// The position of an event among the events about the same delivery: its time, and its offset if the times are equal.
+/// The position of an event among the events about the same delivery: the number of its replays, then its time, then its
+/// offset.
 ///
-/// The partition of a delivery's events changes only if partitions are added, and offsets begin anew if the topic is
-/// created again. So the time comes first.
+/// A clock may be set back between the end of a delivery and that of its replay, so the replays come first. The
+/// partition of a delivery's events changes only if partitions are added, and offsets begin anew if the topic is created
+/// again. So the time comes before the offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Order {
+    pub(super) replays: u32,
     pub(super) at_ms: i64,
     pub(super) offset: i64,
 }
@@ -22,6 +25,7 @@ pub(super) struct Order {
 /// member by member, and so keeps the newer one.
 pub(super) fn document(ended: &EndedDelivery<'_>, partition: i32, order: Order) -> RawDocumentBuf {
     let mut answer = RawDocumentBuf::new();
+    answer.append(cstr!("replays"), i64::from(order.replays));
     answer.append(cstr!("at"), milliseconds(ended.at));
     answer.append(cstr!("offset"), order.offset);
     answer.append(cstr!("partition"), partition);
@@ -33,9 +37,8 @@ pub(super) fn document(ended: &EndedDelivery<'_>, partition: i32, order: Order) 
     answer.append(cstr!("webhook"), &*ended.about.webhook);
     answer.append(cstr!("phase"), i32::from(ended.about.phase));
     answer.append(cstr!("attempts"), i64::from(ended.attempts));
-    if let EndKind::DeadLettered { reason, replays } = &ended.kind {
+    if let EndKind::DeadLettered { reason } = &ended.kind {
         answer.append(cstr!("reason"), &**reason);
-        answer.append(cstr!("replays"), i64::from(*replays));
     }
     if let Some(outcome) = &ended.outcome {
         append_outcome(&mut answer, outcome);

@@ -136,7 +136,7 @@ impl Batch {
     }
 
     pub(super) fn insert(&mut self, ended: &EndedDelivery<'_>, event: EventRecord) {
-        let order = Order { at_ms: ended.at.as_ms(), offset: event.offset };
+        let order = Order { replays: ended.replays, at_ms: ended.at.as_ms(), offset: event.offset };
         let document = answer::document(ended, event.partition, order);
         // The event is kept for a dead letter.
         self.bytes += event.value.len();

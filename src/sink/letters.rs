@@ -52,7 +52,7 @@ pub(super) fn of(refused: &[Refused], topics: &TopicNames) -> Vec<Letter> {
         };
         let more = match count - 1 {
             0 => String::new(),
-            more => format!(" (and {more} more documents)"),
+            more => format!(" (and {more} more)"),
         };
         // The text may quote the document.
         let text = first.text.get(..first.text.floor_char_boundary(TEXT_BYTES_MAX));

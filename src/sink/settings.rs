@@ -53,20 +53,57 @@ pub enum WriteConcern {
 /// Checks a connection string without a connection, and returns its hosts.
 ///
 /// # Errors
-/// The text is no connection string. The error says why, without the credentials.
+/// The text is no connection string. The error says why, without quoting it.
 pub fn check_uri(uri: &str) -> Result<String, String> {
     match ConnectionString::parse(uri) {
         Ok(parsed) => Ok(hosts(&parsed.host_info)),
-        Err(error) => Err(without_credentials(&problem(&error), uri)),
+        Err(error) => Err(problem(&error, uri)),
     }
 }
 
-fn problem(error: &Error) -> String {
-    if let ErrorKind::InvalidArgument { message, .. } = &*error.kind {
+/// Returns what is wrong with a connection string. The driver's own text may quote a part of it, which contains the
+/// password if a character is missing or not encoded. Such a text is replaced.
+pub(super) fn problem(error: &Error, uri: &str) -> String {
+    let text = if let ErrorKind::InvalidArgument { message, .. } = &*error.kind {
         message.clone()
     } else {
         error.kind.to_string()
+    };
+    if matches!(&*error.kind, ErrorKind::DnsResolve { .. }) {
+        // The name of a server is no secret.
+        return text;
     }
+    if text.contains("invalid server address") {
+        "the servers are no list of HOST:PORT: name a host behind the user and the password, and percent-encode each of \
+         the characters : / ? # [ ] @ in them"
+            .to_owned()
+    } else if text.contains("each entry in authMechanismProperties") {
+        "each entry of authMechanismProperties must be NAME:VALUE".to_owned()
+    } else if quotes(&text, uri) {
+        "a part of it is wrong: percent-encode user and password, and check the values of the options".to_owned()
+    } else {
+        text
+    }
+}
+
+/// Returns whether `text` contains a value of the connection string.
+fn quotes(text: &str, uri: &str) -> bool {
+    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    let (before, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let named = options.split('&').filter_map(|option| option.split_once('='));
+    let values = named.flat_map(|(_, value)| value.split([',', ':']));
+    let password = rest.rsplit_once('@').and_then(|(login, _)| login.split_once(':'));
+    let parts = before.split(['/', '@', ':', ',']).chain(values);
+    let mut parts = parts.chain(password.map(|(_, password)| password));
+    parts.any(|part| !matches!(part, "" | "true" | "false") && has_word(text, part))
+}
+
+/// Returns whether `text` contains `word`, and not only as a part of a longer word.
+fn has_word(text: &str, word: &str) -> bool {
+    let pieces: Vec<&str> = text.split(word).collect();
+    let ends = |side: Option<char>| side.is_none_or(|letter| !letter.is_alphanumeric());
+    let mut around = pieces.iter().zip(pieces.iter().skip(1));
+    around.any(|(before, after)| ends(before.chars().last()) && ends(after.chars().next()))
 }
 
 fn hosts(hosts: &HostInfo) -> String {
@@ -77,16 +114,5 @@ fn hosts(hosts: &HostInfo) -> String {
         HostInfo::DnsRecord(name) => name.clone(),
         // Another kind in a later version of the driver.
         _ => "its servers".to_owned(),
-    }
-}
-
-/// Returns `text`, unless it quotes the password of `uri`.
-fn without_credentials(text: &str, uri: &str) -> String {
-    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-    let Some((credentials, _)) = rest.rsplit_once('@') else { return text.to_owned() };
-    let password = credentials.split_once(':').map_or("", |(_, password)| password);
-    match !password.is_empty() && text.contains(password) {
-        true => "user and password must be percent-encoded".to_owned(),
-        false => text.to_owned(),
     }
 }

@@ -1,9 +1,11 @@
-//! Tests of the sink's pure part: answers, batches, replies, letters.
+//! Tests of the sink's pure part: answers, batches, replies, letters. The module `writing` tests the writer.
+
+mod writing;
 
 use super::answer::field_name;
 use super::batch::{Batch, EventRecord, Update};
 use super::letters;
-use super::reply::{self, Done, Reply};
+use super::reply::{self, Done, Reply, UnknownCodes};
 use super::settings::{MissingDocument, MongoSettings, WriteConcern, check_uri};
 use super::writer::{Refused, WrittenCounts, commands};
 use crate::codec::event::read_ended;
@@ -86,7 +88,7 @@ fn an_answer_has_what_the_event_has_and_begins_with_its_order() {
     };
     let at = mongodb::bson::DateTime::parse_rfc3339_str("2026-01-31T12:00:01Z").unwrap();
     let wanted = doc! {
-        "at": at, "offset": 7_i64, "partition": 3, "type": "delivered", "webhook": "crm", "phase": 2,
+        "replays": 0_i64, "at": at, "offset": 7_i64, "partition": 3, "type": "delivered", "webhook": "crm", "phase": 2,
         "attempts": 3_i64, "response_status": "SUCCESS", "response_status_code": 204,
         "response_status_type": "SUCCESSFUL", "response_duration": 0.007, "response_raw": "ok \"फ\"",
         "response_truncated": false,
@@ -96,12 +98,12 @@ fn an_answer_has_what_the_event_has_and_begins_with_its_order() {
         "response_error": false,
     };
     assert_eq!((&*update.sms, document(update)), ("s-1", wanted));
-    let order: Vec<String> = document(update).keys().take(2).cloned().collect();
-    assert_eq!(order, ["at", "offset"], "$max compares these first");
+    let order: Vec<String> = document(update).keys().take(3).cloned().collect();
+    assert_eq!(order, ["replays", "at", "offset"], "$max compares these first");
     let [dead] = &updates(&[(8, DEAD.to_owned())])[..] else { panic!("one SMS") };
     let wanted = doc! {
-        "at": at, "offset": 8_i64, "partition": 3, "type": "dead_lettered", "webhook": "crm", "phase": 0,
-        "attempts": 16_i64, "reason": "attempts_exhausted", "replays": 2_i64, "response_status": "FAILED",
+        "replays": 2_i64, "at": at, "offset": 8_i64, "partition": 3, "type": "dead_lettered", "webhook": "crm", "phase": 0,
+        "attempts": 16_i64, "reason": "attempts_exhausted", "response_status": "FAILED",
         "response_duration": 5.0, "response_raw": null, "response_error": true,
         "error_detail": "connection refused", "error_reason": "UNREACHABLE",
     };
@@ -125,6 +127,13 @@ fn a_batch_keeps_the_newest_answer_of_a_delivery_for_each_of_its_sms() {
         let id = |id: &str| id.to_owned();
         assert_eq!(shown, [("s-1", id(ID), 2), ("s-1", id(OTHER), 3), ("s-2", id(ID), 2)]);
     }
+    // A clock was set back between the dead letter and the answer of its replay.
+    let delivered_later = delivered(ID, 0, r#""replays":3,"sms_id":"s-1""#, "null");
+    let found = updates(&[(1, DEAD.to_owned()), (2, delivered_later.clone())]);
+    let [only] = &found[..] else { panic!("one SMS") };
+    assert_eq!(document(only).get_str("type").unwrap(), "delivered");
+    let found = updates(&[(2, delivered_later), (1, DEAD.to_owned())]);
+    assert_eq!(document(&found[0]).get_i64("replays").unwrap(), 3);
     // Equal times: the offset decides.
     let found = updates(&[(5, old.clone()), (4, old.clone())]);
     assert!(found.iter().all(|it| it.answer.event.offset == 5));
@@ -159,9 +168,15 @@ fn commands_stay_below_their_limit() {
     let events: Vec<(i64, String)> = (0..3_u8)
         .map(|n| (n.into(), delivered(ID, 1, &format!(r#""sms_id":"s-{n}""#), &body)))
         .collect();
-    assert_eq!(commands(&updates(&events)), [0..1, 1..2, 2..3]);
-    assert_eq!(commands(&updates(&[(1, DEAD.to_owned())])), std::slice::from_ref(&(0..1)));
-    assert!(commands(&[]).is_empty());
+    assert_eq!(commands(&updates(&events), 10, 0), [0..1, 1..2, 2..3]);
+    let dead = updates(&[(1, DEAD.to_owned())]);
+    assert_eq!(commands(&dead, 10, 0), std::slice::from_ref(&(0..1)));
+    assert!(commands(&[], 10, 0).is_empty());
+    let sms: Vec<String> = (0..5).map(|n| format!("\"s-{n}\"")).collect();
+    let several = delivered(ID, 1, &format!(r#""sms":[{}]"#, sms.join(",")), "null");
+    let several = updates(&[(1, several)]);
+    assert_eq!(commands(&several, 2, 0), [0..2, 2..4, 4..5], "the number of answers");
+    assert_eq!(commands(&several, 10, 5 << 20), [0..2, 2..4, 4..5], "names and ids count");
 }
 
 #[test]
@@ -179,19 +194,32 @@ fn a_full_batch_ends_the_reading() {
 
 #[test]
 fn replies_are_done_refused_or_to_be_repeated() {
+    let read = |answer: &Document| reply::read(answer, UnknownCodes::Retry);
     let done = doc! { "n": 3, "nModified": 1_i64, "upserted": [{ "index": 0 }], "ok": 1.0 };
-    assert_eq!(reply::read(&done), Ok(Reply::Done(Done { matched: 3, modified: 1, upserted: 1 })));
+    assert_eq!(read(&done), Ok(Reply::Done(Done { matched: 3, modified: 1, upserted: 1 })));
     let error = |code: i32| doc! { "ok": 1.0, "n": 1, "writeErrors": [{ "index": 0, "code": code, "errmsg": "why" }] };
-    for code in [28, 17419, 121, 999_999] {
+    for code in [2, 14, 28, 57, 66, 121, 10334, 11000, 17280, 17419, 17420] {
         let refused = Reply::Refused { code, text: "why".to_owned() };
-        assert_eq!(reply::read(&error(code)), Ok(refused));
+        assert_eq!(read(&error(code)), Ok(refused));
     }
-    for code in [13, 91, 112, 189, 10107] {
-        let failed = reply::read(&error(code)).unwrap_err().to_string();
-        assert_eq!(failed, format!("an update failed with code {code}: why"));
+    let transient =
+        [13, 61, 65, 70, 72, 83, 91, 112, 175, 189, 202, 249, 365, 371, 10107, 11600, 11601, 14031];
+    for code in transient {
+        for unknown in [UnknownCodes::Retry, UnknownCodes::Refuse] {
+            let failed = reply::read(&error(code), unknown).unwrap_err();
+            let wanted = format!("an update failed with code {code}: why");
+            assert!(failed.text.starts_with(&wanted) && !failed.has_unknown_code, "{failed}");
+        }
+    }
+    let sharded = read(&error(61)).unwrap_err().to_string();
+    assert!(sharded.contains("sink.mongodb.id_field"), "{sharded}");
+    for code in [1, 8, 999_999] {
+        assert!(read(&error(code)).unwrap_err().has_unknown_code, "{code}");
+        let refused = Reply::Refused { code, text: "why".to_owned() };
+        assert_eq!(reply::read(&error(code), UnknownCodes::Refuse), Ok(refused));
     }
     let concern = doc! { "ok": 1.0, "n": 1, "nModified": 1, "writeConcernError": { "code": 64, "errmsg": "timed out" } };
-    let failed = reply::read(&concern).unwrap_err().to_string();
+    let failed = read(&concern).unwrap_err().to_string();
     assert_eq!(failed, "the write is not acknowledged, code 64: timed out");
 }
 
@@ -233,7 +261,7 @@ fn an_event_with_refused_documents_has_one_letter() {
         shown,
         [
             (1, "the document of SMS s-3: code 28: why"),
-            (2, "the document of SMS s-1: code 28: why (and 1 more documents)"),
+            (2, "the document of SMS s-1: code 28: why (and 1 more)"),
         ]
     );
     let outgoing = letters[0].outgoing("dead");
@@ -250,10 +278,27 @@ fn an_event_with_refused_documents_has_one_letter() {
 fn the_hosts_of_a_connection_string_are_shown_without_credentials() {
     assert_eq!(check_uri("mongodb://u:hush@a:1,b/db?w=1").unwrap(), "a:1,b:27017");
     assert!(check_uri("mongodb+srv://u:hush@cluster.example.com").unwrap().contains("cluster"));
-    for wrong in
-        ["", "http://a", "mongodb://u:hu@sh@a", "mongodb://u:hush@", "mongodb://u:hush@a/?w=-1"]
-    {
+    for wrong in [
+        "",
+        "http://a",
+        "mongodb://u:hu@sh@a",
+        "mongodb://u:hush@",
+        "mongodb://u:hush@a/?w=-1",
+        "mongodb://u:hush",
+        "mongodb://u:hush/db",
+        "mongodb://u:hush?9@a",
+        "mongodb://u:hush#9@a",
+        "mongodb://u:9/hush@a",
+        "mongodb://u@a/?authMechanism=MONGODB-AWS&authMechanismProperties=hush",
+        "mongodb://u@a/?authMechanism=MONGODB-OIDC&authMechanismProperties=A:b,hush",
+        "mongodb://u@a/?readPreference=hush",
+    ] {
         let error = check_uri(wrong).unwrap_err();
         assert!(!error.contains("hush") && !error.contains("hu@sh"), "{wrong}: {error}");
     }
+    let of = |uri: &str| check_uri(uri).unwrap_err();
+    assert!(of("mongodb://u:hush").contains("name a host behind the user and the password"));
+    assert!(of("mongodb://u:hush?9@a").contains("percent-encode"));
+    let properties = of("mongodb://u@a/?authMechanismProperties=hush");
+    assert_eq!(properties, "each entry of authMechanismProperties must be NAME:VALUE");
 }

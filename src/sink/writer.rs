@@ -1,14 +1,14 @@
 //! Writes batches into the database until each document is acknowledged or refused.
 //!
-//! Only the commands `update` and `ping` are used, which every server that speaks MongoDB's protocol has. An update
+//! Only the commands `update` and `buildInfo` are used, which every server that speaks MongoDB's protocol has. An update
 //! selects a document by its id alone: the condition that keeps the newer answer is in `$max`, so that the index of the
 //! ids serves every update.
 
 use super::answer::{c_string, field_name};
 use super::batch::Update;
-use super::reply::{self, Reply};
-use super::settings::{MissingDocument, MongoSettings, WriteConcern};
-use mongodb::bson::raw::{CString, cstr};
+use super::reply::{self, Reply, UnknownCodes};
+use super::settings::{self, MissingDocument, MongoSettings, WriteConcern};
+use mongodb::bson::raw::{CStr, CString, cstr};
 use mongodb::bson::{RawArrayBuf, RawDocumentBuf};
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
@@ -17,20 +17,38 @@ use std::future::IntoFuture;
 use std::ops::Range;
 use std::time::Duration;
 
-/// The maximum size of the answers in one command, in bytes. MongoDB accepts 48 MB.
-const COMMAND_BYTES_MAX: usize = 16 << 20;
+/// The maximum size of one command, in bytes. MongoDB limits it to 16 MiB, and the message around it to 48 MB.
+const COMMAND_BYTES_MAX: usize = 12 << 20;
+/// The maximum number of answers in one command. MongoDB limits the statements to 100,000.
+const COMMAND_ANSWERS_MAX: usize = 10_000;
+/// Likewise for FerretDB 1 with SQLite. It keeps a connection for each statement until the command ends, and stops for
+/// ever when all of its 100 connections wait for another one. Two sinks stay below that.
+const FERRETDB_ANSWERS_MAX: usize = 40;
+/// More than what a statement has besides its names, its ids and its answers: operators, flags and BSON's own bytes.
+const STATEMENT_BYTES: usize = 256;
 /// The name that MongoDB's own logs and `currentOp` show.
 const APP_NAME: &str = "ringback-sink";
-/// The type of a null value in a query.
+/// The types of a null value and of an array in a query.
 const NULL_TYPE: i32 = 10;
+const ARRAY_TYPE: i32 = 4;
 
 /// The reason why a batch is not written yet. It can be tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreError(pub(super) String);
+pub struct StoreError {
+    pub(super) text: String,
+    /// Whether the database sent a code that is known neither as transient nor as one of a single document.
+    pub(super) has_unknown_code: bool,
+}
+
+impl StoreError {
+    pub(super) const fn new(text: String) -> Self {
+        Self { text, has_unknown_code: false }
+    }
+}
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -76,20 +94,37 @@ pub struct Writer {
     missing: MissingDocument,
     write_concern: WriteConcern,
     timeout: Duration,
+    /// The maximum number of answers in one command.
+    answers_max: usize,
+}
+
+/// Updates that are still to be sent, and what was done already so that the database accepts them.
+struct Part {
+    range: Range<usize>,
+    are_nulls_replaced: bool,
+    is_repeated: bool,
+}
+
+impl Part {
+    const fn new(range: Range<usize>) -> Self {
+        Self { range, are_nulls_replaced: false, is_repeated: false }
+    }
 }
 
 impl Writer {
-    /// Creates a client. It connects with the first command.
+    /// Connects to the database, and checks that it answers.
     ///
     /// # Errors
-    /// The names of the servers can't be looked up (`mongodb+srv`), or TLS can't be set up.
-    pub async fn new(settings: &MongoSettings) -> Result<Self, StoreError> {
+    /// The names of the servers can't be looked up (`mongodb+srv`), TLS can't be set up, or the database does not answer
+    /// in time or refuses the login.
+    pub async fn connect(settings: &MongoSettings) -> Result<Self, StoreError> {
         let parsed = ClientOptions::parse(settings.uri.reveal()).await;
-        let mut options = parsed.map_err(|error| failed(&error))?;
+        let wrong = |error| StoreError::new(settings::problem(&error, settings.uri.reveal()));
+        let mut options = parsed.map_err(wrong)?;
         options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
         options.server_selection_timeout.get_or_insert(settings.request_timeout);
         let client = Client::with_options(options).map_err(|error| failed(&error))?;
-        Ok(Self {
+        let mut writer = Self {
             database: client.database(&settings.database),
             collection: settings.collection.clone(),
             id_field: c_string(settings.id_field.clone()),
@@ -97,66 +132,81 @@ impl Writer {
             missing: settings.missing,
             write_concern: settings.write_concern,
             timeout: settings.request_timeout,
-        })
-    }
-
-    /// Checks that the database answers.
-    ///
-    /// # Errors
-    /// It does not answer in time, or refuses the login.
-    pub async fn probe(&self) -> Result<(), StoreError> {
+            answers_max: COMMAND_ANSWERS_MAX,
+        };
         let mut command = RawDocumentBuf::new();
-        command.append(cstr!("ping"), 1);
-        self.run(command).await?.map(drop).map_err(|error| failed(&error))
+        command.append(cstr!("buildInfo"), 1);
+        let answer = writer.run(command).await?.map_err(|error| failed(&error))?;
+        // FerretDB 2 has another storage, and another member.
+        if answer.contains_key("ferretdbVersion") {
+            writer.answers_max = FERRETDB_ANSWERS_MAX;
+        }
+        Ok(writer)
     }
 
     /// Writes `updates`, which are sorted by SMS. Writing the same ones again changes nothing.
-    pub(super) async fn write(&self, updates: &[Update]) -> Result<Written, StoreError> {
+    pub(super) async fn write(
+        &self,
+        updates: &[Update],
+        unknown: UnknownCodes,
+    ) -> Result<Written, StoreError> {
         let mut written = Written::default();
-        let first = commands(updates).into_iter().map(|range| (range, true));
-        // The updates that are left, and whether they may be sent again as they are.
-        let mut left: Vec<(Range<usize>, bool)> = first.rev().collect();
-        while let Some((range, may_repeat)) = left.pop() {
-            let part = updates.get(range.clone()).unwrap_or_default();
-            let (code, text) = match self.send(part).await? {
+        let names = self.id_field.as_str().len() + self.field.len();
+        let first = commands(updates, self.answers_max, names + STATEMENT_BYTES).into_iter();
+        let mut left: Vec<Part> = first.rev().map(Part::new).collect();
+        while let Some(mut part) = left.pop() {
+            let range = part.range.clone();
+            let sent = updates.get(range.clone()).unwrap_or_default();
+            let (code, text) = match self.send(self.statements(sent), unknown).await? {
                 Reply::Done(done) => {
-                    written.counts.add(part, done);
+                    written.counts.add(sent, done);
                     continue;
                 }
                 Reply::Refused { code, text } => (code, text),
             };
-            if may_repeat && self.resolve(code, part).await? {
-                left.push((range, false));
-            } else if part.len() > 1 {
+            if self.resolve(code, &mut part, sent, unknown).await? {
+                left.push(part);
+            } else if sent.len() > 1 {
                 // Servers differ in what they say about the other updates of a command, and all can be sent again.
-                let middle = range.start + part.len() / 2;
-                left.push((middle..range.end, may_repeat));
-                left.push((range.start..middle, may_repeat));
+                let middle = range.start + sent.len() / 2;
+                left.push(Part::new(middle..range.end));
+                left.push(Part::new(range.start..middle));
             } else {
                 written.counts.refused += 1;
                 let refuse = |update: &Update| Refused { update: update.clone(), code, text };
-                written.refused.extend(part.first().map(refuse));
+                written.refused.extend(sent.first().map(refuse));
             }
         }
         Ok(written)
     }
 
-    /// Removes the cause of a refusal, if that is possible. Returns whether the updates are to be sent again.
-    async fn resolve(&self, code: i32, updates: &[Update]) -> Result<bool, StoreError> {
-        if reply::may_be_null(code) {
-            return self.replace_nulls(updates).await;
+    /// Removes the cause of a refusal, if that is possible and was not done for this part. Returns whether the updates
+    /// are to be sent again.
+    async fn resolve(
+        &self,
+        code: i32,
+        part: &mut Part,
+        updates: &[Update],
+        unknown: UnknownCodes,
+    ) -> Result<bool, StoreError> {
+        if reply::may_be_null(code) && !part.are_nulls_replaced {
+            part.are_nulls_replaced = true;
+            return self.replace_nulls(updates, unknown).await;
         }
-        Ok(reply::may_be_created(code))
+        // Another writer created the document at the same time.
+        let repeats = code == reply::DUPLICATE_KEY && !part.is_repeated;
+        part.is_repeated |= repeats;
+        Ok(repeats)
     }
 
     /// Sends one update command.
-    async fn send(&self, updates: &[Update]) -> Result<Reply, StoreError> {
-        let mut statements = RawArrayBuf::new();
-        for of_sms in updates.chunk_by(|one, other| one.sms == other.sms) {
-            statements.push(self.statement(of_sms));
-        }
+    async fn send(
+        &self,
+        statements: RawArrayBuf,
+        unknown: UnknownCodes,
+    ) -> Result<Reply, StoreError> {
         match self.run(self.update_command(statements)).await? {
-            Ok(answer) => reply::read(&answer),
+            Ok(answer) => reply::read(&answer, unknown),
             Err(error) => reply::of_error(&error).ok_or_else(|| failed(&error)),
         }
     }
@@ -176,58 +226,54 @@ impl Writer {
         command
     }
 
-    /// Returns the update of one document with all of its answers.
-    fn statement(&self, of_sms: &[Update]) -> RawDocumentBuf {
+    /// Returns one statement for each document, with all of its answers.
+    fn statements(&self, updates: &[Update]) -> RawArrayBuf {
+        let upserts = self.missing == MissingDocument::Upsert;
+        let of_document = |answers: &[Update]| {
+            let mut newest = RawDocumentBuf::new();
+            for Update { delivery, answer, .. } in answers {
+                let name = field_name(&delivery.to_string());
+                newest.append(c_string(format!("{}.{name}", self.field)), &*answer.document);
+            }
+            statement(self.query(answers), (cstr!("$max"), newest), upserts)
+        };
+        updates.chunk_by(|one, other| one.sms == other.sms).map(of_document).collect()
+    }
+
+    /// Returns the query of the document that these answers belong to.
+    fn query(&self, of_sms: &[Update]) -> RawDocumentBuf {
         let mut query = RawDocumentBuf::new();
-        let mut newest = RawDocumentBuf::new();
         if let Some(Update { sms, .. }) = of_sms.first() {
             query.append(&self.id_field, &**sms);
         }
-        for Update { delivery, answer, .. } in of_sms {
-            let name = field_name(&delivery.to_string());
-            newest.append(c_string(format!("{}.{name}", self.field)), &*answer.document);
-        }
-        let mut operators = RawDocumentBuf::new();
-        operators.append(cstr!("$max"), newest);
-        let mut statement = RawDocumentBuf::new();
-        statement.append(cstr!("q"), query);
-        statement.append(cstr!("u"), operators);
-        statement.append(cstr!("upsert"), self.missing == MissingDocument::Upsert);
-        // An id selects one document. But FerretDB keeps a connection for each single update until the command ends, and
-        // stops for ever when it has no more of them.
-        statement.append(cstr!("multi"), true);
-        statement
+        query
     }
 
     /// Makes the field of these documents an empty document where it is null: no database writes below a null. Returns
     /// whether a document was changed.
-    async fn replace_nulls(&self, updates: &[Update]) -> Result<bool, StoreError> {
-        let ids: RawArrayBuf = updates.iter().map(|update| &*update.sms).collect();
-        let document = |name: CString, value: RawDocumentBuf| {
-            let mut document = RawDocumentBuf::new();
-            document.append(name, value);
-            document
-        };
-        let mut among = RawDocumentBuf::new();
-        among.append(cstr!("$in"), ids);
-        let mut is_null = RawDocumentBuf::new();
-        is_null.append(cstr!("$type"), NULL_TYPE);
+    async fn replace_nulls(
+        &self,
+        updates: &[Update],
+        unknown: UnknownCodes,
+    ) -> Result<bool, StoreError> {
         let field = c_string(self.field.clone());
-        let mut query = document(self.id_field.clone(), among);
-        query.append(&field, is_null);
-        let set = document(field, RawDocumentBuf::new());
-        let mut statement = RawDocumentBuf::new();
-        statement.append(cstr!("q"), query);
-        statement.append(cstr!("u"), document(cstr!("$set").to_owned(), set));
-        statement.append(cstr!("multi"), true);
-        let mut statements = RawArrayBuf::new();
-        statements.push(statement);
-        match self.run(self.update_command(statements)).await? {
-            Ok(answer) => match reply::read(&answer)? {
-                Reply::Done(done) => Ok(done.modified > 0),
-                Reply::Refused { .. } => Ok(false),
-            },
-            Err(error) => Err(failed(&error)),
+        let of_document = |answers: &[Update]| {
+            // The type of an array is also that of each of its elements.
+            let mut no_array = RawDocumentBuf::new();
+            no_array.append(cstr!("$type"), ARRAY_TYPE);
+            let mut is_null = RawDocumentBuf::new();
+            is_null.append(cstr!("$type"), NULL_TYPE);
+            is_null.append(cstr!("$not"), no_array);
+            let mut query = self.query(answers);
+            query.append(&field, is_null);
+            let mut empty = RawDocumentBuf::new();
+            empty.append(&field, RawDocumentBuf::new());
+            statement(query, (cstr!("$set"), empty), false)
+        };
+        let of_sms = updates.chunk_by(|one, other| one.sms == other.sms);
+        match self.send(of_sms.map(of_document).collect(), unknown).await? {
+            Reply::Done(done) => Ok(done.modified > 0),
+            Reply::Refused { .. } => Ok(false),
         }
     }
 
@@ -238,10 +284,27 @@ impl Writer {
     ) -> Result<mongodb::error::Result<mongodb::bson::Document>, StoreError> {
         // An abandoned command ends its connection, and may still be executed. Every command may be repeated.
         let answer = self.database.run_raw_command(command).into_future();
-        tokio::time::timeout(self.timeout, answer)
-            .await
-            .map_err(|_| StoreError(format!("no answer within {} ms", self.timeout.as_millis())))
+        let late = || format!("no answer within {} ms", self.timeout.as_millis());
+        let answered = tokio::time::timeout(self.timeout, answer).await;
+        answered.map_err(|_| StoreError::new(late()))
     }
+}
+
+/// Returns the update of the one document that `query` selects.
+fn statement(
+    query: RawDocumentBuf,
+    (operator, fields): (&CStr, RawDocumentBuf),
+    upserts: bool,
+) -> RawDocumentBuf {
+    let mut operators = RawDocumentBuf::new();
+    operators.append(operator, fields);
+    let mut statement = RawDocumentBuf::new();
+    statement.append(cstr!("q"), query);
+    statement.append(cstr!("u"), operators);
+    statement.append(cstr!("upsert"), upserts);
+    // An update of several documents can miss one that moves between shards, and is not repeated after a duplicate key.
+    statement.append(cstr!("multi"), false);
+    statement
 }
 
 impl WrittenCounts {
@@ -259,14 +322,19 @@ impl WrittenCounts {
     }
 }
 
-/// Divides the updates so that each command stays below its limit. All answers of a document stay together, unless they
-/// alone exceed it.
-pub(super) fn commands(updates: &[Update]) -> Vec<Range<usize>> {
+/// Divides the updates so that each command stays below its limits: `answers_max`, and the bytes of the answers and the
+/// ids with `overhead` bytes for each.
+pub(super) fn commands(
+    updates: &[Update],
+    answers_max: usize,
+    overhead: usize,
+) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let (mut start, mut bytes) = (0, 0);
-    for (index, update) in updates.iter().enumerate() {
-        let size = update.answer.document.as_bytes().len();
-        if bytes + size > COMMAND_BYTES_MAX && index > start {
+    for (index, Update { sms, answer, .. }) in updates.iter().enumerate() {
+        let size = answer.document.as_bytes().len() + sms.len() + overhead;
+        let is_full = bytes + size > COMMAND_BYTES_MAX || index - start >= answers_max;
+        if is_full && index > start {
             ranges.push(start..index);
             (start, bytes) = (index, 0);
         }
@@ -280,5 +348,5 @@ pub(super) fn commands(updates: &[Update]) -> Vec<Range<usize>> {
 
 /// Returns the driver's own text, without its labels and the server's whole answer.
 fn failed(error: &mongodb::error::Error) -> StoreError {
-    StoreError(error.kind.to_string())
+    StoreError::new(error.kind.to_string())
 }

@@ -17,6 +17,8 @@ pub struct EndedDelivery<'a> {
     pub sms: Vec<Cow<'a, str>>,
     /// The number of attempts since the delivery was scheduled or replayed.
     pub attempts: u32,
+    /// How often the delivery was replayed. 0 in `delivered` events of earlier versions.
+    pub replays: u32,
     pub kind: EndKind<'a>,
     /// The outcome of the last attempt; `None` if there was no attempt.
     pub outcome: Option<Outcome<'a>>,
@@ -26,11 +28,7 @@ pub struct EndedDelivery<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndKind<'a> {
     Delivered,
-    DeadLettered {
-        reason: Cow<'a, str>,
-        /// How often the delivery was replayed.
-        replays: u32,
-    },
+    DeadLettered { reason: Cow<'a, str> },
 }
 
 /// An event says that it is the end of a delivery, and lacks a member that every such event has.
@@ -60,13 +58,13 @@ pub fn read_ended(value: &[u8]) -> Result<Option<EndedDelivery<'_>>, UnreadableE
         (None, several) => several.unwrap_or_default(),
     };
     let attempts = members.attempts.or(members.attempt).ok_or(UnreadableEnd)?;
+    let replays = members.replays.unwrap_or(0);
     let (kind, outcome) = if is_delivered {
         (EndKind::Delivered, Some(members.take_outcome()))
     } else {
         let reason = members.reason.take().ok_or(UnreadableEnd)?;
-        let replays = members.replays.ok_or(UnreadableEnd)?;
-        (EndKind::DeadLettered { reason, replays }, members.last_outcome.take())
+        (EndKind::DeadLettered { reason }, members.last_outcome.take())
     };
     let account = members.account_id.map(AccountId);
-    Ok(Some(EndedDelivery { at, account, about, sms, attempts, kind, outcome }))
+    Ok(Some(EndedDelivery { at, account, about, sms, attempts, replays, kind, outcome }))
 }

@@ -43,7 +43,7 @@ pub struct Members<'a> {
     /// The number of attempts.
     #[schemars(with = "u32")]
     pub attempts: Option<u32>,
-    /// How often the delivery was replayed.
+    /// How often the delivery was replayed. An event `delivered` without it: never.
     #[schemars(with = "u32")]
     pub replays: Option<u32>,
     /// The id of the flow.

@@ -85,7 +85,7 @@ pub(super) fn running(page: &Page) {
     let status: Value = serde_json::from_str(&asks("/api/v1/status")).expect("JSON");
     assert_eq!(status["ready"], true, "{status}");
     let before = daemon.logged().len();
-    let done = reader.shell(&stage, &daemon, "kill -HUP \"$(pgrep -x ringback)\"");
+    let done = reader.shell(&stage, &daemon, "systemctl reload ringback");
     assert_eq!(done.code, Some(0), "{done:?}");
     wait_until("it has read its configuration again", PATIENCE, || {
         let reloads = daemon.metric("ringback_config_reloads_total", &[("result", "applied")]);

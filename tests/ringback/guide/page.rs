@@ -14,6 +14,14 @@ pub(super) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/guide")
 }
 
+/// Returns the command by which systemd reloads the daemon.
+fn reload() -> String {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/ringback.service");
+    let unit = std::fs::read_to_string(unit).expect("the unit");
+    let command = unit.lines().find_map(|line| line.strip_prefix("ExecReload="));
+    command.expect("a command that reloads").to_owned()
+}
+
 /// A page of the guide, with a record of the commands and programs that were run.
 pub(super) struct Page {
     name: &'static str,
@@ -258,10 +266,13 @@ impl Reader<'_> {
     }
 
     /// Runs the page's next line of a code block that reads like this in a shell, with the process id and the port of
-    /// `daemon`.
+    /// `daemon`. A reload runs what the systemd unit says.
     pub(super) fn shell(&mut self, stage: &Stage, daemon: &Daemon, command: &str) -> Done {
         let text = self.next(stage, command);
-        let text = text.replace("$(pgrep -x ringback)", &daemon.pid().to_string());
+        let pid = daemon.pid().to_string();
+        let text = text.replace("systemctl reload ringback", &reload().replace("$MAINPID", &pid));
+        let main_pid = "$(systemctl show --property MainPID --value ringback)";
+        let text = text.replace(main_pid, &pid);
         let address = format!("127.0.0.1:{}", daemon.port());
         let text = ["127.0.0.1:9464", "127.0.0.1:9465"]
             .iter()

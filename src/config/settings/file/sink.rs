@@ -25,7 +25,7 @@ pub(in crate::config) struct MongoDb {
     pub(in crate::config::settings) database: Option<String>,
     /// The collection with one document for each SMS.
     pub(in crate::config::settings) collection: String,
-    /// The field of a document that contains the id of its SMS, as text. It needs an index.
+    /// The field of a document that contains the id of its SMS, as text. It needs an index, with missing = "upsert" a unique one.
     pub(in crate::config::settings) id_field: String,
     /// The field that is written. It contains an answer for each webhook-id.
     pub(in crate::config::settings) field: String,
