@@ -39,7 +39,7 @@ test: own ## run everything that CI runs
 
 bench: own ## run the benchmarks: single steps, then the whole daemon on a real Kafka (some minutes)
 	@ops/local/setup.sh test
-	cargo bench --locked --bench steps --bench render --bench reload --bench end_to_end
+	cargo bench --locked --bench steps --bench render --bench reload --bench accounts --bench end_to_end
 
 SEEDS ?= 100000
 FIRST ?= 0

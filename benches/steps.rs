@@ -19,7 +19,6 @@ use ringback::domain::{
     WebhookPolicy, decide, evolve,
 };
 use ringback::store::{Checkpoint, Derived, Store};
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
@@ -293,8 +292,8 @@ fn policy() -> Policy {
             dedup_window_ms: 86_400_000,
         },
         statuses: ringback::definition::catalogue::statuses().clone(),
-        accounts: BTreeMap::from([(AccountId(28), account)]),
-        webhooks: BTreeMap::from([(webhook, webhook_rules.clone())]),
+        accounts: imbl::OrdMap::unit(AccountId(28), account),
+        webhooks: imbl::OrdMap::unit(webhook, webhook_rules.clone()),
         webhook_defaults: webhook_rules,
         definitions: Arc::new(Defined::default()),
     }

@@ -5,13 +5,13 @@
 //! the same for all sources, and its faults contain the origins of entries. The *basis* is the part of the settings
 //! that the builder needs.
 //!
-//! Another source is one file beside `file` that makes [`Entries`], and a section of `ringback.toml` that enables it.
-//! If its values come neither from a file nor from a variable, [`Origin`](crate::document::Origin) needs another
-//! variant.
+//! The sources are `file` and `database`. A file is built as a whole, and not at all if it has faults. A database has
+//! the accounts of many customers, so each account is built alone, when its rows change.
 
 mod auth;
 mod body;
 mod build;
+mod database;
 mod definition;
 pub(crate) mod entry;
 mod file;
@@ -28,14 +28,21 @@ mod tokens;
 mod url;
 mod webhook;
 
+pub(crate) use build::schema;
 pub use build::{Basis, Built, Defaults};
+pub use database::{
+    Building, Changes, Database, DatabaseError, DatabaseSettings, Finder, Incremental, Kept,
+    Queries, Reading, Snapshot, SnapshotError,
+};
 pub use retry::{Bounds, Retry};
+pub(crate) use tls::of_files as tls_of_files;
 
 use crate::definition::Defined;
 use crate::delivery::{PerSecond, Webhook};
-use crate::document::{Fault, Node, Variables, nearest};
+use crate::document::{Faults, Node, Variables, nearest};
 use crate::domain::{AccountId, AccountPolicy, WebhookName, WebhookPolicy};
-use std::collections::{BTreeMap, BTreeSet};
+use imbl::OrdMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,12 +51,12 @@ use std::sync::Arc;
 pub struct Entries(pub(crate) Node);
 
 impl Entries {
-    /// Reads the entries of the accounts file `file`.
+    /// Reads the entries of the accounts file `path`, or of all files `*.toml` in the directory `path`.
     ///
     /// # Errors
-    /// The file can't be read, or is not TOML.
-    pub fn of_file(file: &Path) -> Result<Self, Fault> {
-        file::read(file)
+    /// A file can't be read, or is not TOML.
+    pub fn of_file(path: &Path) -> Result<Self, Faults> {
+        file::read(path)
     }
 
     /// Checks the entries and builds accounts from them. Secrets may refer to the environment `variables`.
@@ -63,11 +70,11 @@ impl Entries {
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
     /// The accounts, with their flows and their default webhooks.
-    pub accounts: BTreeMap<AccountId, AccountPolicy>,
+    pub accounts: OrdMap<AccountId, AccountPolicy>,
     /// The accounts whose attempts per second are limited.
-    pub account_rates: BTreeMap<AccountId, PerSecond>,
+    pub account_rates: OrdMap<AccountId, PerSecond>,
     /// The webhooks: how to call them, and how often.
-    pub webhooks: BTreeMap<WebhookName, (Arc<Webhook>, WebhookPolicy)>,
+    pub webhooks: OrdMap<WebhookName, (Arc<Webhook>, WebhookPolicy)>,
     /// The bodies that webhooks send and the values that they save, if they differ from the predefined ones.
     pub definitions: Defined,
     /// The files that contain their secrets.

@@ -1,4 +1,4 @@
-//! The operators' HTTP API: metrics, health, status, and the effective configuration.
+//! The operators' HTTP API: metrics, health, status, the effective configuration, and the accounts.
 //!
 //! The API is read-only and has its own listener. By default the listener is bound to loopback. On any other address it
 //! needs a bearer token for every path except `/livez` and `/readyz`, because orchestrators probe these without one.
@@ -7,10 +7,10 @@ mod auth;
 mod listener;
 mod pages;
 
-pub use pages::ConfigPages;
+pub use pages::{AccountPages, ConfigPages};
 
 use crate::delivery::Secret;
-use crate::telemetry::{Health, Metrics};
+use crate::telemetry::{Exposition, Health};
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware;
@@ -27,11 +27,13 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// The API's data and its token.
 pub struct Admin {
     /// The metrics that `/metrics` renders.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Arc<dyn Exposition>,
     /// Shown at `/livez`, `/readyz` and `/api/v1/status`.
     pub health: Arc<Health>,
     /// Shown at `/api/v1/config` and `/api/v1/config/hash`.
     pub config: Arc<ConfigPages>,
+    /// Shown at `/api/v1/accounts` and below. `None`: the process has no accounts.
+    pub accounts: Option<Arc<dyn AccountPages>>,
     /// The bearer token that clients must send. `None`: no token is needed.
     pub token: Option<Secret>,
 }
@@ -74,6 +76,8 @@ fn router(admin: Admin) -> Router {
         .route("/api/v1/status", get(pages::status))
         .route("/api/v1/config", get(pages::config))
         .route("/api/v1/config/hash", get(pages::config_hash))
+        .route("/api/v1/accounts", get(pages::accounts))
+        .route("/api/v1/accounts/{id}", get(pages::account))
         .fallback(pages::not_found);
     if let Some(guard) = guard {
         // The layer also covers the fallback, so that a client without the token can't find out which paths exist.

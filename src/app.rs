@@ -1,35 +1,45 @@
 //! The daemon: built from its configuration, and run until it is stopped.
 
+mod accounts;
+mod database;
 mod endpoints;
 mod files;
 mod letters;
+mod look_ups;
 mod ownership;
 mod registry;
 mod reload;
 mod requests;
+mod sink;
+mod stored;
 mod topics;
 
 pub use files::file_plan;
 pub use ownership::{StartOptions, inspect, stored_partitions};
 pub use registry::{registry_client, registry_settings};
 pub use requests::ReloadRequests;
+pub use sink::{SinkFailure, run_sink};
+pub use stored::{StoredAccounts, stored_accounts};
 
+use accounts::ShownAccounts;
+use database::Stored;
 use endpoints::Shared;
 use letters::Counting;
 
 use crate::admin::{self, Admin, ConfigPages};
 use crate::clock;
-use crate::config::{self, Effective, Faults, Loaded, Settings, StoreSettings};
+use crate::config::{self, Accounts, Effective, Faults, Loaded, Settings, StoreSettings};
 use crate::delivery::{EndpointError, FailedLookUp, Names, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
 };
-use crate::log::{LogError, Registry, TopicFault, Topics};
+use crate::log::{AccountSource, LogError, Registry, TopicFault, Topics};
 use crate::shutdown::{HangUps, Signals};
 use crate::store::{Store, StoreError};
 use crate::system::TooFewFiles;
 use crate::telemetry::{Health, LookUpFailure, Metrics, STALL_DEADLINE, Waiting};
 use reload::{Reading, Shown};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,8 +106,13 @@ pub enum AppError {
 pub struct App {
     settings: Settings,
     effective: Arc<Effective>,
+    /// The accounts of the file.
+    accounts: Accounts,
+    /// The accounts of the database, if they are in one.
+    stored: Option<Stored>,
     config: Arc<EngineConfig>,
     pages: Arc<ConfigPages>,
+    account_pages: Arc<ShownAccounts>,
     shared: Shared,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
@@ -130,18 +145,22 @@ impl App {
         let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
         let names = watched_names(&settings, &metrics);
         let shared = Shared { trust, names, files };
-        let (config, _) = shared.engine_config(&settings, &accounts, &[])?;
+        let (config, _) = shared.engine_config(&settings, &accounts, &Default::default())?;
         let config = Arc::new(config);
         let pages = Arc::default();
         Shown::of(&effective).show(&metrics, &pages);
         let health = Health::new(STALL_DEADLINE);
         let start = StartOptions::default();
         let check_topics = true;
-        Ok(Self {
+        let database = settings.accounts_database.as_ref();
+        let app = Self {
+            stored: database.map(|database| Stored::new(database.unknown_account_wait)),
             settings,
             effective: Arc::new(effective),
+            accounts,
             config,
             pages,
+            account_pages: Arc::default(),
             shared,
             metrics,
             health,
@@ -150,7 +169,9 @@ impl App {
             has_variables: true,
             check_topics,
             start,
-        })
+        };
+        app.show_accounts();
+        Ok(app)
     }
 
     /// Sets the operator's options for this start.
@@ -206,6 +227,14 @@ impl App {
         let _forwarding = reload::Forwarding::begin(hang_ups, self.requests.clone());
         self.health.begin([self.waiting_for_kafka()]);
         self.serve(stop.clone()).await?;
+        let mut stopped = stop.clone();
+        let database = tokio::select! {
+            database = self.first_accounts() => database?,
+            // No engine runs yet, so there is nothing to drain.
+            () = signals.next() => return Ok(()),
+            _ = stopped.wait_for(|stop| *stop) => return Ok(()),
+        };
+        let _polling = self.poll(database);
         let mut joined_again = None::<Instant>;
         loop {
             let ended = self.run_engine(&stop, &mut signals).await;
@@ -295,26 +324,19 @@ impl App {
     }
 
     async fn serve(&self, mut stop: watch::Receiver<bool>) -> Result<(), AppError> {
-        let address = self.settings.http.listen;
-        let listener = tokio::net::TcpListener::bind(address)
-            .await
-            .map_err(|error| AppError::Listen(address, error))?;
         let admin = Admin {
             metrics: self.metrics.clone(),
             health: self.health.clone(),
             config: self.pages.clone(),
+            accounts: Some(self.account_pages.clone()),
             token: self.settings.http.token.clone(),
         };
-        tracing::info!(%address, token = admin.token.is_some(), "metrics, health and API are served");
         let shutdown = async move {
             let _ = stop.wait_for(|stop| *stop).await;
         };
-        tokio::spawn(async move {
-            if let Err(error) = admin::serve(listener, admin, shutdown).await {
-                tracing::error!(%error, "metrics, health and API are no longer served");
-            }
-        });
-        Ok(())
+        let address = self.settings.http.listen;
+        let served = serve(address, admin, shutdown).await;
+        served.map_err(|error| AppError::Listen(address, error))
     }
 
     async fn start(
@@ -347,6 +369,10 @@ impl App {
             store,
             topics,
             registry,
+            accounts: self.stored.as_ref().map(|stored| {
+                let look_ups: Arc<dyn AccountSource> = stored.look_ups.clone();
+                look_ups
+            }),
             runtime,
             metrics: self.metrics.clone(),
             health: self.health.clone(),
@@ -386,6 +412,22 @@ impl App {
         let client = registry_client(&self.shared.trust, &self.shared.names);
         Registry::new(client, registry_settings(settings), runtime.clone(), Arc::new(unreachable))
     }
+}
+
+/// Serves metrics, health and API at `address` until `shutdown` completes. The error is that of binding the address.
+async fn serve(
+    address: SocketAddr,
+    admin: Admin,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    tracing::info!(%address, token = admin.token.is_some(), "metrics, health and API are served");
+    tokio::spawn(async move {
+        if let Err(error) = admin::serve(listener, admin, shutdown).await {
+            tracing::error!(%error, "metrics, health and API are no longer served");
+        }
+    });
+    Ok(())
 }
 
 /// Returns the engine's result. A thread that ended without a result has panicked.

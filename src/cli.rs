@@ -1,5 +1,6 @@
 //! The command line. Each command is a file with its arguments and its code.
 
+mod account;
 mod changelog;
 mod check;
 mod completions;
@@ -8,12 +9,15 @@ mod demo;
 mod offsets;
 mod run;
 mod secret;
+mod sink;
 mod terminal;
 mod topics;
 mod trace;
 mod verify;
 mod webhook;
 
+use crate::accounts::Incremental;
+use crate::app::{self, StoredAccounts};
 use crate::config::{self, Accounts, Faults, Settings};
 use crate::exit::ExitCode;
 use crate::inspect::InspectError;
@@ -64,6 +68,8 @@ enum Command {
     Trace(trace::Arguments),
     Verify(verify::Arguments),
     #[command(subcommand)]
+    Account(account::Command),
+    #[command(subcommand)]
     Webhook(webhook::Command),
     #[command(subcommand, name = "dead-letter")]
     DeadLetter(Box<dead_letter::Command>),
@@ -71,6 +77,8 @@ enum Command {
     Changelog(changelog::Command),
     #[command(subcommand)]
     Offsets(offsets::Command),
+    #[command(subcommand)]
+    Sink(sink::Command),
     #[command(subcommand)]
     Secret(secret::Command),
     Completions(completions::Arguments),
@@ -101,10 +109,12 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => runtime.block_on(demo::run(&arguments)),
         Command::Trace(arguments) => runtime.block_on(trace::run(&config, &arguments)),
         Command::Verify(arguments) => runtime.block_on(verify::run(&config, arguments)),
+        Command::Account(command) => runtime.block_on(account::run(&config, &command)),
         Command::Webhook(command) => runtime.block_on(webhook::run(&config, &command)),
         Command::DeadLetter(command) => runtime.block_on(dead_letter::run(&config, *command)),
         Command::Changelog(command) => runtime.block_on(changelog::run(&config, command)),
         Command::Offsets(command) => runtime.block_on(offsets::run(&config, command)),
+        Command::Sink(command) => runtime.block_on(sink::run(&config, &command)),
         Command::Secret(command) => secret::run(&command),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),
     };
@@ -135,9 +145,33 @@ fn config_file(given: Option<PathBuf>) -> PathBuf {
     })
 }
 
-/// Loads the configuration and the accounts. Prints every fault on stderr if they are wrong.
+/// Loads the configuration and the accounts of a file. Prints every fault on stderr if they are wrong.
 fn load(file: &Path) -> Result<(Settings, Accounts), ExitCode> {
     config::load(file).map_err(|faults| refuse(&faults))
+}
+
+/// Loads the configuration and the accounts, whether they are in a file or in a database.
+async fn load_all(file: &Path) -> Result<(Settings, Accounts), ExitCode> {
+    let (settings, of_file) = load(file)?;
+    let accounts = stored(&settings).await?.map_or(of_file, |rows| rows.accounts().clone());
+    Ok((settings, accounts))
+}
+
+/// Reads the accounts of the database, if they are in one. Prints a warning if they come from the snapshot.
+async fn stored(settings: &Settings) -> Result<Option<Incremental>, ExitCode> {
+    match app::stored_accounts(settings).await {
+        Ok(None) => Ok(None),
+        Ok(Some(StoredAccounts { rows, outdated, .. })) => {
+            if let Some(error) = outdated {
+                err_line!("ringback: warning: {error}; the accounts are those of the snapshot");
+            }
+            Ok(Some(rows))
+        }
+        Err(error) => {
+            err_line!("ringback: {error}");
+            Err(ExitCode::from(UNAVAILABLE))
+        }
+    }
 }
 
 fn refuse(faults: &Faults) -> ExitCode {

@@ -10,10 +10,12 @@
 
 mod effective;
 mod environment;
+mod listing;
 mod loaded;
 mod settings;
 
 pub use effective::{Difference, Effective, Hashes};
+pub use listing::Listing;
 pub use loaded::Loaded;
 pub use settings::{DeliverySettings, HttpSettings, RegistrySettings, Settings, StoreSettings};
 
@@ -24,6 +26,12 @@ use crate::accounts::retry;
 use crate::domain::Policy;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Returns the environment variables of this process.
+#[must_use]
+pub fn variables() -> Variables {
+    environment::of_process()
+}
 
 /// Reads the configuration `file`, the environment of this process and the accounts file.
 ///

@@ -55,7 +55,7 @@ pub use proxy::{Proxy, ProxyError};
 pub use rate::PerSecond;
 pub use response::Response;
 pub use retry_after::retry_after_ms;
-pub use schedule::{InstanceLimits, Ready};
+pub use schedule::{InstanceLimits, LaneChanges, Ready};
 pub use secret::{SecretError, SigningSecret};
 pub use shortage::Shortage;
 pub use signature::sign;

@@ -15,8 +15,6 @@ mod pretty;
 mod receiver;
 mod samples;
 mod screen;
-#[cfg(test)]
-mod tests;
 
 use crate::app::{App, AppError};
 use crate::codec::source::Unwrap;

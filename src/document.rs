@@ -1,10 +1,10 @@
 //! Values with origins: the reading tools that the configuration and every source of accounts share.
 //!
-//! A source makes a tree of *nodes*. Each node has an *origin*, such as a file and a line. The *check* compares the
-//! tree with the JSON Schema of the types that will be read from it, and removes values with faults. Readers ask for a
-//! *place*: a key of the tree, whether it has a value or not. A *fault* contains the place, the problem, and how to fix
-//! it. The *context* collects faults and resolves references to files and environment variables. No fault quotes a
-//! value that may be secret.
+//! A source makes a tree of *nodes*. Each node has an *origin*, such as a file and a line, or a row of a database. The
+//! *check* compares the tree with the JSON Schema of the types that will be read from it, and removes values with
+//! faults. Readers ask for a *place*: a key of the tree, whether it has a value or not. A *fault* contains the place,
+//! the problem, and how to fix it. The *context* collects faults and resolves references to files and environment
+//! variables. No fault quotes a value that may be secret.
 
 mod check;
 mod context;
@@ -13,9 +13,9 @@ mod origin;
 mod schema;
 mod tree;
 
-pub use context::Variables;
+pub use context::{Reserved, Variables};
 pub use fault::{Fault, Faults, Note, Warning};
-pub use origin::Origin;
+pub use origin::{Origin, RowOrigin};
 
 pub(crate) use crate::definition::nearest;
 pub(crate) use check::{branch, join, keys, prune, wanted};

@@ -44,9 +44,9 @@ pub use ownership::{Holder, Mismatch, Permissions};
 
 use crate::clock;
 use crate::codec::event::ReloadEvent;
-use crate::delivery::Lanes;
+use crate::delivery::{LaneChanges, Lanes};
 use crate::domain::Timestamp;
-use crate::log::{KafkaLog, Log, Registry, Topics};
+use crate::log::{AccountSource, KafkaLog, Log, Registry, Topics};
 use crate::store::{Database, Disk, Store};
 use crate::telemetry::{Health, Metrics, Waiting};
 use channels::{Channels, Signals};
@@ -75,6 +75,8 @@ pub struct Parts {
     pub topics: Topics,
     /// The schema registry, if one is configured.
     pub registry: Option<Registry>,
+    /// Looks up unknown accounts, if that is possible.
+    pub accounts: Option<Arc<dyn AccountSource>>,
     /// The runtime that makes HTTP requests.
     pub runtime: tokio::runtime::Handle,
     /// The metrics of the process.
@@ -119,6 +121,11 @@ impl EngineHandle {
     /// Uses a new configuration from now on.
     pub fn reload(&self, config: &Arc<EngineConfig>) {
         self.reloads.configure(config);
+    }
+
+    /// Uses a new configuration from now on, which differs from the one before only by `changes`.
+    pub fn change(&self, config: &Arc<EngineConfig>, changes: LaneChanges) {
+        self.reloads.change(config, changes);
     }
 }
 

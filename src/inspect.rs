@@ -1,5 +1,6 @@
 //! Answers to operators' questions: each question has a function that reads, and a typed answer that can be serialised.
 //!
+//! - [`accounts`]: the accounts in force, each setting with its source.
 //! - [`trace`]: everything that is known about one phonon-uuid.
 //! - [`webhooks`]: the configured webhooks with the state of their endpoints.
 //! - [`dead_letters`]: dead letters with their state.
@@ -11,6 +12,7 @@
 //!
 //! This module is above `replay` and `verify`, because its answers contain their results.
 
+pub mod accounts;
 pub mod dead_letters;
 pub mod preview;
 pub mod trace;

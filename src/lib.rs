@@ -24,11 +24,12 @@
 //! | 3 | [`engine`] | the shell: one loop over a closed set of inputs; its parts: partitions, committer, dispatcher, report |
 //! | 3 | [`replay`] | finds dead letters for operators, and replays them |
 //! | 3 | [`rebuild`] | writes a lost changelog from a store |
+//! | 3 | [`sink`] | writes the answers of endpoints into a database |
 //! | 3 | [`offsets`] | shows the positions of inputs, and moves them while no daemon runs |
 //! | 3 | [`verify`] | checks that inputs, events, dead letters, changelog, offsets and store agree |
 //! | 4 | [`document`] | configuration values with their origins; the check against a schema; faults |
 //! | 4 | [`inspect`] | typed answers for operators: traces, webhooks, dead letters, verification, previews |
-//! | 5 | [`accounts`] | builds accounts with their webhooks, flows and rules from the entries of a source |
+//! | 5 | [`accounts`] | builds accounts with their webhooks, flows and rules from a file or the rows of a database |
 //! | 5 | [`admin`] | the operators' HTTP API: metrics, health, status, the effective configuration |
 //! | 6 | [`config`] | the configuration: reads settings (from file and environment) and accounts together |
 //! | 6 | [`shutdown`] | signals |
@@ -58,7 +59,7 @@
 //!
 //! # Folders
 //!
-//! - `schemas/`: the schemas of records, rows, events and configuration files.
+//! - `schemas/`: the schemas of records, rows, events and configuration files, and the tables of accounts.
 //! - `config/`: the default configuration with comments, the catalogue of the platform's names, and examples.
 //! - `benches/`: benchmarks of single steps, and of the whole daemon on a real Kafka.
 //! - `tests/ringback/`: tests of the real binary on a real Kafka, a module for each capability.
@@ -111,8 +112,7 @@
 //! - A crash resets no due time and no count of attempts:
 //!   `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
 //! - A setting of the system's clock makes no retry late and no delivery expire early:
-//!   `tests/ringback/clock.rs::retries_go_on_when_the_clock_is_set_back_by_two_hours`,
-//!   `tests/ringback/clock.rs::no_delivery_expires_when_the_clock_is_set_forward_by_two_days`,
+//!   `tests/ringback/clock.rs`, a test for each direction, and
 //!   `src/engine/tests.rs::nothing_comes_early_or_late_because_clocks_jump`.
 //!
 //! ## Correlations and phases
@@ -132,8 +132,7 @@
 //! - No rule waits for a delivery that has ended, and none outlives its deliveries:
 //!   `src/domain/tests/model.rs::random_histories_keep_the_invariants`.
 //! - No rule is lost without an event, however many a decision judges and however little room a row has:
-//!   `src/domain/tests/rules/skipped.rs::rules_beyond_the_limit_of_one_decision_are_skipped_and_none_is_lost`,
-//!   `src/domain/tests/rules/skipped.rs::a_rule_without_room_is_skipped_once_and_only_if_the_webhook_ends_as_it_says`.
+//!   `src/domain/tests/rules/skipped.rs`, a test for each.
 //! - No rule about a replayed webhook is judged or skipped before the webhook has ended:
 //!   `src/domain/tests/rules/replayed.rs`, `tests/ringback/rules/after.rs::a_replay_after_the_end_of_the_run_triggers_the_rules_whose_facts_are_left`.
 //! - No crash and no replay loses the outcome that a later webhook uses:
@@ -153,7 +152,6 @@
 //! - No partition stops because records do not fit into a row:
 //!   `tests/ringback/poison.rs::a_flow_whose_webhooks_would_not_fit_into_a_row_is_a_dead_letter`,
 //!   `tests/ringback/poison.rs::reports_that_would_not_fit_into_a_row_together_are_dead_letters`.
-//!
 //! - No spelling of a status, no blanks around it and no receipt text around it hide what it means:
 //!   `src/domain/status/tests.rs`, a test for each,
 //!   `tests/ringback/statuses.rs::statuses_are_read_as_gateways_write_them`.
@@ -190,9 +188,8 @@
 //!   `src/log/reader/position.rs::another_record_at_an_earlier_offset_counts_as_not_read`.
 //! - A topic that was deleted and created again is not taken for the former one: `src/verify/tests/inputs.rs`, a test
 //!   for each kind of change, and `tests/ringback/identity.rs::a_recreated_input_is_verified_against_its_own_records`.
-//! - This holds for inputs of a broker that gives topics no ids, too:
-//!   `tests/ringback/marks.rs::an_input_without_an_id_that_was_recreated_while_no_daemon_ran_is_read_from_its_beginning`,
-//!   `tests/ringback/marks.rs::an_input_without_an_id_that_is_recreated_under_a_daemon_is_read_from_its_beginning`.
+//! - This holds for inputs of a broker that gives topics no ids, too, whether a daemon runs or not:
+//!   `tests/ringback/marks.rs`, a test for each case.
 //! - No position is moved in only one of the two places that store it:
 //!   `tests/ringback/offsets.rs::skipped_records_are_never_delivered_and_the_rest_is`.
 //! - No move of positions is made in part because of something else that happens meanwhile:
@@ -281,8 +278,7 @@
 //!   `tests/ringback/definitions/platform.rs::a_multipart_form_is_the_same_in_every_attempt_and_replay`.
 //! - No endpoint delays another one, whether it hangs or answers slowly:
 //!   `tests/ringback/retries.rs::an_endpoint_that_hangs_times_out_and_does_not_affect_others`,
-//!   `tests/ringback/lanes/neighbours.rs::endpoints_with_endless_answers_delay_no_others_and_get_their_deliveries`,
-//!   `tests/ringback/lanes/neighbours.rs::endpoints_that_answer_just_before_the_timeout_delay_no_others_and_get_their_deliveries`.
+//!   `tests/ringback/lanes/neighbours.rs`, a test for each kind of slow answer.
 //! - No lane waits for a slot that goes to a lane with more slots:
 //!   `src/delivery/queues.rs::a_free_slot_goes_to_the_lane_that_holds_the_fewest`,
 //!   `src/delivery/schedule/tests/fairness.rs::a_healthy_lane_gets_a_slot_at_once_beside_forty_slow_lanes`.
@@ -365,6 +361,9 @@
 //!   records, and one for letters too old for their state to be known.
 //! - No crash, other instance or retention makes the number of open dead letters wrong:
 //!   `tests/ringback/dead_letters/states.rs::open_letters_are_counted_over_crashes_and_shared_among_instances`.
+//! - No kill of the sink or of its database loses an answer, no older answer replaces a newer one, and no refused
+//!   document stops a partition: `tests/ringback/sink.rs`, a test for each, and
+//!   `tests/ringback/sink/kills.rs::three_kills_of_the_sink_and_two_of_the_database_leave_every_answer_right`.
 //!
 //! ## Configuration
 //!
@@ -380,8 +379,11 @@
 //!   `tests/ringback/reloads/endpoints.rs::a_token_of_an_endpoint_that_did_not_change_is_not_fetched_again`.
 //! - No reload keeps an endpoint whose definition, defaults or files changed:
 //!   `src/config/tests/kept.rs::an_endpoint_is_rebuilt_when_any_of_its_settings_or_files_changes`.
-//! - No source of accounts needs a signal to apply a change:
-//!   `src/demo/tests.rs::accounts_of_a_source_are_applied_without_a_signal`.
+//! - No wrong row of a database changes more than its own webhook or account:
+//!   `tests/ringback/databases/rows.rs::a_wrong_row_leaves_its_last_good_definition_in_force_and_all_others_apply`.
+//! - No outage of the database delays a delivery or makes a dead letter of an account that is seconds old:
+//!   `tests/ringback/databases/outages.rs::deliveries_go_on_and_changes_apply_again_whatever_happens_to_the_database`,
+//!   `tests/ringback/databases.rs::an_account_that_is_stored_a_second_after_its_first_record_is_delivered`.
 //! - No key of an earlier version that has no effect is refused, and none is ignored without a warning:
 //!   `tests/ringback/reloads/retired.rs::a_key_that_has_no_effect_any_more_is_one_warning_at_the_start_at_a_reload_and_in_check`.
 //! - SIGHUP does not end a daemon that is still starting:
@@ -395,7 +397,6 @@
 //!   `src/config/tests/client.rs::properties_that_the_guarantees_need_can_not_be_set`.
 //! - No Kafka client fails to log in with tokens or to renew them:
 //!   `tests/ringback/logins.rs::every_client_logs_in_with_tokens_and_renews_them`.
-//!
 //! - No setting of statuses is without effect and without a fault or a warning that says so:
 //!   `src/config/tests/statuses.rs::a_setting_without_effect_is_a_fault`.
 //!
@@ -486,6 +487,7 @@ pub mod offsets;
 pub mod rebuild;
 pub mod replay;
 pub mod shutdown;
+pub mod sink;
 pub mod store;
 pub mod system;
 pub mod telemetry;

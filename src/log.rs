@@ -4,9 +4,12 @@
 //! caller's thread ([`Producer`]), and restores on a thread of their own ([`Restoration`]). Commands that inspect
 //! topics read them once, to their end ([`Scanner`]).
 
+mod accounts;
 mod away;
+mod bell;
 mod broadcast;
 mod client;
+mod connection;
 mod describe;
 mod group;
 mod headers;
@@ -27,15 +30,18 @@ mod rights;
 mod scan;
 mod settings;
 mod steward;
+mod subscription;
 mod topics;
 mod transaction;
 mod trial;
 mod unavailable;
 
+pub use accounts::AccountSource;
 pub use away::{
     Cause, is_said as is_away_said, last_cause, look as look_for_cause, over as back,
     say as say_away,
 };
+pub use bell::Bell;
 pub use broadcast::{BroadcastError, broadcast};
 pub use client::{
     CLIENT_DEFAULTS, Cluster, HasMembers, LogError, MESSAGE_BYTES_MAX, blocking, start_thread,
@@ -65,11 +71,12 @@ pub use restore::{
 };
 pub use rights::{
     Missing, Need, NeededBy, Operation, Resource, Right, check_transactional, insist_on_groups,
-    missing, needs, replay_groups,
+    missing, needs, replay_groups, sink_group,
 };
 pub use scan::{Progress, ScanFrom, ScanRange, ScanRecord, Scanned, Scanner, Watch};
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
 pub use steward::Steward;
+pub use subscription::{LetterProducer, Subscription, SubscriptionError};
 pub use topics::{
     INBOX_KEPT_MS, TopicFault, TopicState, compacted, could_create_missing, create_missing,
     create_with_partitions, repair, survey,

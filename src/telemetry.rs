@@ -8,6 +8,7 @@
 mod causes;
 mod definitions;
 pub mod escape;
+mod exposition;
 mod family;
 mod health;
 mod labels;
@@ -19,18 +20,22 @@ mod openmetrics;
 pub mod output;
 mod process;
 mod render;
+mod sink;
 
 pub use causes::with_causes;
 pub use definitions::{Definition, MetricKind};
+pub use exposition::Exposition;
 pub use health::{Health, PartitionHealth, STALL_DEADLINE, Waiting};
 pub use labels::{
-    ClockJump, ConfigPart, CorrelationState, DeliveryResult, EndpointChange, EndpointState,
-    LookUpFailure, OutboxState, ReloadResult, ShortageKind, SourceResult, TransactionErrorKind,
+    AccountLookUp, AccountReading, ClockJump, ConfigPart, CorrelationState, DeliveryResult,
+    EndpointChange, EndpointState, LookUpFailure, OutboxState, ReloadResult, ShortageKind,
+    SinkDocumentResult, SinkEventResult, SourceResult, TransactionErrorKind,
 };
 pub use logging::LogFormat;
 pub use metrics::Metrics;
 pub(crate) use output::{err_line, out_line};
 pub use render::Format;
+pub use sink::SinkMetrics;
 
 #[cfg(test)]
 mod tests;

@@ -114,15 +114,43 @@ initial_interval_ms = 3600000
 
     /// Starts the daemon without waiting.
     pub(crate) fn spawn(&self) -> Daemon {
-        let log = self.dir.join("stderr.log");
+        self.start(&["run"], self.port, "stderr.log", &[])
+    }
+
+    /// Starts the daemon with accounts from the database at `url`, without waiting.
+    pub(crate) fn spawn_with_database(&self, url: &str) -> Daemon {
+        let variables = [
+            ("RINGBACK__ACCOUNTS__SOURCE", "mysql"),
+            ("RINGBACK__ACCOUNTS__MYSQL__URL", url),
+            ("RINGBACK__ACCOUNTS__MYSQL__TLS", "off"),
+            ("RINGBACK__ACCOUNTS__MYSQL__POLL_INTERVAL_S", "1"),
+        ];
+        self.start(&["run"], self.port, "stderr.log", &variables)
+    }
+
+    /// Starts the sink to the database at `uri`, with the daemon's configuration.
+    pub(crate) fn spawn_sink(&self, uri: &str) -> Daemon {
+        let port = free_port();
+        let listen = format!("127.0.0.1:{port}");
+        let variables = [
+            ("RINGBACK__SINK__MONGODB__URI", uri),
+            ("RINGBACK__SINK__MONGODB__DATABASE", "bench"),
+            ("RINGBACK__SINK__MONGODB__LISTEN", &listen),
+        ];
+        self.start(&["sink", "mongodb"], port, "sink.log", &variables)
+    }
+
+    fn start(&self, words: &[&str], port: u16, log: &str, variables: &[(&str, &str)]) -> Daemon {
+        let log = self.dir.join(log);
         let file = std::fs::File::options().append(true).create(true).open(&log);
         let file = file.expect("the daemon's log");
         let binary = std::env::var_os("RINGBACK_BIN");
         let mut command = mortal(binary.unwrap_or(env!("CARGO_BIN_EXE_ringback").into()));
-        command.arg("run").arg("--config").arg(self.dir.join("ringback.toml"));
+        command.args(words).arg("--config").arg(self.dir.join("ringback.toml"));
+        command.envs(variables.iter().copied());
         command.stdout(file.try_clone().expect("a handle")).stderr(file);
         let started = Instant::now();
-        Daemon { child: child::spawn(command), port: self.port, log, started }
+        Daemon { child: child::spawn(command), port, log, started }
     }
 }
 
@@ -144,11 +172,16 @@ impl Daemon {
 
     /// Returns the sum of a metric's series whose labels contain `label`.
     pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
-        let (_, text) = http::get(self.port, "/metrics").expect("/metrics answers");
+        self.try_metric(name, label).expect("/metrics answers")
+    }
+
+    /// Like `metric`, or `None` while the process does not answer.
+    pub(crate) fn try_metric(&self, name: &str, label: &str) -> Option<f64> {
+        let (_, text) = http::get(self.port, "/metrics").ok()?;
         let series = text.lines().filter_map(|line| line.rsplit_once(' '));
         let of_it = series
             .filter(|(series, _)| series.split('{').next() == Some(name) && series.contains(label));
-        of_it.map(|(_, value)| value.parse::<f64>().expect("a number")).sum()
+        Some(of_it.map(|(_, value)| value.parse::<f64>().expect("a number")).sum())
     }
 
     /// Sends SIGTERM and waits for the end of the process.

@@ -1,6 +1,7 @@
 //! Source records, and the gateway that writes them to their topics.
 
 use crate::kafka::Kafka;
+use crate::receiver::now_us;
 use crate::samples::{self, Random};
 use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
@@ -9,7 +10,8 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use serde_json::json;
-use std::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
 
 /// The number of partitions of each topic.
 pub(crate) const PARTITIONS: i32 = 4;
@@ -142,6 +144,9 @@ impl Gateway {
     }
 }
 
+/// The time at which the record of each webhook was sent, in Unix microseconds, by uuid and phase.
+pub(crate) type Sent = BTreeMap<(String, u8), u64>;
+
 /// Produces flows and their reports, and waits until they are written.
 pub(crate) fn preload(kafka: &Kafka, inputs: &Inputs, templates: &Templates, flows: usize) {
     let gateway = Gateway::new(kafka, 20);
@@ -150,4 +155,48 @@ pub(crate) fn preload(kafka: &Kafka, inputs: &Inputs, templates: &Templates, flo
         gateway.send(&inputs.reports, &ids.uuid, &templates.report(&ids));
     }
     gateway.flush();
+}
+
+/// Sends the records at this rate. Returns the time at which each webhook's record was sent, in Unix microseconds.
+pub(crate) fn steadily(
+    kafka: &Kafka,
+    inputs: &Inputs,
+    templates: &Templates,
+    all: impl Iterator<Item = Ids>,
+    per_second: f64,
+) -> Sent {
+    // Without linger each record would be one request, and the broker would be the bottleneck.
+    let gateway = Gateway::new(kafka, 5);
+    let mut sent = BTreeMap::new();
+    let mut reports = VecDeque::new();
+    let start = Instant::now();
+    let wait_until = |seconds: f64| {
+        let due = Duration::from_secs_f64(seconds);
+        // A sleep per record would cost more CPU than the record.
+        if let Some(ahead) = due.checked_sub(start.elapsed()) {
+            std::thread::sleep(ahead.max(Duration::from_millis(2)));
+        }
+    };
+    let report = |(due, ids): (f64, Ids), sent: &mut BTreeMap<_, _>| {
+        wait_until(due);
+        let record = templates.report(&ids);
+        sent.insert((ids.uuid.clone(), 2), now_us());
+        gateway.send(&inputs.reports, &ids.uuid, &record);
+    };
+    for (number, ids) in all.enumerate() {
+        let due = number as f64 / per_second;
+        while reports.front().is_some_and(|(report_due, _)| *report_due <= due) {
+            report(reports.pop_front().expect("a report"), &mut sent);
+        }
+        wait_until(due);
+        let record = templates.flow(&ids);
+        sent.insert((ids.uuid.clone(), 1), now_us());
+        gateway.send(&inputs.flows, &ids.uuid, &record);
+        reports.push_back((due + 1.0, ids));
+    }
+    for waiting in reports {
+        report(waiting, &mut sent);
+    }
+    gateway.flush();
+    sent
 }

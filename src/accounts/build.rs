@@ -12,13 +12,14 @@ use super::{Accounts, Bounds, Entries, Retry, definition, rate, tokens};
 use crate::definition::catalogue::Methods;
 use crate::delivery::{BreakerPolicy, Proxy};
 use crate::document::{
-    self, Context, Fault, Node, Note, Place, Referred, Value, Variables, Warning, schema_of,
+    self, Context, Fault, Node, Note, Origin, Place, Referred, Reserved, Value, Variables, Warning,
+    schema_of,
 };
 use crate::domain::{AccountId, AccountPolicy, Computed, FlowId, StatusTable, WebhookName};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// The values of keys that a webhook does not set.
@@ -54,6 +55,8 @@ pub struct Basis<'a> {
     pub statuses: &'a StatusTable,
     /// The functions of the platform.
     pub methods: &'a Methods,
+    /// The files and variables to which entries can't refer.
+    pub reserved: Option<Reserved<'a>>,
 }
 
 /// The result of the builder.
@@ -69,8 +72,12 @@ pub struct Built {
     pub(crate) entries: Node,
     /// Digests of the files and variables that entries refer to.
     pub(crate) referred: Vec<Referred>,
-    /// The schema of the entries.
-    pub(crate) schema: Json,
+}
+
+/// Returns the schema of the entries.
+pub(crate) fn schema() -> &'static Json {
+    static SCHEMA: LazyLock<Json> = LazyLock::new(schema_of::<AccountsFile>);
+    &SCHEMA
 }
 
 /// Builds accounts from all entries without faults, and reports the faults of the others.
@@ -78,10 +85,10 @@ pub(super) fn build(entries: Entries, basis: &Basis<'_>, variables: &Variables) 
     let Entries(mut entries) = entries;
     let mut faults = Vec::new();
     flatten_dotted_keys(&mut entries, &mut faults);
-    let schema = schema_of::<AccountsFile>();
-    faults.extend(document::prune(&mut entries, &schema));
+    let schema = schema();
+    faults.extend(document::prune(&mut entries, schema));
     let base = basis.file.parent().unwrap_or(Path::new(""));
-    let mut context = Context::new(base, variables, faults);
+    let mut context = Context::new(base, variables, faults).reserving(basis.reserved);
     let written: AccountsFile = context.typed(&entries);
     let mut builder = Builder {
         basis,
@@ -98,7 +105,7 @@ pub(super) fn build(entries: Entries, basis: &Basis<'_>, variables: &Variables) 
     let Builder { context, built, .. } = builder;
     let Context { faults, warnings, notes, secret_files, referred, .. } = context;
     let accounts = Accounts { secret_files, ..built };
-    Built { accounts, faults, warnings, notes, entries, referred, schema }
+    Built { accounts, faults, warnings, notes, entries, referred }
 }
 
 /// Joins dotted keys. TOML reads an unquoted `account.sms.notifyOnDelivery` as nested tables; in the platform it is one
@@ -121,8 +128,8 @@ struct Builder<'a> {
     built: Accounts,
     owners: BTreeMap<AccountId, Owner>,
     templates: Templates,
-    /// The line, if any, of the first occurrence of each thing that must be unique.
-    seen: BTreeMap<String, Option<usize>>,
+    /// The origin of the first occurrence of each thing that must be unique.
+    seen: BTreeMap<String, Origin>,
     /// The variables that URL, query, headers and body of each webhook name.
     named: BTreeMap<WebhookName, BTreeSet<String>>,
     /// The webhooks that call functions of the platform.
@@ -299,12 +306,14 @@ impl Builder<'_> {
     /// Returns whether this is the first occurrence of `what`, and reports the others.
     fn is_first(&mut self, what: &str, place: &Place<'_>, fix: &str) -> bool {
         let Some(first) = self.seen.get(what) else {
-            self.seen.insert(what.to_owned(), place.origin().line());
+            self.seen.insert(what.to_owned(), place.origin().clone());
             return true;
         };
-        let problem = match first {
-            Some(line) => format!("{what} is already defined in line {line}"),
-            None => format!("{what} is already defined"),
+        let problem = match first.line() {
+            Some(line) if first.file() == place.origin().file() => {
+                format!("{what} is already defined in line {line}")
+            }
+            Some(_) | None => format!("{what} is already defined: {first}"),
         };
         self.context.fault(place, problem, fix);
         false

@@ -8,12 +8,26 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Reads the certificates that `entry` names.
 pub(super) fn read(entry: &WebhookEntry, place: &Place<'_>, context: &mut Context<'_>) -> Tls {
-    let ca_pem = entry.ca_file.as_deref().and_then(|path| {
+    let files = [&entry.ca_file, &entry.client_certificate_file, &entry.client_key_file];
+    let [ca, certificate, key] = files.map(|file| file.as_deref());
+    of_files(ca, certificate, key, place, context)
+}
+
+/// Reads the certificates in the files that `ca_file`, `client_certificate_file` and `client_key_file` of the table at
+/// `place` name.
+pub(crate) fn of_files(
+    ca: Option<&str>,
+    certificate: Option<&str>,
+    key: Option<&str>,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Tls {
+    let ca_pem = ca.and_then(|path| {
         let place = place.key("ca_file");
         let pem = context.bytes(&place, path)?;
         authorities(&pem, &place, context).then_some(pem)
     });
-    let client_pem = match (&entry.client_certificate_file, &entry.client_key_file) {
+    let client_pem = match (certificate, key) {
         (None, None) => None,
         (Some(certificate), Some(key)) => client(certificate, key, place, context),
         (Some(_), None) => {

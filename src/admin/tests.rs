@@ -1,8 +1,9 @@
 //! Tests of the API through a real socket.
 
 use super::*;
+use crate::domain::AccountId;
 use crate::system::spare_file;
-use crate::telemetry::{STALL_DEADLINE, SourceResult, Waiting};
+use crate::telemetry::{Metrics, STALL_DEADLINE, SourceResult, Waiting};
 use reqwest::{Client, Response, StatusCode, Url};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::os::fd::AsRawFd as _;
@@ -15,6 +16,19 @@ struct Api {
     client: Client,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+}
+
+/// Pages of a daemon with one account.
+struct OneAccount;
+
+impl AccountPages for OneAccount {
+    fn list(&self, after: Option<AccountId>, max: usize) -> String {
+        format!("{after:?} {max}")
+    }
+
+    fn account(&self, account: AccountId) -> Option<String> {
+        (account == AccountId(28)).then(|| "the account".to_owned())
+    }
 }
 
 impl Api {
@@ -34,6 +48,15 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 /// Starts an API, runs `test` with it, and checks that the API stops when asked to.
 fn with_api<F: Future<Output = ()>>(token: Option<&str>, test: impl FnOnce(Arc<Api>) -> F) {
+    with_accounts(Some(Arc::new(OneAccount)), token, test);
+}
+
+/// Like `with_api`, for a process with other accounts or none.
+fn with_accounts<F: Future<Output = ()>>(
+    accounts: Option<Arc<dyn AccountPages>>,
+    token: Option<&str>,
+    test: impl FnOnce(Arc<Api>) -> F,
+) {
     // Fails when a provider is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     block_on(async {
@@ -42,9 +65,10 @@ fn with_api<F: Future<Output = ()>>(token: Option<&str>, test: impl FnOnce(Arc<A
         let metrics = Metrics::new(&["flow-complete".to_owned()]);
         let health = Health::new(STALL_DEADLINE);
         let admin = Admin {
-            metrics: Arc::clone(&metrics),
+            metrics: metrics.clone(),
             health: Arc::clone(&health),
             config: Arc::default(),
+            accounts,
             token: token.map(|text| Secret::new(text.to_owned())),
         };
         let (stop, stopped) = oneshot::channel::<()>();
@@ -64,6 +88,34 @@ fn header<'a>(response: &'a Response, name: &str) -> &'a str {
 async fn check(response: Response, status: u16, body: &str) {
     assert_eq!(response.status().as_u16(), status, "{}", response.url());
     assert_eq!(response.text().await.unwrap(), body);
+}
+
+#[test]
+fn accounts_are_served_in_parts_and_one_by_one() {
+    with_api(None, async |api| {
+        check(api.get("/api/v1/accounts").await, 200, "None 1000").await;
+        let part = api.get("/api/v1/accounts?after=28&limit=10").await;
+        check(part, 200, "Some(AccountId(28)) 10").await;
+        check(api.get("/api/v1/accounts?limit=5000").await, 200, "None 1000").await;
+        for query in ["after=x", "limit=-1", "page=2"] {
+            let answer = api.get(&format!("/api/v1/accounts?{query}")).await;
+            check(answer, 400, "the parameters are after=ID and limit=NUMBER\n").await;
+        }
+        check(api.get("/api/v1/accounts/28").await, 200, "the account").await;
+        for id in ["29", "x"] {
+            check(api.get(&format!("/api/v1/accounts/{id}")).await, 404, "no such account\n").await;
+        }
+    });
+}
+
+#[test]
+fn a_process_without_accounts_has_no_pages_of_them() {
+    with_accounts(None, None, async |api| {
+        for path in ["/api/v1/accounts", "/api/v1/accounts?after=28", "/api/v1/accounts/28"] {
+            check(api.get(path).await, 404, "no such page\n").await;
+        }
+        assert!(!api.get("/").await.text().await.unwrap().contains("accounts"));
+    });
 }
 
 #[test]
@@ -97,8 +149,13 @@ fn a_stalled_partition_fails_the_liveness_probe() {
         tokio::time::sleep(Duration::from_millis(40)).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/livez", listener.local_addr().unwrap());
-        let admin =
-            Admin { metrics, health: Arc::clone(&health), config: Arc::default(), token: None };
+        let admin = Admin {
+            metrics,
+            health: Arc::clone(&health),
+            config: Arc::default(),
+            accounts: Some(Arc::new(OneAccount)),
+            token: None,
+        };
         let server = tokio::spawn(serve(listener, admin, std::future::pending()));
         let stalled = "partition 0 has had work for 0 s without making progress\n";
         check(api.client.get(&url).send().await.unwrap(), 503, stalled).await;
@@ -159,6 +216,7 @@ fn the_status_is_json() {
                 "not_ready": ["restoring partition 3: 7 records left"],
                 "live": true,
                 "not_live": [],
+                "accounts_outdated": null,
                 "partitions": [
                     {"partition": 1, "state": "running", "restore_remaining": null, "stalled_seconds": 0},
                     {"partition": 3, "state": "restoring", "restore_remaining": 7, "stalled_seconds": 0},
@@ -176,7 +234,17 @@ fn the_index_links_to_existing_pages() {
         let page = page.text().await.unwrap();
         let links: Vec<&str> =
             page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-        assert_eq!(links, ["/readyz", "/livez", "/api/v1/status", "/api/v1/config", "/metrics"]);
+        assert_eq!(
+            links,
+            [
+                "/readyz",
+                "/livez",
+                "/api/v1/status",
+                "/api/v1/config",
+                "/api/v1/accounts",
+                "/metrics"
+            ]
+        );
         for link in links {
             assert_ne!(api.get(link).await.status(), StatusCode::NOT_FOUND, "{link}");
         }

@@ -8,6 +8,11 @@ use crate::system::{FileNeeds, FilePlan, OpenFiles, TooFewFiles};
 /// # Errors
 /// The limit is too low.
 pub fn file_plan(settings: &Settings, accounts: &Accounts) -> Result<FilePlan, TooFewFiles> {
+    plan_for(settings, accounts.webhooks.len())
+}
+
+/// Like [`file_plan`], for a number of webhooks.
+pub(super) fn plan_for(settings: &Settings, webhooks: usize) -> Result<FilePlan, TooFewFiles> {
     let limits = OpenFiles::raise().unwrap_or_else(|error| {
         let limits = OpenFiles::now();
         tracing::warn!(
@@ -20,7 +25,7 @@ pub fn file_plan(settings: &Settings, accounts: &Accounts) -> Result<FilePlan, T
     });
     let needs = FileNeeds {
         in_flight_max: usize::try_from(settings.delivery.in_flight_max).unwrap_or(usize::MAX),
-        webhooks: accounts.webhooks.len(),
+        webhooks,
         brokers: settings.kafka.bootstrap_servers.split(',').count(),
     };
     FilePlan::new(limits.soft, needs)

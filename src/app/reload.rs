@@ -1,21 +1,26 @@
 //! Reads the configuration again, and applies it as a whole or not at all. Metrics, log and events show the result.
 //!
-//! SIGHUP requests both files, and a source sends accounts. All requests come through [`ReloadRequests`], and one is
-//! processed at a time. Changed keys that need a restart are not a fault: their old values stay in force, and the log
-//! names them. Reading a file may hang, and building thousands of endpoints takes long. So a thread outside of the
-//! runtime's workers does both, and the daemon still reacts to signals. Endpoints that did not change are kept.
+//! SIGHUP requests both files, and the accounts' database sends changed rows. All requests come through
+//! [`ReloadRequests`], and one is processed at a time. Changed keys that need a restart are not a fault: their old values
+//! stay in force, and the log names them. Reading a file may hang, and building thousands of endpoints takes long. So a
+//! thread outside of the runtime's workers does both, and the daemon still reacts to signals. Endpoints that did not
+//! change are kept.
 
-use super::requests::{ReloadRequests, Request};
+use super::database::log_faults;
+use super::requests::{ReloadRequests, Request, Rows};
 use super::{App, AppError};
+use crate::accounts::{self, Changes};
 use crate::admin::ConfigPages;
 use crate::clock;
 use crate::codec::event::{ReloadEvent, rfc3339};
-use crate::config::{Effective, Hashes, Loaded, Variables, Warning};
+use crate::config::{Effective, Hashes, Loaded, Warning};
+use crate::delivery::{LaneChanges, Webhook};
 use crate::engine::{EngineConfig, EngineHandle};
 use crate::log;
 use crate::shutdown::HangUps;
 use crate::telemetry::{ConfigPart, Metrics, ReloadResult, with_causes};
 use std::sync::Arc;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// The maximum number of keys in a log line, more than `ringback.toml` has.
@@ -47,8 +52,11 @@ impl Drop for Forwarding {
 /// Logs the warnings about keys that work but should be changed.
 pub(super) fn log_warnings(warnings: &[Warning]) {
     for Warning(fault) in warnings {
-        let (file, line, key) = (fault.origin.file().display(), fault.origin.line(), &fault.key);
-        tracing::warn!(%file, line, key, "{key} {}; {}", fault.problem, fault.fix);
+        let (origin, key) = (&fault.origin, &fault.key);
+        let file = origin.file().map(|file| tracing::field::display(file.display()));
+        let (table, row) = (origin.row().map(|it| &*it.table), origin.row().map(|it| &*it.row));
+        let line = origin.line();
+        tracing::warn!(file, line, table, row, key, "{key} {}; {}", fault.problem, fault.fix);
     }
 }
 
@@ -56,6 +64,8 @@ pub(super) fn log_warnings(warnings: &[Warning]) {
 #[derive(Default)]
 pub(super) struct Reading {
     task: Option<JoinHandle<Result<Read, AppError>>>,
+    /// Gets whether rows that are being applied differ from those in force.
+    applied: Option<oneshot::Sender<bool>>,
 }
 
 impl Reading {
@@ -74,13 +84,28 @@ impl Reading {
 }
 
 /// A configuration that was read and is ready to be applied.
-pub(super) struct Read {
+pub(super) enum Read {
+    /// Both files, and the accounts.
+    Whole(Box<Whole>),
+    /// Changes of accounts.
+    Changed(Box<Changed>),
+}
+
+pub(super) struct Whole {
     loaded: Loaded,
     config: EngineConfig,
     shown: Shown,
     /// The keys that changed, as the log shows them.
     changed: String,
     /// The number of endpoints that are kept.
+    kept: usize,
+}
+
+pub(super) struct Changed {
+    changes: Changes,
+    config: EngineConfig,
+    lanes: LaneChanges,
+    /// The number of endpoints that are kept although their accounts have changed.
     kept: usize,
 }
 
@@ -110,6 +135,14 @@ impl Shown {
     }
 }
 
+/// Returns the pages of a configuration that is read only once.
+pub(super) fn config_pages(effective: &Effective) -> ConfigPages {
+    let [whole, summary] = Shown::of(effective).pages;
+    let pages = ConfigPages::default();
+    pages.set(whole, summary);
+    pages
+}
+
 /// Returns the keys as one line, with a limit, because accounts may have thousands.
 fn named(keys: &[&str]) -> String {
     let named: Vec<&str> = keys.iter().take(KEYS_MAX).copied().collect();
@@ -122,46 +155,97 @@ fn named(keys: &[&str]) -> String {
 impl App {
     /// Starts to read the configuration that `request` names.
     pub(super) fn reload(&mut self, request: Request) {
+        self.reading.task = Some(match request {
+            Request::Files => self.read_files(),
+            Request::Rows(Rows { reading, applied }) => {
+                self.reading.applied = Some(applied);
+                self.read_rows(reading)
+            }
+        });
+    }
+
+    fn read_files(&self) -> JoinHandle<Result<Read, AppError>> {
         let (settings, effective) = (self.settings.clone(), self.effective.clone());
         let (shared, former) = (self.shared.clone(), self.config.clone());
-        let variables = (!self.has_variables).then(Variables::new);
-        self.reading.task = Some(tokio::task::spawn_blocking(move || {
-            let loaded = match (request, variables) {
-                (Request::Files, None) => Loaded::again(&settings, &effective),
-                (Request::Files, Some(variables)) => {
-                    Loaded::again_with(&settings, &effective, &variables)
-                }
-                (Request::Accounts(entries), None) => {
-                    Loaded::with_entries(&settings, &effective, entries)
-                }
-                (Request::Accounts(entries), Some(variables)) => {
-                    Loaded::with_entries_and(&settings, &effective, entries, &variables)
-                }
-            };
-            let loaded = loaded.map_err(AppError::Configuration)?;
+        let (variables, stored) = (self.variables(), self.stored.clone());
+        tokio::task::spawn_blocking(move || {
+            let loaded = Loaded::again_with(&settings, &effective, &variables);
+            let mut loaded = loaded.map_err(AppError::Configuration)?;
+            if let Some(stored) = stored {
+                loaded.accounts = stored.rebuild(&loaded.settings, &variables, &shared);
+            }
             let (settings, accounts) = (&loaded.settings, &loaded.accounts);
             let (config, kept) = shared.engine_config(settings, accounts, &former.endpoints)?;
             let shown = Shown::of(&loaded.effective);
             let changed = named(&loaded.effective.changed_since(&effective));
-            Ok(Read { loaded, config, shown, changed, kept })
-        }));
+            Ok(Read::Whole(Box::new(Whole { loaded, config, shown, changed, kept })))
+        })
+    }
+
+    fn read_rows(&self, reading: accounts::Reading) -> JoinHandle<Result<Read, AppError>> {
+        let (settings, former) = (self.settings.clone(), self.config.clone());
+        let (shared, stored) = (self.shared.clone(), self.stored.clone());
+        let variables = self.variables();
+        tokio::task::spawn_blocking(move || {
+            let Some(stored) = stored else {
+                return Err(AppError::System(std::io::Error::other("no database")));
+            };
+            let count = former.endpoints.len().max(reading.webhooks());
+            let make = |webhook: &Arc<Webhook>| shared.endpoint_of(webhook, &settings, count);
+            let (changes, built) =
+                stored.build(&settings, &variables, &make, |rows, with| rows.apply(reading, with));
+            let accounts = stored.lock().accounts().clone();
+            let (config, lanes, kept) = shared.changed_config(&former, &accounts, &changes, &built);
+            Ok(Read::Changed(Box::new(Changed { changes, config, lanes, kept })))
+        })
     }
 
     /// Applies the configuration that was read, as a whole or not at all.
     pub(super) fn reloaded(&mut self, read: Result<Read, AppError>, handle: &EngineHandle) {
         match read {
-            Ok(read) => self.apply(read, handle),
-            Err(error) => self.refuse(&error, handle),
+            Ok(Read::Whole(read)) => self.apply(*read, handle),
+            Ok(Read::Changed(read)) => self.apply_changes(*read, handle),
+            Err(error) => {
+                self.reading.applied = None;
+                self.refuse(&error, handle);
+            }
         }
     }
 
-    fn apply(&mut self, read: Read, handle: &EngineHandle) {
-        let Read { loaded, config, shown, changed, kept } = read;
+    fn apply_changes(&mut self, read: Changed, handle: &EngineHandle) {
+        let Changed { changes, config, lanes, kept } = read;
+        let is_changed = !changes.is_empty();
+        if is_changed {
+            let built = lanes.endpoints.iter().filter(|(_, endpoint)| endpoint.is_some()).count();
+            let removed = lanes.endpoints.len() - built;
+            self.config = Arc::new(config);
+            handle.change(&self.config, lanes);
+            tracing::info!(
+                accounts_changed = changes.accounts.len(),
+                endpoints_kept = kept,
+                endpoints_built = built,
+                endpoints_removed = removed,
+                "changes of the accounts' database are applied to deliveries that are scheduled from now on"
+            );
+            self.metrics.accounts_applied(clock::wall());
+        }
+        log_faults(&changes.faults);
+        self.show_accounts();
+        if let Some(applied) = self.reading.applied.take() {
+            // The task that reads the database ends only with the engine.
+            let _ = applied.send(is_changed);
+        }
+    }
+
+    fn apply(&mut self, read: Whole, handle: &EngineHandle) {
+        let Whole { loaded, config, shown, changed, kept } = read;
         self.effective = Arc::new(loaded.effective);
         self.settings = loaded.settings;
+        self.accounts = loaded.accounts;
         self.config = Arc::new(config);
         handle.reload(&self.config);
         shown.show(&self.metrics, &self.pages);
+        self.show_accounts();
         self.metrics.config_reloaded(ReloadResult::Applied, clock::wall());
         let built = self.config.endpoints.len() - kept;
         tracing::info!(

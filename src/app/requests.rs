@@ -1,22 +1,31 @@
-//! Requests to apply another configuration: by a signal, or by a source whose accounts have changed.
+//! Requests to apply another configuration: by a signal, or because rows of the accounts' database have changed.
 //!
-//! A request stays until it is taken, and only the newest accounts count. So the requests use a bounded amount of
-//! memory.
+//! A request stays until it is taken. Each of the two tasks that read the database sends the next rows only after its former
+//! ones are applied. So the requests use a bounded amount of memory.
 
-use crate::accounts::Entries;
+use crate::accounts::Reading;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// A request to apply another configuration.
 #[derive(Debug)]
 pub(super) enum Request {
     /// Read both files again.
     Files,
-    /// Use these accounts instead of the current ones.
-    Accounts(Entries),
+    /// Apply these rows of the accounts' database.
+    Rows(Rows),
 }
 
-/// The channel of reload requests from signals and sources to the daemon. All clones are the same channel.
+/// Rows to apply.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) reading: Reading,
+    /// Gets whether any of the rows differs from those in force, once they are applied.
+    pub(super) applied: oneshot::Sender<bool>,
+}
+
+/// The channel of reload requests from signals and from the accounts' database to the daemon. All clones are the same channel.
 #[derive(Clone, Default)]
 pub struct ReloadRequests(Arc<Shared>);
 
@@ -29,7 +38,7 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     files: bool,
-    accounts: Option<Entries>,
+    rows: VecDeque<Rows>,
 }
 
 impl ReloadRequests {
@@ -38,10 +47,13 @@ impl ReloadRequests {
         self.add(|waiting| waiting.files = true);
     }
 
-    /// Requests that the daemon uses the accounts `entries`. They are used until the files are read again or newer
-    /// entries come.
-    pub fn accounts(&self, entries: Entries) {
-        self.add(|waiting| waiting.accounts = Some(entries));
+    /// Requests that the daemon applies rows of the accounts' database, and waits until that is done. Returns whether any
+    /// of them differs from those in force, or `None` if they are not applied.
+    pub(super) async fn rows(&self, reading: Reading) -> Option<bool> {
+        let (applied, done) = oneshot::channel();
+        self.add(|waiting| waiting.rows.push_back(Rows { reading, applied }));
+        // The sender is dropped if the daemon stops or can't apply the rows.
+        done.await.ok()
     }
 
     fn add(&self, add: impl FnOnce(&mut Waiting)) {
@@ -51,11 +63,11 @@ impl ReloadRequests {
 
     fn take(&self) -> Option<Request> {
         let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        // Files come first, because reading them replaces the accounts that a source has sent.
+        // Files come first, because the rows are built with the settings.
         if std::mem::take(&mut waiting.files) {
             return Some(Request::Files);
         }
-        waiting.accounts.take().map(Request::Accounts)
+        waiting.rows.pop_front().map(Request::Rows)
     }
 
     /// Waits for the next request. It is safe to cancel.
@@ -71,26 +83,29 @@ impl ReloadRequests {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entries, ReloadRequests, Request};
+    use super::{ReloadRequests, Request};
+    use crate::accounts::Reading;
     use std::time::Duration;
 
-    fn entries(text: &str) -> Entries {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("accounts.toml");
-        std::fs::write(&file, text).unwrap();
-        Entries::of_file(&file).unwrap()
-    }
+    const PATIENCE: Duration = Duration::from_secs(30);
 
     #[tokio::test]
-    async fn requests_wait_until_they_are_taken_and_the_newest_accounts_count() {
+    async fn requests_wait_until_they_are_taken_and_rows_until_they_are_applied() {
         let requests = ReloadRequests::default();
-        for id in 1..=3 {
-            requests.accounts(entries(&format!("[[account]]\nid = {id}\n")));
-            requests.files();
-        }
-        assert!(matches!(requests.next().await, Request::Files), "files come first");
-        let Request::Accounts(newest) = requests.next().await else { panic!("accounts come") };
-        assert!(format!("{newest:?}").contains("Integer(3)"), "{newest:?}");
+        let sender = requests.clone();
+        let sending = tokio::spawn(async move {
+            sender.files();
+            sender.files();
+            assert_eq!(sender.rows(Reading::default()).await, Some(true));
+            assert_eq!(sender.rows(Reading::default()).await, None, "they are not applied");
+        });
+        assert!(matches!(requests.next().await, Request::Files), "files come first, and once");
+        let Request::Rows(rows) = requests.next().await else { panic!("rows come") };
+        assert!(!sending.is_finished(), "the rows are not applied yet");
+        rows.applied.send(true).unwrap();
+        let Request::Rows(rows) = requests.next().await else { panic!("rows come again") };
+        drop(rows);
+        tokio::time::timeout(PATIENCE, sending).await.expect("the sender goes on").unwrap();
         assert!(requests.take().is_none(), "each counts once");
 
         let waiting = tokio::spawn({
@@ -100,7 +115,7 @@ mod tests {
         // The task runs until it waits, so that only a notification wakes it.
         tokio::task::yield_now().await;
         requests.files();
-        let woken = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+        let woken = tokio::time::timeout(PATIENCE, waiting).await;
         assert!(matches!(woken.expect("the request wakes the task").unwrap(), Request::Files));
     }
 }

@@ -4,16 +4,17 @@ use super::{App, AppError, ownership};
 use crate::config::Settings;
 use crate::engine::Permissions;
 use crate::log::{
-    self, Cluster, LogError, Missing, NeededBy, Operation, Right, Role, TopicFault, Topics,
+    self, Cluster, KafkaSettings, LogError, Missing, NeededBy, Operation, Right, Role, TopicFault,
+    Topics,
 };
 use crate::store::Store;
-use crate::telemetry::Waiting;
+use crate::telemetry::{Health, Waiting};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-const KAFKA_PAUSE: Duration = Duration::from_secs(1);
-const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const KAFKA_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl App {
     pub(super) fn waiting_for_kafka(&self) -> Waiting {
@@ -42,35 +43,11 @@ impl App {
                     };
                     return Ok((topics, store, permissions));
                 }
-                Ok(Err(missing)) => {
-                    if log::is_due(&format!("waiting for topics {missing:?}")) {
-                        let topics = missing.join(", ");
-                        tracing::info!(topics, "waiting for topics that their producers create");
-                    }
-                    self.health.wait_only(missing.into_iter().map(Waiting::Topic));
-                }
-                Err(AppError::Kafka(error @ LogError::Client(_))) => {
-                    return Err(AppError::Kafka(error));
-                }
-                Err(AppError::Kafka(LogError::Denied(rights))) => {
-                    self.health.wait_only(rights.iter().map(waiting_for_right));
-                    if reported != rights {
-                        let missing = Missing(&rights, &self.settings.kafka).to_string();
-                        tracing::warn!(
-                            "waiting for rights in Kafka: {}; see ops/guide/rights.md",
-                            missing.replace('\n', "; ")
-                        );
-                        reported = rights;
-                    }
-                }
+                Ok(Err(missing)) => show_missing(&self.health, missing),
                 Err(AppError::Kafka(error)) => {
-                    self.health.wait_only([self.waiting_for_kafka()]);
-                    tracing::debug!(error = &error as &dyn std::error::Error, "waiting for Kafka");
-                    drop(error);
-                    let kafka = self.settings.kafka.clone();
-                    // The result is not needed: the cause is stored for `say_away`.
-                    let _ = tokio::task::spawn_blocking(move || log::look_for_cause(&kafka)).await;
-                    log::say_away(&self.settings.kafka.bootstrap_servers);
+                    let kafka = &self.settings.kafka;
+                    let shown = show_failure(kafka, &self.health, error, &mut reported).await;
+                    shown.map_err(AppError::Kafka)?;
                 }
                 Err(other) => return Err(other),
             }
@@ -132,6 +109,54 @@ impl App {
             permissions,
         )))
     }
+}
+
+/// Shows that the process waits for topics.
+pub(super) fn show_missing(health: &Health, missing: Vec<String>) {
+    if log::is_due(&format!("waiting for topics {missing:?}")) {
+        let topics = missing.join(", ");
+        tracing::info!(topics, "waiting for topics that their producers create");
+    }
+    health.wait_only(missing.into_iter().map(Waiting::Topic));
+}
+
+/// Shows why the process waits for Kafka. `reported` are the missing rights that the log has named.
+///
+/// # Errors
+/// Waiting is useless: a client can't be created.
+pub(super) async fn show_failure(
+    kafka: &KafkaSettings,
+    health: &Health,
+    error: LogError,
+    reported: &mut Vec<Right>,
+) -> Result<(), LogError> {
+    match error {
+        LogError::Client(_) => return Err(error),
+        LogError::Denied(rights) => {
+            health.wait_only(rights.iter().map(waiting_for_right));
+            if *reported != rights {
+                let missing = Missing(&rights, kafka).to_string();
+                tracing::warn!(
+                    "waiting for rights in Kafka: {}; see ops/guide/rights.md",
+                    missing.replace('\n', "; ")
+                );
+                *reported = rights;
+            }
+        }
+        LogError::Request { .. }
+        | LogError::NoInputs(_)
+        | LogError::Thread(..)
+        | LogError::Topic { .. } => {
+            health.wait_only([Waiting::Kafka(kafka.bootstrap_servers.clone())]);
+            tracing::debug!(error = &error as &dyn std::error::Error, "waiting for Kafka");
+            drop(error);
+            let asked = kafka.clone();
+            // The result is not needed: the cause is stored for `say_away`.
+            let _ = tokio::task::spawn_blocking(move || log::look_for_cause(&asked)).await;
+            log::say_away(&kafka.bootstrap_servers);
+        }
+    }
+    Ok(())
 }
 
 async fn counts(settings: &Settings) -> Result<BTreeMap<String, u32>, AppError> {

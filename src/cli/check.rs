@@ -1,14 +1,16 @@
 //! `ringback check`
 
+mod database;
 mod files;
 mod rights;
 
 use super::{CONFIGURATION, UNAVAILABLE, kafka_failed, refuse};
 use crate::app;
-use crate::config::{Loaded, Settings};
+use crate::config::{Accounts, Loaded, Settings};
 use crate::delivery::{Endpoint, Names, Trust};
 use crate::exit::ExitCode;
 use crate::log::{self, LogError, NeededBy, Registry, TopicState};
+use crate::sink::Writer;
 use crate::telemetry::{err_line, out_line, with_causes};
 use clap::Args;
 use std::path::Path;
@@ -18,8 +20,9 @@ use std::sync::Arc;
 #[derive(Args)]
 #[command(after_help = "Example:\n  ringback check --config /etc/ringback/ringback.toml --online")]
 pub(super) struct Arguments {
-    /// Also checks the store's directory, the permissions of secret files, Kafka and the schema registry. In Kafka, it
-    /// checks the rights, the settings of the topics, and the owner of the rows in changelog and store
+    /// Also checks the store's directory, the permissions of secret files, Kafka, the schema registry, the accounts'
+    /// database with its rows, and the sink's database. In Kafka, it checks the rights, the settings of the topics, and
+    /// the owner of the rows in changelog and store
     #[arg(long)]
     online: bool,
 }
@@ -80,18 +83,34 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     if faults > 0 {
         return ExitCode::from(CONFIGURATION);
     }
-    out_line!(
-        "{}: {} accounts and {} webhooks, no faults",
-        file.display(),
-        accounts.accounts.len(),
-        accounts.webhooks.len()
-    );
+    say_good(file, &settings, &accounts);
     if !arguments.online {
         return ExitCode::SUCCESS;
     }
-    let is_usable = files::check(&settings, &accounts);
+    let rows = database::check(&settings).await;
+    let accounts = rows.as_ref().ok().and_then(Option::as_ref).unwrap_or(&accounts);
+    let is_usable = files::check(&settings, accounts);
     let code = online(&settings, &trust).await;
-    if is_usable { code } else { ExitCode::from(CONFIGURATION) }
+    match rows {
+        Err(code) => code,
+        Ok(_) if !is_usable => ExitCode::from(CONFIGURATION),
+        Ok(_) => code,
+    }
+}
+
+/// Prints that the files have no faults.
+fn say_good(file: &Path, settings: &Settings, accounts: &Accounts) {
+    match settings.accounts_database {
+        None => out_line!(
+            "{}: {} accounts and {} webhooks, no faults",
+            file.display(),
+            accounts.accounts.len(),
+            accounts.webhooks.len()
+        ),
+        Some(_) => {
+            out_line!("{}: no faults; --online checks the accounts' database", file.display())
+        }
+    }
 }
 
 /// Checks that the rows of changelog and store belong to this group, cluster and changelog.
@@ -130,6 +149,15 @@ async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
             Ok(()) => out_line!("schema registry at {}: it answers", registry.url),
             Err(error) => {
                 err_line!("schema registry at {}: {error}", registry.url);
+                code = ExitCode::from(UNAVAILABLE);
+            }
+        }
+    }
+    if let Some(mongo) = &settings.sink {
+        match Writer::connect(mongo).await {
+            Ok(_) => out_line!("MongoDB at {}: it answers", mongo.shown),
+            Err(error) => {
+                err_line!("MongoDB at {}: {error}", mongo.shown);
                 code = ExitCode::from(UNAVAILABLE);
             }
         }

@@ -4,7 +4,7 @@ mod list;
 mod replay;
 mod show;
 
-use super::{FAILED, kafka_failed, load};
+use super::{FAILED, kafka_failed, load_all};
 use crate::clock;
 use crate::codec::event::rfc3339;
 use crate::config::{Accounts, Settings};
@@ -84,7 +84,7 @@ impl Which {
 }
 
 pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
-    let (settings, accounts) = match load(file) {
+    let (settings, accounts) = match load_all(file).await {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };

@@ -59,7 +59,7 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Ends the process on every panic: a task that panics loses its work in progress, and only a new start from durable
 /// state is safe. The process ends even if the panic can't be reported: errors of stderr are ignored, and a report that
 /// blocks on a full pipe is abandoned after [`REPORT_TIMEOUT`].
-fn end_on_panic() {
+pub(super) fn end_on_panic() {
     std::panic::set_hook(Box::new(move |panic| {
         let end = || {
             std::thread::sleep(REPORT_TIMEOUT);
@@ -130,7 +130,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
 }
 
 /// Prints every fault in the format of the log.
-fn refuse(faults: &Faults) -> ExitCode {
+pub(super) fn refuse(faults: &Faults) -> ExitCode {
     logging::last_words(&faults.to_string());
     ExitCode::from(CONFIGURATION)
 }

@@ -36,7 +36,7 @@ pub(super) async fn run(file: &Path, command: &Command) -> ExitCode {
         Command::List(arguments) => list::run(file, arguments).await,
         Command::Trial(arguments) => trial::run(file, arguments).await,
         Command::Enable(arguments) => enable::run(file, arguments).await,
-        Command::Preview(arguments) => preview::run(file, arguments),
+        Command::Preview(arguments) => preview::run(file, arguments).await,
         Command::Extract(arguments) => extract::run(arguments),
         Command::Tokens(arguments) => tokens::run(arguments),
     }

@@ -2,6 +2,7 @@
 //!
 //! [`read_members`] reads the members of any event, for code that shows them. [`read_notice`] reads the fact, for code
 //! that evaluates events. Events of unknown types are read too: their known members, and [`Fact::Other`].
+//! [`read_ended`] reads only the ends of deliveries, with their outcomes.
 //! `schemas/events.schema.json` is generated from the reader ([`schema()`]).
 //!
 //! Common members of an event, in this order: `type`, `phonon_uuid`, `account_id`, `at`, and where they apply
@@ -16,7 +17,7 @@
 //! | `delivery_scheduled` | `due_at` (null: waits for phase 1, or for `after`), `after` (webhook ids: they give its variables values), `sms`, `source` |
 //! | `delivery_rendered` | nothing: the deliveries that it waited for have ended, and it may be attempted |
 //! | `attempt_failed` | the outcome, `retry_at` (null after the last attempt) |
-//! | `delivered` | `attempts`, `sms_id` (if the delivery is about one SMS) or `sms` (if it is about several), the outcome |
+//! | `delivered` | `attempts`, `replays` (absent: 0), `sms_id` (if the delivery is about one SMS) or `sms` (if it is about several), the outcome |
 //! | `dead_lettered`, `kind` = `delivery` | `reason`, `attempts`, `replays`, `sms_id` or `sms` (likewise), `last_outcome` {the outcome} |
 //! | `dead_lettered`, `kind` = `record` | `reason`, `record`, `sms_id`, `source`, `detail` |
 //! | `replayed` | `replays` (how often the delivery was replayed, this replay included) |
@@ -42,6 +43,7 @@
 //! that is kept.
 
 mod dead_letter;
+mod ended;
 mod endpoint;
 mod input;
 mod members;
@@ -61,6 +63,7 @@ pub use input::{
 };
 
 pub use dead_letter::{RequestView, delivery_headers, record_headers, write_delivery_dead_letter};
+pub use ended::{EndKind, EndedDelivery, UnreadableEnd, read_ended};
 pub use members::{
     Members, Outcome as OutcomeMembers, RecordPosition, ResponseError, read_members,
 };
@@ -363,6 +366,9 @@ impl Writer<'_> {
         about(&mut object, delivery);
         object.integer("attempt", i64::from(attempt));
         object.integer("attempts", i64::from(attempt));
+        if delivery.replays > 0 {
+            object.integer("replays", i64::from(delivery.replays));
+        }
         self.sms(&mut object, delivery);
         write_outcome(&mut object, outcome, RESPONSE_BYTES_KEPT);
         object.close();

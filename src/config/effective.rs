@@ -13,10 +13,12 @@ pub use page::Difference;
 
 pub(super) use collect::{Listed, collect};
 
+use crate::document::RowOrigin;
 use keys::Reload;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A key, its value in force and its source.
 #[derive(Clone)]
@@ -49,9 +51,11 @@ pub(super) enum Source {
     /// The value is not set.
     Default,
     /// The file, with the line.
-    File(Option<usize>),
+    File(Arc<Path>, Option<usize>),
     /// The environment variable with this name.
     Variable(String),
+    /// The row of a database.
+    Row(Arc<RowOrigin>),
 }
 
 /// The configuration in force.

@@ -3,7 +3,7 @@
 use super::effective::{self, Effective, Listed};
 use super::environment;
 use super::settings::{Read, Settings};
-use crate::accounts::{Accounts, Built, Entries};
+use crate::accounts::{self, Accounts, Built, Entries};
 use crate::document::{Fault, Faults, Note, Variables, Warning};
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use std::path::Path;
 pub struct Loaded {
     /// `ringback.toml`
     pub settings: Settings,
-    /// The accounts, from the accounts file or another source.
+    /// The accounts of the accounts file. Empty if the accounts are in a database.
     pub accounts: Accounts,
     /// Each key in force.
     pub effective: Effective,
@@ -39,16 +39,8 @@ impl Loaded {
         Self::of(Settings::read(file, variables)?, variables, |written| written)
     }
 
-    /// Reads both files again. Keys that a reload applies get their new values. The others keep their values in
-    /// `settings`.
-    ///
-    /// # Errors
-    /// All faults of the files and the variables.
-    pub fn again(settings: &Settings, effective: &Effective) -> Result<Self, Faults> {
-        Self::again_with(settings, effective, &environment::of_process())
-    }
-
-    /// Like [`again`](Self::again), with the environment `variables`.
+    /// Reads both files again, with the environment `variables`. Keys that a reload applies get their new values. The
+    /// others keep their values in `settings`. The accounts of a database stay as they are.
     ///
     /// # Errors
     /// All faults of the files and the variables.
@@ -65,37 +57,8 @@ impl Loaded {
         Ok(Self { effective, ..loaded })
     }
 
-    /// Takes the accounts from `entries`, which a source has sent. The settings stay as they are.
-    ///
-    /// # Errors
-    /// All faults of the entries.
-    pub fn with_entries(
-        settings: &Settings,
-        effective: &Effective,
-        entries: Entries,
-    ) -> Result<Self, Faults> {
-        Self::with_entries_and(settings, effective, entries, &environment::of_process())
-    }
-
-    /// Like [`with_entries`](Self::with_entries), with the environment `variables`.
-    ///
-    /// # Errors
-    /// All faults of the entries.
-    pub fn with_entries_and(
-        settings: &Settings,
-        effective: &Effective,
-        entries: Entries,
-        variables: &Variables,
-    ) -> Result<Self, Faults> {
-        let built = entries.build(&settings.basis(), variables);
-        let effective = effective.with_accounts(listed(&built, settings));
-        let Built { accounts, faults, mut warnings, notes, .. } = built;
-        Warning::sort(&mut warnings);
-        let settings = settings.clone();
-        Faults::or(faults, Self { settings, accounts, effective, warnings, notes })
-    }
-
-    /// Builds the accounts. `in_force` returns the settings to build them with, given the settings that were read.
+    /// Builds the accounts of a file. Those of a database come later, because it may be unreachable. `in_force` returns
+    /// the settings to build them with, given the settings that were read.
     fn of(
         read: Read,
         variables: &Variables,
@@ -103,16 +66,21 @@ impl Loaded {
     ) -> Result<Self, Faults> {
         let Read { settings, entries, mut faults, mut warnings } = read;
         let settings = in_force(settings);
-        let (accounts, of_accounts, notes) = match read_accounts(&settings) {
-            Ok(read) => {
+        let read = match settings.accounts_database {
+            Some(_) => None,
+            None => Some(read_accounts(&settings)),
+        };
+        let (accounts, of_accounts, notes) = match read.transpose() {
+            Ok(None) => Default::default(),
+            Ok(Some(read)) => {
                 let mut built = read.build(&settings.basis(), variables);
                 faults.append(&mut built.faults);
                 warnings.append(&mut built.warnings);
                 let listed = listed(&built, &settings);
                 (built.accounts, listed, built.notes)
             }
-            Err(fault) => {
-                faults.push(fault);
+            Err(of_files) => {
+                faults.extend(of_files.0);
                 Default::default()
             }
         };
@@ -123,20 +91,27 @@ impl Loaded {
     }
 }
 
-/// Reads the entries of the accounts file.
-pub(super) fn read_accounts(settings: &Settings) -> Result<Entries, Fault> {
-    Entries::of_file(&settings.accounts_file).map_err(|fault| match fault.origin.line() {
-        Some(_) => fault,
-        None => {
-            let file = settings.file.display();
-            let fix = format!("create it, or name another one: `accounts.file` of {file}");
-            Fault { fix, ..fault }
-        }
+/// Reads the entries of the accounts file, or of the files in the directory that `accounts.file` names.
+fn read_accounts(settings: &Settings) -> Result<Entries, Faults> {
+    Entries::of_file(&settings.accounts_file).map_err(|Faults(faults)| {
+        let is_about_setting = |fault: &Fault| {
+            fault.origin.line().is_none()
+                && fault.origin.file() == Some(settings.accounts_file.as_path())
+        };
+        let faults = faults.into_iter().map(|fault| match is_about_setting(&fault) {
+            true => {
+                let file = settings.file.display();
+                let fix = format!("create it, or name another one: `accounts.file` of {file}");
+                Fault { fix, ..fault }
+            }
+            false => fault,
+        });
+        Faults(faults.collect())
     })
 }
 
 /// Returns each key of the accounts for operators.
 fn listed(built: &Built, settings: &Settings) -> Vec<effective::Entry> {
     let base = settings.accounts_file.parent().unwrap_or(Path::new(""));
-    effective::collect(&built.entries, base, &built.schema, &built.referred, Listed::InForce)
+    effective::collect(&built.entries, base, accounts::schema(), &built.referred, Listed::InForce)
 }

@@ -6,14 +6,15 @@ mod reloaded;
 
 pub(super) use build::shows_property;
 
-use super::effective::Entry;
+use super::effective::{Effective, Entry};
 use super::environment;
-use crate::accounts::{Basis, Defaults};
+use crate::accounts::{Basis, DatabaseSettings, Defaults};
 use crate::definition::catalogue::Methods;
 use crate::delivery::{AddressPolicy, PerSecond, Secret};
-use crate::document::{Fault, Faults, Variables, Warning};
+use crate::document::{Fault, Faults, Reserved, Variables, Warning};
 use crate::domain::{CorrelationPolicy, StatusTable};
 use crate::log::{KafkaSettings, TopicNames};
+use crate::sink::MongoSettings;
 use crate::store::OnCorruption;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// `[accounts] file`
     pub accounts_file: PathBuf,
+    /// `[accounts.mysql]`, if the accounts come from a database.
+    pub accounts_database: Option<DatabaseSettings>,
     /// The functions of the platform: the built-in ones, and those of `[catalogue] internal`.
     pub methods: Arc<Methods>,
     /// `[correlation]`
@@ -45,8 +48,12 @@ pub struct Settings {
     pub statuses: StatusTable,
     /// `[delivery]`
     pub delivery: DeliverySettings,
+    /// `[sink.mongodb]`
+    pub sink: Option<MongoSettings>,
     /// The files with its secrets.
     pub secret_files: BTreeSet<PathBuf>,
+    /// The environment variables with its secrets.
+    pub secret_variables: BTreeSet<String>,
 }
 
 /// The registry with the schemas of Confluent-framed records.
@@ -124,14 +131,35 @@ impl Settings {
         Faults::or(faults, settings)
     }
 
+    /// Reads `file` and the environment of this process, for programs that need no accounts. Also returns the value and
+    /// the source of each key, and warnings about values that should be changed.
+    ///
+    /// # Errors
+    /// All faults of the file and the variables.
+    pub fn listed(file: &Path) -> Result<(Self, Effective, Vec<Warning>), Faults> {
+        let Read { settings, entries, faults, warnings } =
+            Self::read(file, &environment::of_process())?;
+        let (file, accounts_file) = (settings.file.clone(), settings.accounts_file.clone());
+        let effective = Effective::new(file, accounts_file, entries, Vec::new());
+        Faults::or(faults, (settings, effective, warnings))
+    }
+
     /// Returns the settings that accounts are built with.
-    pub(super) fn basis(&self) -> Basis<'_> {
+    #[must_use]
+    pub fn basis(&self) -> Basis<'_> {
         Basis {
             file: &self.file,
             defaults: &self.delivery.defaults,
             has_flow_started: !self.topics.flow_started.is_empty(),
             statuses: &self.statuses,
             methods: &self.methods,
+            reserved: self.accounts_database.as_ref().map(|database| Reserved {
+                all: !database.references,
+                file: &self.file,
+                directory: &self.store.directory,
+                files: &self.secret_files,
+                variables: &self.secret_variables,
+            }),
         }
     }
 

@@ -4,6 +4,7 @@
 mod accounts;
 mod client;
 mod contract;
+mod directory;
 mod effective;
 mod environment;
 mod examples;
@@ -14,6 +15,7 @@ mod published;
 mod rates;
 mod retired;
 mod settings;
+mod sink;
 mod statuses;
 mod templates;
 mod warnings;

@@ -7,13 +7,13 @@ use crate::domain::{
     Definitions, ErrorReason, Facts, Mapped, Outcome, Reading, Rendered, WebhookEnd, WebhookName,
 };
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use imbl::OrdMap;
 use std::sync::Arc;
 
 /// The definitions of the configured webhooks, and the variables that the answers of each save.
 #[derive(Clone, Debug, Default)]
 pub struct Defined {
-    webhooks: BTreeMap<WebhookName, Arc<Entry>>,
+    webhooks: OrdMap<WebhookName, Arc<Entry>>,
 }
 
 #[derive(Debug)]
@@ -26,6 +26,14 @@ impl Defined {
     /// Adds a webhook. `saves` are the variables to which its answers may give a value.
     pub fn insert(&mut self, webhook: WebhookName, definition: Definition, saves: Vec<Box<str>>) {
         self.webhooks.insert(webhook, Arc::new(Entry { definition, saves }));
+    }
+
+    /// Takes the definition of `webhook` from `other`, or removes it if `other` has none.
+    pub fn take_from(&mut self, other: &Self, webhook: &WebhookName) {
+        match other.webhooks.get(webhook) {
+            Some(entry) => drop(self.webhooks.insert(webhook.clone(), entry.clone())),
+            None => drop(self.webhooks.remove(webhook)),
+        }
     }
 
     /// Returns the definition of `webhook` if it has to be rendered.

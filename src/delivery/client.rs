@@ -25,6 +25,7 @@ use link::Link;
 use reqwest::dns::Resolve;
 use reqwest::{Body, Request, Response};
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -90,8 +91,8 @@ type Service = Decompression<legacy::Client<Connector, Body>>;
 /// The client of an endpoint.
 pub(super) struct Client {
     setup: Setup,
-    /// Connections that offer HTTP/2.
-    any: Channels,
+    /// Connections that offer HTTP/2. Most of many endpoints are rarely called, so channels are made at the first use.
+    any: OnceLock<Channels>,
     /// Connections that offer HTTP/1.1 only.
     http1: OnceLock<Channels>,
     /// Whether only `http1` is used: the webhook's definition or the endpoint demands it, or the endpoint's HTTP/2
@@ -110,9 +111,9 @@ struct Channels {
 
 impl Client {
     pub(super) fn new(setup: Setup) -> Self {
-        let any = Channels::new(&setup, &ALPN);
         let by_http1 = AtomicBool::new(setup.http1_only);
-        Self { setup, any, http1: OnceLock::new(), by_http1, repeated: AtomicU64::new(0) }
+        let (any, http1) = (OnceLock::new(), OnceLock::new());
+        Self { setup, any, http1, by_http1, repeated: AtomicU64::new(0) }
     }
 
     /// Returns how many exchanges were repeated since the last call.
@@ -163,7 +164,7 @@ impl Client {
         if self.by_http1.load(Ordering::Relaxed) {
             self.http1.get_or_init(|| Channels::new(&self.setup, &ALPN_HTTP1))
         } else {
-            &self.any
+            self.any.get_or_init(|| Channels::new(&self.setup, &ALPN))
         }
     }
 }
@@ -193,6 +194,8 @@ impl Exchange {
 impl Channels {
     fn new(setup: &Setup, alpn: &[&[u8]]) -> Self {
         let mut tls = setup.tls.clone();
+        // Its own sessions: the settings may be shared, and the memory for sessions is large.
+        tls.resumption = Resumption::default();
         tls.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         let proxied = setup.proxy.as_ref().and_then(Proxied::of);
         let proxy_credentials = proxied.as_ref().and_then(|proxy| proxy.credentials().cloned());

@@ -207,6 +207,12 @@ impl Endpoint {
         keeps_enough && self.policy == *addresses && self.webhook.is_same(webhook)
     }
 
+    /// Returns whether this endpoint makes the same requests as `other`, whatever number of idle connections they keep.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.policy == other.policy && self.webhook.is_same(&other.webhook)
+    }
+
     /// Returns the webhook's configuration.
     #[must_use]
     pub fn webhook(&self) -> &Arc<Webhook> {

@@ -9,13 +9,12 @@ use super::breaker::BreakerState;
 use super::endpoint::{Endpoint, Message};
 use super::lane::{Demand, Job};
 use super::rate::PerSecond;
-use super::schedule::{InstanceLimits, Ready, Schedule, Ticket};
+use super::schedule::{InstanceLimits, LaneChanges, Ready, Schedule, Ticket};
 use super::shortage::Shortage;
 use crate::clock;
 use crate::domain::{AccountId, Outcome, Timestamp, WebhookName};
 use crate::failpoint::{self, Failpoint};
 use crate::system;
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -77,13 +76,20 @@ pub struct LanesRemote(Weak<Shared>);
 
 impl LanesRemote {
     /// Like [`Lanes::configure`]. Does nothing once the lanes are dropped.
-    pub fn configure(
+    pub fn configure<'a>(
         &self,
         endpoints: impl IntoIterator<Item = Arc<Endpoint>>,
-        account_rates: &BTreeMap<AccountId, PerSecond>,
+        account_rates: impl IntoIterator<Item = (&'a AccountId, &'a PerSecond)>,
     ) {
         if let Some(shared) = self.0.upgrade() {
             shared.act(|schedule, now| schedule.configure(endpoints, account_rates, now));
+        }
+    }
+
+    /// Replaces the endpoints of a few webhooks. Does nothing once the lanes are dropped.
+    pub fn change(&self, changes: LaneChanges) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.act(|schedule, now| schedule.change(changes, now));
         }
     }
 }
@@ -248,10 +254,10 @@ impl Lanes {
     }
 
     /// Replaces all endpoints. A lane whose webhook stays keeps its state.
-    pub fn configure(
+    pub fn configure<'a>(
         &self,
         endpoints: impl IntoIterator<Item = Arc<Endpoint>>,
-        account_rates: &BTreeMap<AccountId, PerSecond>,
+        account_rates: impl IntoIterator<Item = (&'a AccountId, &'a PerSecond)>,
     ) {
         self.shared.act(|schedule, now| schedule.configure(endpoints, account_rates, now));
     }
@@ -272,7 +278,7 @@ impl Lanes {
     /// Returns the endpoint of `webhook`, if it is configured.
     #[must_use]
     pub fn endpoint(&self, webhook: &WebhookName) -> Option<Arc<Endpoint>> {
-        self.shared.lock().lane(webhook).map(|lane| lane.endpoint.clone())
+        self.shared.lock().endpoint(webhook).cloned()
     }
 
     /// Starts the attempts that may start. Returns how many jobs the lane of `webhook` can use.
@@ -324,7 +330,7 @@ impl Lanes {
         self.shared.lock().ready(clock::instant())
     }
 
-    /// Returns the breaker state of every endpoint.
+    /// Returns the breakers that are not closed.
     #[must_use]
     pub fn breakers(&self) -> Vec<(WebhookName, BreakerState)> {
         self.shared.lock().breakers()

@@ -4,7 +4,10 @@
 //! unanswered requests is next. A lane waits where its missing resource becomes free: for a slot in a queue, for its
 //! own token by a timer, for a token of its account in the account's queue. So no search over all lanes is needed.
 
+mod change;
 mod ready;
+
+pub use change::LaneChanges;
 
 use super::bound::Bound;
 use super::brake::{Brake, ShortageNote};
@@ -15,7 +18,8 @@ use super::queues::{Pool, Queues};
 use super::rate::{PerSecond, Rate, Time};
 use super::shortage::Shortage;
 use crate::domain::{AccountId, Outcome, WebhookName};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use imbl::OrdMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -92,6 +96,9 @@ pub(super) struct Schedule {
     queues: Queues,
     /// The number of unanswered requests and uncommitted outcomes.
     unsettled: Arc<Bound>,
+    /// The endpoints of all webhooks.
+    endpoints: OrdMap<WebhookName, Arc<Endpoint>>,
+    /// The lanes that are in use, and all with a rate. Most of many endpoints are rarely called.
     lanes: HashMap<WebhookName, Lane>,
     accounts: HashMap<AccountId, Account>,
     rate: Option<Rate>,
@@ -115,6 +122,7 @@ impl Schedule {
         Self {
             queues: Queues::new(limits.in_flight_max),
             unsettled,
+            endpoints: OrdMap::new(),
             lanes: HashMap::new(),
             accounts: HashMap::new(),
             rate: limits
@@ -133,23 +141,25 @@ impl Schedule {
     }
 
     /// Replaces all endpoints. A lane whose webhook stays keeps its state. The jobs of removed lanes go to `returned`.
-    pub(super) fn configure(
+    pub(super) fn configure<'a>(
         &mut self,
         endpoints: impl IntoIterator<Item = Arc<Endpoint>>,
-        account_rates: &BTreeMap<AccountId, PerSecond>,
+        account_rates: impl IntoIterator<Item = (&'a AccountId, &'a PerSecond)>,
         now: Instant,
     ) {
         let mut former = std::mem::take(&mut self.lanes);
-        for endpoint in endpoints {
-            let name = endpoint.webhook().name.clone();
-            let lane = match former.remove(&name) {
+        let named = |endpoint: Arc<Endpoint>| (endpoint.webhook().name.clone(), endpoint);
+        self.endpoints = endpoints.into_iter().map(named).collect();
+        for (name, endpoint) in &self.endpoints {
+            let lane = match former.remove(name) {
                 Some(mut lane) => {
-                    lane.follow(endpoint);
+                    lane.follow(endpoint.clone());
                     lane
                 }
-                None => Lane::new(endpoint, now),
+                None if has_rate(endpoint) => Lane::new(endpoint.clone(), now),
+                None => continue,
             };
-            self.lanes.insert(name, lane);
+            self.lanes.insert(name.clone(), lane);
         }
         let mut accounts = std::mem::take(&mut self.accounts);
         for (id, per_second) in account_rates {
@@ -187,12 +197,24 @@ impl Schedule {
         }
     }
 
-    pub(super) fn lane(&self, webhook: &WebhookName) -> Option<&Lane> {
-        self.lanes.get(webhook)
+    pub(super) fn endpoint(&self, webhook: &WebhookName) -> Option<&Arc<Endpoint>> {
+        self.endpoints.get(webhook)
     }
 
     pub(super) fn demand(&mut self, webhook: &WebhookName, now: Instant) -> Demand {
+        self.begin(webhook, now);
         self.lane_mut(webhook, |lane| lane.demand(now)).unwrap_or(Demand::Unconfigured)
+    }
+
+    /// Creates the lane of a configured webhook, if it has none yet.
+    fn begin(&mut self, webhook: &WebhookName, now: Instant) {
+        if !self.lanes.contains_key(webhook)
+            && let Some(endpoint) = self.endpoints.get(webhook)
+        {
+            let mut lane = Lane::new(endpoint.clone(), now);
+            lane.share(self.share, &self.time);
+            self.lanes.insert(webhook.clone(), lane);
+        }
     }
 
     /// Changes a lane, and notes a change of its breaker.
@@ -212,6 +234,7 @@ impl Schedule {
 
     /// Adds jobs to a lane, or to `returned` if the lane is held or removed.
     pub(super) fn push(&mut self, webhook: &WebhookName, jobs: Vec<Job>, now: Instant) {
+        self.begin(webhook, now);
         let open = |lane: &mut Lane| lane.wait(now).is_none();
         if !self.lane_mut(webhook, open).unwrap_or(false) {
             self.returned.extend(jobs);
@@ -242,6 +265,7 @@ impl Schedule {
     }
 
     pub(super) fn hold(&mut self, webhook: &WebhookName, time: Duration, now: Instant) {
+        self.begin(webhook, now);
         self.lane_mut(webhook, |lane| lane.hold(time, now));
     }
 
@@ -428,10 +452,17 @@ impl Schedule {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Returns the breaker state of every lane.
+    /// Returns the breakers that are not closed.
     pub(super) fn breakers(&self) -> Vec<(WebhookName, BreakerState)> {
-        self.lanes.iter().map(|(webhook, lane)| (webhook.clone(), lane.breaker())).collect()
+        let lanes = self.lanes.iter().map(|(webhook, lane)| (webhook, lane.breaker()));
+        let open = lanes.filter(|(_, state)| *state != BreakerState::Closed);
+        open.map(|(webhook, state)| (webhook.clone(), state)).collect()
     }
+}
+
+/// Returns whether the endpoint has a rate limit, whose first token comes a while after the lane was created.
+fn has_rate(endpoint: &Endpoint) -> bool {
+    endpoint.webhook().limits.rate_per_second.is_some()
 }
 
 /// The parts of a ticket that its end needs.

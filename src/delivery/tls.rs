@@ -28,6 +28,8 @@ pub enum TlsError {
 pub struct Trust {
     provider: Arc<CryptoProvider>,
     system: Arc<NamedVerifier>,
+    /// The settings with only the system's root certificates.
+    plain: ClientConfig,
 }
 
 impl Trust {
@@ -39,7 +41,8 @@ impl Trust {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let platform = Verifier::new(provider.clone()).map_err(TlsError::Setup)?;
         let system = Arc::new(NamedVerifier::new(Arc::new(platform), Vec::new()));
-        Ok(Self { provider, system })
+        let plain = builder(&provider, system.clone())?.with_no_client_auth();
+        Ok(Self { provider, system, plain })
     }
 
     /// Returns the TLS settings of `webhook`.
@@ -47,7 +50,10 @@ impl Trust {
     /// # Errors
     /// One of its certificates can't be used.
     pub fn config(&self, webhook: &Webhook) -> Result<ClientConfig, TlsError> {
-        let builder = self.builder(self.verifier(&webhook.tls)?)?;
+        if webhook.tls.ca_pem.is_none() && webhook.tls.client_pem.is_none() {
+            return Ok(self.plain());
+        }
+        let builder = builder(&self.provider, self.verifier(&webhook.tls)?)?;
         Ok(match &webhook.tls.client_pem {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
@@ -60,22 +66,10 @@ impl Trust {
         })
     }
 
-    /// Returns TLS settings that trust only the system's root certificates.
-    ///
-    /// # Errors
-    /// rustls refuses them.
-    pub fn plain(&self) -> Result<ClientConfig, TlsError> {
-        Ok(self.builder(self.system.clone())?.with_no_client_auth())
-    }
-
-    fn builder(
-        &self,
-        verifier: Arc<NamedVerifier>,
-    ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
-        let builder = ClientConfig::builder_with_provider(self.provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Setup)?;
-        Ok(builder.dangerous().with_custom_certificate_verifier(verifier))
+    /// Returns TLS settings that trust only the system's root certificates. The copies share their sessions.
+    #[must_use]
+    pub fn plain(&self) -> ClientConfig {
+        self.plain.clone()
     }
 
     fn verifier(&self, tls: &Tls) -> Result<Arc<NamedVerifier>, TlsError> {
@@ -85,6 +79,16 @@ impl Trust {
         let platform = platform.map_err(TlsError::Setup)?;
         Ok(Arc::new(NamedVerifier::new(Arc::new(platform), named)))
     }
+}
+
+fn builder(
+    provider: &Arc<CryptoProvider>,
+    verifier: Arc<NamedVerifier>,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier))
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {

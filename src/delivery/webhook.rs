@@ -232,7 +232,7 @@ impl Default for SuccessCodes {
 }
 
 /// A webhook's own certificates as PEM.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
     /// Authorities to trust besides the system's.
     pub ca_pem: Option<Vec<u8>>,

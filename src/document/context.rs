@@ -18,6 +18,9 @@ pub type Variables = BTreeMap<String, String>;
 /// The size limit, in bytes, of a file to which a key refers: a secret, certificates or a template.
 const SECRET_BYTES_MAX: u64 = 1 << 20;
 
+/// The fix of a reference that a row can't have.
+const REFERENCE_FIX: &str = "write the secret itself, or name a file or a variable for it alone";
+
 /// A secret as a file contains it.
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
@@ -84,10 +87,62 @@ pub(crate) fn sha256(content: &[u8]) -> [u8; 32] {
     digest
 }
 
+/// The files and variables to which rows of a database can't refer. Those who write the rows may not be those who write
+/// the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Reserved<'a> {
+    /// Whether rows can't refer to any file or variable.
+    pub all: bool,
+    /// The configuration.
+    pub file: &'a Path,
+    /// The directory of the store.
+    pub directory: &'a Path,
+    /// The files with secrets of the configuration.
+    pub files: &'a BTreeSet<PathBuf>,
+    /// The variables with secrets of the configuration.
+    pub variables: &'a BTreeSet<String>,
+}
+
+impl Reserved<'_> {
+    /// Returns why a row can't refer to the file at `path`, if so.
+    fn problem(&self, path: &Path) -> Option<String> {
+        if self.all {
+            return Some("names a file, and rows can't refer to files and variables".to_owned());
+        }
+        let full = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let found = full(path);
+        let is_own = found == full(self.file)
+            || found.starts_with(full(self.directory))
+            || self.files.iter().any(|file| found == full(file));
+        if is_own {
+            return Some(format!("{} belongs to the daemon's own configuration", path.display()));
+        }
+        // Opening a pipe may take for ever, and the files of the system show the environment.
+        let is_special = found.is_file() && found.starts_with("/proc");
+        let is_special = is_special || found.exists() && !found.is_file();
+        is_special.then(|| format!("{} is not a regular file", path.display()))
+    }
+
+    /// Returns why a row can't refer to the environment variable `name`, if so.
+    fn problem_of(&self, name: &str) -> Option<String> {
+        if self.all {
+            return Some(
+                "names a variable, and rows can't refer to files and variables".to_owned(),
+            );
+        }
+        let is_key = name.get(..10).is_some_and(|prefix| prefix.eq_ignore_ascii_case("RINGBACK__"));
+        let is_own = is_key || self.variables.contains(name);
+        is_own.then(|| {
+            format!("the environment variable `{name}` belongs to the daemon's own configuration")
+        })
+    }
+}
+
 /// The context of reading a tree.
 pub(crate) struct Context<'a> {
     base: PathBuf,
     variables: &'a Variables,
+    reserved: Option<Reserved<'a>>,
     /// The faults found so far.
     pub(crate) faults: Vec<Fault>,
     /// The warnings found so far.
@@ -96,6 +151,8 @@ pub(crate) struct Context<'a> {
     pub(crate) notes: Vec<Note>,
     /// The files that hold secrets.
     pub(crate) secret_files: BTreeSet<PathBuf>,
+    /// The environment variables that hold secrets.
+    pub(crate) secret_variables: BTreeSet<String>,
     /// Digests of the variables and files that keys refer to.
     pub(crate) referred: Vec<Referred>,
 }
@@ -104,8 +161,22 @@ impl<'a> Context<'a> {
     /// Creates a context. `base` is the folder for relative paths of values that come from no file.
     pub(crate) fn new(base: &Path, variables: &'a Variables, faults: Vec<Fault>) -> Self {
         let (base, warnings, notes) = (base.to_owned(), Vec::new(), Vec::new());
-        let (secret_files, referred) = (BTreeSet::new(), Vec::new());
-        Self { base, variables, faults, warnings, notes, secret_files, referred }
+        Self {
+            base,
+            variables,
+            reserved: None,
+            faults,
+            warnings,
+            notes,
+            secret_files: BTreeSet::new(),
+            secret_variables: BTreeSet::new(),
+            referred: Vec::new(),
+        }
+    }
+
+    /// Refuses references to these files and variables.
+    pub(crate) fn reserving(self, reserved: Option<Reserved<'a>>) -> Self {
+        Self { reserved, ..self }
     }
 
     /// Adds a fault of the value at `place`.
@@ -146,6 +217,10 @@ impl<'a> Context<'a> {
     /// Reads the file at `path`. Reports a fault if that fails.
     pub(crate) fn bytes(&mut self, place: &Place<'_>, path: &str) -> Option<Vec<u8>> {
         let path = self.path(place, path);
+        if let Some(problem) = self.reserved.and_then(|reserved| reserved.problem(&path)) {
+            self.fault(place, problem, REFERENCE_FIX);
+            return None;
+        }
         match tree::read_bounded(&path, SECRET_BYTES_MAX) {
             Ok(bytes) => {
                 self.referred.push(Referred::new(place, &bytes));
@@ -180,6 +255,11 @@ impl<'a> Context<'a> {
         match text {
             SecretText::Literal(text) => Some(Secret::new(text.clone())),
             SecretText::Reference { env: Some(name), file: None } => {
+                if let Some(problem) = self.reserved.and_then(|it| it.problem_of(name)) {
+                    self.fault(place, problem, REFERENCE_FIX);
+                    return None;
+                }
+                self.secret_variables.insert(name.clone());
                 let found = self.variables.get(name);
                 self.referred.extend(found.map(|text| Referred::new(place, text.as_bytes())));
                 if found.is_none() {

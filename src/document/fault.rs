@@ -18,17 +18,21 @@ pub struct Fault {
 }
 
 impl Fault {
-    fn place(&self) -> (&Path, Option<usize>) {
-        (self.origin.file(), self.origin.line())
+    /// Returns the fault of a key that `file` does not contain.
+    #[must_use]
+    pub fn missing(file: &Path, key: &str, fix: &str) -> Self {
+        Self {
+            origin: Origin::File(file.into()),
+            key: key.to_owned(),
+            problem: "is missing".to_owned(),
+            fix: fix.to_owned(),
+        }
     }
 
-    /// Writes the fault on one line. `kind` follows the file and the line.
+    /// Writes the fault on one line. `kind` follows the origin.
     fn write(&self, f: &mut fmt::Formatter<'_>, kind: &str) -> fmt::Result {
-        // A quoted key and a file's name may contain line breaks.
-        write!(f, "{}", one_line(&self.origin.file().to_string_lossy()))?;
-        if let Some(line) = self.origin.line() {
-            write!(f, ":{line}")?;
-        }
+        write!(f, "{}", self.origin)?;
+        // A quoted key may contain line breaks.
         for part in [kind, &self.key, &self.problem] {
             if !part.is_empty() {
                 write!(f, ": {}", one_line(part))?;
@@ -60,7 +64,7 @@ impl fmt::Display for Warning {
 impl Warning {
     /// Sorts `warnings` by file and line.
     pub(crate) fn sort(warnings: &mut [Self]) {
-        warnings.sort_by(|Self(a), Self(b)| a.place().cmp(&b.place()));
+        warnings.sort_by(|Self(a), Self(b)| a.origin.rank().cmp(&b.origin.rank()));
     }
 }
 
@@ -85,7 +89,7 @@ impl Faults {
             return Ok(value);
         }
         // The sort is stable: faults of one line stay in the order in which they were found.
-        faults.sort_by(|a, b| a.place().cmp(&b.place()));
+        faults.sort_by(|a, b| a.origin.rank().cmp(&b.origin.rank()));
         Err(Self(faults))
     }
 }

@@ -2,6 +2,8 @@
 
 use super::fault::Fault;
 use super::tree::Node;
+use crate::telemetry::escape::one_line;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,15 +15,66 @@ pub enum Origin {
     /// A line of a file, counted from 1.
     Line(Arc<Path>, usize),
     Variable(String),
+    /// A row of a database.
+    Row(Arc<RowOrigin>),
+}
+
+/// The place of a value in a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowOrigin {
+    /// The name of the table.
+    pub table: Arc<str>,
+    /// The row's id, as text.
+    pub row: Box<str>,
+    /// The name of the column, if the value is in one.
+    pub column: Option<Arc<str>>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The name of a file may contain line breaks.
+        match self {
+            Self::File(file) => f.write_str(&one_line(&file.to_string_lossy())),
+            Self::Line(file, line) => write!(f, "{}:{line}", one_line(&file.to_string_lossy())),
+            Self::Variable(_) => f.write_str("environment"),
+            Self::Row(place) => {
+                write!(f, "table {}, row {}", one_line(&place.table), one_line(&place.row))?;
+                place
+                    .column
+                    .as_ref()
+                    .map_or(Ok(()), |column| write!(f, ", column {}", one_line(column)))
+            }
+        }
+    }
 }
 
 impl Origin {
-    /// Returns the file as it was named, or `environment` for a variable.
+    /// Returns the file as it was named, `environment` for a variable, or `None` for a row of a database.
     #[must_use]
-    pub fn file(&self) -> &Path {
+    pub fn file(&self) -> Option<&Path> {
         match self {
-            Self::File(file) | Self::Line(file, _) => file,
-            Self::Variable(_) => Path::new("environment"),
+            Self::File(file) | Self::Line(file, _) => Some(file),
+            Self::Variable(_) => Some(Path::new("environment")),
+            Self::Row(_) => None,
+        }
+    }
+
+    /// Returns the place in the database, if the value is in one.
+    #[must_use]
+    pub fn row(&self) -> Option<&RowOrigin> {
+        match self {
+            Self::Row(place) => Some(place),
+            Self::File(_) | Self::Line(..) | Self::Variable(_) => None,
+        }
+    }
+
+    /// Returns the key by which faults are sorted: the files first, each with its lines, then variables and rows.
+    pub(super) fn rank(&self) -> (u8, &Path, Option<usize>, &str, &str) {
+        match self {
+            Self::File(file) => (0, file, None, "", ""),
+            Self::Line(file, line) => (0, file, Some(*line), "", ""),
+            Self::Variable(_) => (1, Path::new(""), None, "", ""),
+            Self::Row(place) => (2, Path::new(""), None, &place.table, &place.row),
         }
     }
 
@@ -30,7 +83,7 @@ impl Origin {
     pub fn line(&self) -> Option<usize> {
         match self {
             Self::Line(_, line) => Some(*line),
-            Self::File(_) | Self::Variable(_) => None,
+            Self::File(_) | Self::Variable(_) | Self::Row(_) => None,
         }
     }
 
@@ -38,7 +91,7 @@ impl Origin {
     pub(super) fn folder(&self) -> Option<&Path> {
         match self {
             Self::File(file) | Self::Line(file, _) => file.parent(),
-            Self::Variable(_) => None,
+            Self::Variable(_) | Self::Row(_) => None,
         }
     }
 
@@ -50,7 +103,7 @@ impl Origin {
         fix: impl Into<String>,
     ) -> Fault {
         let key = match self {
-            Self::File(_) | Self::Line(..) => key.to_owned(),
+            Self::File(_) | Self::Line(..) | Self::Row(_) => key.to_owned(),
             Self::Variable(name) => format!("{name} ({key})"),
         };
         Fault { origin: self.clone(), key, problem: problem.into(), fix: fix.into() }

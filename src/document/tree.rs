@@ -67,6 +67,14 @@ impl Node {
         }
     }
 
+    /// Returns the items of a list. Other values have none.
+    pub(crate) fn into_items(self) -> Vec<Self> {
+        match self.value {
+            Value::List(items) => items,
+            Value::Scalar(_) | Value::Table(_) => Vec::new(),
+        }
+    }
+
     /// Returns the label of a list's item: its name or its number.
     pub(crate) fn label(&self) -> &str {
         self.label.as_deref().unwrap_or("?")

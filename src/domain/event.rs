@@ -328,5 +328,7 @@ reasons! {
         UnknownAccount = "unknown_account",
         /// The flow complete record never came.
         FlowMissing = "flow_missing",
+        /// The database refuses to store the answer of a delivery in the document of its SMS.
+        SinkRefused = "sink_refused",
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     AccountId, Computed, Definitions, FlowId, RetrySchedule, Rule, StatusTable, WebhookName,
 };
+use imbl::OrdMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -119,13 +120,14 @@ pub struct WebhookPolicy {
     pub disable_after_ms: u64,
 }
 
-/// Everything of the configuration that a decision depends on.
+/// Everything of the configuration that a decision depends on. Copies share their parts, so that a change of few
+/// accounts copies little.
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub correlation: CorrelationPolicy,
     pub statuses: StatusTable,
-    pub accounts: BTreeMap<AccountId, AccountPolicy>,
-    pub webhooks: BTreeMap<WebhookName, WebhookPolicy>,
+    pub accounts: OrdMap<AccountId, AccountPolicy>,
+    pub webhooks: OrdMap<WebhookName, WebhookPolicy>,
     /// The bodies of webhooks, and the values that their answers give.
     pub definitions: Arc<dyn Definitions>,
     /// The policy of a delivery whose webhook is no longer configured.

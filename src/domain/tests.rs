@@ -146,8 +146,8 @@ fn policy() -> Policy {
             dedup_window_ms: 500,
         },
         statuses: StatusTable::default(),
-        accounts: [(OURS, ours), (OTHER, other)].into(),
-        webhooks: std::collections::BTreeMap::new(),
+        accounts: [(OURS, ours), (OTHER, other)].into_iter().collect(),
+        webhooks: imbl::OrdMap::new(),
         webhook_defaults: WebhookPolicy {
             attempts_max: 3,
             age_max_ms: 10_000,
@@ -161,7 +161,7 @@ fn policy() -> Policy {
 /// Returns the usual configuration with a change of account 28.
 fn account(change: impl FnOnce(&mut AccountPolicy)) -> Policy {
     let mut policy = policy();
-    policy.accounts.entry(OURS).and_modify(change);
+    change(policy.accounts.get_mut(&OURS).unwrap());
     policy
 }
 

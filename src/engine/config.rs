@@ -2,9 +2,10 @@
 
 use super::ownership::Permissions;
 use crate::delivery::{Endpoint, PerSecond};
-use crate::domain::{AccountId, Policy};
+use crate::domain::{AccountId, Policy, WebhookName};
 use crate::log::{KafkaSettings, TopicNames};
-use std::collections::{BTreeMap, BTreeSet};
+use imbl::OrdMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ pub struct EngineConfig {
     /// The rules that decisions depend on.
     pub policy: Policy,
     /// The endpoints of all webhooks.
-    pub endpoints: Vec<Arc<Endpoint>>,
+    pub endpoints: OrdMap<WebhookName, Arc<Endpoint>>,
     /// The attempts per second of accounts that have a limit.
-    pub account_rates: BTreeMap<AccountId, PerSecond>,
+    pub account_rates: OrdMap<AccountId, PerSecond>,
 }

@@ -75,7 +75,7 @@ impl<L: Log, D: Disk> Downstream for Reach<'_, L, D> {
 impl Dispatcher {
     /// Creates a dispatcher without deliveries. A lane may be handed `ahead` rows beside its unanswered ones.
     pub(super) fn new(config: Arc<EngineConfig>, lanes: Lanes, ahead: usize) -> Self {
-        lanes.configure(config.endpoints.iter().cloned(), &config.account_rates);
+        lanes.configure(config.endpoints.values().cloned(), &config.account_rates);
         Self {
             config,
             outbox: Outbox::new(LeaseLimits { bytes: LEASE_BYTES, ahead }),
@@ -261,6 +261,16 @@ impl Dispatcher {
         self.lanes.in_flight()
     }
 
+    /// Returns the names of the configured webhooks, in their order.
+    pub(super) fn webhooks(&self) -> impl ExactSizeIterator<Item = &WebhookName> {
+        self.config.endpoints.keys()
+    }
+
+    pub(super) fn is_configured(&self, webhook: &WebhookName) -> bool {
+        self.config.endpoints.contains_key(webhook)
+    }
+
+    /// Returns the breakers that are not closed.
     pub(super) fn breakers(&self) -> impl Iterator<Item = (WebhookName, BreakerState)> {
         self.lanes.breakers().into_iter()
     }

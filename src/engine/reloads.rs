@@ -7,7 +7,7 @@ use super::config::EngineConfig;
 use super::input::Input;
 use super::mailbox::Mailbox;
 use crate::codec::event::ReloadEvent;
-use crate::delivery::LanesRemote;
+use crate::delivery::{LaneChanges, LanesRemote};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The maximum number of events that wait for their commit; the oldest are dropped.
@@ -35,7 +35,13 @@ impl Reloads {
     }
 
     pub(super) fn configure(&self, config: &Arc<EngineConfig>) {
-        self.lanes.configure(config.endpoints.iter().cloned(), &config.account_rates);
+        self.lanes.configure(config.endpoints.values().cloned(), &config.account_rates);
+        self.leave(|left| left.config = Some(config.clone()));
+    }
+
+    /// Like `configure`, for a configuration that differs from the one before only by `changes`.
+    pub(super) fn change(&self, config: &Arc<EngineConfig>, changes: LaneChanges) {
+        self.lanes.change(changes);
         self.leave(|left| left.config = Some(config.clone()));
     }
 

@@ -296,14 +296,16 @@ impl Report {
         ] {
             self.metrics.set_outbox_rows(state, signed(count));
         }
-        self.metrics.set_endpoints(&endpoints(partitions, dispatcher));
+        let is_configured = |webhook: &WebhookName| dispatcher.is_configured(webhook);
+        let states = endpoints(partitions, dispatcher);
+        self.metrics.set_endpoints(dispatcher.webhooks(), is_configured, &states);
         self.metrics.set_outbox_oldest(load.oldest);
         self.metrics.set_outbox_overdue(load.overdue);
         self.metrics.set_store_bytes(totals.bytes);
     }
 }
 
-/// Returns the state of every configured endpoint. It is disabled if it is disabled in any owned partition.
+/// Returns the state of every configured endpoint whose breaker is not closed, or that is disabled in any owned partition.
 fn endpoints<L: Log, D: Disk>(
     partitions: &Partitions<L, D>,
     dispatcher: &Dispatcher,
@@ -311,10 +313,8 @@ fn endpoints<L: Log, D: Disk>(
     let breakers = dispatcher.breakers();
     let mut states: BTreeMap<WebhookName, EndpointState> =
         breakers.map(|(webhook, state)| (webhook, shown(state).0)).collect();
-    for webhook in partitions.disabled() {
-        if let Some(state) = states.get_mut(webhook) {
-            *state = EndpointState::Disabled;
-        }
+    for webhook in partitions.disabled().filter(|webhook| dispatcher.is_configured(webhook)) {
+        states.insert(webhook.clone(), EndpointState::Disabled);
     }
     states
 }

@@ -20,7 +20,8 @@ impl Engine {
     /// # Errors
     /// Kafka can't be used with this configuration.
     pub fn new(parts: Parts) -> Result<Self, EngineError> {
-        let Parts { settings, config, store, topics, registry, runtime, metrics, health } = parts;
+        let Parts { settings, config, store, topics, registry, accounts, .. } = parts;
+        let Parts { runtime, metrics, health, .. } = parts;
         let transactions = first_transactions(&settings, &health)?;
         let channels = Channels::default();
         let limits = InstanceLimits {
@@ -41,6 +42,7 @@ impl Engine {
             meta_key: RowKey::META,
             topics,
             registry,
+            accounts,
             landmarks: settings.is_identified.then(|| channels.landmarks.clone()),
             sink,
         })?;

@@ -13,10 +13,13 @@ mod queues;
 mod schemas;
 mod watch;
 
+use super::accounts::AccountSource;
+use super::bell::Bell;
 use super::client::{self, LogError, start_thread};
+use super::connection::Connection;
 use super::describe::Identity;
 use super::landmark::LandmarkReader;
-use super::record::{Reading, Record, TopicPartition, Topics, list};
+use super::record::{Record, TopicPartition, Topics, list};
 use super::registry::Registry;
 use super::report;
 use super::settings::KafkaSettings;
@@ -29,12 +32,12 @@ pub use handle::{KafkaLog, KafkaParts, KafkaRestoring};
 use merge::Merge;
 pub use offsets::OffsetsClient;
 use position::{Judged, Position, content};
-use queues::{Bell, Queue};
+use queues::Queue;
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
-use schemas::Schemas;
+use schemas::{Schemas, Taken};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel};
@@ -148,7 +151,7 @@ impl Reader {
     fn spawn(
         settings: &KafkaSettings,
         topics: Topics,
-        registry: Option<Registry>,
+        (registry, accounts): (Option<Registry>, Option<Arc<dyn AccountSource>>),
         watched: Option<WatchedChangelog<'_>>,
         sink: Sink,
     ) -> Result<(JoinHandle<()>, Spawned), LogError> {
@@ -158,7 +161,7 @@ impl Reader {
             sink: sink.clone(),
             epoch: epoch.clone(),
             reported_epoch: reported_epoch.clone(),
-            unconnected: AtomicU64::new(0),
+            connection: Connection::default(),
             ends: Mutex::default(),
             refused: AtomicBool::new(false),
             disturbed: Mutex::default(),
@@ -179,7 +182,7 @@ impl Reader {
         let (control, commands) = channel();
         let (budget, bell) = (Arc::new(ReadBudget::new()), Arc::<Bell>::default());
         let reader = Self {
-            schemas: Schemas::new(registry, topics.unwrap, &bell),
+            schemas: Schemas::new(registry, accounts, topics.unwrap, &bell),
             consumer: consumer.clone(),
             topics,
             control: commands,
@@ -290,24 +293,25 @@ impl Reader {
         self.starting.clear();
     }
 
-    /// Returns the next record of a partition. Records behind one that waits for its schema wait too.
+    /// Returns the next record of a partition. Records behind one that waits for its schema or its account wait too.
     fn read(&mut self, queue: &Queue) -> Option<Record> {
         let mut line = queue.line.borrow_mut();
-        if let Some(Reading::Done(record)) = self.schemas.first_of(&self.topics, &mut line) {
+        if let Some(record) = self.schemas.first_of(&self.topics, &mut line) {
             return Some(*record);
         }
         while line.is_empty() {
             let message = self.polled(queue)?;
             match self.schemas.read(&self.topics, &message) {
-                Reading::Done(record) => return Some(*record),
-                Reading::NeedsSchema(id) => line.push(message.detach(), Some(id)),
+                Taken::Record(record) => return Some(*record),
+                Taken::Waits(schema) => line.push(message.detach(), schema),
             }
         }
-        // The records behind it are scanned for more schema ids, so that the requests for them run concurrently.
+        // The records behind it are scanned for more schema ids and unknown accounts, so that the requests for them run
+        // concurrently.
         while !line.is_full()
             && let Some(message) = self.polled(queue)
         {
-            let schema = self.schemas.ask_ahead(&message);
+            let schema = self.schemas.ask_ahead(&self.topics, &message);
             line.push(message.detach(), schema);
         }
         None
@@ -333,14 +337,14 @@ impl Reader {
             None => {}
             Some(Err(error)) => self.consumer.context().failed(&error),
             Some(Ok(message)) => match self.schemas.read(&self.topics, &message) {
-                Reading::Done(record) => self.batch.push(*record),
-                Reading::NeedsSchema(id) => {
+                Taken::Record(record) => self.batch.push(*record),
+                Taken::Waits(schema) => {
                     let is_its = |queue: &&Queue| {
                         *queue.place.topic == *message.topic()
                             && queue.place.partition == message.partition()
                     };
                     if let Some(queue) = self.queues.sources().find(is_its) {
-                        queue.line.borrow_mut().push(message.detach(), Some(id));
+                        queue.line.borrow_mut().push(message.detach(), schema);
                     }
                 }
             },

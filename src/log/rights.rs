@@ -6,8 +6,8 @@
 
 mod needs;
 
-pub use needs::{Need, NeededBy, needs, replay_groups};
-pub(super) use needs::{instance_id, operator_id, rebuild_id, replay_id};
+pub use needs::{Need, NeededBy, needs, replay_groups, sink_group};
+pub(super) use needs::{instance_id, operator_id, rebuild_id, replay_id, sink_id};
 
 use super::client::{self, LogError};
 use super::native::{self, Code, Described};

@@ -76,7 +76,7 @@ pub struct Progress<'a> {
 pub type Watch<'a> = &'a mut dyn FnMut(Progress<'_>) -> ControlFlow<()>;
 
 /// A record, borrowed from the client's buffer.
-pub struct ScanRecord<'a>(BorrowedMessage<'a>);
+pub struct ScanRecord<'a>(pub(super) BorrowedMessage<'a>);
 
 impl ScanRecord<'_> {
     /// Returns the partition of the record.

@@ -38,7 +38,7 @@ const TRANSACTION_SECONDS: &[f64] =
     &[0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 macro_rules! definitions {
-    ($($constant:ident: $kind:ident $name:literal [$($label:literal),*] $(in $buckets:ident)? = $help:literal;)+) => {
+    ($(#[$doc:meta])* $list:ident; $($constant:ident: $kind:ident $name:literal [$($label:literal),*] $(in $buckets:ident)? = $help:literal;)+) => {
         $(
             pub(super) const $constant: Definition = Definition {
                 name: $name,
@@ -50,8 +50,8 @@ macro_rules! definitions {
         )+
 
         impl Definition {
-            /// All metrics of the daemon in the order of the documentation, without those of the process.
-            pub const ALL: &'static [Self] = &[$($constant,)+];
+            $(#[$doc])*
+            pub const $list: &'static [Self] = &[$($constant,)+];
         }
     };
     (@buckets) => { &[] };
@@ -59,6 +59,8 @@ macro_rules! definitions {
 }
 
 definitions! {
+    /// All metrics of the daemon in the order of the documentation, without those of the process.
+    ALL;
     BUILD_INFO: Gauge "ringback_build_info" ["version"] = "Always 1. The label holds the daemon's version.";
     READY: Gauge "ringback_ready" [] = "1 if /readyz answers 200, otherwise 0.";
     SOURCE_RECORDS: Counter "ringback_source_records_total" ["topic", "result"]
@@ -139,6 +141,16 @@ definitions! {
         = "Hash of the configuration in force: all of it, or only the accounts file, which instances share.";
     CONFIG_RESTART: Gauge "ringback_config_restart_needed" []
         = "Number of keys of ringback.toml whose new values, as read by the last reload, need a restart.";
+    ACCOUNT_FAULTS: Gauge "ringback_account_faults" []
+        = "Number of faults in rows of the accounts' database. Where a row is wrong, its last good definition stays in force.";
+    ACCOUNTS_AGE: Gauge "ringback_accounts_age_seconds" []
+        = "Seconds since the accounts in force were last compared with the accounts' database; 0 if the accounts are in a file.";
+    ACCOUNTS_APPLIED_AT: Gauge "ringback_accounts_applied_timestamp_seconds" []
+        = "Unix time in seconds at which changes of the accounts' database were last applied; 0 if the accounts are in a file.";
+    ACCOUNT_READINGS: Counter "ringback_account_readings_total" ["result"]
+        = "Total number of readings of the accounts' database, by result.";
+    ACCOUNT_LOOK_UPS: Counter "ringback_account_look_ups_total" ["result"]
+        = "Total number of accounts that were looked up in their database because a record of an unknown account had arrived, by result.";
     CLOCK_JUMPS: Counter "ringback_clock_jumps_total" ["direction"]
         = "Total number of jumps of the wall clock, by direction. Due times, ages and time-outs are not affected.";
     LOG_LINES_LOST: Counter "ringback_log_lines_lost_total" []
@@ -146,4 +158,18 @@ definitions! {
     STORE_CORRUPTIONS: Counter "ringback_store_corruptions_total" []
         = "Total number of damaged stores that were set aside and restored from the changelog.";
     STORE_BYTES: Gauge "ringback_store_bytes" [] = "Size of the state store on disk in bytes.";
+}
+
+definitions! {
+    /// The metrics that only the sink has. It also has `ringback_build_info`, `ringback_ready`,
+    /// `ringback_consumer_lag`, `ringback_clock_jumps_total` and `ringback_log_lines_lost_total`.
+    SINK;
+    SINK_EVENTS: Counter "ringback_sink_events_total" ["result"]
+        = "Total number of processed events, by result: stored (the end of a delivery), without_sms (the end of a delivery about no SMS), other (no end of a delivery), unreadable.";
+    SINK_DOCUMENTS: Counter "ringback_sink_documents_total" ["result"]
+        = "Total number of answers for documents of SMS, by result: written, unchanged (the document has this answer or a newer one), missing (there is no document), refused (the answer became a dead letter).";
+    SINK_WRITE_DURATION: Histogram "ringback_sink_write_duration_seconds" [] in TRANSACTION_SECONDS
+        = "Seconds from sending a batch of answers until the database acknowledged it.";
+    SINK_WRITE_ERRORS: Counter "ringback_sink_write_errors_total" []
+        = "Total number of tries to write a batch that failed and were repeated.";
 }

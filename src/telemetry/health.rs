@@ -1,6 +1,6 @@
 //! Readiness and liveness. The engine writes them, and the admin API reads them.
 
-use super::metrics::Metrics;
+use super::exposition::Exposition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,6 +79,8 @@ struct State {
     partitions: BTreeMap<i32, Partition>,
     /// Whether the group has no partitions for it now.
     is_standby: bool,
+    /// Why the accounts in force may be outdated.
+    accounts: Option<String>,
 }
 
 impl State {
@@ -133,6 +135,7 @@ impl Health {
                 waited_until: None,
                 partitions: BTreeMap::new(),
                 is_standby: false,
+                accounts: None,
             }),
         })
     }
@@ -179,6 +182,17 @@ impl Health {
     pub fn is_standby(&self) -> bool {
         let state = self.state();
         state.is_standby && state.partitions.is_empty()
+    }
+
+    /// Records why the accounts in force may be outdated, or that they are not. The daemon stays ready.
+    pub fn set_accounts_outdated(&self, reason: Option<String>) {
+        self.state().accounts = reason;
+    }
+
+    /// Returns why the accounts in force may be outdated.
+    #[must_use]
+    pub fn accounts_outdated(&self) -> Option<String> {
+        self.state().accounts.clone()
     }
 
     /// Adds an assigned partition. It is not restored until [`Health::restored`]. Has no effect for a partition that is
@@ -324,7 +338,7 @@ impl Health {
     }
 
     /// Updates the gauges of health. The reader calls it, so that they are right even if the engine is stuck.
-    pub fn publish(&self, metrics: &Metrics) {
+    pub fn publish(&self, metrics: &dyn Exposition) {
         metrics.show_health(self.reasons_not_ready().is_empty(), &self.partitions());
     }
 

@@ -102,6 +102,30 @@ labels! {
         Skipped = "skipped",
     }
 
+    /// The result of an event in the sink.
+    SinkEventResult {
+        /// The end of a delivery, whose answer is stored.
+        Stored = "stored",
+        /// The end of a delivery that was about no SMS.
+        WithoutSms = "without_sms",
+        /// No end of a delivery.
+        Other = "other",
+        /// The end of a delivery that can't be read.
+        Unreadable = "unreadable",
+    }
+
+    /// The result of an answer for the document of an SMS.
+    SinkDocumentResult {
+        /// The document has changed or was created.
+        Written = "written",
+        /// The document has this answer or a newer one.
+        Unchanged = "unchanged",
+        /// There is no document.
+        Missing = "missing",
+        /// The database refuses the answer.
+        Refused = "refused",
+    }
+
     /// The result of a delivery.
     DeliveryResult {
         /// The endpoint accepted it.
@@ -179,6 +203,26 @@ labels! {
         Applied = "applied",
         /// The new configuration was refused, and the old one stays in force.
         Refused = "refused",
+    }
+
+    /// The result of reading the accounts' database.
+    AccountReading {
+        /// Rows have changed since the reading before.
+        Changed = "changed",
+        /// No row has changed.
+        Unchanged = "unchanged",
+        /// The database can't be reached, or refuses the queries.
+        Failed = "failed",
+    }
+
+    /// The result of looking up an account that a record names.
+    AccountLookUp {
+        /// The database has the account.
+        Found = "found",
+        /// The database does not have the account.
+        Missing = "missing",
+        /// The database can't be asked.
+        Failed = "failed",
     }
 
     /// The input of a configuration hash.

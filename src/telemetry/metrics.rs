@@ -1,5 +1,8 @@
 //! The metrics of a daemon, with one typed call per occurrence.
 
+mod accounts;
+mod endpoints;
+
 use super::definitions as define;
 use super::family::{Family, Maker, sound};
 use super::health::PartitionHealth;
@@ -14,6 +17,7 @@ use super::render::Format;
 use crate::domain::{
     DeadLetterReason, IgnoreReason, Outcome, Phase, SkipReason, Timestamp, WebhookName,
 };
+use accounts::AccountMetrics;
 use prometheus::{
     Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
@@ -100,6 +104,7 @@ pub struct Metrics {
     config_reloaded_at: Gauge,
     config_hash: Family<ConfigPart, IntGauge>,
     config_restart: IntGauge,
+    accounts: AccountMetrics,
     clock_jumps: Family<ClockJump, IntCounter>,
     log_lines_lost: IntCounter,
     store_corruptions: IntCounter,
@@ -170,6 +175,7 @@ impl Metrics {
             config_reloaded_at: make.seconds(&define::CONFIG_RELOADED_AT),
             config_hash: make.gauges(&define::CONFIG_HASH),
             config_restart: make.gauge(&define::CONFIG_RESTART),
+            accounts: AccountMetrics::new(&make),
             clock_jumps: make.counters(&define::CLOCK_JUMPS),
             log_lines_lost: make.counter(&define::LOG_LINES_LOST),
             store_corruptions: make.counter(&define::STORE_CORRUPTIONS),
@@ -313,31 +319,6 @@ impl Metrics {
         add(self.endpoint_changes.at(change), 1);
     }
 
-    /// Sets the states of all endpoints. Only the first endpoints have a series of their own, if that is enabled.
-    pub fn set_endpoints(&self, states: &BTreeMap<WebhookName, EndpointState>) {
-        for state in EndpointState::ALL {
-            let count = states.values().filter(|other| *other == state).count();
-            set(self.endpoints.at(*state), i64::try_from(count).unwrap_or(i64::MAX));
-        }
-        let mut shown = self.endpoints_shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.retain(|endpoint| {
-            let stays = states.contains_key(endpoint);
-            if !stays {
-                // The series exists since an earlier call.
-                let _ = self.breaker_state.remove_label_values(&[endpoint.as_str()]);
-            }
-            stays
-        });
-        for (endpoint, state) in states {
-            if shown.len() < self.endpoints_max {
-                shown.insert(endpoint.clone());
-            }
-            if shown.contains(endpoint) {
-                self.breaker_state.with_label_values(&[endpoint.as_str()]).set(*state as i64);
-            }
-        }
-    }
-
     /// Observes the time from the beginning of a transaction to its commit.
     pub fn transaction(&self, duration: Duration) {
         self.transaction_duration.observe(duration.as_secs_f64());
@@ -452,6 +433,7 @@ impl Metrics {
     pub fn render(&self, format: Format, now: Timestamp) -> String {
         self.outbox_oldest.show(now);
         self.outbox_overdue.show(now);
+        self.accounts.show(now);
         for ((topic, partition), since_ms) in &*self.unread_since() {
             let labels = [topic.as_str(), &partition.to_string()];
             let seconds = age(*since_ms, now).as_secs_f64();
@@ -468,13 +450,13 @@ fn age(since_ms: i64, now: Timestamp) -> Duration {
 }
 
 /// Raises a counter to `count`. Two concurrent calls must not both add the same difference.
-fn raise(counter: &IntCounter, count: u64) {
+pub(super) fn raise(counter: &IntCounter, count: u64) {
     static RAISING: Mutex<()> = Mutex::new(());
     let _one = RAISING.lock().unwrap_or_else(PoisonError::into_inner);
     counter.inc_by(count.saturating_sub(counter.get()));
 }
 
-fn add(counter: Option<&IntCounter>, count: u64) {
+pub(super) fn add(counter: Option<&IntCounter>, count: u64) {
     if let Some(counter) = counter {
         counter.inc_by(count);
     }

@@ -69,8 +69,7 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
         ("erp", EndpointState::Disabled),
         ("one too many", EndpointState::Open),
     ];
-    let states = states.map(|(name, state)| (WebhookName::new(name).unwrap(), state));
-    metrics.set_endpoints(&states.into());
+    set_endpoints(&metrics, &states);
     metrics.set_dead_letters_open(Some(&[(DeadLetterReason::FlowMissing, 7)].into()));
     metrics.transaction(Duration::from_millis(3));
     metrics.transaction_error(TransactionErrorKind::Fenced);
@@ -83,7 +82,7 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     let health = Health::new(STALL_DEADLINE);
     health.assign(3);
     health.restoring(3, 1200);
-    health.publish(&metrics);
+    health.publish(&*metrics);
     (metrics, health)
 }
 
@@ -92,6 +91,13 @@ fn check_lines(rendered: &str, lines: &[&str]) {
     for line in lines {
         assert!(rendered.lines().any(|it| it == *line), "missing: {line}\n{rendered}");
     }
+}
+
+/// Sets the states of endpoints, which are all that are configured.
+fn set_endpoints(metrics: &Metrics, states: &[(&str, EndpointState)]) {
+    let states = states.iter().map(|(name, state)| (WebhookName::new(name).unwrap(), *state));
+    let states: std::collections::BTreeMap<_, _> = states.collect();
+    metrics.set_endpoints(states.keys(), |endpoint| states.contains_key(endpoint), &states);
 }
 
 #[test]
@@ -184,7 +190,7 @@ fn endpoints_are_opt_in_and_capped() {
     let (metrics, _health) = busy();
     assert!(!metrics.render(Format::Text, now()).contains("one too many"));
     let metrics = Metrics::new(&[]);
-    metrics.set_endpoints(&[(WebhookName::new("crm").unwrap(), EndpointState::Open)].into());
+    set_endpoints(&metrics, &[("crm", EndpointState::Open)]);
     assert!(!metrics.render(Format::Text, now()).contains("crm"));
 }
 
@@ -193,13 +199,13 @@ fn partitions_that_are_not_assigned_are_not_shown() {
     let (metrics, health) = busy();
     health.restored(3);
     health.resume(&Waiting::Start);
-    health.publish(&metrics);
+    health.publish(&*metrics);
     check_lines(
         &metrics.render(Format::Text, now()),
         &["ringback_ready 1", "ringback_restore_remaining{partition=\"3\"} 0"],
     );
     health.unassign(3);
-    health.publish(&metrics);
+    health.publish(&*metrics);
     metrics.remove_consumer_lag("flow-complete", 3);
     metrics.remove_consumer_lag("flow-complete", 4);
     let text = metrics.render(Format::Text, now());
@@ -212,7 +218,7 @@ fn stalls_and_ages_grow_without_updates() {
     health.restored(3);
     health.work_pending(3, Instant::now());
     std::thread::sleep(Duration::from_millis(5));
-    health.publish(&metrics);
+    health.publish(&*metrics);
     let value = |name: &str| -> f64 {
         let text = metrics.render(Format::Text, now());
         let line = text.lines().find(|line| line.starts_with(name)).unwrap();
@@ -234,14 +240,14 @@ fn a_restore_with_an_unknown_end_has_no_remaining_count() {
     let has = |text: &str| text.contains("ringback_restore_remaining{partition=\"3\"}");
     assert!(has(&shown()), "1200 are left");
     health.restore(3);
-    health.publish(&metrics);
+    health.publish(&*metrics);
     assert!(!has(&shown()), "the restore begins again with an unknown end");
     assert!(shown().contains("ringback_ready 0"));
     health.restoring(3, 0);
-    health.publish(&metrics);
+    health.publish(&*metrics);
     assert!(has(&shown()));
     health.restored(3);
-    health.publish(&metrics);
+    health.publish(&*metrics);
     check_lines(&shown(), &["ringback_restore_remaining{partition=\"3\"} 0"]);
 }
 

@@ -7,6 +7,7 @@ use super::{
     LetterKind, Notice, PhononUuid, RecordKind, RecordPosition, Row, RowKey, Saying, Says, Spot,
     Stored, Timestamp, Word, owner, read_life, read_notice, row, stored,
 };
+use crate::domain::DeadLetterReason;
 
 /// The reason for ignoring a record that was read before.
 const DUPLICATE: &str = "duplicate";
@@ -198,6 +199,10 @@ impl Evidence {
             self.unreadable(spot, "the dead letter's headers can't be read");
             return;
         };
+        if head.reason == DeadLetterReason::SinkRefused.as_str() {
+            // The sink writes no event, and no record was lost: the dead letter is about an event, which remains.
+            return;
+        }
         let key = key.unwrap_or_default();
         match (head.kind, head.id, &head.source) {
             (LetterKind::Delivery, Some(id), _) => match value.and_then(read_life) {

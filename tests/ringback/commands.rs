@@ -146,6 +146,8 @@ fn help_ends_with_an_example_and_wrong_usage_exits_with_2() {
         &["changelog"],
         &["offsets"],
         &["secret"],
+        &["sink"],
+        &["sink", "mongodb"],
     ] {
         let done = command(&[arguments, &["--help"]].concat());
         assert_eq!(done.code, Some(0), "{done:?}");

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 type Scene = fn(&Page);
 
 /// Every page with its scenes, which run in parallel. Together they run all commands of the page.
-const PAGES: [(&str, &[Scene]); 22] = [
+const PAGES: [(&str, &[Scene]); 23] = [
     (README, &[start::quick_start]),
     ("changelog-lost.md", &[changelog::deleted, changelog::older_copy, changelog::without_a_store]),
     ("clock.md", &[surroundings::clock]),
@@ -53,6 +53,7 @@ const PAGES: [(&str, &[Scene]); 22] = [
     ("receiving.md", &[receiving::verified, receiving::verified_in_a_header]),
     ("records.md", &[records::producers]),
     ("recovery.md", &[operating::morning_after]),
+    ("sink.md", &[operating::sink]),
     ("statuses.md", &[operating::statuses]),
     ("too-few-files.md", &[surroundings::too_few_files]),
     ("webhooks.md", &[operating::definitions]),
@@ -62,8 +63,10 @@ const PAGES: [(&str, &[Scene]); 22] = [
 const README: &str = "../../README.md";
 
 /// A page that another test reads, and that test.
-const ELSEWHERE: [(&str, &str); 1] =
-    [("rights.md", "tests/ringback/rights.rs::commands_need_exactly_the_rights_of_the_guide")];
+const ELSEWHERE: [(&str, &str); 2] = [
+    ("rights.md", "tests/ringback/rights.rs::commands_need_exactly_the_rights_of_the_guide"),
+    ("databases.md", "tests/ringback/databases.rs::the_statements_and_commands_of_the_guide_work"),
+];
 
 /// The list of the pages.
 const INDEX: &str = "README.md";
@@ -163,6 +166,11 @@ fn operators_run_the_daemon() {
 #[test]
 fn operators_recover_deliveries() {
     play("recovery.md");
+}
+
+#[test]
+fn answers_are_written_into_mongodb() {
+    play("sink.md");
 }
 
 #[test]

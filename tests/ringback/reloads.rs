@@ -1,5 +1,6 @@
 //! SIGHUP: which changes of both files it applies, which need a restart, and how the current configuration is shown.
 
+mod directory;
 mod endpoints;
 mod retired;
 

@@ -3,6 +3,7 @@
 
 use crate::harness::broker::java;
 use crate::harness::daemon::{Done, EX_CONFIG};
+use crate::harness::database;
 use crate::harness::door::{Grant, grant, nobody, revoke, secured};
 use crate::harness::receiver::Answer;
 use crate::harness::samples::flow;
@@ -77,6 +78,10 @@ fn resources(stage: &Stage, number: u8, name: &str) -> Vec<(&'static str, String
         "`group_id.operator`" => id("operator"),
         "`group_id.dead-letter.replay`" => id("dead-letter.replay"),
         "`group_id.rebuild`" => id("rebuild"),
+        "`group_id.sink.mongodb`" => vec![("GROUP", format!("{group}.sink.mongodb"), false)],
+        "`group_id.sink.mongodb.instance_id`" => {
+            id(&format!("sink.mongodb.{}-{number}", group.trim_end_matches(".group")))
+        }
         other => panic!("the guide names {other}"),
     }
 }
@@ -283,6 +288,33 @@ fn the_daemon_waits_for_each_right_and_names_it() {
             daemon.wait_ready();
         }
         daemon.kill();
+    }
+}
+
+#[test]
+fn the_sink_waits_for_each_right_and_names_it() {
+    let mut stage = stage("rights-sink");
+    database::shared().of(&stage).configure(&mut stage);
+    let topics = ["events", "dead-letter"].map(|kind| stage.topic(kind));
+    stage.kafka.create_topics(&topics.each_ref().map(|name| (name.as_str(), 1, &[][..])));
+    let count = listed(&stage, 0)["sink mongodb"].len();
+    for number in 0..count {
+        let instance = u8::try_from(number).expect("few");
+        let grants = listed(&stage, instance).remove("sink mongodb").expect("the guide lists it");
+        let user = nobody();
+        let granted = grants.iter().enumerate().filter(|(index, _)| *index != number);
+        grant(granted.map(|(_, right)| (user.as_str(), right)));
+        stage.log_in("PLAIN", &user);
+        let mut sink = stage.spawn_sink(instance);
+        let lacks = Some(grants[number].clone());
+        let case = Case { user, command: String::new(), grants: Vec::new(), lacks };
+        sink.wait_logged(&format!("the right {} is missing; grant it:", case.named()), 0);
+        let waits = sink.wait_answer("/readyz", 503);
+        assert!(waits.contains(&format!("the right {}", case.named())), "{waits}");
+        // The sink goes on without a restart.
+        grant([(case.user.as_str(), &grants[number])]);
+        sink.wait_ready();
+        sink.stop();
     }
 }
 

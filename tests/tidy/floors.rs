@@ -21,6 +21,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("engine", 3),
     ("replay", 3),
     ("rebuild", 3),
+    ("sink", 3),
     ("offsets", 3),
     ("verify", 3),
     ("document", 4),

@@ -154,8 +154,8 @@ impl Builder<'_> {
     /// whose webhook would come after itself.
     pub(super) fn order_rules(&mut self, written: &AccountsFile, place: &Place<'_>) {
         let mut accounts = std::mem::take(&mut self.built.accounts);
-        for (id, account) in &mut accounts {
-            let entries = self.entries.remove(id).unwrap_or_default();
+        for (id, entries) in std::mem::take(&mut self.entries) {
+            let Some(account) = accounts.get_mut(&id) else { continue };
             let values = self.values(&account.rules);
             let mut dependencies = Dependencies::new(&account.rules, &values);
             let sorted = dependencies.sorted();

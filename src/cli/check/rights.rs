@@ -29,7 +29,23 @@ pub(super) async fn check(settings: &Settings) -> Result<bool, LogError> {
     } else {
         err_line!("{}", Missing(&of_run, kafka));
     }
-    for command in NeededBy::ALL.into_iter().filter(|command| *command != NeededBy::Run) {
+    let is_of_others = |command: &NeededBy| match command {
+        NeededBy::Run => false,
+        NeededBy::Sink => settings.sink.is_some(),
+        NeededBy::Verify
+        | NeededBy::Trace
+        | NeededBy::Letters
+        | NeededBy::Replay
+        | NeededBy::Webhooks
+        | NeededBy::Enable
+        | NeededBy::Offsets
+        | NeededBy::Move
+        | NeededBy::Rebuild
+        | NeededBy::Topics
+        | NeededBy::Create
+        | NeededBy::Alter => true,
+    };
+    for command in NeededBy::ALL.into_iter().filter(is_of_others) {
         for right in of(&missing, settings, command) {
             let grant = right.grant(kafka);
             err_line!("note: `ringback {}` needs the right {right}; {grant}", command.as_str());

@@ -2,7 +2,7 @@
 
 use super::find;
 use crate::cli::terminal::{confirm, print};
-use crate::cli::{CONFIGURATION, FAILED, kafka_failed, load};
+use crate::cli::{CONFIGURATION, FAILED, kafka_failed, load_all};
 use crate::codec::command::{COMMAND_HEADER, ENABLE_ENDPOINT, write_enable_endpoint};
 use crate::exit::ExitCode;
 use crate::log::{self, BroadcastError, NeededBy};
@@ -33,7 +33,7 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
-    let (settings, accounts) = match load(file) {
+    let (settings, accounts) = match load_all(file).await {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };

@@ -1,7 +1,7 @@
 //! `ringback webhook list`
 
 use crate::cli::terminal::{Bars, print, table};
-use crate::cli::{FAILED, inspect_failed, load};
+use crate::cli::{FAILED, inspect_failed, load_all};
 use crate::clock;
 use crate::exit::ExitCode;
 use crate::inspect::webhooks::{self, WebhookView};
@@ -27,7 +27,7 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
-    let (settings, accounts) = match load(file) {
+    let (settings, accounts) = match load_all(file).await {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };

@@ -2,7 +2,7 @@
 
 use super::find;
 use crate::cli::terminal::{json, print};
-use crate::cli::{FAILED, USAGE, load};
+use crate::cli::{FAILED, USAGE, load_all};
 use crate::codec::source::Unwrap;
 use crate::definition::template::Variable;
 use crate::domain::{Mapped, RecordKind};
@@ -55,8 +55,8 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     }
 }
 
-pub(super) fn run(file: &Path, arguments: &Arguments) -> ExitCode {
-    let (settings, accounts) = match load(file) {
+pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
+    let (settings, accounts) = match load_all(file).await {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };

@@ -3,7 +3,7 @@
 use super::daemon::{self, Daemon};
 use super::find;
 use crate::cli::terminal::{confirm, print};
-use crate::cli::{CONFIGURATION, FAILED, refuse};
+use crate::cli::{CONFIGURATION, FAILED, refuse, stored};
 use crate::clock;
 use crate::codec::event::{outcome_json, rfc3339};
 use crate::config::Loaded;
@@ -52,9 +52,13 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
-    let Loaded { settings, accounts, effective, .. } = match Loaded::load(file) {
+    let Loaded { settings, accounts: of_file, effective, .. } = match Loaded::load(file) {
         Ok(loaded) => loaded,
         Err(faults) => return refuse(&faults),
+    };
+    let accounts = match stored(&settings).await {
+        Ok(rows) => rows.map_or(of_file, |rows| rows.accounts().clone()),
+        Err(code) => return code,
     };
     let webhook = match find(&accounts, &arguments.name) {
         Ok(webhook) => webhook,

@@ -5,6 +5,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// The members of one event. Members that it does not have are `None`, and those that are unknown to this version are
@@ -42,7 +43,7 @@ pub struct Members<'a> {
     /// The number of attempts.
     #[schemars(with = "u32")]
     pub attempts: Option<u32>,
-    /// How often the delivery was replayed.
+    /// How often the delivery was replayed. An event `delivered` without it: never.
     #[schemars(with = "u32")]
     pub replays: Option<u32>,
     /// The id of the flow.
@@ -111,16 +112,18 @@ pub struct Members<'a> {
     pub response_status_type: Option<Cow<'a, str>>,
     /// The duration of the attempt in seconds.
     #[schemars(with = "f64")]
-    pub response_duration: Option<serde::de::IgnoredAny>,
+    pub response_duration: Option<f64>,
     /// The body of the answer, up to a maximum length; null if nothing came.
+    #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "Option<String>")]
-    pub response_raw: Option<serde::de::IgnoredAny>,
+    pub response_raw: Option<Cow<'a, str>>,
     /// Whether the answer was longer than `response_raw`, or did not end.
     #[schemars(with = "bool")]
-    pub response_truncated: Option<serde::de::IgnoredAny>,
+    pub response_truncated: Option<bool>,
     /// The values that the webhook's response map found in the answer, by variable.
+    #[serde(borrow)]
     #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
-    pub response_variables: Option<serde::de::IgnoredAny>,
+    pub response_variables: Option<&'a RawValue>,
     /// Whether the call resulted in an error.
     #[serde(borrow, default)]
     #[schemars(with = "bool")]
@@ -237,29 +240,33 @@ pub struct RecordPosition<'a> {
 }
 
 /// The outcome of an attempt, with the members that `attempt_failed` and `delivered` have at their top level.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct Outcome<'a> {
     /// Whether the attempt succeeded.
+    #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
-    pub response_status: Option<serde::de::IgnoredAny>,
+    pub response_status: Option<Cow<'a, str>>,
     /// The HTTP status of the answer; absent without an answer.
     #[schemars(with = "u16")]
     pub response_status_code: Option<u16>,
     /// The class of the status.
+    #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
-    pub response_status_type: Option<serde::de::IgnoredAny>,
+    pub response_status_type: Option<Cow<'a, str>>,
     /// The duration of the attempt in seconds.
     #[schemars(with = "f64")]
-    pub response_duration: Option<serde::de::IgnoredAny>,
+    pub response_duration: Option<f64>,
     /// The body of the answer, up to a maximum length; null if nothing came.
+    #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "Option<String>")]
-    pub response_raw: Option<serde::de::IgnoredAny>,
+    pub response_raw: Option<Cow<'a, str>>,
     /// Whether the answer was longer than `response_raw`, or did not end.
     #[schemars(with = "bool")]
-    pub response_truncated: Option<serde::de::IgnoredAny>,
+    pub response_truncated: Option<bool>,
     /// The values that the webhook's response map found in the answer, by variable.
+    #[serde(borrow)]
     #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
-    pub response_variables: Option<serde::de::IgnoredAny>,
+    pub response_variables: Option<&'a RawValue>,
     /// Whether the call resulted in an error.
     #[serde(borrow, default)]
     #[schemars(with = "bool")]
@@ -296,7 +303,23 @@ fn error_text<'m>(
     }
 }
 
-impl Members<'_> {
+impl<'a> Members<'a> {
+    /// Returns the outcome whose members are at the event's top level.
+    pub(super) fn take_outcome(&mut self) -> Outcome<'a> {
+        Outcome {
+            response_status: self.response_status.take(),
+            response_status_code: self.response_status_code,
+            response_status_type: self.response_status_type.take(),
+            response_duration: self.response_duration,
+            response_raw: self.response_raw.take(),
+            response_truncated: self.response_truncated,
+            response_variables: self.response_variables,
+            response_error: self.response_error.take(),
+            error_detail: self.error_detail.take(),
+            error_reason: self.error_reason.take(),
+        }
+    }
+
     /// Returns the text of the attempt's error, if the event says one.
     #[must_use]
     pub fn error_text(&self) -> Option<&str> {
@@ -306,6 +329,15 @@ impl Members<'_> {
 }
 
 impl Outcome<'_> {
+    /// Returns whether the call resulted in an error, if the outcome says so.
+    #[must_use]
+    pub fn is_error(&self) -> Option<bool> {
+        self.response_error.as_ref().map(|error| match error {
+            ResponseError::Flag(is_error) => *is_error,
+            ResponseError::Text(_) => true,
+        })
+    }
+
     /// Returns the text of the error, if the outcome says one.
     #[must_use]
     pub fn error_text(&self) -> Option<&str> {

@@ -136,7 +136,7 @@ pub fn read_notice_of<'a>(value: &'a [u8], types: &[&str]) -> Option<Notice<'a>>
 }
 
 /// Returns whether the event's type may be one of `types`. The daemon writes the type as the first member.
-fn begins_with(value: &[u8], types: &[&str]) -> bool {
+pub(super) fn begins_with(value: &[u8], types: &[&str]) -> bool {
     let head = value.get(..HEAD_BYTES).unwrap_or(value);
     let quoted = |part: &[u8], word: &str| {
         let inner = part.strip_prefix(b"\"").and_then(|part| part.strip_suffix(b"\""));
@@ -149,18 +149,20 @@ fn begins_with(value: &[u8], types: &[&str]) -> bool {
 const HEAD_BYTES: usize = 32;
 
 impl<'a> Members<'a> {
-    fn fact(self) -> Option<Fact<'a>> {
+    /// Returns the delivery that the event is about, if it names one.
+    pub(super) fn take_about(&mut self) -> Option<About<'a>> {
+        let id = DeliveryId::parse(self.webhook_id.as_deref()?)?;
+        let webhook = self.webhook.take().unwrap_or_default();
+        Some(About { id, webhook, phase: self.phase.unwrap_or(0) })
+    }
+
+    fn fact(mut self) -> Option<Fact<'a>> {
         if matches!(&*self.kind, "input_recreated" | "records_missed" | "offsets_moved") {
             return read_input_event(self).map(Fact::Input);
         }
+        let about = self.take_about();
         let due_at = time(self.due_at.flatten())?;
         let retry_at = time(self.retry_at.flatten())?;
-        let id = self.webhook_id.as_ref().and_then(|id| DeliveryId::parse(id));
-        let about = id.map(|id| About {
-            id,
-            webhook: self.webhook.unwrap_or_default(),
-            phase: self.phase.unwrap_or(0),
-        });
         let (source, reason, sms_id) = (self.source, self.reason, self.sms_id);
         let of_record = self.lettered.is_some_and(|kind| kind == "record");
         Some(match &*self.kind {

@@ -116,7 +116,7 @@ const TYPES: &[Type] = &[
             "response_raw",
             "response_error",
         ],
-        &["sms_id", "sms"],
+        &["replays", "sms_id", "sms"],
     ),
     Type {
         kind: Some("delivery"),

@@ -217,14 +217,18 @@ fn a_delivery_is_published_from_its_schedule_to_its_end() {
         reason: None,
         error: None,
     };
-    let delivery = Box::new(delivery());
-    check(
-        &Event::Delivered { delivery, attempt: 3, outcome: success, at: LATER },
-        r#"{"type":"delivered","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:26.250Z",
-        "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,"attempt":3,"attempts":3,"sms_id":"a",
-        "response_status":"SUCCESS","response_status_code":204,"response_status_type":"SUCCESSFUL",
-        "response_duration":0.007,"response_raw":null,"response_truncated":false,"response_error":false}"#,
-    );
+    for (replays, written) in [(0, ""), (1, "\"replays\":1,")] {
+        let delivery = Box::new(Delivery { replays, ..delivery() });
+        let wanted = r#"{"type":"delivered","phonon_uuid":"u-1","account_id":28,"at":"2023-10-19T06:25:26.250Z",
+            "webhook":"crm","webhook_id":"msg_abababababababababababababababab","phase":2,"attempt":3,"attempts":3,REPLAYS
+            "sms_id":"a","response_status":"SUCCESS","response_status_code":204,"response_status_type":"SUCCESSFUL",
+            "response_duration":0.007,"response_raw":null,"response_truncated":false,"response_error":false}"#;
+        let outcome = success.clone();
+        check(
+            &Event::Delivered { delivery, attempt: 3, outcome, at: LATER },
+            &wanted.replace("REPLAYS", written),
+        );
+    }
 }
 
 fn unreachable() -> Delivery {

@@ -129,9 +129,10 @@ impl Collector<'_> {
         }
         let hidden = (!content.is_empty()).then(|| sha256(&content));
         let source = match &node.origin {
-            Origin::File(_) => Source::File(None),
-            Origin::Line(_, line) => Source::File(Some(*line)),
+            Origin::File(file) => Source::File(file.clone(), None),
+            Origin::Line(file, line) => Source::File(file.clone(), Some(*line)),
             Origin::Variable(name) => Source::Variable(name.clone()),
+            Origin::Row(place) => Source::Row(place.clone()),
         };
         self.entries.push(Entry { key: key.to_owned(), value, hidden, source });
     }

@@ -2,9 +2,9 @@
 
 use super::keys::{INHERITED, Reload};
 use super::{Effective, Entry, Hashes, Source};
+use crate::inspect::accounts::{SettingSource, SettingView};
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// A key whose value differs between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Effective {
     pub fn page(&self, hashes: &Hashes, loaded_at: &str) -> String {
         let mut page = self.summary(hashes, loaded_at);
         let settings = self.settings.iter().map(|entry| {
-            let mut shown = shown(entry, &self.file);
+            let mut shown = object(&shown(entry));
             if let Some(other) = self.waiting.iter().find(|other| other.key == entry.key) {
                 shown.insert("after_restart".to_owned(), other.value.clone());
             }
@@ -32,9 +32,9 @@ impl Effective {
             json!({"key": other.key, "value": null, "source": "default", "after_restart": other.value})
         });
         page.insert("settings".to_owned(), settings.chain(more).collect());
-        let accounts =
-            self.accounts.iter().map(|entry| Json::Object(shown(entry, &self.accounts_file)));
-        page.insert("accounts".to_owned(), accounts.chain(self.inherited()).collect());
+        let accounts = self.account_settings();
+        let accounts = accounts.iter().map(|setting| Json::Object(object(setting))).collect();
+        page.insert("accounts".to_owned(), accounts);
         format!("{}\n", Json::Object(page))
     }
 
@@ -61,8 +61,13 @@ impl Effective {
         self.settings.iter().find(|entry| entry.key == key)
     }
 
+    /// Returns the settings of the accounts, with those that webhooks inherit.
+    pub(in crate::config) fn account_settings(&self) -> Vec<SettingView> {
+        self.accounts.iter().map(shown).chain(self.inherited()).collect()
+    }
+
     /// Returns the values that webhooks inherit from `[delivery]`.
-    fn inherited(&self) -> Vec<Json> {
+    fn inherited(&self) -> Vec<SettingView> {
         let own: BTreeMap<&str, &Json> =
             self.accounts.iter().map(|entry| (entry.key.as_str(), &entry.value)).collect();
         let named = |key: &&str| {
@@ -84,9 +89,8 @@ impl Effective {
                     .flatten()
                     .filter(|first| first.as_u64() > entry.value.as_u64());
                 let value = first.map_or(&entry.value, |first| *first);
-                found.push(
-                    json!({"key": key, "value": value, "source": "inherited", "inherited_from": of}),
-                );
+                let source = SettingSource::Inherited { inherited_from: (*of).to_owned() };
+                found.push(SettingView { key, value: value.clone(), source });
             }
         }
         found
@@ -132,24 +136,26 @@ fn by_key<'a>(
     found
 }
 
-fn shown(entry: &Entry, file: &Path) -> Map<String, Json> {
-    let mut shown = Map::new();
-    let mut put = |name: &str, value: Json| drop(shown.insert(name.to_owned(), value));
-    put("key", entry.key.as_str().into());
-    put("value", entry.value.clone());
-    match &entry.source {
-        Source::Default => put("source", "default".into()),
-        Source::File(line) => {
-            put("source", "file".into());
-            put("file", file.to_string_lossy().into());
-            if let Some(line) = line {
-                put("line", (*line).into());
-            }
+fn shown(entry: &Entry) -> SettingView {
+    let source = match &entry.source {
+        Source::Default => SettingSource::Default,
+        Source::File(file, line) => {
+            SettingSource::File { file: file.to_string_lossy().into_owned(), line: *line }
         }
-        Source::Variable(name) => {
-            put("source", "environment".into());
-            put("variable", name.as_str().into());
-        }
+        Source::Variable(name) => SettingSource::Environment { variable: name.clone() },
+        Source::Row(place) => SettingSource::Database {
+            table: place.table.to_string(),
+            row: place.row.to_string(),
+            column: place.column.as_ref().map(ToString::to_string),
+        },
+    };
+    SettingView { key: entry.key.clone(), value: entry.value.clone(), source }
+}
+
+fn object(setting: &SettingView) -> Map<String, Json> {
+    match serde_json::to_value(setting) {
+        Ok(Json::Object(object)) => object,
+        // Does not happen: a struct is an object.
+        Ok(_) | Err(_) => Map::new(),
     }
-    shown
 }

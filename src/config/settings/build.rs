@@ -2,7 +2,9 @@
 
 mod checks;
 mod client;
+mod database;
 mod retired;
+mod sink;
 mod statuses;
 
 pub(in crate::config) use client::is_shown as shows_property;
@@ -42,10 +44,12 @@ pub(super) fn read(file: &Path, variables: &Variables) -> Result<Read, Fault> {
     let mut context = Context::new(base, variables, faults);
     let written: SettingsFile = context.typed(&tree);
     let settings = settings(file, written, &Place::root(&tree), &mut context);
-    let Context { faults, warnings: of_values, secret_files, referred, .. } = context;
+    let Context { faults, warnings: of_values, secret_files, secret_variables, referred, .. } =
+        context;
     warnings.extend(of_values);
     let entries = effective::collect(&tree, base, &schema, &referred, Listed::All);
-    Ok(Read { settings: Settings { secret_files, ..settings }, entries, faults, warnings })
+    let settings = Settings { secret_files, secret_variables, ..settings };
+    Ok(Read { settings, entries, faults, warnings })
 }
 
 /// Flattens `security.protocol = "SSL"`: nested tables for TOML, but one property for librdkafka.
@@ -76,7 +80,7 @@ fn settings(
     context: &mut Context<'_>,
 ) -> Settings {
     let at = |section| place.key(section);
-    Settings {
+    let settings = Settings {
         file: file.to_owned(),
         kafka: kafka(written.kafka, &at("kafka"), context),
         topics: topics(written.topics, &at("topics"), context),
@@ -86,12 +90,19 @@ fn settings(
         store: store(&written.store, &at("store"), context),
         http: http(&written.http, &at("http"), context),
         accounts_file: context.path(&at("accounts").key("file"), &written.accounts.file),
+        accounts_database: database::read(&written.accounts, &at("accounts"), context),
         methods: methods(&written.catalogue, &at("catalogue").key("internal"), context),
         correlation: correlation(&written.correlation, &at("correlation"), context),
         statuses: statuses::read(&written.statuses, &at("statuses"), context),
+        sink: None,
         delivery: delivery(written.delivery, &at("delivery"), context),
         secret_files: BTreeSet::new(),
-    }
+        secret_variables: BTreeSet::new(),
+    };
+    let sink = written.sink.mongodb;
+    let place = at("sink").key("mongodb");
+    let sink = sink.and_then(|it| sink::mongodb(&it, &settings.http, &place, context));
+    Settings { sink, ..settings }
 }
 
 /// Returns the functions of the platform.
@@ -189,25 +200,10 @@ fn http(written: &file::Http, place: &Place<'_>, context: &mut Context<'_>) -> H
         Some(token)
     });
     let place = place.key("listen");
-    let listen = written.listen.parse().unwrap_or_else(|_| {
-        context.fault(
-            &place,
-            "is not an address and a port",
-            "write them as in \"127.0.0.1:9464\" or \"[::]:9464\"",
-        );
-        std::net::SocketAddr::from(([127, 0, 0, 1], 9464))
-    });
+    let listen = checks::listen(&written.listen, "127.0.0.1:9464", &place, context)
+        .unwrap_or_else(|| std::net::SocketAddr::from(([127, 0, 0, 1], 9464)));
     // A token that can't be read has its own fault.
-    if !listen.ip().to_canonical().is_loopback() && written.token.is_none() {
-        context.fault(
-            &place,
-            format!(
-                "{} can be reached from other hosts, and there is no `http.token`",
-                listen.ip()
-            ),
-            "set token = { env = \"NAME\" } under [http], or listen on 127.0.0.1",
-        );
-    }
+    checks::guarded(listen, written.token.is_some(), &place, context);
     HttpSettings { listen, token, endpoint_labels_max: written.endpoint_labels_max }
 }
 

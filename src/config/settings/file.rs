@@ -1,5 +1,10 @@
 //! Every key of `ringback.toml` with its type. The comments are the descriptions of the JSON Schema.
 
+mod accounts;
+pub(super) mod sink;
+
+pub(super) use accounts::{AccountsSection, Mysql, SourceName, TlsName};
+
 use crate::document::SecretText;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -30,6 +35,8 @@ pub(in crate::config) struct SettingsFile {
     pub(super) statuses: Statuses,
     /// Limits of the instance, and defaults of webhooks.
     pub(super) delivery: Delivery,
+    /// Databases into which the command `sink` writes answers.
+    pub(super) sink: sink::Sink,
 }
 
 /// The cluster and this instance's place in it.
@@ -208,21 +215,6 @@ pub(in crate::config) struct Http {
 impl Default for Http {
     fn default() -> Self {
         Self { listen: "127.0.0.1:9464".to_owned(), token: None, endpoint_labels_max: 0 }
-    }
-}
-
-/// Accounts, webhooks and flows.
-#[derive(Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(in crate::config) struct AccountsSection {
-    /// The accounts file. SIGHUP reads it and this file again.
-    #[schemars(length(min = 1))]
-    pub(super) file: String,
-}
-
-impl Default for AccountsSection {
-    fn default() -> Self {
-        Self { file: "accounts.toml".to_owned() }
     }
 }
 

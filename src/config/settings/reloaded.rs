@@ -17,7 +17,10 @@ impl Settings {
                 addresses: written.delivery.addresses,
                 ..old
             },
+            // The daemon does not use it.
+            sink: written.sink,
             secret_files: written.secret_files,
+            secret_variables: written.secret_variables,
             ..self.clone()
         }
     }

@@ -84,7 +84,14 @@ fn another(key: &str, schema: &Json) -> Option<toml::Value> {
         "kafka.bootstrap_servers" => "elsewhere:9092".into(),
         "schema_registry.url" => "http://elsewhere/".into(),
         "http.listen" => "127.0.0.1:1234".into(),
+        "accounts.mysql.references" => false.into(),
         "accounts.file" => "other.toml".into(),
+        "accounts.source" => "file".into(),
+        "accounts.mysql.url" => "mysql://u@elsewhere/d".into(),
+        // They need certificates.
+        "accounts.mysql.ca_file"
+        | "accounts.mysql.client_certificate_file"
+        | "accounts.mysql.client_key_file" => return None,
         "statuses.final" | "statuses.intermediate" => list("ANOTHER"),
         "topics.unwrap" => list("connect"),
         "statuses.aliases" => toml::Table::from_iter([("8".to_owned(), "SENT".into())]).into(),
@@ -92,6 +99,9 @@ fn another(key: &str, schema: &Json) -> Option<toml::Value> {
         "delivery.name_servers" => list("10.0.0.2"),
         "delivery.rate" => "7/min".into(),
         "delivery.proxy" => "http://proxy:3128".into(),
+        "sink.mongodb.uri" => "mongodb://elsewhere".into(),
+        "sink.mongodb.write_concern" => 2.into(),
+        "sink.mongodb.listen" => "127.0.0.1:1235".into(),
         _ => {
             let bound = |name| schema[name].as_f64();
             let number = bound("minimum").zip(bound("maximum")).map(|(a, b)| f64::midpoint(a, b));
@@ -122,8 +132,9 @@ fn put(table: &mut toml::Table, path: &str, value: toml::Value) {
 
 #[test]
 fn a_reload_applies_exactly_the_listed_keys() {
-    const REGISTRY: &str =
-        "[schema_registry]\nurl = 'http://registry/'\nusername = 'u'\npassword = 'p'\n";
+    const SECTIONS: &str = "[schema_registry]\nurl = 'http://registry/'\nusername = 'u'\npassword = 'p'\n\
+         [accounts]\nsource = 'mysql'\n[accounts.mysql]\nurl = 'mysql://u@host/d'\n\
+         [sink.mongodb]\nuri = 'mongodb://u:p@a'\ndatabase = 'd'\n";
     /// The file that a key may name.
     const FUNCTIONS: &str = "[[method]]\nname = 'a'\n";
     let schema = schema_of::<SettingsFile>();
@@ -131,9 +142,9 @@ fn a_reload_applies_exactly_the_listed_keys() {
     leaves(&schema, "", &mut found);
     for (key, schema) in found {
         let Some(value) = another(&key, schema) else { continue };
-        let folder = Folder::new(REGISTRY, "").with("other.toml", "").with("another", FUNCTIONS);
+        let folder = Folder::new(SECTIONS, "").with("other.toml", "").with("another", FUNCTIONS);
         let former = folder.whole();
-        let mut table: toml::Table = toml::from_str(REGISTRY).unwrap();
+        let mut table: toml::Table = toml::from_str(SECTIONS).unwrap();
         put(&mut table, &key, value);
         let folder = folder.with("ringback.toml", table.to_string());
         let (fresh, now) = (folder.whole(), folder.again(&former));
@@ -159,7 +170,7 @@ fn a_reload_applies_exactly_the_listed_keys() {
         }
         assert_ne!(fresh.effective.hashes().all, former.effective.hashes().all, "{key}");
         // After the change back, nothing needs a restart.
-        let folder = folder.with("ringback.toml", REGISTRY);
+        let folder = folder.with("ringback.toml", SECTIONS);
         assert!(folder.again(&now).effective.restart_needed().is_empty(), "{key}");
     }
 }

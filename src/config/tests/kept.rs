@@ -1,7 +1,6 @@
 //! Reloads: the changes of the files that keep an endpoint, and accounts that another source sends.
 
 use super::{Folder, WHSEC};
-use crate::accounts::Entries;
 use crate::config::Loaded;
 use crate::delivery::{Endpoint, Trust, Webhook};
 use crate::domain::WebhookName;
@@ -125,28 +124,4 @@ fn an_endpoint_with_fewer_connections_than_allowed_is_kept_unless_it_has_none() 
     }
     let endpoint = Endpoint::keeping(webhook.clone(), &trust, addresses, &names, 100).unwrap();
     assert!(endpoint.serves(&webhook, addresses, 64), "in_flight_max is less than both");
-}
-
-#[test]
-fn accounts_of_another_source_are_built_with_the_settings_in_force() {
-    let folder = folder().with("ringback.toml", "[delivery]\nrequest_timeout_ms = 77\n");
-    let former = load(&folder);
-    let folder = folder.with("of-source.toml", format!("{ACCOUNT}{OTHER}"));
-    let apply = |folder: &Folder| {
-        let entries = Entries::of_file(&folder.path("of-source.toml")).unwrap();
-        Loaded::with_entries_and(&former.settings, &former.effective, entries, &folder.variables)
-    };
-    let loaded = apply(&folder).unwrap();
-    let names: Vec<_> = loaded.accounts.webhooks.keys().map(ToString::to_string).collect();
-    assert_eq!(names, ["other"]);
-    let (webhook, _) = loaded.accounts.webhooks.values().next().unwrap();
-    assert_eq!(webhook.request_timeout.as_millis(), 77);
-    assert_eq!(loaded.settings, former.settings);
-    let changed = loaded.effective.changed_since(&former.effective);
-    assert!(changed.contains(&"webhook[other].url") && changed.contains(&"webhook[w].url"));
-    assert!(changed.iter().all(|key| key.starts_with("webhook[")), "{changed:?}");
-
-    let folder = folder.with("of-source.toml", format!("{ACCOUNT}{OTHER}urk = 1\n"));
-    let faults = apply(&folder).unwrap_err().to_string();
-    assert!(faults.contains("of-source.toml:7: webhook[other].urk: unknown key"), "{faults}");
 }

@@ -319,7 +319,7 @@ fn numbers_may_be_written_as_toml_allows() {
         "",
         &[
             "ringback.toml:1: a\\nb: unknown key; remove it; known here: accounts, catalogue, correlation, delivery, http, kafka, \
-             schema_registry, statuses, store, topics",
+             schema_registry, sink, statuses, store, topics",
             "ringback.toml:3: delivery.attempts_max: is a number of more than 64 bits; write a whole number from 1 to \
              10000",
         ],
@@ -340,4 +340,43 @@ fn a_file_that_is_no_toml_has_one_fault_with_its_line() {
 fn debug_output_shows_no_secret() {
     let settings = settings("[http]\ntoken = \"hush\"");
     assert!(!format!("{settings:?}").contains("hush"));
+}
+
+#[test]
+fn a_database_of_accounts_needs_a_good_url_and_no_fault_quotes_it() {
+    let check = |text: &str, wanted: &str| {
+        let text = format!("[accounts]\nsource = \"mysql\"\n{text}");
+        let faults = Folder::new(&text, "").faults().join("\n");
+        assert!(faults.contains(wanted) && !faults.contains("hush"), "{text}: {faults}");
+    };
+    check("", "ringback.toml:2: accounts.source: needs the section [accounts.mysql]");
+    check("[accounts.mysql]\n", "accounts.mysql.url: is missing");
+    check(
+        "[accounts.mysql]\nurl = \"mysql://u@h/d\"\ntls = \"off\"\nca_file = \"ringback.toml\"\n",
+        "accounts.mysql.ca_file: has no effect, because the connection does not use TLS; remove it, or set tls = \"required\"",
+    );
+    for (url, problem) in [
+        ("postgres://u:hush@h/d", "does not begin with mysql://"),
+        ("mysql://u:hush@h", "names no database"),
+        ("mysql://u:hush@h/d?x=1", "has a query or a fragment"),
+        ("no url hush", "is not a URL"),
+    ] {
+        check(
+            &format!("[accounts.mysql]\nurl = \"{url}\"\n"),
+            &format!("accounts.mysql.url: {problem}"),
+        );
+    }
+    let good = "[accounts]\nsource = \"mysql\"\n[accounts.mysql]\nurl = \"mysql://u:hush@h/d\"\n";
+    let settings = settings(good);
+    assert!(settings.accounts_database.is_some_and(|database| database.tls.is_some()));
+    // The ready query of the version knows only the ready tables.
+    let own = settings_of(&format!("{good}rules_query = \"SELECT 1\"\n"));
+    assert!(own.queries.version.is_none());
+    let own =
+        settings_of(&format!("{good}rules_query = \"SELECT 1\"\nversion_query = \"SELECT 2\"\n"));
+    assert_eq!(own.queries.version.as_deref(), Some("SELECT 2"));
+}
+
+fn settings_of(text: &str) -> crate::accounts::DatabaseSettings {
+    settings(text).accounts_database.expect("a database")
 }

@@ -114,7 +114,7 @@ fn credentials_without_variables_are_sent_as_they_are_written() {
         let text = format!("[[account]]\nid = 1\n{}", webhook("w", 1, &auth(password)));
         let folder = Folder::new("", &text).variable("P", "$flow.key.a");
         let webhooks = folder.loaded().1.webhooks;
-        webhooks.into_values().next().unwrap().0
+        webhooks.values().next().unwrap().0.clone()
     };
     for (written, sent) in [
         ("'pa$$word%%x%%'", "pa$$word%%x%%"),

@@ -1,6 +1,7 @@
 //! Tests of the order and the times at which jobs leave, with a simulated clock.
 
 mod busy;
+mod changes;
 mod fairness;
 mod shortages;
 

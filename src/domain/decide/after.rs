@@ -88,7 +88,8 @@ const fn unattempted(reason: DeadLetterReason) -> Option<ErrorReason> {
         | DeadLetterReason::UnknownSchema
         | DeadLetterReason::NoUuid
         | DeadLetterReason::UnknownAccount
-        | DeadLetterReason::FlowMissing => None,
+        | DeadLetterReason::FlowMissing
+        | DeadLetterReason::SinkRefused => None,
     }
 }
 

@@ -62,7 +62,7 @@ fn each_without_a_list_ignores_intermediate_reports_as_late_at_its_regular_end()
 #[test]
 fn reports_of_an_account_that_stopped_notifying_are_ignored_as_notify_off_at_the_regular_end() {
     let mut off = each();
-    off.accounts.entry(OURS).and_modify(|a| a.notify_on_delivery = false);
+    off.accounts.get_mut(&OURS).unwrap().notify_on_delivery = false;
     check(
         &each(),
         steps![0 => flow(), 1 => delivered(phase_1()), 2 => report("a", "DELIVERED"),

@@ -193,7 +193,7 @@ fn reports_that_a_webhook_per_sms_sent_meanwhile_are_not_sent_again() {
 #[test]
 fn an_account_that_stopped_notifying_gets_no_gathered_webhook() {
     let mut off = gathering();
-    off.accounts.entry(OURS).and_modify(|account| account.notify_on_delivery = false);
+    off.accounts.get_mut(&OURS).unwrap().notify_on_delivery = false;
     check(
         &gathering(),
         steps![0 => flow(), 1 => report("a", "DELIVERED"), 2 => off, 101 => timer()],

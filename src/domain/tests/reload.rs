@@ -103,7 +103,7 @@ fn a_report_that_waits_while_its_account_is_removed_expires_like_any_other() {
 #[test]
 fn an_account_that_stops_notifying_gets_no_phase_2_at_the_time_out() {
     let mut off = notify_at_the_timeout(Phase2Wait::All);
-    off.accounts.entry(OURS).and_modify(|a| a.notify_on_delivery = false);
+    off.accounts.get_mut(&OURS).unwrap().notify_on_delivery = false;
     check(
         &notify_at_the_timeout(Phase2Wait::All),
         steps![0 => flow_of("a"), 1 => delivered(phase_1()), 2 => off,

@@ -3,8 +3,8 @@
 
 use super::{Bytes, WebhookName};
 use crate::domain::{
-    Computed, Definitions, ErrorReason, Facts, Mapped, OUTCOME_VARIABLES, Outcome, Policy, Reading,
-    Rendered, STATE_BYTES_MAX, WebhookEnd,
+    Definitions, ErrorReason, Facts, Mapped, OUTCOME_VARIABLES, Outcome, Policy, Reading, Rendered,
+    STATE_BYTES_MAX, WebhookEnd,
 };
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -44,9 +44,9 @@ impl Said {
     /// Replaces the definitions of `policy`.
     pub(super) fn apply(&self, policy: &mut Policy) {
         policy.definitions = Arc::new(self.clone());
-        for account in policy.accounts.values_mut() {
-            account.relations = Computed::default();
-        }
+        // A copy of an account computes its relations anew.
+        let copies = policy.accounts.iter().map(|(id, account)| (*id, account.clone()));
+        policy.accounts = copies.collect();
     }
 }
 

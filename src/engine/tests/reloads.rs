@@ -9,7 +9,7 @@ use crate::engine::EngineConfig;
 use crate::engine::channels::Channels;
 use crate::engine::input::Input;
 use crate::engine::reloads::{EVENTS_MAX, Reloads};
-use std::collections::BTreeMap;
+use imbl::OrdMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,8 +27,8 @@ fn lanes_follow_at_once_and_the_newest_configuration_alone_waits() {
 
     let config = || EngineConfig {
         policy: setting.policy.clone(),
-        endpoints: Vec::new(),
-        account_rates: BTreeMap::new(),
+        endpoints: OrdMap::new(),
+        account_rates: OrdMap::new(),
     };
     let configs: Vec<_> = (0..1000).map(|_| Arc::new(config())).collect();
     for (number, config) in configs.iter().enumerate() {

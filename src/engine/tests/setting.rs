@@ -16,6 +16,7 @@ use crate::domain::{
 use crate::engine::{EngineConfig, EngineSettings, Permissions};
 use crate::log::{KafkaSettings, Role, TopicNames, Topics};
 use crate::telemetry::{Health, Metrics};
+use imbl::OrdMap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub(super) struct Setting {
 
 /// Parts that are the same in all histories, and costly to create.
 struct Fixed {
-    endpoints: Vec<Arc<Endpoint>>,
+    endpoints: OrdMap<WebhookName, Arc<Endpoint>>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
 }
@@ -62,7 +63,7 @@ thread_local! {
     };
 }
 
-fn endpoints() -> Vec<Arc<Endpoint>> {
+fn endpoints() -> OrdMap<WebhookName, Arc<Endpoint>> {
     let trust = Trust::new().unwrap();
     let policy = AddressPolicy::new(std::iter::empty());
     let webhook = |(account, name): (i64, &str)| Webhook {
@@ -103,7 +104,8 @@ fn endpoints() -> Vec<Arc<Endpoint>> {
         retry_after_max: Duration::from_secs(10),
     };
     let endpoint = |webhook| Endpoint::new(Arc::new(webhook), &trust, &policy).unwrap();
-    WEBHOOKS.into_iter().map(|account| Arc::new(endpoint(webhook(account)))).collect()
+    let named = |endpoint: Endpoint| (endpoint.webhook().name.clone(), Arc::new(endpoint));
+    WEBHOOKS.into_iter().map(|account| named(endpoint(webhook(account)))).collect()
 }
 
 fn retry() -> RetrySchedule {
@@ -192,8 +194,8 @@ fn policy(dice: &mut Dice, starts: bool) -> Policy {
             dedup_window_ms: dice.pick(&[5_000, 120_000, 120_000]),
         },
         statuses: StatusTable::default(),
-        accounts: accounts.into(),
-        webhooks: BTreeMap::new(),
+        accounts: accounts.into_iter().collect(),
+        webhooks: OrdMap::new(),
         webhook_defaults: WebhookPolicy {
             attempts_max: 4,
             age_max_ms: dice.pick(&[20_000, 600_000]),
@@ -248,7 +250,7 @@ impl Setting {
             config: Arc::new(EngineConfig {
                 policy: policy.clone(),
                 endpoints,
-                account_rates: BTreeMap::new(),
+                account_rates: OrdMap::new(),
             }),
             policy,
             engine: EngineSettings {

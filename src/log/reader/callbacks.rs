@@ -2,14 +2,13 @@
 
 use super::{Assignment, End, LogEvent, Sink};
 use crate::clock;
-use crate::log::away;
+use crate::log::connection::Connection;
 use crate::log::record::TopicPartition;
 use crate::log::report;
 use crate::log::rights;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::statistics::Broker;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,8 +22,7 @@ pub(in crate::log) struct Context {
     pub(super) epoch: Arc<AtomicU64>,
     /// The epoch of the last assignment or revocation that was reported. Only the poll thread writes and reads it.
     pub(super) reported_epoch: Arc<AtomicU64>,
-    /// The number of successive statistics without a connected broker.
-    pub(super) unconnected: AtomicU64,
+    pub(super) connection: Connection,
     /// The ends of partitions. The poll thread reports them, completed with its own positions.
     pub(super) ends: Mutex<Vec<End>>,
     /// Kafka's authorizer has denied a request since the last check.
@@ -33,34 +31,13 @@ pub(in crate::log) struct Context {
     pub(super) disturbed: Mutex<Option<Instant>>,
 }
 
-/// The number of statistics after which missing brokers count as an outage. A broker that closed an idle connection is
-/// connected again by then.
-const UNCONNECTED_MAX: u64 = 2;
-
 /// The maximum age of a join request that Kafka executes late because it was unreachable.
 const FORMER_JOIN_AGE_MAX: Duration = Duration::from_secs(600);
 
 impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
-        let connected = |broker: &Broker| broker.source != "internal" && broker.state == "UP";
-        self.report_connection(statistics.brokers.values().any(connected));
-        let ends = statistics.topics.iter().flat_map(|(topic, stats)| {
-            let topic: Arc<str> = topic.as_str().into();
-            // librdkafka's own lag counts from offsets that a consumer commits. Here, transactions commit them.
-            let known = stats.partitions.values().filter(|p| p.partition >= 0 && p.hi_offset >= 0);
-            known.map(move |p| End {
-                place: TopicPartition { topic: topic.clone(), partition: p.partition },
-                first: p.lo_offset,
-                // Not the last stable offset: records behind an open transaction have to be read too.
-                end: p.hi_offset,
-                // Records that were fetched and not yet delivered are not passed. Transaction markers are never
-                // delivered.
-                passed: if p.fetchq_cnt == 0 { p.next_offset } else { 0 }.max(p.app_offset),
-                taken: None,
-                waits_since: None,
-            })
-        });
-        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends.collect();
+        self.report_connection(&statistics);
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = End::all_of(&statistics);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -119,20 +96,9 @@ impl Context {
         *self.disturbed.lock().unwrap_or_else(PoisonError::into_inner) = Some(clock::instant());
     }
 
-    fn report_connection(&self, connected: bool) {
-        if connected {
-            if self.unconnected.swap(0, Ordering::Relaxed) >= UNCONNECTED_MAX {
-                away::over();
-                (self.sink)(LogEvent::Away(false));
-            }
-            return;
-        }
-        let unconnected = self.unconnected.fetch_add(1, Ordering::Relaxed) + 1;
-        if unconnected == UNCONNECTED_MAX {
-            (self.sink)(LogEvent::Away(true));
-        }
-        if unconnected >= UNCONNECTED_MAX {
-            away::say("");
+    fn report_connection(&self, statistics: &Statistics) {
+        if let Some(is_away) = self.connection.see(statistics) {
+            (self.sink)(LogEvent::Away(is_away));
         }
     }
 

@@ -2,6 +2,8 @@
 
 use crate::domain::Timestamp;
 use crate::log::record::TopicPartition;
+use rdkafka::Statistics;
+use std::sync::Arc;
 
 /// The end of a partition, and the progress towards it.
 pub struct End {
@@ -19,6 +21,27 @@ pub struct End {
 }
 
 impl End {
+    /// Returns the ends that librdkafka's statistics contain.
+    pub(in crate::log) fn all_of(statistics: &Statistics) -> Vec<Self> {
+        let ends = statistics.topics.iter().flat_map(|(topic, stats)| {
+            let topic: Arc<str> = topic.as_str().into();
+            // librdkafka's own lag counts from offsets that a consumer commits. Here, transactions commit them.
+            let known = stats.partitions.values().filter(|p| p.partition >= 0 && p.hi_offset >= 0);
+            known.map(move |p| Self {
+                place: TopicPartition { topic: topic.clone(), partition: p.partition },
+                first: p.lo_offset,
+                // Not the last stable offset: records behind an open transaction have to be read too.
+                end: p.hi_offset,
+                // Records that were fetched and not yet delivered are not passed. Transaction markers are never
+                // delivered.
+                passed: if p.fetchq_cnt == 0 { p.next_offset } else { 0 }.max(p.app_offset),
+                taken: None,
+                waits_since: None,
+            })
+        });
+        ends.collect()
+    }
+
     /// Returns the first offset that may have an unprocessed record, if everything below `position` is processed.
     #[must_use]
     pub fn next(&self, position: i64) -> i64 {

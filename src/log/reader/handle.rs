@@ -4,6 +4,7 @@ use super::budget::ReadBudget;
 use super::callbacks::Context;
 use super::offsets::OffsetsClient;
 use super::{Control, Reader, Sink, Start, WatchedChangelog};
+use crate::log::accounts::AccountSource;
 use crate::log::client::{LogError, start_thread};
 use crate::log::landmark::{LandmarkReader, Landmarks};
 use crate::log::ports::Log;
@@ -32,6 +33,8 @@ pub struct KafkaParts {
     pub topics: Topics,
     /// The schema registry, if one is configured.
     pub registry: Option<Registry>,
+    /// Looks up unknown accounts, if that is possible.
+    pub accounts: Option<Arc<dyn AccountSource>>,
     /// The landmarks of the inputs; `None`: the broker has no ids, and topics are not watched.
     pub landmarks: Option<Arc<Landmarks>>,
     /// Takes the reader's events.
@@ -88,13 +91,14 @@ impl KafkaLog {
     /// # Errors
     /// A property of `[kafka.client]` is wrong, or a thread can't be started.
     pub fn open(parts: KafkaParts) -> Result<Self, LogError> {
-        let KafkaParts { settings, names, partitions, meta_key, topics, registry, landmarks, sink } =
-            parts;
+        let KafkaParts { settings, names, partitions, meta_key, topics, .. } = parts;
+        let KafkaParts { registry, accounts, landmarks, sink, .. } = parts;
         let watched = landmarks.map(|landmarks| {
             let topic = names.changelog.as_str();
             WatchedChangelog { topic, meta_key, landmarks }
         });
-        let (reader, spawned) = Reader::spawn(&settings, topics, registry, watched, sink)?;
+        let (reader, spawned) =
+            Reader::spawn(&settings, topics, (registry, accounts), watched, sink)?;
         let (restores, running) = channel();
         start_thread("restore", move || run_restores(&running))?;
         let Spawned { consumer, control, epoch, budget, landmarks } = spawned;

@@ -4,34 +4,13 @@ use super::callbacks::Context;
 use super::position::Position;
 use super::schemas::Line;
 use crate::domain::RecordKind;
+use crate::log::bell::Bell;
 use crate::log::record::{Role, TopicPartition, Topics};
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use std::cell::RefCell;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
-
-/// Wakes the poll thread when a queue is no longer empty.
-#[derive(Default)]
-pub(super) struct Bell {
-    rung: Mutex<bool>,
-    sound: Condvar,
-}
-
-impl Bell {
-    pub(super) fn ring(&self) {
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.sound.notify_one();
-    }
-
-    /// Waits until the bell was rung since the last call.
-    pub(super) fn wait(&self, timeout: Duration) {
-        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.sound.wait_timeout_while(rung, timeout, |rung| !*rung);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
-    }
-}
+use std::sync::Arc;
 
 /// The queue of an assigned partition, with its position.
 pub(super) struct Queue {

@@ -1,11 +1,13 @@
-//! Decodes records with the schemas of the registry, and keeps the records that wait for a schema.
+//! Decodes records with the schemas of the registry. Keeps the records that wait for a schema, or for the look-up of
+//! their account.
 
 use super::missing::Missing;
-use super::queues::Bell;
 use crate::clock;
 use crate::codec::source::{Decoder, SchemaId, Unwrap};
 use crate::domain::Timestamp;
-use crate::log::record::{MessageView, Reading, Topics};
+use crate::log::accounts::{AccountSource, are_settled};
+use crate::log::bell::Bell;
+use crate::log::record::{MessageView, Reading, Record, Topics};
 use crate::log::registry::{Registry, SchemaAnswer};
 use rdkafka::message::OwnedMessage;
 use std::cell::RefCell;
@@ -18,6 +20,13 @@ use std::sync::mpsc::{Receiver, channel};
 const WAITING_MAX: usize = 512;
 const WAITING_BYTES_MAX: usize = 1 << 20;
 
+/// The result of reading a message.
+pub(super) enum Taken {
+    Record(Box<Record>),
+    /// The record waits for this schema, or for the look-up of its account.
+    Waits(Option<SchemaId>),
+}
+
 /// A record that waits, and the schema that it needs.
 struct Waiting {
     message: OwnedMessage,
@@ -27,7 +36,7 @@ struct Waiting {
     missing: Vec<SchemaId>,
 }
 
-/// Records of one partition that wait because the first of them waits for its schema.
+/// Records of one partition that wait because the first of them waits for its schema or its account.
 #[derive(Default)]
 pub(super) struct Line {
     waiting: VecDeque<Waiting>,
@@ -64,10 +73,12 @@ impl Line {
     }
 }
 
-/// The decoder and the registry.
+/// The decoder, and the sources of schemas and accounts.
 pub(super) struct Schemas {
     decoder: Decoder,
     registry: Option<Registry>,
+    /// Looks up unknown accounts, if that is possible.
+    accounts: Option<Arc<dyn AccountSource>>,
     /// Ids whose answers are not taken yet. The answers may have arrived.
     asked: BTreeSet<SchemaId>,
     answers: Receiver<SchemaAnswer>,
@@ -76,8 +87,13 @@ pub(super) struct Schemas {
 
 impl Schemas {
     /// Creates a decoder with the schemas of `registry`, whose answers ring the bell. It takes records out of the
-    /// envelopes `unwrap`.
-    pub(super) fn new(registry: Option<Registry>, unwrap: Unwrap, bell: &Arc<Bell>) -> Self {
+    /// envelopes `unwrap`. Records of accounts that `accounts` looks up wait.
+    pub(super) fn new(
+        registry: Option<Registry>,
+        accounts: Option<Arc<dyn AccountSource>>,
+        unwrap: Unwrap,
+        bell: &Arc<Bell>,
+    ) -> Self {
         let (sender, answers) = channel();
         let bell = bell.clone();
         let answer = move |answer| {
@@ -87,11 +103,12 @@ impl Schemas {
         };
         let decoder = Decoder::unwrapping(unwrap, registry.is_some());
         let registry = registry.map(|registry| registry.answering(Arc::new(answer)));
-        Self { decoder, registry, asked: BTreeSet::new(), answers, missing: Missing::default() }
+        let (asked, missing) = (BTreeSet::new(), Missing::default());
+        Self { decoder, registry, accounts, asked, answers, missing }
     }
 
-    /// Decodes `message`, and requests its schema if it is unknown.
-    pub(super) fn read(&mut self, topics: &Topics, message: &impl MessageView) -> Reading {
+    /// Decodes `message`. Requests its schema and looks up its account if they are unknown.
+    pub(super) fn read(&mut self, topics: &Topics, message: &impl MessageView) -> Taken {
         self.read_without(topics, message, &[])
     }
 
@@ -101,7 +118,7 @@ impl Schemas {
         topics: &Topics,
         message: &impl MessageView,
         missing: &[SchemaId],
-    ) -> Reading {
+    ) -> Taken {
         let is_unknown = |id: &SchemaId| !self.decoder.knows(*id);
         let mut refused: Vec<SchemaId> = missing.iter().copied().filter(is_unknown).collect();
         for id in &refused {
@@ -121,37 +138,52 @@ impl Schemas {
         for id in refused {
             self.decoder.forget_schema(id);
         }
-        if let Reading::NeedsSchema(id) = reading {
-            self.ask(id);
+        match reading {
+            Reading::Done(record) => match &self.accounts {
+                Some(accounts) if !are_settled(&**accounts, &record) => Taken::Waits(None),
+                Some(_) | None => Taken::Record(record),
+            },
+            Reading::NeedsSchema(id) => {
+                self.ask(id);
+                Taken::Waits(Some(id))
+            }
         }
-        reading
     }
 
-    /// Returns the first record of a line, once its schema is known or known to be missing.
-    pub(super) fn first_of(&mut self, topics: &Topics, line: &mut Line) -> Option<Reading> {
+    /// Returns the first record of a line, once nothing that it waits for is missing or can still come.
+    pub(super) fn first_of(&mut self, topics: &Topics, line: &mut Line) -> Option<Box<Record>> {
         let Waiting { message, schema, missing } = line.waiting.front()?;
-        if let Some(id) = schema.filter(|id| self.asked.contains(id)) {
+        if schema.is_some_and(|id| self.asked.contains(&id)) {
             // An array would be decoded up to the item that needs the schema, and in vain.
-            return Some(Reading::NeedsSchema(id));
+            return None;
         }
         match self.read_without(topics, message, missing) {
-            Reading::Done(record) => {
+            Taken::Record(record) => {
                 line.pop();
-                Some(Reading::Done(record))
+                Some(record)
             }
             // It may need an id that was not requested yet, or whose answer has expired.
-            Reading::NeedsSchema(id) => {
+            Taken::Waits(schema) => {
                 if let Some(first) = line.waiting.front_mut() {
-                    first.schema = Some(id);
+                    first.schema = schema;
                 }
-                Some(Reading::NeedsSchema(id))
+                None
             }
         }
     }
 
-    /// Requests the schema of a record behind the first one. Returns the id of that schema.
-    pub(super) fn ask_ahead(&mut self, message: &impl MessageView) -> Option<SchemaId> {
-        let id = self.decoder.unknown_schema(message.bytes()?, &message.foreign_headers())?;
+    /// Requests what a record behind the first one needs. Returns the id of its schema, if that is unknown.
+    pub(super) fn ask_ahead(
+        &mut self,
+        topics: &Topics,
+        message: &impl MessageView,
+    ) -> Option<SchemaId> {
+        let id = self.decoder.unknown_schema(message.bytes()?, &message.foreign_headers());
+        if id.is_none() && self.accounts.is_some() {
+            // Only its account is of interest: all unknown accounts are looked up together.
+            let _ = self.read(topics, message);
+        }
+        let id = id?;
         if !self.is_missing(id, message) {
             self.ask(id);
         }
@@ -210,17 +242,19 @@ impl Schemas {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bell, Line, OwnedMessage, Reading, RefCell, Schemas, Topics, Unwrap};
+    use super::{Bell, Line, OwnedMessage, RefCell, Schemas, Taken, Topics, Unwrap};
     use crate::codec::source::{Envelope, SchemaId};
-    use crate::domain::RecordKind;
+    use crate::domain::{AccountId, RecordKind};
+    use crate::log::accounts::AccountSource;
     use crate::log::record::{Record, RecordBody, Role};
     use crate::log::registry::Registry;
     use crate::log::settings::RegistrySettings;
     use std::collections::BTreeSet;
     use std::io::{BufRead as _, BufReader, Write as _};
     use std::net::TcpListener;
-    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc::{Receiver, channel};
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -267,7 +301,7 @@ mod tests {
         let handle = runtime.handle().clone();
         let registry = Registry::new(reqwest::Client::new(), settings, handle, Arc::new(|_| ()));
         let bell = Arc::new(Bell::default());
-        let schemas = Schemas::new(Some(registry), unwrap, &bell);
+        let schemas = Schemas::new(Some(registry), None, unwrap, &bell);
         (runtime, schemas, bell)
     }
 
@@ -297,8 +331,8 @@ mod tests {
             unwrap,
         };
         let message = array_by(&[7, 8, 9, 10, 7]);
-        let reading = schemas.read(&topics, &message);
-        let Reading::NeedsSchema(id) = reading else { panic!("it needs a schema") };
+        let taken = schemas.read(&topics, &message);
+        let Taken::Waits(Some(id)) = taken else { panic!("it needs a schema") };
         let line = RefCell::new(Line::default());
         line.borrow_mut().push(message, Some(id));
         let mut answers = 0;
@@ -307,7 +341,7 @@ mod tests {
             bell.wait(PATIENCE);
             answers += 1;
             schemas.take(std::iter::once(&line));
-            if let Some(Reading::Done(record)) = schemas.first_of(&topics, &mut line.borrow_mut()) {
+            if let Some(record) = schemas.first_of(&topics, &mut line.borrow_mut()) {
                 break record;
             }
         };
@@ -332,5 +366,59 @@ mod tests {
         }
         let asked: Vec<u32> = (0..2).map(|_| asked.recv_timeout(PATIENCE).unwrap()).collect();
         assert_eq!(asked, [7, 8]);
+    }
+
+    /// Accounts that are settled once the test says so.
+    #[derive(Default)]
+    struct Source {
+        asked: Mutex<BTreeSet<AccountId>>,
+        is_settled: AtomicBool,
+    }
+
+    impl AccountSource for Source {
+        fn are_settled(&self, accounts: &[AccountId]) -> bool {
+            self.asked.lock().unwrap().extend(accounts);
+            self.is_settled.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn records_wait_until_their_accounts_are_settled_and_those_behind_are_asked_for() {
+        const FLOW: &str = include_str!("../../../tests/ringback/samples/flow-complete.json");
+        let topics = Topics {
+            roles: [("flows".into(), Role::Source(RecordKind::Flow))].into(),
+            partitions: 1,
+            other_partition_counts: BTreeSet::new(),
+            unwrap: Unwrap::default(),
+        };
+        let flow = |account: i64, offset| {
+            let text = FLOW.replace("\"accountID\": 28", &format!("\"accountID\": {account}"));
+            let at = rdkafka::Timestamp::CreateTime(1);
+            OwnedMessage::new(
+                Some(text.into_bytes()),
+                None,
+                "flows".to_owned(),
+                at,
+                0,
+                offset,
+                None,
+            )
+        };
+        let source = Arc::new(Source::default());
+        let bell = Arc::new(Bell::default());
+        let mut schemas = Schemas::new(None, Some(source.clone()), Unwrap::default(), &bell);
+        let mut line = Line::default();
+        let Taken::Waits(None) = schemas.read(&topics, &flow(7, 0)) else { panic!("it waits") };
+        line.push(flow(7, 0), None);
+        assert_eq!(schemas.ask_ahead(&topics, &flow(8, 1)), None);
+        line.push(flow(8, 1), None);
+        assert!(schemas.first_of(&topics, &mut line).is_none());
+        assert_eq!(*source.asked.lock().unwrap(), [AccountId(7), AccountId(8)].into());
+        source.is_settled.store(true, Ordering::Relaxed);
+        for offset in 0..2 {
+            let record = schemas.first_of(&topics, &mut line).expect("it is settled");
+            assert_eq!(record.offset, offset);
+        }
+        assert!(line.is_empty());
     }
 }

@@ -31,11 +31,13 @@ pub enum NeededBy {
     Create,
     /// `ringback topics --mend`
     Alter,
+    /// `ringback sink mongodb`
+    Sink,
 }
 
 impl NeededBy {
     /// All variants, in declaration order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Run,
         Self::Verify,
         Self::Trace,
@@ -49,6 +51,7 @@ impl NeededBy {
         Self::Topics,
         Self::Create,
         Self::Alter,
+        Self::Sink,
     ];
 
     /// Returns the command as users write it.
@@ -68,6 +71,7 @@ impl NeededBy {
             Self::Topics => "topics",
             Self::Create => "topics --create",
             Self::Alter => "topics --mend",
+            Self::Sink => "sink mongodb",
         }
     }
 
@@ -102,25 +106,27 @@ enum Upon {
     Operator,
     Replay,
     Rebuild,
+    SinkGroup,
+    SinkInstance,
 }
 
 use NeededBy::{
-    Alter, Create, Enable, Letters, Move, Offsets, Rebuild, Replay, Run, Topics, Trace, Verify,
-    Webhooks,
+    Alter, Create, Enable, Letters, Move, Offsets, Rebuild, Replay, Run, Sink, Topics, Trace,
+    Verify, Webhooks,
 };
 
 #[rustfmt::skip]
-const LIST: [(Operation, Upon, &[NeededBy]); 27] = [
+const LIST: [(Operation, Upon, &[NeededBy]); 29] = [
     (Operation::Read, Upon::Inputs, &[Run, Verify, Trace, Offsets, Move]),
     (Operation::Read, Upon::Inbox, &[Run, Verify, Trace, Offsets, Move, Letters, Replay]),
     (Operation::Read, Upon::Changelog, &[Run, Verify, Trace, Offsets, Move, Rebuild, Webhooks]),
-    (Operation::Read, Upon::Events, &[Verify, Trace, Letters, Replay]),
+    (Operation::Read, Upon::Events, &[Verify, Trace, Letters, Replay, Sink]),
     (Operation::Read, Upon::DeadLetters, &[Verify, Trace, Letters, Replay]),
     (Operation::Write, Upon::Inputs, &[Replay]),
     (Operation::Write, Upon::Inbox, &[Run, Replay, Enable]),
     (Operation::Write, Upon::Changelog, &[Run, Move, Rebuild]),
     (Operation::Write, Upon::Events, &[Run, Move]),
-    (Operation::Write, Upon::DeadLetters, &[Run]),
+    (Operation::Write, Upon::DeadLetters, &[Run, Sink]),
     (Operation::Describe, Upon::Inputs, &[Topics, Create, Alter, Rebuild]),
     (Operation::Describe, Upon::Own, &[Topics, Create]),
     (Operation::Describe, Upon::Inbox, &[Rebuild]),
@@ -134,10 +140,12 @@ const LIST: [(Operation, Upon, &[NeededBy]); 27] = [
     (Operation::Read, Upon::Group, &[Run, Move]),
     (Operation::Describe, Upon::Group, &[Verify, Offsets, Rebuild]),
     (Operation::Read, Upon::ReplayGroups, &[Replay]),
+    (Operation::Read, Upon::SinkGroup, &[Sink]),
     (Operation::Write, Upon::Instance, &[Run]),
     (Operation::Write, Upon::Operator, &[Enable]),
     (Operation::Write, Upon::Replay, &[Replay]),
     (Operation::Write, Upon::Rebuild, &[Move, Rebuild]),
+    (Operation::Write, Upon::SinkInstance, &[Sink]),
 ];
 
 impl Upon {
@@ -157,6 +165,8 @@ impl Upon {
             Self::Operator => vec![Resource::TransactionalId(operator_id(group))],
             Self::Replay => vec![Resource::TransactionalId(replay_id(group))],
             Self::Rebuild => vec![Resource::TransactionalId(rebuild_id(group))],
+            Self::SinkGroup => vec![Resource::Group(sink_group(group))],
+            Self::SinkInstance => vec![Resource::TransactionalId(sink_id(settings))],
         }
     }
 }
@@ -193,6 +203,17 @@ pub(in crate::log) fn rebuild_id(group: &str) -> String {
     format!("{group}.rebuild")
 }
 
+/// Returns the consumer group of the sinks that write to MongoDB, whatever the number of their processes.
+#[must_use]
+pub fn sink_group(group: &str) -> String {
+    format!("{group}.sink.mongodb")
+}
+
+/// Returns the transactional id with which the sink of an instance writes dead letters.
+pub(in crate::log) fn sink_id(settings: &KafkaSettings) -> String {
+    format!("{}.{}", sink_group(&settings.group_id), settings.instance_id)
+}
+
 /// Returns the prefix of the groups in which replays store their progress.
 #[must_use]
 pub fn replay_groups(group: &str) -> String {
@@ -218,6 +239,8 @@ mod tests {
             Upon::Operator => ("transactional id", "`group_id.operator`"),
             Upon::Replay => ("transactional id", "`group_id.dead-letter.replay`"),
             Upon::Rebuild => ("transactional id", "`group_id.rebuild`"),
+            Upon::SinkGroup => ("group", "`group_id.sink.mongodb`"),
+            Upon::SinkInstance => ("transactional id", "`group_id.sink.mongodb.instance_id`"),
         }
     }
 

@@ -3,7 +3,7 @@
 //! writes it again.
 
 use super::now;
-use crate::telemetry::{Definition, Format, MetricKind, Metrics};
+use crate::telemetry::{Definition, Exposition as _, Format, MetricKind, Metrics, SinkMetrics};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -21,8 +21,19 @@ Metrics with a closed set of label values show all of them from the start, with 
 appear as they occur.
 ";
 
+const SINK: &str = "\
+The [sink](sink.md) has these metrics, `ringback_build_info`, `ringback_ready`, `ringback_consumer_lag` (of the events),
+`ringback_clock_jumps_total`, `ringback_log_lines_lost_total` and those of the process.
+
+";
+
 /// Labels whose values are not a closed set.
 const OPEN: [&str; 4] = ["topic", "partition", "endpoint", "version"];
+
+/// Returns the metrics of the daemon and of the sink.
+fn all_definitions() -> impl Iterator<Item = &'static Definition> {
+    Definition::ALL.iter().chain(Definition::SINK)
+}
 
 /// Returns the values of each label of each metric in a daemon that has just started.
 fn label_values(rendered: &str) -> BTreeMap<(&str, &str), BTreeSet<&str>> {
@@ -32,7 +43,7 @@ fn label_values(rendered: &str) -> BTreeMap<(&str, &str), BTreeSet<&str>> {
         let name = ["_bucket", "_sum", "_count"]
             .iter()
             .find_map(|end| name.strip_suffix(end))
-            .filter(|name| Definition::ALL.iter().any(|it| it.name == *name))
+            .filter(|name| all_definitions().any(|it| it.name == *name))
             .unwrap_or(name);
         let labels = rest.split_once('}').map_or("", |(labels, _)| labels);
         for pair in labels.split(',') {
@@ -67,15 +78,11 @@ fn labels(definition: &Definition, values: &BTreeMap<(&str, &str), BTreeSet<&str
     if all.is_empty() { "–".to_owned() } else { all.join("; ") }
 }
 
-fn page() -> String {
-    let metrics = Metrics::new(&["flow-complete".to_owned()]);
-    let rendered = metrics.render(Format::Text, now());
-    let values = label_values(&rendered);
-    let mut out = INTRODUCTION.to_owned();
-    out.push_str(
-        "\n## Ringback\n\n| Metric | Type | Labels | Unit | Meaning |\n|---|---|---|---|---|\n",
-    );
-    for definition in Definition::ALL {
+/// Writes a table of metrics. `rendered` has all their label values.
+fn table(out: &mut String, definitions: &[Definition], rendered: &str) {
+    let values = label_values(rendered);
+    out.push_str("| Metric | Type | Labels | Unit | Meaning |\n|---|---|---|---|---|\n");
+    for definition in definitions {
         let kind = match definition.kind {
             MetricKind::Counter => "counter",
             MetricKind::Gauge => "gauge",
@@ -85,10 +92,22 @@ fn page() -> String {
         let labels = labels(definition, &values);
         let _ = writeln!(out, "| `{name}` | {kind} | {labels} | {} | {help} |", unit(name));
     }
+}
+
+fn page() -> String {
+    let metrics = Metrics::new(&["flow-complete".to_owned()]);
+    let rendered = metrics.render(Format::Text, now());
+    let mut out = INTRODUCTION.to_owned();
+    out.push_str("\n## Ringback\n\n");
+    table(&mut out, Definition::ALL, &rendered);
+    out.push_str("\n## The sink\n\n");
+    out.push_str(SINK);
+    let of_sink = SinkMetrics::new().render(Format::Text, now());
+    table(&mut out, Definition::SINK, &of_sink);
     out.push_str(
         "\n## Buckets of the histograms\n\n| Metric | Upper bounds, in seconds |\n|---|---|\n",
     );
-    for definition in Definition::ALL.iter().filter(|it| it.kind == MetricKind::Histogram) {
+    for definition in all_definitions().filter(|it| it.kind == MetricKind::Histogram) {
         let bounds: Vec<String> = definition.buckets.iter().map(ToString::to_string).collect();
         let _ = writeln!(out, "| `{}` | {} |", definition.name, bounds.join(", "));
     }

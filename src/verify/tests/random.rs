@@ -69,7 +69,8 @@ impl Random {
     pub(super) fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
         let mut world = World::new();
-        world.policy.accounts = [OURS, OTHER].map(|id| (id, account(&mut dice))).into();
+        world.policy.accounts =
+            [OURS, OTHER].map(|id| (id, account(&mut dice))).into_iter().collect();
         let mut random = Self { world, dice, copies: Vec::new() };
         random.reload();
         random

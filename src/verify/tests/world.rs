@@ -123,8 +123,8 @@ pub(super) fn policy() -> Policy {
             dedup_window_ms: 500 * unit,
         },
         statuses: StatusTable::default(),
-        accounts: [(OURS, account("crm")), (OTHER, account("other"))].into(),
-        webhooks: BTreeMap::new(),
+        accounts: [(OURS, account("crm")), (OTHER, account("other"))].into_iter().collect(),
+        webhooks: imbl::OrdMap::new(),
         webhook_defaults: WebhookPolicy {
             attempts_max: 3,
             age_max_ms: 10_000 * unit,

@@ -5,7 +5,8 @@ use super::{sample, seen};
 use crate::target::{Seen, Target};
 use bytes::Bytes;
 use ringback::codec::event::{
-    self, EventContext, outcome_json, read_members, read_notice, read_notice_of, write_event,
+    self, EventContext, outcome_json, read_ended, read_members, read_notice, read_notice_of,
+    write_event,
 };
 use ringback::domain::{DeadLetterReason, Event, Outcome, Phase, RecordKind, State, Verdict};
 use ringback::inspect::trace::{Fact, Found, Origin};
@@ -26,6 +27,10 @@ pub(super) const NOTICE: Target = Target {
         }
         if let Some(wanted) = read_notice_of(input, &["delivered", "dead_lettered"]) {
             assert_eq!(Some(wanted), notice);
+        }
+        if let Ok(Some(ended)) = read_ended(input) {
+            let notice = notice.as_ref().expect("the end of a delivery is an event");
+            assert_eq!(ended.at, notice.at);
         }
         seen(notice.map(|notice| notice.at))
     },

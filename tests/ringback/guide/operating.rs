@@ -3,14 +3,62 @@
 use super::page::{Page, directory};
 use super::shell::{Shell, repository};
 use crate::harness::daemon::Done;
+use crate::harness::database;
 use crate::harness::receiver::Answer;
-use crate::harness::samples::{Random, UUID, flow};
+use crate::harness::samples::{Random, UUID, flow, report};
 use crate::harness::signature::SECRET;
 use crate::harness::stage::Stage;
 use crate::harness::{PATIENCE, broker, wait_until};
 use ringback::domain::{DeadLetterReason, IgnoreReason, SkipReason};
 use serde_json::Value;
 use std::process::Command;
+
+/// `sink.md`: the section is valid, the sink runs, and its group is moved back.
+pub(super) fn sink(page: &Page) {
+    let mut stage = Stage::on(broker::shared(), "guide-sink", 2);
+    let documents = database::shared().of(&stage);
+    documents.configure(&mut stage);
+    documents.insert_sms(&["s-1"]);
+    let mut reader = page
+        .follow()
+        .call("ringback.sink.mongodb", format!("{}.sink.mongodb", stage.group()))
+        .call("ringback.events", stage.topic("events"));
+    let section: toml::Table = reader.program("toml").parse().expect("TOML");
+    let keys: Vec<&String> =
+        section["sink"]["mongodb"].as_table().expect("a section").keys().collect();
+    assert_eq!(keys, ["database", "uri"]);
+    let mut daemon = stage.start();
+    stage.send_flows(&[flow("guide-sink", &["s-1"])]);
+    stage.send_reports(&[report("guide-sink", "s-1", "DELIVERED")]);
+    let mut sink =
+        reader.starts_sink(&stage, "ringback sink mongodb --config /etc/ringback/ringback.toml");
+    let asks = reader.shell(&stage, &sink, "curl -s http://127.0.0.1:9465/readyz");
+    assert_eq!(asks.out, "ok\n");
+    documents.wait("the document has its answer", PATIENCE, |all| {
+        all["s-1"].contains_key("notify_on_delivery")
+    });
+    let asks = reader.shell(&stage, &sink, "curl -s http://127.0.0.1:9465/metrics");
+    assert!(asks.out.contains("ringback_sink_documents_total{result=\"written\"} 1"), "{asks:?}");
+    sink.stop();
+    let mut shell = Shell::new("guide-sink-shell");
+    shell.export("BROKERS", stage.kafka.bootstrap());
+    let moves = "kafka-consumer-groups.sh --bootstrap-server \"$BROKERS\" --group ringback.sink.mongodb --topic ringback.events --reset-offsets --by-duration PT1H --execute";
+    // The group is empty once Kafka has removed the member that has stopped.
+    wait_until("the group is moved back", PATIENCE, || {
+        let done = reader.types(&mut shell, moves);
+        let committed = stage
+            .kafka
+            .committed(&format!("{}.sink.mongodb", stage.group()), &stage.topic("events"));
+        reader.again();
+        (done.code == Some(0) && committed.values().all(|offset| *offset == 0)).then_some(())
+    });
+    let again = stage.start_sink(21);
+    wait_until("the answer is there already", PATIENCE, || {
+        let labels = [("result", "unchanged")];
+        (again.metric("ringback_sink_documents_total", &labels) == Some(1.0)).then_some(())
+    });
+    daemon.stop();
+}
 
 /// `operating.md`: the files are checked, the daemon runs, answers, and reloads.
 pub(super) fn running(page: &Page) {
@@ -37,7 +85,7 @@ pub(super) fn running(page: &Page) {
     let status: Value = serde_json::from_str(&asks("/api/v1/status")).expect("JSON");
     assert_eq!(status["ready"], true, "{status}");
     let before = daemon.logged().len();
-    let done = reader.shell(&stage, &daemon, "kill -HUP \"$(pgrep -x ringback)\"");
+    let done = reader.shell(&stage, &daemon, "systemctl reload ringback");
     assert_eq!(done.code, Some(0), "{done:?}");
     wait_until("it has read its configuration again", PATIENCE, || {
         let reloads = daemon.metric("ringback_config_reloads_total", &[("result", "applied")]);

@@ -14,6 +14,14 @@ pub(super) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/guide")
 }
 
+/// Returns the command by which systemd reloads the daemon.
+fn reload() -> String {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/ringback.service");
+    let unit = std::fs::read_to_string(unit).expect("the unit");
+    let command = unit.lines().find_map(|line| line.strip_prefix("ExecReload="));
+    command.expect("a command that reloads").to_owned()
+}
+
 /// A page of the guide, with a record of the commands and programs that were run.
 pub(super) struct Page {
     name: &'static str,
@@ -239,6 +247,18 @@ impl Reader<'_> {
         daemon
     }
 
+    /// Starts the sink with the page's next command that reads like this, and waits until it is ready.
+    pub(super) fn starts_sink(&mut self, stage: &Stage, command: &str) -> Daemon {
+        let text = self.next(stage, command);
+        assert!(text.starts_with("ringback sink mongodb "), "a sink");
+        stage.start_sink(20)
+    }
+
+    /// Goes back to the page's last command, which is run again.
+    pub(super) fn again(&mut self) {
+        self.at -= 1;
+    }
+
     /// Starts an instance like `starts`, and waits until it ends with 78. Returns its output.
     pub(super) fn is_refused(&mut self, stage: &Stage, number: u8, command: &str) -> String {
         let mut daemon = self.starts(stage, number, command);
@@ -246,11 +266,17 @@ impl Reader<'_> {
     }
 
     /// Runs the page's next line of a code block that reads like this in a shell, with the process id and the port of
-    /// `daemon`.
+    /// `daemon`. A reload runs what the systemd unit says.
     pub(super) fn shell(&mut self, stage: &Stage, daemon: &Daemon, command: &str) -> Done {
         let text = self.next(stage, command);
-        let text = text.replace("$(pgrep -x ringback)", &daemon.pid().to_string());
-        let text = text.replace("127.0.0.1:9464", &format!("127.0.0.1:{}", daemon.port()));
+        let pid = daemon.pid().to_string();
+        let text = text.replace("systemctl reload ringback", &reload().replace("$MAINPID", &pid));
+        let main_pid = "$(systemctl show --property MainPID --value ringback)";
+        let text = text.replace(main_pid, &pid);
+        let address = format!("127.0.0.1:{}", daemon.port());
+        let text = ["127.0.0.1:9464", "127.0.0.1:9465"]
+            .iter()
+            .fold(text, |text, shown| text.replace(shown, &address));
         let output = Command::new("sh").args(["-c", &text]).output().expect("a shell");
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }

@@ -38,6 +38,10 @@ impl Shell {
             ("ringback", format!("'{ringback}' \"$@\"")),
             ("python3", format!("'{}' \"$@\"", python.display())),
             ("kafka-topics.sh", format!("{java} org.apache.kafka.tools.TopicCommand \"$@\"")),
+            (
+                "kafka-consumer-groups.sh",
+                format!("{java} org.apache.kafka.tools.consumer.group.ConsumerGroupCommand \"$@\""),
+            ),
             // Only shows that the target exists: building is tested elsewhere.
             ("make", "/usr/bin/make --dry-run \"$@\"".to_owned()),
         ] {

@@ -279,7 +279,7 @@ pub(super) fn too_few_files(page: &Page) {
     for path in ["/livez", "/readyz", "/metrics"] {
         assert_eq!(daemon.get(path).expect("it answers").0, 200, "{path}");
     }
-    let raised = "prlimit --nofile=65536:65536 --pid \"$(pgrep -x ringback)\"";
+    let raised = "prlimit --nofile=65536:65536 --pid \"$(systemctl show --property MainPID --value ringback)\"";
     let raised = reader.shell(&stage, &daemon, raised);
     assert_eq!(raised.code, Some(0), "{raised:?}");
     daemon.wait_logged("the shortage is over", 0);

@@ -46,7 +46,7 @@ fn done(mut command: Command) -> Done {
     Done { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// One running instance. Dropping it sends SIGKILL.
+/// One running instance of the daemon or of the sink. Dropping it sends SIGKILL.
 pub(crate) struct Daemon {
     child: Child,
     port: u16,
@@ -114,6 +114,28 @@ impl Stage {
         command.envs(self.variables());
         command.stdout(file).stderr(stderr);
         Daemon { child: child::spawn(command), port, log }
+    }
+
+    /// Starts the sink to MongoDB with the configuration and the id of instance `number`, without waiting. A number that
+    /// no daemon has keeps their files apart.
+    pub(crate) fn spawn_sink(&self, number: u8) -> Daemon {
+        let port = free_port();
+        let config = self.write_config(number, free_port());
+        let (log, file) = self.log_file(number);
+        let mut command = self.launcher();
+        command.args(["sink", "mongodb", "--config"]).arg(config);
+        command.env("RUST_LOG", "info,ringback=debug");
+        command.env("RINGBACK__SINK__MONGODB__LISTEN", format!("127.0.0.1:{port}"));
+        command.envs(self.variables());
+        command.stdout(file.try_clone().expect("a handle")).stderr(file);
+        Daemon { child: child::spawn(command), port, log }
+    }
+
+    /// Starts the sink and waits until it is ready.
+    pub(crate) fn start_sink(&self, number: u8) -> Daemon {
+        let mut sink = self.spawn_sink(number);
+        sink.wait_ready();
+        sink
     }
 
     /// Runs a one-shot command with the configuration of instance 0.

@@ -10,11 +10,11 @@ use crate::domain::{
     WebhookPolicy, decide, evolve,
 };
 use bytes::Bytes;
+use imbl::OrdMap;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::LazyLock;
 
@@ -101,8 +101,8 @@ fn policy([each, notify, strict, keys, gather, ruled]: [bool; 6]) -> Policy {
             dedup_window_ms: 1,
         },
         statuses: StatusTable::default(),
-        accounts: [(OURS, ours)].into(),
-        webhooks: BTreeMap::new(),
+        accounts: OrdMap::unit(OURS, ours),
+        webhooks: OrdMap::new(),
         webhook_defaults: WebhookPolicy {
             attempts_max: 3,
             age_max_ms: u64::MAX,

@@ -112,6 +112,39 @@ pub(super) fn registry_url(
     Some(url)
 }
 
+/// Parses an address to listen on. `example` is one.
+pub(super) fn listen(
+    text: &str,
+    example: &str,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<SocketAddr> {
+    let parsed = text.parse();
+    if parsed.is_err() {
+        let port = example.rsplit(':').next().unwrap_or_default();
+        let fix = format!("write them as in \"{example}\" or \"[::]:{port}\"");
+        context.fault(place, "is not an address and a port", fix);
+    }
+    parsed.ok()
+}
+
+/// Checks that an address that other hosts can reach is guarded by a token.
+pub(super) fn guarded(
+    listen: SocketAddr,
+    has_token: bool,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) {
+    if !listen.ip().to_canonical().is_loopback() && !has_token {
+        let ip = listen.ip();
+        context.fault(
+            place,
+            format!("{ip} can be reached from other hosts, and there is no `http.token`"),
+            "set token = { env = \"NAME\" } under [http], or listen on 127.0.0.1",
+        );
+    }
+}
+
 /// Checks that a header can carry the token.
 pub(super) fn token(token: &Secret, place: &Place<'_>, context: &mut Context<'_>) {
     let text = token.reveal();

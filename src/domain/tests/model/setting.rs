@@ -80,7 +80,7 @@ pub(super) fn random_account(dice: &mut Dice) -> AccountPolicy {
 
 pub(super) fn random_rules(dice: &mut Dice) -> Policy {
     let mut policy = policy();
-    policy.accounts = [OURS, OTHER].map(|id| (id, random_account(dice))).into();
+    policy.accounts = [OURS, OTHER].map(|id| (id, random_account(dice))).into_iter().collect();
     policy.correlation.phase2_wait = dice.pick(&[Phase2Wait::All, Phase2Wait::Each]);
     policy.correlation.phase2_order =
         dice.pick(&[Phase2Order::Strict, Phase2Order::Strict, Phase2Order::Independent]);
