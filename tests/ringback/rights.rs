@@ -6,7 +6,7 @@ use crate::harness::daemon::{Done, EX_CONFIG};
 use crate::harness::database;
 use crate::harness::door::{Grant, grant, nobody, revoke, secured};
 use crate::harness::receiver::Answer;
-use crate::harness::samples::flow;
+use crate::harness::samples::{flow, report};
 use crate::harness::stage::Stage;
 use crate::harness::{PATIENCE, wait_until};
 use crate::logs::delivers;
@@ -378,14 +378,21 @@ fn the_grants_of_the_guide_are_enough() {
     let user = nobody();
     let guide = std::fs::read_to_string(GUIDE).expect("the guide");
     let blocks: Vec<&str> = guide.split("```").skip(1).step_by(2).collect();
-    let [for_the_daemon, for_commands] = blocks[..] else { panic!("two blocks of commands") };
+    let [for_the_daemon, for_commands, for_the_sink] = blocks[..] else {
+        panic!("three blocks of commands")
+    };
     let (function, _) = for_the_daemon.split_once("\ngrant --").expect("a function comes first");
     run_script(&stage, &user, for_the_daemon);
     stage.log_in("PLAIN", &user);
     let refused = stage.command(&["check", "--online"]);
     assert!(refused.err.contains("the right Create on topic"), "no topics exist yet: {refused:?}");
-    let commands = for_commands.strip_prefix("sh").expect("a script");
-    run_script(&stage, &user, &format!("{function}{commands}"));
+    let add = |user: &str, block: &str| {
+        let commands = block.strip_prefix("sh").expect("a script");
+        run_script(&stage, user, &format!("{function}{commands}"));
+    };
+    let user_of_sink = nobody();
+    add(&user, for_commands);
+    add(&user_of_sink, for_the_sink);
     stage.command(&["topics", "--create"]).succeeds();
     let mut daemon = stage.start();
     stage.send_flows(&[flow("u-1", &[])]);
@@ -393,6 +400,18 @@ fn the_grants_of_the_guide_are_enough() {
     let checked = stage.command(&["check", "--online"]);
     checked.succeeds();
     assert!(!checked.err.contains("needs the right"), "{checked:?}");
+
+    let documents = database::shared().of(&stage);
+    documents.configure(&mut stage);
+    documents.insert_sms(&["s-1"]);
+    stage.log_in("PLAIN", &user_of_sink);
+    let mut sink = stage.start_sink(20);
+    stage.send_flows(&[flow("u-2", &["s-1"])]);
+    stage.send_reports(&[report("u-2", "s-1", "DELIVERED")]);
+    documents.wait("the document has its answer", PATIENCE, |all| {
+        all["s-1"].get_document("notify_on_delivery").is_ok_and(|answers| answers.len() == 1)
+    });
+    sink.stop();
     daemon.stop();
 }
 
@@ -404,6 +423,8 @@ fn run_script(stage: &Stage, user: &str, block: &str) {
         "flow-complete" | "sms-delivery-report" => stage.topic(word),
         "ringback" => group.clone(),
         "ringback." => format!("{group}."),
+        "ringback.sink.mongodb" => format!("{group}.sink.mongodb"),
+        "ringback.sink.mongodb." => format!("{group}.sink.mongodb."),
         "ringback.replay." => format!("{group}.replay."),
         "User:ringback" => format!("User:{user}"),
         _ => match word.strip_prefix("ringback.") {
