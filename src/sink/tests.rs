@@ -150,6 +150,7 @@ fn only_ends_of_deliveries_are_read() {
         r#"{"type":"delivered"}"#,
         r#"{"type":"delivered","at":"now","webhook_id":"msg_abababababababababababababababab","attempts":1}"#,
         r#"{"type":"dead_lettered","at":"2026-01-31T12:00:01.000Z","kind":"delivery"}"#,
+        r#"{"type":"dead_lettered","at":"2026-01-31T12:00:01.000Z","kind":"delivery","webhook_id":"msg_abababababababababababababababab","reason":"refused","attempts":1}"#,
     ] {
         assert!(read_ended(unreadable.as_bytes()).is_err(), "{unreadable}");
     }

@@ -57,8 +57,12 @@ pub fn read_ended(value: &[u8]) -> Result<Option<EndedDelivery<'_>>, UnreadableE
         (Some(only), _) => vec![only],
         (None, several) => several.unwrap_or_default(),
     };
-    let attempts = members.attempts.or(members.attempt).ok_or(UnreadableEnd)?;
-    let replays = members.replays.unwrap_or(0);
+    // Earlier versions wrote delivered events with `attempt`, and without `replays`.
+    let (attempts, replays) = match is_delivered {
+        true => (members.attempts.or(members.attempt), Some(members.replays.unwrap_or(0))),
+        false => (members.attempts, members.replays),
+    };
+    let (attempts, replays) = attempts.zip(replays).ok_or(UnreadableEnd)?;
     let (kind, outcome) = if is_delivered {
         (EndKind::Delivered, Some(members.take_outcome()))
     } else {
