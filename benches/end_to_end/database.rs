@@ -1,16 +1,18 @@
-//! A database of one process that acknowledges every update at once, in MongoDB's protocol, and stores nothing: the sink
-//! against it shows the speed of the sink and of the driver.
+//! The databases of the sink: one that acknowledges every update at once, in MongoDB's protocol, and stores nothing, which
+//! shows the speed of the sink and of the driver; and FerretDB, which stores the answers in SQLite.
 
-use crate::child::{self, free_port, mortal};
+use crate::child::{self, cache, free_port, mortal, run_dir};
 use crate::wait::{PATIENCE, wait_until};
+use mongodb::Client;
 use mongodb::bson::{Document, RawDocument, doc};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 
 /// The argument that makes the benchmark's binary run as this database.
 pub(crate) const MODE: &str = "database";
 
+const INSERTED_AT_ONCE: usize = 1000;
 /// The length of a message's header, and of its flags and the kind of its first section.
 const HEADER_BYTES: usize = 16;
 const FLAGS_BYTES: usize = 5;
@@ -23,10 +25,39 @@ pub(crate) struct Database {
 }
 
 impl Database {
+    /// Starts the database that stores nothing.
     pub(crate) fn start() -> Self {
         let port = free_port();
         let mut command = mortal(std::env::current_exe().expect("a binary"));
         command.args([MODE, &port.to_string()]);
+        Self::spawn(command, port)
+    }
+
+    /// Starts FerretDB with a document for each of `sms`.
+    pub(crate) fn ferretdb(sms: impl Iterator<Item = String>) -> Self {
+        let (port, dir) = (free_port(), run_dir().join("ferretdb"));
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let program = cache().join("ferretdb/ferretdb");
+        let mut command = mortal(&program);
+        command.args(["serve", &format!("127.0.0.1:{port}")]).arg(&dir);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let database = Self::spawn(command, port);
+        let documents: Vec<Document> = sms.map(|id| doc! { "_id": id }).collect();
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let client = Client::with_uri_str(database.uri()).await.expect("a client");
+            let collection = client.database("bench").collection::<Document>("SMSDetailDocument");
+            for some in documents.chunks(INSERTED_AT_ONCE) {
+                collection.insert_many(some).await.expect("the documents are inserted");
+            }
+        });
+        // FerretDB has no index of the ids, and would read all documents for each update.
+        let indexed = mortal(&program).arg("index").arg(&dir).status();
+        assert!(indexed.expect("the program runs").success(), "the index is created");
+        database
+    }
+
+    fn spawn(command: Command, port: u16) -> Self {
         let database = Self { child: child::spawn(command), port };
         wait_until("the database listens", PATIENCE, || {
             TcpStream::connect(("127.0.0.1", port)).ok()

@@ -86,7 +86,7 @@ impl Templates {
 /// The ids of one flow.
 pub(crate) struct Ids {
     pub(crate) uuid: String,
-    sms: String,
+    pub(crate) sms: String,
 }
 
 /// Returns the ids of `count` flows, the same for the same seed.
