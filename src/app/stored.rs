@@ -38,7 +38,6 @@ pub async fn stored_accounts(settings: &Settings) -> Result<Option<StoredAccount
     let has_snapshot = snapshot.is_some();
     let mut client = Database::new(database.clone());
     if let Some(Snapshot { reading, .. }) = snapshot {
-        client.learn(&reading);
         rows.apply(reading, &mut with);
     }
     let outdated = match client.read(database.read_timeout).await {

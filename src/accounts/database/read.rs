@@ -73,6 +73,8 @@ struct Seen {
     empty_since: Option<Instant>,
     /// The answer to the version query when all rows were read last.
     version: Option<String>,
+    /// Whether accounts were found since the last reading of all rows began.
+    has_found: bool,
     /// When the database last answered.
     answered_at: Option<Timestamp>,
 }
@@ -150,7 +152,11 @@ impl Database {
         let queries = self.connector.settings().queries.clone();
         let begun = clock::instant();
         // If this fails, the version is forgotten: the rows are read again once the database answers.
-        let version = lock(&self.seen).version.take();
+        let version = {
+            let mut seen = lock(&self.seen);
+            seen.has_found = false;
+            seen.version.take()
+        };
         let known = &self.known;
         let reading = self.connector.with(limit, async |conn| {
             let mut session = Session { conn, known, shapes: BTreeMap::new() };
@@ -168,7 +174,8 @@ impl Database {
         let Some((reading, version)) = read else {
             self.has_failed = false;
             let mut seen = lock(&self.seen);
-            (seen.version, seen.answered_at) = (version, Some(clock::wall()));
+            seen.version = version.filter(|_| !seen.has_found);
+            seen.answered_at = Some(clock::wall());
             return Ok(None);
         };
         if let Some(error) = self.is_emptied(&reading) {
@@ -178,6 +185,7 @@ impl Database {
         self.known = rows.map(|row| (row.hash, row.clone())).collect();
         (self.counts, self.has_failed) = (reading.counts(), false);
         let mut seen = lock(&self.seen);
+        let version = version.filter(|_| !seen.has_found);
         (seen.version, seen.shapes, seen.empty_since) = (version, shapes, None);
         seen.answered_at = Some(clock::wall());
         Ok(Some(Reading { begun: Some(begun), ..reading }))
@@ -235,7 +243,7 @@ impl Finder {
         seen.answered_at = Some(clock::wall());
         if !reading.is_empty() {
             // The next reading removes an account that is deleted meanwhile, and sorts the rows.
-            seen.version = None;
+            (seen.version, seen.has_found) = (None, true);
         }
         Ok(Reading { begun: Some(begun), ..reading })
     }
