@@ -1,6 +1,7 @@
 //! The daemon: built from its configuration, and run until it is stopped.
 
 mod accounts;
+mod certificates;
 mod database;
 mod endpoints;
 mod files;
@@ -29,7 +30,7 @@ use letters::Counting;
 use crate::admin::{self, Admin, ConfigPages};
 use crate::clock;
 use crate::config::{self, Accounts, Effective, Faults, Loaded, Settings, StoreSettings};
-use crate::delivery::{EndpointError, FailedLookUp, Names, TlsError, Trust};
+use crate::delivery::{CertificateFile, EndpointError, FailedLookUp, Names, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
 };
@@ -118,6 +119,8 @@ pub struct App {
     health: Arc<Health>,
     requests: ReloadRequests,
     reading: Reading,
+    /// The certificates of the settings.
+    certificates: Vec<CertificateFile>,
     /// Whether environment variables are read again at a reload.
     has_variables: bool,
     /// Whether rights, topics and the owner of the rows are checked. The embedded broker does not support that.
@@ -142,7 +145,8 @@ impl App {
         let topics = &settings.topics;
         let inputs = topics.sources().map(|(name, _)| name).chain([&topics.inbox]);
         let inputs: Vec<_> = inputs.cloned().collect();
-        let metrics = Metrics::with_endpoints(&inputs, settings.http.endpoint_labels_max);
+        let metrics = Metrics::with_webhooks(&inputs, settings.http.endpoint_labels_max);
+        metrics.identify(&settings.kafka.instance_id, &settings.kafka.group_id);
         let names = watched_names(&settings, &metrics);
         let shared = Shared { trust, names, files };
         let (config, _) = shared.engine_config(&settings, &accounts, &Default::default())?;
@@ -154,6 +158,7 @@ impl App {
         let check_topics = true;
         let database = settings.accounts_database.as_ref();
         let app = Self {
+            certificates: certificates::of_settings(&settings),
             stored: database.map(|database| Stored::new(database.unknown_account_wait)),
             settings,
             effective: Arc::new(effective),
@@ -358,6 +363,7 @@ impl App {
                 .unwrap_or(usize::MAX),
             rate_per_second: self.settings.delivery.rate_per_second,
         };
+        self.metrics.set_limits(settings.in_flight_max, settings.uncommitted_max);
         let registry = self
             .settings
             .schema_registry

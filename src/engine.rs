@@ -333,7 +333,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         self.dispatcher.dispatch(&self.partitions)?;
         self.partitions.write_some()?;
         self.report.show_lag(&self.partitions, &self.dispatcher);
-        self.report.gauges(&self.partitions, &self.dispatcher);
+        self.report.gauges(&mut self.partitions, &mut self.dispatcher)?;
         Ok(())
     }
 

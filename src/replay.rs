@@ -31,7 +31,7 @@ mod turn;
 pub use filter::{Filter, Target, When};
 pub use letters::{Letter, Letters};
 pub use note::{Note, Passed};
-pub use open::OpenLetters;
+pub use open::{OpenCount, OpenLetters};
 pub use plan::{Plan, Summary};
 pub use states::{LetterState, Looked, Since};
 

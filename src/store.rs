@@ -4,21 +4,22 @@
 //! partition are written, flushed and dropped together. The changelog has only the rows. [`Batch::put`] alone derives
 //! the indexes from them, in normal operation and during a restore.
 
-mod ages;
 mod aside;
 mod batch;
 mod bulk;
 mod checkpoint;
+mod condition;
 mod damage;
 mod derived;
 mod family;
 mod key;
 mod partition;
 mod recovery;
+mod retried;
+mod times;
 mod view;
 mod write_back;
 
-pub use ages::Ages;
 pub use aside::{Aside, SetAside, Why, copies, is_open, set_aside};
 pub use batch::Batch;
 pub use bulk::{BulkLoad, Loaded};
@@ -26,9 +27,10 @@ pub use checkpoint::{Checkpoint, Tally};
 pub use damage::damage_known;
 pub use derived::Derived;
 pub use family::{Entry, Family, Rocks, Scan};
-pub use key::{Backlogs, DueKey, RowKey, StoreKey, TimerKey};
+pub use key::{AwaitingKey, Backlogs, DueKey, RowKey, StoreKey, TimerKey};
 pub use partition::Partition;
 pub use recovery::OnCorruption;
+pub use retried::Retried;
 pub use view::{StoreView, Take};
 pub use write_back::WriteBack;
 
@@ -37,6 +39,7 @@ pub(crate) use family::memory;
 
 use crate::codec::row::RowError;
 use crate::system::{self, OpenFiles};
+use crate::telemetry::StoreCondition;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBRecoveryMode, DBWithThreadMode,
     MultiThreaded, Options, WriteBufferManager, WriteOptions,
@@ -243,6 +246,11 @@ pub trait Disk {
 
     /// Returns the directory of the store, if it has one.
     fn directory(&self) -> Option<&Path>;
+
+    /// Returns the state of the disk, of the database and of these partitions.
+    fn condition(&self, _partitions: &[i32]) -> StoreCondition {
+        StoreCondition::default()
+    }
 }
 
 /// The state store of an instance.
@@ -336,6 +344,11 @@ impl<D: Disk> Store<D> {
     pub fn partition(&self, number: i32) -> Result<Partition<D::Family>, StoreError> {
         Ok(Partition { family: self.0.family(number)?, number })
     }
+
+    /// Returns the state of the disk, of the database and of these partitions.
+    pub(crate) fn condition(&self, partitions: &[i32]) -> StoreCondition {
+        self.0.condition(partitions)
+    }
 }
 
 impl Disk for Database {
@@ -358,6 +371,10 @@ impl Disk for Database {
 
     fn directory(&self) -> Option<&Path> {
         Some(self.db.path())
+    }
+
+    fn condition(&self, partitions: &[i32]) -> StoreCondition {
+        self.condition_of(partitions)
     }
 }
 

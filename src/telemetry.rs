@@ -8,6 +8,7 @@
 mod causes;
 mod definitions;
 pub mod escape;
+mod exemplars;
 mod exposition;
 mod family;
 mod health;
@@ -20,22 +21,25 @@ mod openmetrics;
 pub mod output;
 mod process;
 mod render;
+mod since;
 mod sink;
+mod webhooks;
 
 pub use causes::with_causes;
 pub use definitions::{Definition, MetricKind};
-pub use exposition::Exposition;
+pub use exposition::{Exposition, Shown};
 pub use health::{Health, PartitionHealth, STALL_DEADLINE, Waiting};
 pub use labels::{
     AccountLookUp, AccountReading, ClockJump, ConfigPart, CorrelationState, DeliveryResult,
     EndpointChange, EndpointState, LookUpFailure, OutboxState, ReloadResult, ShortageKind,
-    SinkDocumentResult, SinkEventResult, SourceResult, TransactionErrorKind,
+    SinkDocumentResult, SinkEventResult, SourceResult, StallKind, TransactionErrorKind, Try,
 };
 pub use logging::LogFormat;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, StoreCondition};
 pub(crate) use output::{err_line, out_line};
 pub use render::Format;
 pub use sink::SinkMetrics;
+pub use webhooks::WebhookLoad;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! A webhook's certificates. They are read and checked when the configuration is loaded, not at the first delivery.
 
 use super::entry::WebhookEntry;
-use crate::delivery::{Secret, Tls};
+use crate::delivery::{CertificateFile, Secret, Tls};
 use crate::document::{Context, Place};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -45,7 +45,13 @@ pub(crate) fn of_files(
             None
         }
     };
-    Tls { ca_pem, client_pem }
+    let authorities = ca.zip(ca_pem.as_deref());
+    let chain = certificate.zip(client_pem.as_ref().map(|(chain, _)| chain.as_slice()));
+    let authorities =
+        authorities.and_then(|(path, pem)| CertificateFile::of_authorities(path, pem));
+    let chain = chain.and_then(|(path, pem)| CertificateFile::of_chain(path, pem));
+    let certificates = authorities.into_iter().chain(chain).collect();
+    Tls { ca_pem, client_pem, certificates }
 }
 
 fn authorities(pem: &[u8], place: &Place<'_>, context: &mut Context<'_>) -> bool {

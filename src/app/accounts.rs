@@ -44,6 +44,7 @@ impl App {
             stored.look_ups.know(&accounts);
             self.metrics.set_account_faults(rows.faults().count());
         }
+        self.show_certificates(&accounts);
         let listing = Listing::new(accounts, self.effective.clone(), rows);
         let shown = &self.account_pages.0;
         *shown.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(listing));

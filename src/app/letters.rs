@@ -44,14 +44,14 @@ fn count(mut open: OpenLetters, health: &Health, metrics: &Metrics, stop: &Atomi
     while !stop.load(Ordering::Relaxed) {
         let owned = owned(health);
         match open.count(&owned, stop) {
-            Ok(Some(counts)) => {
-                metrics.set_dead_letters_open(Some(&counts));
+            Ok(Some(count)) => {
+                metrics.set_dead_letters_open(Some(&count.by_reason), count.oldest);
                 is_disturbed = false;
             }
             Ok(None) => return,
             Err(error) => {
                 // A missing number is better than an outdated one.
-                metrics.set_dead_letters_open(None);
+                metrics.set_dead_letters_open(None, None);
                 report(&error, &mut is_disturbed);
             }
         }

@@ -5,7 +5,7 @@ use super::topics::{KAFKA_PAUSE, KAFKA_TIMEOUT, show_failure, show_missing};
 use super::{SHUTDOWN_TIMEOUT, serve};
 use crate::admin::Admin;
 use crate::config::{Effective, Settings, Warning};
-use crate::log::{self, Cluster, LogError, NeededBy, Operation, Resource};
+use crate::log::{self, Cluster, LogError, NeededBy, Operation, Resource, sink_group};
 use crate::shutdown::{HangUps, Signals};
 use crate::sink::{MongoSettings, Sink, SinkError, SinkHandle, SinkParts, Writer};
 use crate::telemetry::{Health, STALL_DEADLINE, SinkMetrics, Waiting};
@@ -64,7 +64,9 @@ pub async fn run_sink(
     let mut signals = Signals::new()?;
     tokio::spawn(explain(hang_ups));
     reload::log_warnings(warnings);
-    let (metrics, health) = (SinkMetrics::new(), Health::new(STALL_DEADLINE));
+    let group = sink_group(&settings.kafka.group_id);
+    let metrics = SinkMetrics::new(&settings.kafka.instance_id, &group);
+    let health = Health::new(STALL_DEADLINE);
     health.begin([Waiting::Kafka(settings.kafka.bootstrap_servers.clone())]);
     let admin = Admin {
         metrics: metrics.clone(),

@@ -83,7 +83,7 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// The bearer token. It is always set if `listen` is not a loopback address.
     pub token: Option<Secret>,
-    /// The number of endpoints with labels of their own in the metrics.
+    /// The number of webhooks with series of their own in the metrics.
     pub endpoint_labels_max: usize,
 }
 

@@ -14,7 +14,11 @@ impl Bound {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.count.load(Ordering::Acquire) < self.most
+        self.get() < self.most
+    }
+
+    pub(super) fn get(&self) -> usize {
+        self.count.load(Ordering::Acquire)
     }
 
     pub(super) fn count(&self) {

@@ -428,7 +428,7 @@ impl Endpoint {
 /// One trace per delivery, one span per attempt: the endpoint's own tracing shows retries side by side. A replay counts
 /// its attempts from 1 again, so the span contains the time too. Neither id is ever all zeros, which W3C forbids.
 fn traceparent(id: DeliveryId, attempt: u32, unix_seconds: i64) -> String {
-    let trace = u128::from_be_bytes(id.to_bytes()).max(1);
+    let trace = id.trace_id();
     let [.., a, b, c, d] = unix_seconds.to_be_bytes();
     let seconds = u32::from_be_bytes([a, b, c, d]);
     format!("00-{trace:032x}-{seconds:08x}{:08x}-01", attempt.max(1))

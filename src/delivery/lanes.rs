@@ -9,12 +9,13 @@ use super::breaker::BreakerState;
 use super::endpoint::{Endpoint, Message};
 use super::lane::{Demand, Job};
 use super::rate::PerSecond;
-use super::schedule::{InstanceLimits, LaneChanges, Ready, Schedule, Ticket};
+use super::schedule::{InstanceLimits, LaneChanges, LaneState, Ready, Schedule, Ticket};
 use super::shortage::Shortage;
 use crate::clock;
 use crate::domain::{AccountId, Outcome, Timestamp, WebhookName};
 use crate::failpoint::{self, Failpoint};
 use crate::system;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -328,6 +329,18 @@ impl Lanes {
     #[must_use]
     pub fn ready(&self) -> Vec<Ready> {
         self.shared.lock().ready(clock::instant())
+    }
+
+    /// Returns the lanes that are not at rest.
+    #[must_use]
+    pub fn states(&self) -> HashMap<WebhookName, LaneState> {
+        self.shared.lock().states(clock::instant())
+    }
+
+    /// Returns the number of unanswered requests and uncommitted outcomes.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.shared.unsettled.get()
     }
 
     /// Returns the breakers that are not closed.

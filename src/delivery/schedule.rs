@@ -6,6 +6,7 @@
 
 mod change;
 mod ready;
+mod state;
 
 pub use change::LaneChanges;
 
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use ready::Ready;
+pub use state::{LaneState, Obstacle};
 
 /// The limits that the lanes of an instance share.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,6 @@
 //! A configured webhook, parsed once: everything that an attempt needs and that is the same for all deliveries.
 
+use super::expiry::CertificateFile;
 use super::header_signature::HeaderSignature;
 use super::proxy::Proxy;
 use super::rate::PerSecond;
@@ -238,6 +239,8 @@ pub struct Tls {
     pub ca_pem: Option<Vec<u8>>,
     /// The client's certificate and key.
     pub client_pem: Option<(Vec<u8>, Secret)>,
+    /// The files that have the certificates.
+    pub certificates: Vec<CertificateFile>,
 }
 
 /// The least number of characters of a secret that is hidden where an answer repeats it. A shorter one occurs in any

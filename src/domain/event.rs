@@ -297,6 +297,30 @@ reasons! {
     }
 }
 
+impl DeadLetterReason {
+    /// Returns whether the dead letter is a record, not a delivery.
+    #[must_use]
+    pub const fn is_of_a_record(self) -> bool {
+        match self {
+            Self::Undecodable
+            | Self::UnknownSchema
+            | Self::NoUuid
+            | Self::UnknownAccount
+            | Self::FlowMissing => true,
+            Self::AttemptsExhausted
+            | Self::AgeExceeded
+            | Self::Refused
+            | Self::BlockedAddress
+            | Self::InvalidRequest
+            | Self::InvalidFlowVar
+            | Self::InvalidResponse
+            | Self::InvalidResponseMap
+            | Self::EndpointDisabled
+            | Self::SinkRefused => false,
+        }
+    }
+}
+
 reasons! {
     /// Why a delivery or a record became a dead letter.
     DeadLetterReason {

@@ -217,6 +217,12 @@ impl DeliveryId {
         Self(xxh3_128(all.bytes()))
     }
 
+    /// Returns the id of the trace of its attempts: its own id, but never 0, which W3C forbids.
+    #[must_use]
+    pub fn trace_id(self) -> u128 {
+        u128::from_be_bytes(self.to_bytes()).max(1)
+    }
+
     /// Returns the id as it is stored.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {

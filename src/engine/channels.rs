@@ -121,7 +121,9 @@ struct LaneWatch {
 
 impl Watch for LaneWatch {
     fn attempted(&self, attempted: Attempted) {
-        self.metrics.attempt(attempted.job.phase, &attempted.outcome);
+        let Attempted { job, outcome, .. } = &attempted;
+        let (of, attempt) = ((&job.webhook, job.phase), (job.id, job.attempt));
+        self.metrics.attempt(of, attempt, outcome, clock::wall());
         self.mailbox.put(Input::Attempted(attempted), 1);
     }
 

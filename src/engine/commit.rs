@@ -38,7 +38,8 @@ impl<L: Log, D: Disk> Shell<L, D> {
                 } else {
                     Failpoint::OutcomeCommitted
                 });
-                self.report.metrics().transaction(clock::since(started));
+                let (duration, records) = (clock::since(started), work.outgoing_count());
+                self.report.metrics().transaction(duration, records);
                 self.put(&mut work, &committed, &meta_rows);
                 self.advance(&work, metas);
                 // After `advance`, which reports progress. Otherwise health could show a partition as stuck in between.

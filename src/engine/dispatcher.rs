@@ -12,7 +12,8 @@ use crate::codec::event::ReloadEvent;
 use crate::delivery::{Attempted, BreakerState, Demand, Job, Lanes, LanesRemote};
 use crate::domain::{EndpointEvent, EndpointState, State, Timestamp, WebhookName};
 use crate::log::{Log, TopicPartition};
-use crate::store::{Ages, Backlogs, Disk, StoreError, WriteBack};
+use crate::store::{Backlogs, Disk, Retried, StoreError, WriteBack};
+use crate::telemetry::WebhookLoad;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,10 +35,10 @@ pub(super) struct Dispatcher {
 
 /// The outbox's numbers for the gauges.
 pub(super) struct Load {
-    pub(super) rows: u64,
-    pub(super) leased: u64,
-    pub(super) in_flight: u64,
-    pub(super) oldest: Option<Timestamp>,
+    pub(super) webhooks: Vec<WebhookLoad>,
+    pub(super) in_flight: usize,
+    /// Outcomes that are not committed.
+    pub(super) uncommitted: usize,
     pub(super) overdue: Option<Timestamp>,
 }
 
@@ -222,11 +223,11 @@ impl Dispatcher {
         &mut self,
         partition: i32,
         backlogs: Backlogs,
-        ages: &Ages,
+        retried: &Retried,
         endpoints: &BTreeMap<WebhookName, EndpointState>,
     ) {
         self.outbox.load(partition, backlogs);
-        self.outbox.load_ages(ages);
+        self.outbox.load_retried(retried);
         let now = clock::now();
         for (webhook, endpoint) in endpoints {
             if let Some(until) = endpoint.held_until.filter(|until| *until > now) {
@@ -280,18 +281,20 @@ impl Dispatcher {
     }
 
     /// Returns the number of rows, and how many of them are leased.
+    #[cfg(test)]
     pub(super) fn counts(&self) -> (u64, usize) {
         self.outbox.counts()
     }
 
-    pub(super) fn load_now(&self) -> Load {
-        let (rows, leased) = self.counts();
+    pub(super) fn load_now(&mut self) -> Load {
+        let (now, endpoints) = (clock::now(), &self.config.endpoints);
+        let is_configured = |webhook: &WebhookName| endpoints.contains_key(webhook);
+        let in_flight = self.in_flight();
         Load {
-            rows,
-            leased: leased as u64,
-            in_flight: self.in_flight() as u64,
-            oldest: self.outbox.oldest(),
-            overdue: self.outbox.overdue(&self.lanes.ready(), clock::now()),
+            webhooks: self.outbox.loads(&self.lanes.states(), is_configured, now),
+            in_flight,
+            uncommitted: self.lanes.unsettled().saturating_sub(in_flight),
+            overdue: self.outbox.overdue(&self.lanes.ready(), now),
         }
     }
 }

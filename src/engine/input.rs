@@ -9,7 +9,7 @@ use crate::codec::row::{InputOffset, Landmark, Owner};
 use crate::delivery::{Attempted, BreakerState, Job};
 use crate::domain::{EndpointState, WebhookName};
 use crate::log::{Assignment, End, Identity, Start, TopicPartition};
-use crate::store::{Ages, Backlogs, Checkpoint};
+use crate::store::{Backlogs, Checkpoint, Retried};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -96,7 +96,7 @@ pub(super) struct Restored {
     pub(super) partition: i32,
     pub(super) checkpoint: Checkpoint,
     pub(super) backlogs: Backlogs,
-    pub(super) ages: Ages,
+    pub(super) retried: Retried,
     pub(super) endpoints: BTreeMap<WebhookName, EndpointState>,
     /// Whether the changelog has a meta row of the partition.
     pub(super) has_rows: bool,

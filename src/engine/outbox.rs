@@ -13,7 +13,7 @@ use crate::delivery::{Attempted, Demand, Job};
 use crate::domain::{
     Class, DeadLetterReason, DeliveryId, Due, PhononUuid, State, Timestamp, Verdict, WebhookName,
 };
-use crate::store::{Ages, Backlogs, DueKey, Family, StoreError, WriteBack};
+use crate::store::{Backlogs, DueKey, Family, Retried, StoreError, WriteBack};
 use backlog::{Backlog, Pace, Share, WINDOW};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -49,6 +49,7 @@ struct Lease {
     /// The row's key when it was leased: another attempt of the same delivery has another key.
     key: DueKey,
     bytes: usize,
+    webhook: WebhookName,
     /// The row's present key, for its next attempt: another instance has made this attempt, too.
     moved_to: Option<DueKey>,
 }
@@ -72,8 +73,7 @@ pub(super) struct Outbox {
     crowded: VecDeque<ShareKey>,
     leased: HashMap<(i32, DeliveryId), Lease>,
     bytes: usize,
-    /// The times at which retried rows were scheduled.
-    ages: Ages,
+    retried: Retried,
     limits: LeaseLimits,
     window_since: Instant,
 }
@@ -103,7 +103,7 @@ impl Outbox {
             crowded: VecDeque::new(),
             leased: HashMap::new(),
             bytes: 0,
-            ages: Ages::default(),
+            retried: Retried::default(),
             limits,
             window_since: clock::instant(),
         }
@@ -127,7 +127,7 @@ impl Outbox {
         self.crowded.clear();
         self.leased.clear();
         self.bytes = 0;
-        self.ages.clear();
+        self.retried.clear();
     }
 
     /// Forgets the partitions, but not the leases.
@@ -137,7 +137,7 @@ impl Outbox {
             backlog.starved.clear();
             backlog.rows = 0;
         }
-        self.ages.clear();
+        self.retried.clear();
         self.due.clear();
         self.touched.clear();
         self.crowded.clear();
@@ -158,7 +158,7 @@ impl Outbox {
 
     /// Updates the backlogs after the commit of a new state.
     pub(super) fn change(&mut self, partition: i32, old: &State, new: &State) {
-        self.follow_ages(old, new);
+        self.follow_retried(old, new);
         for (webhook, key) in old.due_keys() {
             if !new.due_keys().any(|other| other == (webhook, key))
                 && let Some(backlog) = self.backlogs.get_mut(webhook)
@@ -440,7 +440,7 @@ impl Outbox {
                 what: format!("the row of {uuid}"),
             })?;
             let bytes = delivery.body.len() + ROW_BYTES;
-            let lease = Lease { key: *due, bytes, moved_to: None };
+            let lease = Lease { key: *due, bytes, webhook: webhook.clone(), moved_to: None };
             self.leased.insert((*number, due.id), lease);
             self.bytes += bytes;
             let job = Job {

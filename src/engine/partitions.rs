@@ -18,8 +18,8 @@ use crate::clock;
 use crate::delivery::Attempted;
 use crate::domain::{Timestamp, WebhookName};
 use crate::log::{Assignment, Landmarks, Log, TopicPartition, is_due};
-use crate::store::{Ages, Backlogs, Disk, Store, StoreError, Tally, WriteBack};
-use crate::telemetry::Waiting;
+use crate::store::{Backlogs, Disk, Retried, Store, StoreError, Tally, WriteBack};
+use crate::telemetry::{StoreCondition, Waiting};
 use inputs::Inputs;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,7 +66,10 @@ pub(super) struct Partitions<L: Log, D: Disk> {
 #[derive(Default)]
 pub(super) struct Totals {
     pub(super) tally: Tally,
-    pub(super) bytes: u64,
+    /// When the oldest flow was accepted that waits for reports.
+    pub(super) awaiting_since: Option<Timestamp>,
+    /// The size of each partition's state.
+    pub(super) bytes: BTreeMap<i32, u64>,
 }
 
 impl<L: Log, D: Disk> Partitions<L, D> {
@@ -139,18 +142,27 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         self.tasks.values().filter(|task| task.active).filter_map(|task| task.next_timer).min()
     }
 
-    pub(super) fn totals(&self) -> Totals {
+    pub(super) fn totals(&mut self) -> Result<Totals, StoreError> {
         let mut totals = Totals::default();
-        for task in self.tasks.values() {
+        for (number, task) in &mut self.tasks {
             let (sum, tally) = (&mut totals.tally, task.rows.tally());
             sum.awaiting_flow += tally.awaiting_flow;
             sum.open += tally.open;
             sum.silent += tally.silent;
             sum.ended += tally.ended;
             sum.held += tally.held;
-            totals.bytes += task.rows.bytes();
+            sum.awaiting_reports += tally.awaiting_reports;
+            let since = task.rows.awaits_reports_since()?;
+            totals.awaiting_since = totals.awaiting_since.into_iter().chain(since).min();
+            totals.bytes.insert(*number, task.rows.bytes());
         }
-        totals
+        Ok(totals)
+    }
+
+    /// Returns the state of the store and its disk.
+    pub(super) fn condition(&self) -> StoreCondition {
+        let numbers: Vec<i32> = self.tasks.keys().copied().collect();
+        self.store.condition(&numbers)
     }
 
     /// Returns the webhooks whose endpoint is disabled in any owned partition.
@@ -300,11 +312,11 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         restored: Restored,
         log: &L,
         report: &Report,
-    ) -> Option<(Backlogs, Ages)> {
+    ) -> Option<(Backlogs, Retried)> {
         if self.epoch != Some(epoch) {
             return None;
         }
-        let Restored { partition: number, checkpoint, backlogs, ages, endpoints, .. } = restored;
+        let Restored { partition: number, checkpoint, backlogs, retried, endpoints, .. } = restored;
         let task = self.tasks.get_mut(&number)?;
         log.start(epoch, restored.starts);
         task.held = false;
@@ -329,7 +341,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         for attempted in ours {
             self.mailbox.put(Input::Attempted(attempted), 1);
         }
-        Some((backlogs, ages))
+        Some((backlogs, retried))
     }
 
     /// Retries a restore that failed, unless it can't succeed.

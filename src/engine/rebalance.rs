@@ -17,6 +17,7 @@ const DRAIN_PAUSE: Duration = Duration::from_millis(20);
 
 impl<L: Log, D: Disk> Shell<L, D> {
     pub(super) fn assigned(&mut self, assignment: Assignment) -> Result<(), EngineError> {
+        self.report.metrics().rebalance();
         self.partitions.assign(assignment, &self.log, &self.report)?;
         self.share();
         Ok(())
@@ -25,9 +26,9 @@ impl<L: Log, D: Disk> Shell<L, D> {
     pub(super) fn restored(&mut self, epoch: u64, restored: Restored) {
         let number = restored.partition;
         let outbox = self.partitions.restored(epoch, restored, &self.log, &self.report);
-        let Some((backlogs, ages)) = outbox else { return };
+        let Some((backlogs, retried)) = outbox else { return };
         if let Some(task) = self.partitions.task(number) {
-            self.dispatcher.load(number, backlogs, &ages, task.rows.endpoints());
+            self.dispatcher.load(number, backlogs, &retried, task.rows.endpoints());
         }
     }
 

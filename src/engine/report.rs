@@ -1,6 +1,7 @@
 //! The engine's reports: metrics, health and log lines about work that is committed.
 
 mod burst;
+mod gauges;
 mod lag;
 mod lines;
 mod unknown;
@@ -16,19 +17,14 @@ use crate::domain::{
 };
 use crate::log::{End, Log};
 use crate::store::Disk;
-use crate::telemetry::{
-    CorrelationState, DeliveryResult, EndpointChange, EndpointState, Health, Metrics, OutboxState,
-    SourceResult, Waiting,
-};
+use crate::telemetry::{EndpointChange, Health, Metrics, SourceResult, Waiting};
 use burst::Bursts;
+use gauges::SetAt;
 use lag::Lag;
 use lines::{log_event, log_record};
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use unknown::UnknownStatuses;
-
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Metrics, health and the lines of the log.
 pub(super) struct Report {
@@ -37,7 +33,7 @@ pub(super) struct Report {
     bursts: Bursts,
     unknown_statuses: UnknownStatuses,
     lag: Lag,
-    reported_at: Instant,
+    set_at: SetAt,
 }
 
 impl Report {
@@ -48,7 +44,7 @@ impl Report {
             bursts: Bursts::default(),
             unknown_statuses: UnknownStatuses::default(),
             lag: Lag::default(),
-            reported_at: clock::instant(),
+            set_at: SetAt::now(),
         }
     }
 
@@ -107,6 +103,7 @@ impl Report {
                     self.event(uuid, event);
                     log_event(uuid, event, &self.bursts);
                 }
+                DeferredReport::ReportDelay(delay) => self.metrics.report_delay(*delay),
                 DeferredReport::Endpoint(webhook, event) => self.endpoint(webhook, event),
                 DeferredReport::Breaker(webhook, state) => {
                     self.metrics.endpoint_change(shown(*state).1);
@@ -123,7 +120,7 @@ impl Report {
                 }
                 DeferredReport::Bad { place, offset, reason, detail } => {
                     self.metrics.source_record(&place.topic, SourceResult::DeadLettered);
-                    self.metrics.dead_letter(*reason);
+                    self.metrics.dead_record(*reason);
                     let place = (&*place.topic, place.partition, *offset);
                     log_record(&self.bursts, None, place, *reason, detail);
                 }
@@ -147,23 +144,22 @@ impl Report {
                 self.ignored(source, *reason, *waited)
             }
             Event::RecordDeadLettered { record, reason, .. } => {
-                self.metrics.dead_letter(*reason);
+                self.metrics.dead_record(*reason);
                 // A report that waited for its flow was counted when it was accepted.
                 if record.sms.is_none() || record.kind != Some(RecordKind::Report) {
                     self.source(&record.source, SourceResult::DeadLettered);
                 }
             }
             Event::Delivered { delivery, at, .. } => {
-                self.metrics.delivery(delivery.phase, DeliveryResult::Delivered);
                 // The record's time comes from another machine's clock.
                 let delivered_at = clock::wall().minus_ms(clock::now().ms_since(*at));
                 let latency = delivered_at.ms_since(delivery.source.timestamp);
                 let latency = Duration::from_millis(latency);
-                self.metrics.delivery_latency(delivery.phase, latency);
+                let of = (&delivery.webhook, delivery.phase);
+                self.metrics.delivered(of, delivery.id, latency, delivered_at);
             }
             Event::DeadLettered { delivery, reason, .. } => {
-                self.metrics.delivery(delivery.phase, DeliveryResult::DeadLettered);
-                self.metrics.dead_letter(*reason);
+                self.metrics.dead_delivery(&delivery.webhook, delivery.phase, *reason);
             }
             Event::Replayed { .. } => self.metrics.replay(),
             Event::ReportTimedOut { .. } => self.metrics.report_timeout(),
@@ -265,60 +261,4 @@ impl Report {
             self.source(source, SourceResult::Ignored);
         }
     }
-
-    /// Sets the gauges at intervals, from sums that are updated with each change.
-    pub(super) fn gauges<L: Log, D: Disk>(
-        &mut self,
-        partitions: &Partitions<L, D>,
-        dispatcher: &Dispatcher,
-    ) {
-        if clock::since(self.reported_at) < REPORT_INTERVAL {
-            return;
-        }
-        self.reported_at = clock::instant();
-        self.bursts.report();
-        let totals = partitions.totals();
-        let tally = totals.tally;
-        for (state, count) in [
-            (CorrelationState::AwaitingFlow, tally.awaiting_flow),
-            (CorrelationState::Open, tally.open),
-            (CorrelationState::Silent, tally.silent),
-            (CorrelationState::Ended, tally.ended),
-        ] {
-            self.metrics.set_correlations(state, signed(count));
-        }
-        let load = dispatcher.load_now();
-        for (state, count) in [
-            (OutboxState::InFlight, load.in_flight),
-            (OutboxState::Ready, load.leased.saturating_sub(load.in_flight)),
-            (OutboxState::Waiting, load.rows.saturating_sub(load.leased)),
-            (OutboxState::Held, tally.held),
-        ] {
-            self.metrics.set_outbox_rows(state, signed(count));
-        }
-        let is_configured = |webhook: &WebhookName| dispatcher.is_configured(webhook);
-        let states = endpoints(partitions, dispatcher);
-        self.metrics.set_endpoints(dispatcher.webhooks(), is_configured, &states);
-        self.metrics.set_outbox_oldest(load.oldest);
-        self.metrics.set_outbox_overdue(load.overdue);
-        self.metrics.set_store_bytes(totals.bytes);
-    }
-}
-
-/// Returns the state of every configured endpoint whose breaker is not closed, or that is disabled in any owned partition.
-fn endpoints<L: Log, D: Disk>(
-    partitions: &Partitions<L, D>,
-    dispatcher: &Dispatcher,
-) -> BTreeMap<WebhookName, EndpointState> {
-    let breakers = dispatcher.breakers();
-    let mut states: BTreeMap<WebhookName, EndpointState> =
-        breakers.map(|(webhook, state)| (webhook, shown(state).0)).collect();
-    for webhook in partitions.disabled().filter(|webhook| dispatcher.is_configured(webhook)) {
-        states.insert(webhook.clone(), EndpointState::Disabled);
-    }
-    states
-}
-
-fn signed(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -11,8 +11,8 @@ use crate::codec::event::{self, EventContext, InputEvent};
 use crate::codec::row::{self, Landmark, Meta};
 use crate::delivery::{Attempted, BreakerState, Lanes};
 use crate::domain::{
-    AccountId, Command, Correlation, DeadLetterReason, EndpointEvent, EndpointState, Event,
-    Headers, PhononUuid, Policy, State, Timestamp, WebhookName, decide, evolve,
+    AccountId, Collected, Command, Correlation, DeadLetterReason, EndpointEvent, EndpointState,
+    Event, Headers, PhononUuid, Policy, State, StatusClass, Timestamp, WebhookName, decide, evolve,
 };
 use crate::failpoint::{self, Failpoint};
 use crate::log::{Outgoing, Record, TopicNames, TopicPartition};
@@ -20,6 +20,7 @@ use crate::store::{Family, RowKey, StoreError, WriteBack};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The topic that a record is written to.
 #[derive(Clone, Copy)]
@@ -80,6 +81,8 @@ pub(super) enum DeferredReport {
         reason: DeadLetterReason,
         detail: String,
     },
+    /// A final report of a flow that is known came this long after the flow.
+    ReportDelay(Duration),
     /// An event of an endpoint.
     Endpoint(WebhookName, EndpointEvent),
     Breaker(WebhookName, BreakerState),
@@ -152,6 +155,11 @@ impl Work {
         self.buffer.get(range.clone()).unwrap_or(&[])
     }
 
+    /// Returns the number of records to be written.
+    pub(super) fn outgoing_count(&self) -> usize {
+        self.leaving.len()
+    }
+
     /// Returns the records to be written.
     pub(super) fn outgoing<'a>(
         &'a self,
@@ -217,6 +225,7 @@ impl Work {
             let Some(slot) = self.slots.get_mut(index) else { break };
             let before = std::mem::take(&mut slot.new);
             self.publish(uuid, account, &before, &event, raw, view);
+            self.reports.extend(report_delay(&before, &event).map(DeferredReport::ReportDelay));
             let after = evolve(before, &event);
             if let Some(slot) = self.slots.get_mut(index) {
                 slot.new = after;
@@ -395,6 +404,22 @@ impl Work {
             leaving.foreign = foreign;
         }
     }
+}
+
+/// Returns the time from a flow to the final report of one of its SMS that `event` accepts or adopts.
+fn report_delay(before: &State, event: &Event) -> Option<Duration> {
+    let is_final = |report: &Collected| report.class == StatusClass::Final;
+    let flow = match (&before.correlation, event) {
+        (Correlation::Open(flow), Event::ReportAccepted { report, .. }) if is_final(report) => {
+            let ms = report.source.timestamp.ms_since(flow.source.timestamp);
+            return Some(Duration::from_millis(ms));
+        }
+        (Correlation::Open(flow), Event::ReportAdopted { sms }) => (flow, sms),
+        _ => return None,
+    };
+    // It came before the flow.
+    let (flow, sms) = flow;
+    flow.reports.iter().any(|it| it.sms == *sms && is_final(it)).then_some(Duration::ZERO)
 }
 
 /// Returns the account of a uuid, if it is known.

@@ -35,6 +35,14 @@ struct PartitionLetters {
     open: HashMap<u64, Open>,
 }
 
+/// The open letters of an instance's partitions.
+pub struct OpenCount {
+    /// The number of letters by reason, with 0 for each reason without one.
+    pub by_reason: BTreeMap<DeadLetterReason, u64>,
+    /// The time of the oldest letter.
+    pub oldest: Option<Timestamp>,
+}
+
 /// Counts the open letters of the partitions that an instance owns.
 pub struct OpenLetters {
     letters: Letters,
@@ -57,8 +65,8 @@ impl OpenLetters {
         Self { letters, tasks, parts, inbox, is_grown: false }
     }
 
-    /// Reads new records, and counts the open letters of the `owned` partitions by reason. Returns `None` if `stop`
-    /// ended the reading.
+    /// Reads new records, and counts the open letters of the `owned` partitions. Returns `None` if `stop` ended the
+    /// reading.
     ///
     /// # Errors
     /// Kafka can't be reached, or refuses a request.
@@ -66,7 +74,7 @@ impl OpenLetters {
         &mut self,
         owned: &BTreeSet<i32>,
         stop: &AtomicBool,
-    ) -> Result<Option<BTreeMap<DeadLetterReason, u64>>, ReplayError> {
+    ) -> Result<Option<OpenCount>, ReplayError> {
         let flow = self.read_on(owned, stop);
         if !matches!(flow, Ok(ControlFlow::Continue(()))) {
             // After an incomplete reading everything is read again.
@@ -76,15 +84,18 @@ impl OpenLetters {
         if flow?.is_break() {
             return Ok(None);
         }
-        let mut counts: BTreeMap<_, _> =
+        let mut by_reason: BTreeMap<_, _> =
             DeadLetterReason::ALL.iter().map(|reason| (*reason, 0)).collect();
+        let mut oldest_s = None;
         for open in self.parts.values().flat_map(|part| part.open.values()) {
             let reason = DeadLetterReason::ALL.get(usize::from(open.reason));
-            if let Some(count) = reason.and_then(|reason| counts.get_mut(reason)) {
+            if let Some(count) = reason.and_then(|reason| by_reason.get_mut(reason)) {
                 *count += 1;
             }
+            oldest_s = Some(oldest_s.map_or(open.at_s, |oldest: u32| oldest.min(open.at_s)));
         }
-        Ok(Some(counts))
+        let oldest = oldest_s.map(|seconds| Timestamp::from_ms(i64::from(seconds) * 1000));
+        Ok(Some(OpenCount { by_reason, oldest }))
     }
 
     fn read_on(

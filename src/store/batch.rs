@@ -3,9 +3,9 @@
 use super::checkpoint::Checkpoint;
 use super::derived::Derived;
 use super::family::{Family, Rocks};
-use super::key::{CHECKPOINT_KEY, RowKey, TimerKey};
+use super::key::{AwaitingKey, CHECKPOINT_KEY, RowKey, TimerKey};
 use super::partition::Partition;
-use crate::domain::{PhononUuid, WebhookName};
+use crate::domain::{PhononUuid, Timestamp, WebhookName};
 
 /// The changes of one partition, which are written together or not at all.
 pub struct Batch<F: Family = Rocks> {
@@ -36,24 +36,32 @@ impl<F: Family> Batch<F> {
         } else {
             family.put(&mut self.writes, &self.key, encoded);
         }
-        self.timer(partition, uuid, old, new);
+        let uuid_bytes = uuid.as_str().as_bytes();
+        self.timed(partition, uuid_bytes, (old.timer, new.timer), TimerKey::write);
+        self.timed(partition, uuid_bytes, (old.awaiting, new.awaiting), AwaitingKey::write);
         self.due(partition, uuid, old, new);
     }
 
-    fn timer(&mut self, partition: &Partition<F>, uuid: &PhononUuid, old: &Derived, new: &Derived) {
-        let (was, is) = (old.timer, new.timer);
+    /// Moves the entry of an index that is sorted by time.
+    fn timed(
+        &mut self,
+        partition: &Partition<F>,
+        uuid: &[u8],
+        (was, is): (Option<Timestamp>, Option<Timestamp>),
+        write_key: fn(Timestamp, &[u8], &mut Vec<u8>),
+    ) {
         if was == is {
             return;
         }
         let family = &partition.family;
-        if let Some(due) = was {
+        if let Some(was) = was {
             self.key.clear();
-            TimerKey::write(due, uuid.as_str().as_bytes(), &mut self.key);
+            write_key(was, uuid, &mut self.key);
             family.delete(&mut self.writes, &self.key);
         }
-        if let Some(due) = is {
+        if let Some(is) = is {
             self.key.clear();
-            TimerKey::write(due, uuid.as_str().as_bytes(), &mut self.key);
+            write_key(is, uuid, &mut self.key);
             family.put(&mut self.writes, &self.key, &[]);
         }
     }

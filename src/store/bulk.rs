@@ -5,12 +5,12 @@
 //! There is no checkpoint before that, so an interrupted load begins again.
 
 use super::StoreError;
-use super::ages::Ages;
 use super::checkpoint::{Checkpoint, Tally};
 use super::derived::Derived;
 use super::family::{Family, Rocks};
-use super::key::{Backlogs, RowKey, TimerKey};
+use super::key::{AwaitingKey, Backlogs, RowKey, TimerKey};
 use super::partition::Partition;
+use super::retried::Retried;
 use crate::codec::row;
 use crate::domain::Timestamp;
 use crate::failpoint::{self, Failpoint};
@@ -35,8 +35,8 @@ pub struct Loaded {
     pub checkpoint: Checkpoint,
     /// The number of deliveries of each lane.
     pub backlogs: Backlogs,
-    /// The times at which retried deliveries were scheduled.
-    pub ages: Ages,
+    /// The times of the retried deliveries.
+    pub retried: Retried,
 }
 
 impl<F: Family> BulkLoad<F> {
@@ -81,7 +81,7 @@ impl<F: Family> BulkLoad<F> {
         self.write_rows()?;
         let mut indexes = Indexes { load: &self, entries: Vec::new(), bytes: 0 };
         let (mut tally, mut backlogs) = (Tally::default(), Backlogs::new());
-        let mut ages = Ages::default();
+        let mut retried = Retried::default();
         for stored in self.partition.rows() {
             let (key, value) = stored?;
             let number = self.partition.number();
@@ -93,7 +93,7 @@ impl<F: Family> BulkLoad<F> {
                 StoreError::unreadable(number, &format!("the row of {uuid}"), &error)
             })?;
             let derived = Derived::of(&state);
-            ages.insert(&state);
+            retried.insert(&state);
             tally.change(&Derived::default(), &derived);
             indexes.add(uuid.as_str().as_bytes(), &derived)?;
             for (webhook, key) in derived.due {
@@ -108,7 +108,7 @@ impl<F: Family> BulkLoad<F> {
         batch.put_checkpoint(&self.partition, checkpoint);
         self.partition.commit(&mut batch)?;
         self.partition.flush()?;
-        Ok(Loaded { checkpoint, backlogs, ages })
+        Ok(Loaded { checkpoint, backlogs, retried })
     }
 }
 
@@ -124,6 +124,11 @@ impl<F: Family> Indexes<'_, F> {
         if let Some(due) = derived.timer {
             let mut key = Vec::with_capacity(9 + uuid.len());
             TimerKey::write(due, uuid, &mut key);
+            self.push(key, Vec::new());
+        }
+        if let Some(since) = derived.awaiting {
+            let mut key = Vec::with_capacity(9 + uuid.len());
+            AwaitingKey::write(since, uuid, &mut key);
             self.push(key, Vec::new());
         }
         for (webhook, due) in &derived.due {

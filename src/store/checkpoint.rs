@@ -28,6 +28,8 @@ pub struct Tally {
     pub ended: u64,
     /// Deliveries that wait for phase 1.
     pub held: u64,
+    /// Flows that wait for reports.
+    pub awaiting_reports: u64,
 }
 
 impl Tally {
@@ -40,6 +42,8 @@ impl Tally {
             *count += 1;
         }
         self.held = (self.held + new.held).saturating_sub(old.held);
+        let (was, is) = (u64::from(old.awaiting.is_some()), u64::from(new.awaiting.is_some()));
+        self.awaiting_reports = (self.awaiting_reports + is).saturating_sub(was);
     }
 
     fn slot(&mut self, stage: Stage) -> Option<&mut u64> {
@@ -52,17 +56,18 @@ impl Tally {
         }
     }
 
-    fn to_array(self) -> [u64; 5] {
-        [self.awaiting_flow, self.open, self.silent, self.ended, self.held]
+    fn to_array(self) -> [u64; 6] {
+        let Self { awaiting_flow, open, silent, ended, held, awaiting_reports } = self;
+        [awaiting_flow, open, silent, ended, held, awaiting_reports]
     }
 
-    fn from_array([awaiting_flow, open, silent, ended, held]: [u64; 5]) -> Self {
-        Self { awaiting_flow, open, silent, ended, held }
+    fn from_array([awaiting_flow, open, silent, ended, held, awaiting_reports]: [u64; 6]) -> Self {
+        Self { awaiting_flow, open, silent, ended, held, awaiting_reports }
     }
 }
 
 /// The layout of keys, indexes and tally. A store of another layout is restored from the changelog, which has the rows.
-const LAYOUT: u64 = 2;
+const LAYOUT: u64 = 3;
 
 impl Checkpoint {
     /// Returns the bytes to store.
@@ -76,7 +81,7 @@ impl Checkpoint {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (words, rest) = bytes.as_chunks::<8>();
-        let numbers: [u64; 8] = words
+        let numbers: [u64; 9] = words
             .iter()
             .map(|word| u64::from_be_bytes(*word))
             .collect::<Vec<_>>()

@@ -1,7 +1,7 @@
 //! The index entries and the tally's part that are derived from a state.
 
 use super::key::DueKey;
-use crate::domain::{Correlation, Due, State, Timestamp, WebhookName};
+use crate::domain::{Collection, Correlation, Due, State, Timestamp, WebhookName};
 
 /// The stage of a uuid in the tally.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -21,6 +21,8 @@ pub struct Derived {
     /// Deliveries that wait for phase 1.
     pub(super) held: u64,
     pub(super) timer: Option<Timestamp>,
+    /// When the flow was accepted, if it waits for reports.
+    pub(super) awaiting: Option<Timestamp>,
     pub(super) due: Vec<(WebhookName, DueKey)>,
 }
 
@@ -39,6 +41,7 @@ impl Derived {
             },
             held: held as u64,
             timer: state.timer(),
+            awaiting: state.awaits_reports_since(),
             due: state.due_keys().map(|(webhook, key)| (webhook.clone(), key)).collect(),
         }
     }
@@ -54,6 +57,12 @@ impl Derived {
 }
 
 impl State {
+    /// Returns when the flow was accepted, if it waits for reports.
+    pub(crate) fn awaits_reports_since(&self) -> Option<Timestamp> {
+        let Correlation::Open(flow) = &self.correlation else { return None };
+        matches!(flow.collection, Collection::Open { .. }).then_some(flow.accepted_at)
+    }
+
     /// Returns the positions of its deliveries in their lanes. A delivery that waits for phase 1 has none.
     pub fn due_keys(&self) -> impl Iterator<Item = (&WebhookName, DueKey)> {
         self.deliveries.iter().filter_map(|row| match row.due {

@@ -7,6 +7,7 @@
 //! | `e` | webhook | endpoint row | yes |
 //! | `k` | – | checkpoint and tally | no: it says which part of the changelog the store holds |
 //! | `t` | due time, uuid | – | no: derived |
+//! | `w` | time of its acceptance, uuid of a flow that waits for reports | – | no: derived |
 //! | `d` | webhook, `0`, class, due time, delivery id | uuid | no: derived |
 
 use crate::domain::{Class, DeliveryId, PhononUuid, Timestamp, WebhookName};
@@ -18,6 +19,7 @@ const ENDPOINT: u8 = b'e';
 const CHECKPOINT: u8 = b'k';
 const TIMER: u8 = b't';
 const DUE: u8 = b'd';
+const AWAITING: u8 = b'w';
 
 /// The key of a row that the changelog also has, where it is the record's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +79,7 @@ pub enum StoreKey {
     Row(RowKey),
     Checkpoint,
     Timer(TimerKey),
+    Awaiting(AwaitingKey),
     /// The position of a delivery in its lane.
     Due(WebhookName, DueKey),
 }
@@ -88,6 +91,7 @@ impl StoreKey {
         match *key.first()? {
             CHECKPOINT => (key == CHECKPOINT_KEY).then_some(Self::Checkpoint),
             TIMER => TimerKey::parse(key).map(Self::Timer),
+            AWAITING => AwaitingKey::parse(key).map(Self::Awaiting),
             DUE => DueKey::parse(key).map(|(webhook, key)| Self::Due(webhook, key)),
             _ => RowKey::parse(key).map(Self::Row),
         }
@@ -107,17 +111,14 @@ pub struct TimerKey {
 impl TimerKey {
     /// Appends the key of the timer of `uuid`.
     pub fn write(due: Timestamp, uuid: &[u8], out: &mut Vec<u8>) {
-        out.push(TIMER);
-        out.extend_from_slice(&sortable(due));
-        out.extend_from_slice(uuid);
+        write_timed(TIMER, due, uuid, out);
     }
 
     /// Parses the key of a timer.
     #[must_use]
     pub fn parse(key: &[u8]) -> Option<Self> {
-        let (due, uuid) = key.strip_prefix(&[TIMER])?.split_first_chunk::<8>()?;
-        let uuid = PhononUuid::new(std::str::from_utf8(uuid).ok()?)?;
-        Some(Self { due: from_sortable(*due), uuid })
+        let (due, uuid) = parse_timed(TIMER, key)?;
+        Some(Self { due, uuid })
     }
 
     /// Returns the range of all timers from `from` up to and including `until`.
@@ -129,6 +130,46 @@ impl TimerKey {
         };
         (bound(from), bound(until.plus_ms(1)))
     }
+}
+
+/// A flow that waits for reports, by the time at which it was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwaitingKey {
+    /// The time at which the flow was accepted.
+    pub since: Timestamp,
+    pub uuid: PhononUuid,
+}
+
+impl AwaitingKey {
+    /// Appends the key of the flow `uuid`.
+    pub fn write(since: Timestamp, uuid: &[u8], out: &mut Vec<u8>) {
+        write_timed(AWAITING, since, uuid, out);
+    }
+
+    /// Parses the key of a flow.
+    #[must_use]
+    pub fn parse(key: &[u8]) -> Option<Self> {
+        let (since, uuid) = parse_timed(AWAITING, key)?;
+        Some(Self { since, uuid })
+    }
+
+    /// Returns the range of all flows that were accepted at `from` or later.
+    pub(super) fn range(from: Timestamp) -> (Vec<u8>, Vec<u8>) {
+        let mut lower = Vec::with_capacity(9);
+        Self::write(from, &[], &mut lower);
+        (lower, vec![AWAITING + 1])
+    }
+}
+
+fn write_timed(kind: u8, at: Timestamp, uuid: &[u8], out: &mut Vec<u8>) {
+    out.push(kind);
+    out.extend_from_slice(&sortable(at));
+    out.extend_from_slice(uuid);
+}
+
+fn parse_timed(kind: u8, key: &[u8]) -> Option<(Timestamp, PhononUuid)> {
+    let (at, uuid) = key.strip_prefix(&[kind])?.split_first_chunk::<8>()?;
+    Some((from_sortable(*at), PhononUuid::new(std::str::from_utf8(uuid).ok()?)?))
 }
 
 /// The position of a delivery in its lane.

@@ -1,8 +1,8 @@
 //! One partition's rows and indexes.
 
 use super::family::{Entry, Family, Rocks, Scan};
-use super::key::{Backlogs, CHECKPOINT_KEY, DueKey, RowKey, TimerKey};
-use super::{Ages, Batch, Checkpoint, StoreError};
+use super::key::{AwaitingKey, Backlogs, CHECKPOINT_KEY, DueKey, RowKey, TimerKey};
+use super::{Batch, Checkpoint, Retried, StoreError};
 use crate::codec::row;
 use crate::domain::{Class, EndpointState, PhononUuid, Timestamp, WebhookName};
 use bytes::Bytes;
@@ -138,6 +138,20 @@ impl<F: Family> Partition<F> {
         })
     }
 
+    /// Returns the flows that wait for reports and were accepted at `from` or later, the earliest first.
+    pub fn awaiting(
+        &self,
+        from: Timestamp,
+    ) -> impl Iterator<Item = Result<AwaitingKey, StoreError>> {
+        let (lower, upper) = AwaitingKey::range(from);
+        self.iterate(lower, upper).map(|entry| {
+            AwaitingKey::parse(&entry?.0).ok_or_else(|| StoreError::Corrupt {
+                partition: self.number,
+                what: "an entry of the flows that wait for reports".to_owned(),
+            })
+        })
+    }
+
     /// Returns the due keys of a webhook's class from `from` on, the earliest first, with the uuids of their
     /// deliveries.
     pub fn due(
@@ -173,12 +187,12 @@ impl<F: Family> Partition<F> {
         Ok(backlogs)
     }
 
-    /// Returns the times at which the retried deliveries of `backlogs` were scheduled.
+    /// Returns the times of the retried deliveries of `backlogs`.
     ///
     /// # Errors
     /// The disk fails, or a row can't be read.
-    pub fn ages(&self, backlogs: &Backlogs) -> Result<Ages, StoreError> {
-        let mut ages = Ages::default();
+    pub fn retried(&self, backlogs: &Backlogs) -> Result<Retried, StoreError> {
+        let mut retried = Retried::default();
         for (webhook, _) in backlogs.keys().filter(|(_, class)| *class == Class::Retry) {
             for entry in self.due(webhook, DueKey::first(Class::Retry)) {
                 let (key, uuid) = entry?;
@@ -187,11 +201,11 @@ impl<F: Family> Partition<F> {
                     StoreError::unreadable(self.number, &format!("the row of {uuid}"), &error)
                 })?;
                 if let Some(delivery) = state.delivery(key.id) {
-                    ages.insert_one(delivery.scheduled_at);
+                    retried.insert_one(delivery, key.due);
                 }
             }
         }
-        Ok(ages)
+        Ok(retried)
     }
 
     fn parse_due(

@@ -1,10 +1,12 @@
 //! Helpers of the store's tests, and a comparison of a bulk load with puts row by row.
 
-use super::{BulkLoad, Checkpoint, Derived, DueKey, Partition, RowKey, Store, TimerKey, advice};
+use super::{
+    AwaitingKey, BulkLoad, Checkpoint, Derived, DueKey, Partition, RowKey, Store, TimerKey, advice,
+};
 use crate::codec::row;
 use crate::domain::{
-    AccountId, Class, Correlation, Delivery, DeliveryId, Due, Phase, PhononUuid, Source, State,
-    Timestamp, WebhookName,
+    AccountId, Class, Collection, Correlation, Delivery, DeliveryId, Due, Flow, FlowIdentity,
+    Phase, PhononUuid, Source, State, Timestamp, WebhookName,
 };
 use crate::system::OpenFiles;
 use bytes::Bytes;
@@ -43,6 +45,25 @@ pub(super) fn ended(until: i64, deliveries: Vec<Delivery>) -> State {
     State { correlation, deliveries, ..State::default() }
 }
 
+/// Returns the state of a flow that was accepted at `accepted_at` and waits for reports.
+pub(super) fn awaiting(accepted_at: i64, until: i64, deliveries: Vec<Delivery>) -> State {
+    let flow = Flow {
+        identity: FlowIdentity { account: AccountId(28), flow: None, content: 7 },
+        accepted_at: Timestamp::from_ms(accepted_at),
+        source: delivery("crm", 0, 0).source,
+        webhook: None,
+        enabled: true,
+        keys: None,
+        sms: None,
+        reports: Vec::new(),
+        collection: Collection::Open { until: Timestamp::from_ms(until) },
+        gathers_until: None,
+        record: None,
+        spelling: None,
+    };
+    State { correlation: Correlation::Open(flow), deliveries, ..State::default() }
+}
+
 pub(super) fn uuid(n: u64) -> PhononUuid {
     PhononUuid::new(&format!("uuid-{n}")).unwrap()
 }
@@ -69,7 +90,11 @@ impl Dice {
         });
         let deliveries = deliveries.collect();
         let until = self.roll(90).cast_signed();
-        if self.roll(4) == 0 { State::default() } else { ended(until, deliveries) }
+        match self.roll(6) {
+            0 => State::default(),
+            1 | 2 => awaiting(self.roll(60).cast_signed() * 700, until, deliveries),
+            _ => ended(until, deliveries),
+        }
     }
 }
 
@@ -79,6 +104,7 @@ struct Contents {
     rows: Vec<(Vec<u8>, Vec<u8>)>,
     due: Vec<DueKey>,
     timers: Vec<TimerKey>,
+    awaiting: Vec<AwaitingKey>,
 }
 
 fn contents(partition: &Partition) -> Contents {
@@ -94,6 +120,7 @@ fn contents(partition: &Partition) -> Contents {
         rows: rows.collect::<Result<_, _>>().unwrap(),
         due: due.collect(),
         timers: timers.collect::<Result<_, _>>().unwrap(),
+        awaiting: partition.awaiting(Timestamp::from_ms(0)).collect::<Result<_, _>>().unwrap(),
     }
 }
 

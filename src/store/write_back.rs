@@ -15,6 +15,7 @@ use super::derived::Derived;
 use super::family::{Family, Rocks};
 use super::key::{Backlogs, DueKey, TimerKey};
 use super::partition::Partition;
+use super::times::Times;
 use crate::codec::row;
 use crate::domain::{Class, EndpointState, PhononUuid, State, Timestamp, WebhookName};
 use crate::failpoint::{self, Failpoint};
@@ -64,6 +65,10 @@ pub struct WriteBack<F: Family = Rocks> {
     old: Generation,
     due: HashMap<WebhookName, BTreeMap<DueKey, PhononUuid>>,
     timers: BTreeSet<TimerKey>,
+    /// When the flows in memory that wait for reports were accepted.
+    awaiting: Times<1000>,
+    /// No flow in RocksDB that waits for reports was accepted earlier.
+    stored_awaiting_from: Timestamp,
     /// The number of due entries in RocksDB, by lane. Without any, a lane is not looked up there.
     stored_due: BTreeMap<(WebhookName, Class), u64>,
     /// The states of all endpoints: they are few.
@@ -98,6 +103,8 @@ impl<F: Family> WriteBack<F> {
             old: Generation::default(),
             due: HashMap::new(),
             timers: BTreeSet::new(),
+            awaiting: Times::default(),
+            stored_awaiting_from: Timestamp::from_ms(0),
             stored_due: backlogs.iter().map(|(lane, (rows, _))| (lane.clone(), *rows)).collect(),
             endpoints,
             endpoints_changed: BTreeSet::new(),
@@ -187,6 +194,9 @@ impl<F: Family> WriteBack<F> {
         if let Some(due) = derived.timer {
             self.timers.insert(TimerKey { due, uuid: uuid.clone() });
         }
+        if let Some(since) = derived.awaiting {
+            self.awaiting.add(since);
+        }
         let bytes = bytes + ROW_BYTES;
         self.added += bytes;
         self.young.insert(uuid.clone(), Row { state: Arc::new(new), derived, stored, bytes });
@@ -200,6 +210,9 @@ impl<F: Family> WriteBack<F> {
         }
         if let Some(due) = derived.timer {
             self.timers.remove(&TimerKey { due, uuid: uuid.clone() });
+        }
+        if let Some(since) = derived.awaiting {
+            self.awaiting.remove(since);
         }
     }
 
@@ -292,6 +305,9 @@ impl<F: Family> WriteBack<F> {
             self.unindex(&uuid, &row.derived);
             self.old.bytes -= row.bytes;
             self.stored.tally.change(&row.stored, &row.derived);
+            if let Some(since) = row.derived.awaiting {
+                self.stored_awaiting_from = self.stored_awaiting_from.min(since);
+            }
             for (webhook, key) in &row.stored.due {
                 let count = self.stored_due.entry((webhook.clone(), key.class)).or_default();
                 *count = count.saturating_sub(1);
@@ -316,6 +332,27 @@ impl<F: Family> WriteBack<F> {
         self.partition.commit(&mut batch)?;
         failpoint::pass(Failpoint::Stored);
         Ok(())
+    }
+
+    /// Returns when the oldest flow was accepted that waits for reports, rounded up to the end of its second if it is
+    /// in memory.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn awaits_reports_since(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let here = self.awaiting.oldest();
+        if self.stored.tally.awaiting_reports == 0 {
+            return Ok(here);
+        }
+        let mut stored = self.partition.awaiting(self.stored_awaiting_from);
+        let first = stored.find_map(|flow| match flow {
+            Ok(flow) if self.buffered(&flow.uuid).is_some() => None,
+            flow => Some(flow),
+        });
+        let Some(first) = first.transpose()? else { return Ok(here) };
+        drop(stored);
+        self.stored_awaiting_from = first.since;
+        Ok(Some(here.map_or(first.since, |here| here.min(first.since))))
     }
 
     /// Returns the timers due from `from` to `until`, the earliest first, at most `limit`.

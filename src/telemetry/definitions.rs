@@ -37,6 +37,17 @@ const LATENCY_SECONDS: &[f64] = &[
 const TRANSACTION_SECONDS: &[f64] =
     &[0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
+/// The buckets of each webhook: few, because there are many webhooks.
+pub(super) const WEBHOOK_LATENCY_SECONDS: &[f64; 7] =
+    &[0.25, 1.0, 5.0, 30.0, 300.0, 3600.0, 86400.0];
+
+/// A gateway reports within seconds or hours, and a flow waits for days.
+const REPORT_SECONDS: &[f64] =
+    &[1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0, 259_200.0];
+
+/// A batch has up to some thousand records.
+const TRANSACTION_RECORDS: &[f64] = &[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0];
+
 macro_rules! definitions {
     ($(#[$doc:meta])* $list:ident; $($constant:ident: $kind:ident $name:literal [$($label:literal),*] $(in $buckets:ident)? = $help:literal;)+) => {
         $(
@@ -61,7 +72,8 @@ macro_rules! definitions {
 definitions! {
     /// All metrics of the daemon in the order of the documentation, without those of the process.
     ALL;
-    BUILD_INFO: Gauge "ringback_build_info" ["version"] = "Always 1. The label holds the daemon's version.";
+    BUILD_INFO: Gauge "ringback_build_info" ["version", "commit", "instance_id", "group_id"]
+        = "Always 1. The labels hold the daemon's version, the commit that it was built from, kafka.instance_id and kafka.group_id.";
     READY: Gauge "ringback_ready" [] = "1 if /readyz answers 200, otherwise 0.";
     SOURCE_RECORDS: Counter "ringback_source_records_total" ["topic", "result"]
         = "Total number of records read from the input topics, by result.";
@@ -79,12 +91,18 @@ definitions! {
         = "Total number of delivery reports whose status is not in the status table, by status. The first 20 statuses since the start have a series each, and other counts the rest.";
     REPORT_TIMEOUTS: Counter "ringback_report_timeouts_total" []
         = "Total number of flows whose delivery reports did not all arrive in time.";
+    AWAITING_REPORTS: Gauge "ringback_awaiting_reports" []
+        = "Number of flows that wait for delivery reports.";
+    AWAITING_REPORTS_OLDEST: Gauge "ringback_awaiting_reports_oldest_seconds" []
+        = "Age in seconds of the oldest flow that waits for delivery reports, since it was accepted; 0 without one.";
+    REPORT_DELAY: Histogram "ringback_report_delay_seconds" [] in REPORT_SECONDS
+        = "Seconds from a flow complete record to the final delivery report of one of its SMS, by the records' timestamps; 0 if the report came first.";
     RULES_SKIPPED: Counter "ringback_rules_skipped_total" ["reason"]
         = "Total number of rules that were triggered and whose webhook was not sent, by reason.";
     CORRELATIONS: Gauge "ringback_correlations" ["state"]
         = "Number of phonon-uuids with state in this instance's partitions, by state.";
     OUTBOX_ROWS: Gauge "ringback_outbox_rows" ["state"]
-        = "Number of unfinished deliveries, by state: waiting for their due time, ready, held until phase 1 is over, or in flight.";
+        = "Number of unfinished deliveries, by what they wait for: due (only for the endpoint's concurrency, or for the daemon), retry (for the time of their next attempt), rate_limited, held (the endpoint asked for a pause, or its webhook is not configured), breaker (it is not closed), after_phase_1 (until phase 1, or the webhooks that they depend on, have ended), in_flight. A retry counts as due up to 4 seconds late.";
     OUTBOX_OLDEST: Gauge "ringback_outbox_oldest_seconds" []
         = "Age in seconds of the oldest unfinished delivery, since it was scheduled or released after phase 1; 0 without unfinished deliveries.";
     OUTBOX_OVERDUE: Gauge "ringback_outbox_overdue_seconds" []
@@ -101,10 +119,12 @@ definitions! {
         = "Total number of requests that were repeated at once within their attempt, because a kept connection ended or refused them.";
     LOOK_UPS_FAILED: Counter "ringback_look_ups_failed_total" ["reason"]
         = "Total number of failed name look-ups, by reason: the name or its address is missing, no name server answered in time, or one refused. A look-up shared by several attempts counts once.";
-    DEAD_LETTERS: Counter "ringback_dead_letters_total" ["reason"]
-        = "Total number of deliveries and records that became dead letters, by reason.";
+    DEAD_LETTERS: Counter "ringback_dead_letters_total" ["kind", "reason", "phase", "webhook"]
+        = "Total number of dead letters: of kind delivery by reason, phase (0 for a rule) and webhook, and of kind record by reason. The webhooks are those of ringback_webhook_attempts_total.";
     DEAD_LETTERS_OPEN: Gauge "ringback_dead_letters_open" ["reason"]
         = "Number of dead letters without a known replay in this instance's partitions, by reason. Covers the last 7 days if the inbox has lost records. Updated every 5 seconds; absent if it can't be counted.";
+    DEAD_LETTERS_OLDEST: Gauge "ringback_dead_letters_open_oldest_seconds" []
+        = "Age in seconds of the oldest of the dead letters that ringback_dead_letters_open counts; 0 without one.";
     REPLAYS: Counter "ringback_replays_total" []
         = "Total number of dead deliveries that an operator put back into the outbox.";
     RATE_LIMITED: Counter "ringback_rate_limited_total" []
@@ -116,7 +136,38 @@ definitions! {
     ENDPOINT_CHANGES: Counter "ringback_endpoint_changes_total" ["state"]
         = "Total number of state changes of endpoints: breaker closed, half open or open, held by Retry-After, disabled, enabled.";
     BREAKER_STATE: Gauge "ringback_breaker_state" ["endpoint"]
-        = "State of an endpoint's breaker: 0 closed, 1 half open, 2 open, 3 disabled. Exported only if series per endpoint are enabled.";
+        = "Deprecated: use ringback_webhook_state, which has the same values. Will be removed in the next version.";
+    WEBHOOK_ATTEMPTS: Counter "ringback_webhook_attempts_total" ["webhook", "outcome", "try"]
+        = "Total number of finished HTTP attempts, by webhook, outcome, and whether it was the first attempt of its delivery. The [http] endpoint_labels_max busiest webhooks have series of their own; webhook=\"other\" counts all others. When a busier webhook takes the place of another one, the counts of that one are added to other.";
+    WEBHOOK_DELIVERIES: Counter "ringback_webhook_deliveries_total" ["webhook", "result"]
+        = "Total number of finished deliveries, by webhook and result.";
+    WEBHOOK_LATENCY: Histogram "ringback_webhook_latency_seconds" ["webhook"] in WEBHOOK_LATENCY_SECONDS
+        = "Seconds from the source record's timestamp until its webhook was delivered, by webhook.";
+    WEBHOOK_BACKLOG: Gauge "ringback_webhook_backlog" ["webhook"]
+        = "Number of unfinished deliveries, by webhook, without those that wait until phase 1 is over.";
+    WEBHOOK_OLDEST: Gauge "ringback_webhook_oldest_seconds" ["webhook"]
+        = "Age in seconds of the oldest unfinished delivery of a webhook, since it was scheduled or released after phase 1; 0 without one.";
+    WEBHOOK_RATE_LIMITED: Gauge "ringback_webhook_rate_limited" ["webhook"]
+        = "Number of due deliveries of a webhook that wait because a rate limit is used up.";
+    WEBHOOK_HELD: Gauge "ringback_webhook_held" ["webhook"]
+        = "Number of due deliveries of a webhook that wait because its endpoint asked for a pause, or its breaker is not closed.";
+    WEBHOOK_STATE: Gauge "ringback_webhook_state" ["webhook"]
+        = "State of a webhook's endpoint: 0 closed, 1 half open, 2 open, 3 disabled. Absent for webhook=\"other\".";
+    IN_FLIGHT: Gauge "ringback_in_flight" [] = "Number of unanswered requests.";
+    IN_FLIGHT_MAX: Gauge "ringback_in_flight_max" []
+        = "Maximum number of unanswered requests: [delivery] in_flight_max.";
+    UNCOMMITTED: Gauge "ringback_uncommitted" []
+        = "Number of attempts whose outcomes are not committed yet. A crash repeats these and the unanswered requests.";
+    UNCOMMITTED_MAX: Gauge "ringback_uncommitted_max" []
+        = "Maximum number of attempts whose outcomes are not committed yet: [delivery] uncommitted_max.";
+    KAFKA_REACHABLE: Gauge "ringback_kafka_reachable" []
+        = "0 while the daemon waits for an answer of Kafka, otherwise 1.";
+    PARTITIONS_ASSIGNED: Gauge "ringback_partitions_assigned" []
+        = "Number of partitions that the consumer group has assigned to this instance.";
+    REBALANCES: Counter "ringback_rebalances_total" []
+        = "Total number of assignments that this instance received from the consumer group.";
+    TRANSACTION_RECORDS_WRITTEN: Histogram "ringback_transaction_records" [] in TRANSACTION_RECORDS
+        = "Number of records that a committed Kafka transaction wrote.";
     TRANSACTION_DURATION: Histogram "ringback_transaction_duration_seconds" [] in TRANSACTION_SECONDS
         = "Seconds from the beginning of a Kafka transaction until it was committed.";
     TRANSACTION_ERRORS: Counter "ringback_transaction_errors_total" ["kind"]
@@ -158,6 +209,16 @@ definitions! {
     STORE_CORRUPTIONS: Counter "ringback_store_corruptions_total" []
         = "Total number of damaged stores that were set aside and restored from the changelog.";
     STORE_BYTES: Gauge "ringback_store_bytes" [] = "Size of the state store on disk in bytes.";
+    STORE_PARTITION_BYTES: Gauge "ringback_store_partition_bytes" ["partition"]
+        = "Size of the state of an assigned partition on disk and in memory in bytes.";
+    STORE_DISK_FREE: Gauge "ringback_store_disk_free_bytes" []
+        = "Free space of the state store's disk in bytes, as far as this process may use it.";
+    STORE_STALLS: Counter "ringback_store_write_stalls_total" ["kind"]
+        = "Total number of times that RocksDB stopped or slowed down writes because compaction or flushes fell behind.";
+    STORE_WRITE_ERRORS: Counter "ringback_store_write_errors_total" []
+        = "Total number of failed flushes and compactions of RocksDB. A failed write of the daemon itself ends it.";
+    CERTIFICATE_EXPIRY: Gauge "ringback_certificate_expiry_timestamp_seconds" ["file"]
+        = "Unix time in seconds at which the first certificate expires in a file that the configuration names.";
 }
 
 definitions! {

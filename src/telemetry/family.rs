@@ -75,10 +75,9 @@ impl Maker<'_> {
         self.register(sound(Histogram::with_opts(histogram_options(definition))))
     }
 
-    pub(super) fn histograms<L: Label>(&self, definition: &Definition) -> Family<L, Histogram> {
+    pub(super) fn histogram_vec(&self, definition: &Definition) -> HistogramVec {
         let options = histogram_options(definition);
-        let vec = self.register(sound(HistogramVec::new(options, definition.labels)));
-        Family::resolve(&vec, &[])
+        self.register(sound(HistogramVec::new(options, definition.labels)))
     }
 
     pub(super) fn register<C: Collector + Clone + 'static>(&self, collector: C) -> C {

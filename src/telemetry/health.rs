@@ -1,6 +1,6 @@
 //! Readiness and liveness. The engine writes them, and the admin API reads them.
 
-use super::exposition::Exposition;
+use super::exposition::{Exposition, Shown};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -339,7 +339,16 @@ impl Health {
 
     /// Updates the gauges of health. The reader calls it, so that they are right even if the engine is stuck.
     pub fn publish(&self, metrics: &dyn Exposition) {
-        metrics.show_health(self.reasons_not_ready().is_empty(), &self.partitions());
+        metrics.show_health(&Shown {
+            is_ready: self.reasons_not_ready().is_empty(),
+            is_kafka_reachable: self.is_kafka_reachable(),
+            partitions: &self.partitions(),
+        });
+    }
+
+    /// Returns whether the daemon waits for no answer of Kafka.
+    fn is_kafka_reachable(&self) -> bool {
+        !self.state().waiting.iter().any(|it| matches!(it, Waiting::Kafka(_)))
     }
 
     /// Changes the state of a partition. A late call for a partition that is not assigned is ignored.

@@ -134,16 +134,37 @@ labels! {
         DeadLettered = "dead_lettered",
     }
 
-    /// The state of an outbox row.
+    /// The state of an outbox row: what it waits for.
     OutboxState {
-        /// Its due time is in the future.
-        Waiting = "waiting",
-        /// Its due time has come.
-        Ready = "ready",
-        /// It is held until phase 1 is over.
+        /// Its due time has come, and only the endpoint's concurrency or the daemon delays it.
+        Due = "due",
+        /// Its retry is due later.
+        Retry = "retry",
+        /// A rate limit is used up.
+        RateLimited = "rate_limited",
+        /// The endpoint has asked for a pause, or its webhook is not configured.
         Held = "held",
+        /// The endpoint's breaker is not closed.
+        Breaker = "breaker",
+        /// It waits until phase 1, or the webhooks that it depends on, have ended.
+        AfterPhase1 = "after_phase_1",
         /// Its attempt is in flight.
         InFlight = "in_flight",
+    }
+
+    /// Whether an attempt is the first of its delivery.
+    Try {
+        /// It is the first since the delivery was scheduled or replayed.
+        First = "first",
+        Retry = "retry",
+    }
+
+    /// Why RocksDB holds writes back: too many files or memory tables wait for compaction or a flush.
+    StallKind {
+        /// Writes were stopped.
+        Stop = "stop",
+        /// Writes were slowed down.
+        Delay = "delay",
     }
 
     /// The state of a phonon-uuid.
@@ -249,8 +270,10 @@ labels! {
     }
 
     /// The state of an endpoint.
+    #[derive(Default)]
     EndpointState {
         /// Its breaker is closed: all attempts pass.
+        #[default]
         Closed = "closed",
         /// Its breaker is half open: single attempts probe the endpoint.
         HalfOpen = "half_open",

@@ -2,29 +2,36 @@
 
 mod accounts;
 mod endpoints;
+mod kafka;
+mod store;
+
+pub use store::StoreCondition;
 
 use super::definitions as define;
+use super::exemplars::{Exemplar, TracedHistogram};
+use super::exposition::Shown;
 use super::family::{Family, Maker, sound};
-use super::health::PartitionHealth;
 use super::labels::{
     AttemptOutcome, ClockJump, ConfigPart, CorrelationState, DeliveryResult, EndpointChange,
-    EndpointState, LookUpFailure, OutboxState, ReloadResult, ShortageKind, SourceResult,
-    TransactionErrorKind,
+    EndpointState, Label, LookUpFailure, OutboxState, ReloadResult, ShortageKind, SourceResult,
 };
 use super::output;
 use super::process::Process;
 use super::render::Format;
-use crate::domain::{
-    DeadLetterReason, IgnoreReason, Outcome, Phase, SkipReason, Timestamp, WebhookName,
-};
+use super::since::{NEVER, Since, age};
+use super::webhooks::{WebhookLoad, Webhooks};
+use crate::domain::{DeadLetterReason, IgnoreReason, Phase, SkipReason, Timestamp};
 use accounts::AccountMetrics;
+use kafka::KafkaMetrics;
+use prometheus::proto::Metric;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Registry,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use store::StoreMetrics;
 
 /// The label of a topic that was not known at the start.
 const OTHER_TOPIC: &str = "other";
@@ -32,33 +39,10 @@ const OTHER_TOPIC: &str = "other";
 /// The Unix epoch, 1970.
 const EPOCH: Timestamp = Timestamp::from_ms(0);
 
-/// Marks an age that does not exist.
-const NEVER: i64 = i64::MAX;
-
-/// An age in seconds, computed when it is read.
-struct Since {
-    gauge: Gauge,
-    since_ms: AtomicI64,
-}
-
-impl Since {
-    fn new(gauge: Gauge) -> Self {
-        Self { gauge, since_ms: AtomicI64::new(NEVER) }
-    }
-
-    fn set(&self, since: Option<Timestamp>) {
-        self.since_ms.store(since.map_or(NEVER, Timestamp::as_ms), Ordering::Relaxed);
-    }
-
-    fn show(&self, now: Timestamp) {
-        let since_ms = self.since_ms.load(Ordering::Relaxed);
-        self.gauge.set(age(since_ms, now).as_secs_f64());
-    }
-}
-
 /// All metrics of one daemon.
 pub struct Metrics {
     registry: Registry,
+    build_info: IntGaugeVec,
     ready: IntGauge,
     source_topics: Vec<(String, Family<SourceResult, IntCounter>)>,
     source_records: IntCounterVec,
@@ -69,17 +53,22 @@ pub struct Metrics {
     unknown_statuses: IntCounter,
     unknown_status_words: IntCounterVec,
     report_timeouts: IntCounter,
+    awaiting_reports: IntGauge,
+    awaiting_reports_oldest: Since,
+    report_delay: Histogram,
     rules_skipped: Family<SkipReason, IntCounter>,
     correlations: Family<CorrelationState, IntGauge>,
     outbox_rows: Family<OutboxState, IntGauge>,
     outbox_oldest: Since,
     outbox_overdue: Since,
     deliveries: Family<(Phase, DeliveryResult), IntCounter>,
-    delivery_latency: Family<Phase, Histogram>,
+    /// By phase, in the order of its values.
+    delivery_latency: Vec<TracedHistogram>,
     attempts: Family<(Phase, AttemptOutcome), IntCounter>,
-    attempt_duration: Histogram,
-    dead_letters: Family<DeadLetterReason, IntCounter>,
+    attempt_duration: TracedHistogram,
+    webhooks: Webhooks,
     dead_letters_open: IntGaugeVec,
+    dead_letters_oldest: Since,
     replays: IntCounter,
     rate_limited: IntCounter,
     exchanges_repeated: IntCounter,
@@ -87,11 +76,7 @@ pub struct Metrics {
     own_shortages: Family<ShortageKind, IntCounter>,
     endpoints: Family<EndpointState, IntGauge>,
     endpoint_changes: Family<EndpointChange, IntCounter>,
-    breaker_state: IntGaugeVec,
-    endpoints_shown: Mutex<BTreeSet<WebhookName>>,
-    endpoints_max: usize,
-    transaction_duration: Histogram,
-    transaction_errors: Family<TransactionErrorKind, IntCounter>,
+    kafka: KafkaMetrics,
     consumer_lag: IntGaugeVec,
     consumer_lag_seconds: GaugeVec,
     unread_since: Mutex<BTreeMap<(String, i32), i64>>,
@@ -107,30 +92,34 @@ pub struct Metrics {
     accounts: AccountMetrics,
     clock_jumps: Family<ClockJump, IntCounter>,
     log_lines_lost: IntCounter,
-    store_corruptions: IntCounter,
-    store_bytes: IntGauge,
+    store: StoreMetrics,
+    certificates: GaugeVec,
 }
 
 impl Metrics {
-    /// Creates the metrics of a daemon that reads `topics`, without series per endpoint.
+    /// Creates the metrics of a daemon that reads `topics`, without series of single webhooks.
     #[must_use]
     pub fn new(topics: &[String]) -> Arc<Self> {
-        Self::with_endpoints(topics, 0)
+        Self::with_webhooks(topics, 0)
     }
 
-    /// Creates the metrics of a daemon that reads `topics`, with a series for each of at most `endpoints_max`
-    /// endpoints.
+    /// Creates the metrics of a daemon that reads `topics`, with series of their own for at most `webhooks_max`
+    /// webhooks.
     #[must_use]
-    pub fn with_endpoints(topics: &[String], endpoints_max: usize) -> Arc<Self> {
+    pub fn with_webhooks(topics: &[String], webhooks_max: usize) -> Arc<Self> {
         let registry = Registry::new();
         let make = Maker(&registry);
         let process: Box<dyn prometheus::core::Collector> = Box::new(Process::default());
         sound(registry.register(process));
-        let build_info = make.gauge_vec(&define::BUILD_INFO);
-        build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let webhooks = Webhooks::new(webhooks_max);
+        sound(registry.register(Box::new(webhooks.clone())));
+        let latency = make.histogram_vec(&define::DELIVERY_LATENCY);
+        let of_phase = |phase: Phase| traced(&define::DELIVERY_LATENCY, of_phase(&latency, phase));
+        let attempt_duration = make.histogram(&define::ATTEMPT_DURATION);
         let source_records = make.counter_vec(&define::SOURCE_RECORDS);
         let of_topic = |topic: &String| (topic.clone(), Family::resolve(&source_records, &[topic]));
         let metrics = Self {
+            build_info: make.gauge_vec(&define::BUILD_INFO),
             ready: make.gauge(&define::READY),
             source_topics: topics.iter().map(of_topic).collect(),
             records_missed: make.counter_vec(&define::RECORDS_MISSED),
@@ -140,17 +129,20 @@ impl Metrics {
             unknown_statuses: make.counter(&define::UNKNOWN_STATUSES),
             unknown_status_words: make.counter_vec(&define::UNKNOWN_STATUS_WORDS),
             report_timeouts: make.counter(&define::REPORT_TIMEOUTS),
+            awaiting_reports: make.gauge(&define::AWAITING_REPORTS),
+            awaiting_reports_oldest: Since::new(make.seconds(&define::AWAITING_REPORTS_OLDEST)),
+            report_delay: make.histogram(&define::REPORT_DELAY),
             rules_skipped: make.counters(&define::RULES_SKIPPED),
             correlations: make.gauges(&define::CORRELATIONS),
             outbox_rows: make.gauges(&define::OUTBOX_ROWS),
             outbox_oldest: Since::new(make.seconds(&define::OUTBOX_OLDEST)),
             outbox_overdue: Since::new(make.seconds(&define::OUTBOX_OVERDUE)),
             deliveries: make.counters(&define::DELIVERIES),
-            delivery_latency: make.histograms(&define::DELIVERY_LATENCY),
+            delivery_latency: Phase::ALL.map(of_phase).into(),
             attempts: make.counters(&define::ATTEMPTS),
-            attempt_duration: make.histogram(&define::ATTEMPT_DURATION),
-            dead_letters: make.counters(&define::DEAD_LETTERS),
+            attempt_duration: traced(&define::ATTEMPT_DURATION, attempt_duration),
             dead_letters_open: make.gauge_vec(&define::DEAD_LETTERS_OPEN),
+            dead_letters_oldest: Since::new(make.seconds(&define::DEAD_LETTERS_OLDEST)),
             replays: make.counter(&define::REPLAYS),
             rate_limited: make.counter(&define::RATE_LIMITED),
             exchanges_repeated: make.counter(&define::EXCHANGES_REPEATED),
@@ -158,11 +150,7 @@ impl Metrics {
             own_shortages: make.counters(&define::OWN_SHORTAGES),
             endpoints: make.gauges(&define::ENDPOINTS),
             endpoint_changes: make.counters(&define::ENDPOINT_CHANGES),
-            breaker_state: make.gauge_vec(&define::BREAKER_STATE),
-            endpoints_shown: Mutex::default(),
-            endpoints_max,
-            transaction_duration: make.histogram(&define::TRANSACTION_DURATION),
-            transaction_errors: make.counters(&define::TRANSACTION_ERRORS),
+            kafka: KafkaMetrics::new(&make),
             consumer_lag: make.gauge_vec(&define::CONSUMER_LAG),
             consumer_lag_seconds: make.seconds_vec(&define::CONSUMER_LAG_SECONDS),
             unread_since: Mutex::default(),
@@ -178,12 +166,20 @@ impl Metrics {
             accounts: AccountMetrics::new(&make),
             clock_jumps: make.counters(&define::CLOCK_JUMPS),
             log_lines_lost: make.counter(&define::LOG_LINES_LOST),
-            store_corruptions: make.counter(&define::STORE_CORRUPTIONS),
-            store_bytes: make.gauge(&define::STORE_BYTES),
+            store: StoreMetrics::new(&make),
+            certificates: make.seconds_vec(&define::CERTIFICATE_EXPIRY),
+            webhooks,
             source_records,
             registry,
         };
+        metrics.identify("", "");
         Arc::new(metrics)
+    }
+
+    /// Sets the instance and the group that the metrics name.
+    pub fn identify(&self, instance_id: &str, group_id: &str) {
+        self.build_info.reset();
+        self.build_info.with_label_values(&build(instance_id, group_id)).set(1);
     }
 
     /// Counts a processed record of `topic`.
@@ -224,6 +220,26 @@ impl Metrics {
         self.unknown_status_words.with_label_values(&[word]).inc();
     }
 
+    /// Sets the number of flows that wait for reports, and when the oldest was accepted.
+    pub fn set_awaiting_reports(&self, flows: u64, oldest: Option<Timestamp>) {
+        self.awaiting_reports.set(i64::try_from(flows).unwrap_or(i64::MAX));
+        self.awaiting_reports_oldest.set(oldest);
+    }
+
+    /// Observes the time from a flow complete record to the final report of one of its SMS.
+    pub fn report_delay(&self, delay: Duration) {
+        self.report_delay.observe(delay.as_secs_f64());
+    }
+
+    /// Sets when the first certificate of each of these files expires.
+    pub fn set_certificates(&self, files: &BTreeMap<String, Timestamp>) {
+        self.certificates.reset();
+        for (file, expires_at) in files {
+            let seconds = Duration::from_millis(expires_at.ms_since(EPOCH)).as_secs_f64();
+            self.certificates.with_label_values(&[file]).set(seconds);
+        }
+    }
+
     /// Counts a flow whose reports did not all arrive in time.
     pub fn report_timeout(&self) {
         self.report_timeouts.inc();
@@ -255,22 +271,8 @@ impl Metrics {
         self.outbox_overdue.set(due_at);
     }
 
-    /// Counts a finished delivery.
-    pub fn delivery(&self, phase: Phase, result: DeliveryResult) {
-        add(self.deliveries.at((phase, result)), 1);
-    }
-
-    /// Observes the latency of a delivered webhook, which counts from its source record's timestamp.
-    pub fn delivery_latency(&self, phase: Phase, latency: Duration) {
-        if let Some(histogram) = self.delivery_latency.at(phase) {
-            histogram.observe(latency.as_secs_f64());
-        }
-    }
-
-    /// Counts a finished attempt, and observes its duration.
-    pub fn attempt(&self, phase: Phase, outcome: &Outcome) {
-        add(self.attempts.at((phase, AttemptOutcome(outcome.reason))), 1);
-        self.attempt_duration.observe(Duration::from_millis(outcome.duration_ms).as_secs_f64());
+    fn delivery_latency(&self, phase: Phase) -> Option<&TracedHistogram> {
+        self.delivery_latency.get(phase as usize)
     }
 
     /// Counts `exchanges` requests that were repeated within their attempts.
@@ -278,13 +280,14 @@ impl Metrics {
         self.exchanges_repeated.inc_by(exchanges);
     }
 
-    /// Counts a delivery or a record that became a dead letter.
-    pub fn dead_letter(&self, reason: DeadLetterReason) {
-        add(self.dead_letters.at(reason), 1);
-    }
-
-    /// Sets the number of open dead letters, or removes it (`None`) when it is unknown.
-    pub fn set_dead_letters_open(&self, counts: Option<&BTreeMap<DeadLetterReason, u64>>) {
+    /// Sets the number of open dead letters, or removes it (`None`) when it is unknown. `oldest` is the time of the
+    /// oldest of them.
+    pub fn set_dead_letters_open(
+        &self,
+        counts: Option<&BTreeMap<DeadLetterReason, u64>>,
+        oldest: Option<Timestamp>,
+    ) {
+        self.dead_letters_oldest.set(oldest);
         if counts.is_none() {
             self.dead_letters_open.reset();
         }
@@ -319,16 +322,6 @@ impl Metrics {
         add(self.endpoint_changes.at(change), 1);
     }
 
-    /// Observes the time from the beginning of a transaction to its commit.
-    pub fn transaction(&self, duration: Duration) {
-        self.transaction_duration.observe(duration.as_secs_f64());
-    }
-
-    /// Counts a failed transaction.
-    pub fn transaction_error(&self, kind: TransactionErrorKind) {
-        add(self.transaction_errors.at(kind), 1);
-    }
-
     /// Sets how many records of an assigned partition are not processed yet.
     pub fn set_consumer_lag(&self, topic: &str, partition: i32, lag: i64) {
         self.consumer_lag.with_label_values(&[topic, &partition.to_string()]).set(lag);
@@ -358,19 +351,11 @@ impl Metrics {
         self.restore_records.inc_by(records);
     }
 
-    /// Counts a damaged store that was set aside.
-    pub fn store_corruption(&self) {
-        self.store_corruptions.inc();
-    }
-
-    /// Sets the state store's size on disk.
-    pub fn set_store_bytes(&self, bytes: u64) {
-        self.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-    }
-
     /// Exports the state of [`super::Health`] for the assigned partitions only.
-    pub(super) fn show_health(&self, ready: bool, partitions: &[PartitionHealth]) {
-        self.ready.set(i64::from(ready));
+    pub(super) fn show_health(&self, shown: &Shown<'_>) {
+        let Shown { is_ready, is_kafka_reachable, partitions } = *shown;
+        self.ready.set(i64::from(is_ready));
+        self.kafka.show(is_kafka_reachable, partitions.len());
         let mut shown = self.partitions_shown.lock().unwrap_or_else(PoisonError::into_inner);
         let assigned: BTreeSet<i32> = partitions.iter().map(|health| health.partition).collect();
         for gone in shown.difference(&assigned) {
@@ -431,7 +416,11 @@ impl Metrics {
     /// Renders all metrics at the time `now` in `format`.
     #[must_use]
     pub fn render(&self, format: Format, now: Timestamp) -> String {
-        self.outbox_oldest.show(now);
+        for since in [&self.outbox_oldest, &self.awaiting_reports_oldest, &self.dead_letters_oldest]
+        {
+            since.show(now);
+        }
+        self.webhooks.at(now);
         self.outbox_overdue.show(now);
         self.accounts.show(now);
         for ((topic, partition), since_ms) in &*self.unread_since() {
@@ -440,13 +429,40 @@ impl Metrics {
             self.consumer_lag_seconds.with_label_values(&labels).set(seconds);
         }
         raise(&self.log_lines_lost, output::lines_lost());
-        format.encode(&self.registry.gather())
+        let exemplars = |name: &str, metric: &Metric| self.exemplars(name, metric);
+        format.encode(&self.registry.gather(), &exemplars)
+    }
+
+    /// Returns the exemplars of a histogram's buckets.
+    fn exemplars(&self, name: &str, metric: &Metric) -> Vec<Option<Exemplar>> {
+        let value = |label: &str| metric.get_label().iter().find(|pair| pair.name() == label);
+        let histogram = match name {
+            name if name == define::ATTEMPT_DURATION.name => Some(&self.attempt_duration),
+            name if name == define::DELIVERY_LATENCY.name => {
+                let is_it =
+                    |phase: &Phase| value("phase").is_some_and(|it| it.value() == phase.as_str());
+                Phase::ALL.into_iter().find(is_it).and_then(|phase| self.delivery_latency(phase))
+            }
+            _ => None,
+        };
+        histogram.map(TracedHistogram::exemplars).unwrap_or_default()
     }
 }
 
-/// Returns the time since `since_ms`; zero if there is no such time or it is in the future.
-fn age(since_ms: i64, now: Timestamp) -> Duration {
-    Duration::from_millis(now.ms_since(Timestamp::from_ms(since_ms)))
+/// Returns the values of the labels of `ringback_build_info`.
+pub(super) fn build<'a>(instance_id: &'a str, group_id: &'a str) -> [&'a str; 4] {
+    let commit = option_env!("RINGBACK_COMMIT").unwrap_or("unknown");
+    [env!("CARGO_PKG_VERSION"), commit, instance_id, group_id]
+}
+
+fn traced(definition: &define::Definition, histogram: Histogram) -> TracedHistogram {
+    TracedHistogram::new(histogram, definition.buckets)
+}
+
+fn of_phase(vec: &HistogramVec, phase: Phase) -> Histogram {
+    let words = Phase::words().into_iter().nth(phase as usize).unwrap_or_default();
+    let labels: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    sound(vec.get_metric_with_label_values(&labels))
 }
 
 /// Raises a counter to `count`. Two concurrent calls must not both add the same difference.

@@ -1,21 +1,48 @@
 //! OpenMetrics 1.0, as far as counters, gauges and histograms need it.
 
+use super::exemplars::Exemplar;
 use prometheus::proto::{Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use std::fmt::Write as _;
+use std::time::Duration;
 
-/// Returns the exposition of `families`.
-pub(super) fn encode(families: &[MetricFamily]) -> String {
-    let mut out = Exposition(String::new());
+/// Returns the exposition of `families`. `exemplars` returns those of a histogram's buckets.
+pub(super) fn encode(
+    families: &[MetricFamily],
+    exemplars: &dyn Fn(&str, &Metric) -> Vec<Option<Exemplar>>,
+) -> String {
+    let mut out = Exposition { text: String::new(), exemplars };
     for family in families {
         out.family(family);
     }
-    out.0.push_str("# EOF\n");
-    out.0
+    out.text.push_str("# EOF\n");
+    out.text
 }
 
-struct Exposition(String);
+struct Exposition<'a> {
+    text: String,
+    exemplars: &'a dyn Fn(&str, &Metric) -> Vec<Option<Exemplar>>,
+}
 
-impl Exposition {
+/// A sample beside its name and labels.
+struct Sample<'a> {
+    suffix: &'a str,
+    /// The upper bound of a bucket.
+    le: Option<&'a str>,
+    value: f64,
+    exemplar: Option<Exemplar>,
+}
+
+impl<'a> Sample<'a> {
+    const fn new(suffix: &'a str, value: f64) -> Self {
+        Self { suffix, le: None, value, exemplar: None }
+    }
+
+    const fn bucket(le: &'a str, value: f64, exemplar: Option<Exemplar>) -> Self {
+        Self { suffix: "_bucket", le: Some(le), value, exemplar }
+    }
+}
+
+impl Exposition<'_> {
     fn family(&mut self, family: &MetricFamily) {
         let kind = match family.get_field_type() {
             MetricType::COUNTER => "counter",
@@ -38,10 +65,11 @@ impl Exposition {
         for metric in family.get_metric() {
             match family.get_field_type() {
                 MetricType::COUNTER => {
-                    self.sample(name, "_total", metric, None, metric.get_counter().get_value());
+                    let value = metric.get_counter().get_value();
+                    self.sample(name, metric, Sample::new("_total", value));
                 }
                 MetricType::GAUGE => {
-                    self.sample(name, "", metric, None, metric.get_gauge().get_value());
+                    self.sample(name, metric, Sample::new("", metric.get_gauge().get_value()));
                 }
                 MetricType::HISTOGRAM => self.histogram(name, metric, metric.get_histogram()),
                 MetricType::SUMMARY | MetricType::UNTYPED => {}
@@ -50,35 +78,44 @@ impl Exposition {
     }
 
     fn histogram(&mut self, name: &str, metric: &Metric, histogram: &Histogram) {
+        let mut exemplars = (self.exemplars)(name, metric).into_iter();
         for bucket in histogram.get_bucket().iter().filter(|b| b.upper_bound().is_finite()) {
             // The debug form is the canonical one: `1.0`, not `1`.
             let bound = format!("{:?}", bucket.upper_bound());
-            let count = count(bucket.cumulative_count());
-            self.sample(name, "_bucket", metric, Some(&bound), count);
+            let (count, exemplar) = (count(bucket.cumulative_count()), exemplars.next().flatten());
+            self.sample(name, metric, Sample::bucket(&bound, count, exemplar));
         }
         let count = count(histogram.get_sample_count());
-        self.sample(name, "_bucket", metric, Some("+Inf"), count);
-        self.sample(name, "_count", metric, None, count);
-        self.sample(name, "_sum", metric, None, histogram.get_sample_sum());
+        self.sample(name, metric, Sample::bucket("+Inf", count, exemplars.next().flatten()));
+        self.sample(name, metric, Sample::new("_count", count));
+        self.sample(name, metric, Sample::new("_sum", histogram.get_sample_sum()));
     }
 
-    fn sample(&mut self, name: &str, suffix: &str, metric: &Metric, le: Option<&str>, value: f64) {
+    fn sample(&mut self, name: &str, metric: &Metric, sample: Sample<'_>) {
+        let Sample { suffix, le, value, exemplar } = sample;
         let labels = metric.get_label().iter().map(|pair: &LabelPair| (pair.name(), pair.value()));
         let labels: Vec<String> = labels
             .chain(le.map(|bound| ("le", bound)))
             .map(|(key, value)| format!("{key}=\"{}\"", escape(value)))
             .collect();
-        if labels.is_empty() {
-            self.line(format_args!("{name}{suffix} {value}"));
+        let _ = if labels.is_empty() {
+            write!(self.text, "{name}{suffix} {value}")
         } else {
-            self.line(format_args!("{name}{suffix}{{{}}} {value}", labels.join(",")));
+            write!(self.text, "{name}{suffix}{{{}}} {value}", labels.join(","))
+        };
+        if let Some(Exemplar { delivery, value, at }) = exemplar {
+            let trace = delivery.trace_id();
+            let seconds =
+                Duration::from_millis(u64::try_from(at.as_ms()).unwrap_or(0)).as_secs_f64();
+            let _ = write!(self.text, " # {{trace_id=\"{trace:032x}\"}} {value} {seconds}");
         }
+        self.text.push('\n');
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         // Writing to a string does not fail.
-        let _ = self.0.write_fmt(line);
-        self.0.push('\n');
+        let _ = self.text.write_fmt(line);
+        self.text.push('\n');
     }
 }
 

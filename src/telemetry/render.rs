@@ -1,8 +1,9 @@
 //! Selects one of the two text formats for a scraper.
 
+use super::exemplars::Exemplar;
 use super::openmetrics;
 use prometheus::TextEncoder;
-use prometheus::proto::MetricFamily;
+use prometheus::proto::{Metric, MetricFamily};
 
 /// A format of `/metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +53,14 @@ impl Format {
         }
     }
 
-    pub(super) fn encode(self, families: &[MetricFamily]) -> String {
+    /// Returns the text of `families`. `exemplars` returns those of a histogram's buckets.
+    pub(super) fn encode(
+        self,
+        families: &[MetricFamily],
+        exemplars: &dyn Fn(&str, &Metric) -> Vec<Option<Exemplar>>,
+    ) -> String {
         match self {
-            Self::OpenMetrics => openmetrics::encode(families),
+            Self::OpenMetrics => openmetrics::encode(families, exemplars),
             Self::Text => {
                 let mut text = String::new();
                 match TextEncoder::new().encode_utf8(families, &mut text) {

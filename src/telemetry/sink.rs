@@ -1,11 +1,10 @@
 //! The metrics of a sink, with one typed call per occurrence.
 
 use super::definitions as define;
-use super::exposition::Exposition;
+use super::exposition::{Exposition, Shown};
 use super::family::{Family, Maker, sound};
-use super::health::PartitionHealth;
 use super::labels::{ClockJump, SinkDocumentResult, SinkEventResult};
-use super::metrics::{add, raise};
+use super::metrics::{add, build, raise};
 use super::output;
 use super::process::Process;
 use super::render::Format;
@@ -28,15 +27,15 @@ pub struct SinkMetrics {
 }
 
 impl SinkMetrics {
-    /// Creates the metrics of a sink.
+    /// Creates the metrics of the sink `instance_id` in the group `group_id`.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub fn new(instance_id: &str, group_id: &str) -> Arc<Self> {
         let registry = Registry::new();
         let make = Maker(&registry);
         let process: Box<dyn prometheus::core::Collector> = Box::new(Process::default());
         sound(registry.register(process));
         let build_info = make.gauge_vec(&define::BUILD_INFO);
-        build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        build_info.with_label_values(&build(instance_id, group_id)).set(1);
         let metrics = Self {
             ready: make.gauge(&define::READY),
             events: make.counters(&define::SINK_EVENTS),
@@ -84,8 +83,8 @@ impl SinkMetrics {
 }
 
 impl Exposition for SinkMetrics {
-    fn show_health(&self, ready: bool, _partitions: &[PartitionHealth]) {
-        self.ready.set(i64::from(ready));
+    fn show_health(&self, shown: &Shown<'_>) {
+        self.ready.set(i64::from(shown.is_ready));
     }
 
     fn show_clock_jumps(&self, direction: ClockJump, count: u64) {
@@ -96,6 +95,6 @@ impl Exposition for SinkMetrics {
 
     fn render(&self, format: Format, _now: Timestamp) -> String {
         raise(&self.log_lines_lost, output::lines_lost());
-        format.encode(&self.registry.gather())
+        format.encode(&self.registry.gather(), &|_, _| Vec::new())
     }
 }

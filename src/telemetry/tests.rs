@@ -1,14 +1,13 @@
 //! Tests of the rendered metrics.
 
+mod exposition;
 mod reference;
 
 use super::*;
 use crate::domain::{
-    DeadLetterReason, ErrorReason, IgnoreReason, Outcome, Phase, SkipReason, Timestamp, Verdict,
-    WebhookName,
+    DeadLetterReason, DeliveryId, ErrorReason, IgnoreReason, Outcome, Phase, SkipReason, Timestamp,
+    Verdict, WebhookName,
 };
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -27,6 +26,14 @@ fn outcome(reason: Option<ErrorReason>, duration_ms: u64) -> Outcome {
     }
 }
 
+fn webhook(name: &str) -> WebhookName {
+    WebhookName::new(name).unwrap()
+}
+
+fn delivery(number: u8) -> DeliveryId {
+    DeliveryId::from_bytes([number; 16])
+}
+
 fn now() -> Timestamp {
     ago(0)
 }
@@ -40,7 +47,7 @@ fn ago(seconds: u64) -> Timestamp {
 /// Creates metrics with at least one occurrence of everything.
 fn busy() -> (Arc<Metrics>, Arc<Health>) {
     let topics = ["flow-complete".to_owned(), "reports\"\\\n".to_owned()];
-    let metrics = Metrics::with_endpoints(&topics, 2);
+    let metrics = Metrics::with_webhooks(&topics, 2);
     metrics.source_record("flow-complete", SourceResult::Accepted);
     metrics.source_records("flow-complete", SourceResult::Accepted, 41);
     metrics.source_record("unknown-topic", SourceResult::Forwarded);
@@ -55,12 +62,26 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     metrics.set_correlations(CorrelationState::Open, 10);
     metrics.set_outbox_rows(OutboxState::InFlight, 5);
     metrics.set_outbox_oldest(Some(ago(1000)));
-    metrics.delivery(Phase::One, DeliveryResult::Delivered);
-    metrics.delivery(Phase::Two, DeliveryResult::DeadLettered);
-    metrics.delivery_latency(Phase::Two, Duration::from_millis(700));
-    metrics.attempt(Phase::One, &outcome(None, 20));
-    metrics.attempt(Phase::Two, &outcome(Some(ErrorReason::Timeout), 15_000));
-    metrics.dead_letter(DeadLetterReason::FlowMissing);
+    metrics.identify("ringback-0", "rb");
+    let crm = webhook("crm");
+    let (latency, at) = (Duration::from_millis(700), Timestamp::from_ms(1_700_000_000_250));
+    metrics.delivered((&crm, Phase::One), delivery(1), Duration::from_millis(20), at);
+    metrics.delivered((&crm, Phase::Two), delivery(2), latency, at);
+    metrics.dead_delivery(&crm, Phase::Two, DeadLetterReason::Refused);
+    metrics.attempt((&crm, Phase::One), (delivery(1), 1), &outcome(None, 20), at);
+    let timeout = outcome(Some(ErrorReason::Timeout), 15_000);
+    metrics.attempt((&crm, Phase::Two), (delivery(2), 2), &timeout, at);
+    metrics.dead_record(DeadLetterReason::FlowMissing);
+    metrics.set_awaiting_reports(4, Some(ago(300)));
+    metrics.report_delay(Duration::from_secs(20));
+    metrics.rebalance();
+    metrics.set_limits(1024, 1000);
+    metrics.set_in_flight(3, 9);
+    metrics
+        .set_certificates(&[("crm.pem".to_owned(), Timestamp::from_ms(1_900_000_000_000))].into());
+    let condition =
+        StoreCondition { disk_free: Some(1 << 30), stops: 1, delays: 2, write_errors: 0 };
+    metrics.set_store_condition(&condition);
     metrics.replay();
     metrics.rate_limited(1);
     metrics.endpoint_change(EndpointChange::Held);
@@ -70,15 +91,16 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
         ("one too many", EndpointState::Open),
     ];
     set_endpoints(&metrics, &states);
-    metrics.set_dead_letters_open(Some(&[(DeadLetterReason::FlowMissing, 7)].into()));
-    metrics.transaction(Duration::from_millis(3));
+    metrics
+        .set_dead_letters_open(Some(&[(DeadLetterReason::FlowMissing, 7)].into()), Some(ago(60)));
+    metrics.transaction(Duration::from_millis(3), 250);
     metrics.transaction_error(TransactionErrorKind::Fenced);
     metrics.set_consumer_lag("flow-complete", 3, 17);
     metrics.set_unread_since("flow-complete", 3, None);
     metrics.restored(250);
     metrics.records_missed("flow-complete", 3);
     metrics.input_recreated("flow-complete");
-    metrics.set_store_bytes(4096);
+    metrics.set_store_bytes(&[(3, 4000), (4, 96)].into());
     let health = Health::new(STALL_DEADLINE);
     health.assign(3);
     health.restoring(3, 1200);
@@ -97,7 +119,7 @@ fn check_lines(rendered: &str, lines: &[&str]) {
 fn set_endpoints(metrics: &Metrics, states: &[(&str, EndpointState)]) {
     let states = states.iter().map(|(name, state)| (WebhookName::new(name).unwrap(), *state));
     let states: std::collections::BTreeMap<_, _> = states.collect();
-    metrics.set_endpoints(states.keys(), |endpoint| states.contains_key(endpoint), &states);
+    metrics.set_endpoints(states.keys(), |endpoint| states.contains_key(endpoint), &states, &[]);
 }
 
 #[test]
@@ -127,9 +149,12 @@ fn each_occurrence_is_shown_with_its_labels() {
             "ringback_correlations{state=\"awaiting_flow\"} 0",
             "ringback_outbox_rows{state=\"in_flight\"} 5",
             "ringback_outbox_rows{state=\"held\"} 0",
+            "ringback_awaiting_reports 4",
+            "ringback_report_delay_seconds_bucket{le=\"15\"} 0",
+            "ringback_report_delay_seconds_bucket{le=\"30\"} 1",
             "ringback_deliveries_total{kind=\"flow_complete\",phase=\"1\",result=\"delivered\"} 1",
             "ringback_deliveries_total{kind=\"delivery_status\",phase=\"2\",result=\"dead_lettered\"} 1",
-            "ringback_deliveries_total{kind=\"delivery_status\",phase=\"2\",result=\"delivered\"} 0",
+            "ringback_deliveries_total{kind=\"delivery_status\",phase=\"2\",result=\"delivered\"} 1",
             "ringback_deliveries_total{kind=\"rule\",phase=\"0\",result=\"delivered\"} 0",
             "ringback_delivery_latency_seconds_bucket{kind=\"delivery_status\",phase=\"2\",le=\"0.5\"} 0",
             "ringback_delivery_latency_seconds_bucket{kind=\"delivery_status\",phase=\"2\",le=\"1\"} 1",
@@ -138,7 +163,10 @@ fn each_occurrence_is_shown_with_its_labels() {
             "ringback_attempts_total{kind=\"delivery_status\",outcome=\"authentication_failure\",phase=\"2\"} 0",
             "ringback_attempt_duration_seconds_sum 15.02",
             "ringback_attempt_duration_seconds_count 2",
-            "ringback_dead_letters_total{reason=\"flow_missing\"} 1",
+            "ringback_dead_letters_total{kind=\"record\",phase=\"\",reason=\"flow_missing\",webhook=\"\"} 1",
+            "ringback_dead_letters_total{kind=\"record\",phase=\"\",reason=\"no_uuid\",webhook=\"\"} 0",
+            "ringback_dead_letters_total{kind=\"delivery\",phase=\"2\",reason=\"refused\",webhook=\"crm\"} 1",
+            "ringback_dead_letters_total{kind=\"delivery\",phase=\"2\",reason=\"refused\",webhook=\"other\"} 0",
             "ringback_dead_letters_open{reason=\"flow_missing\"} 7",
             "ringback_replays_total 1",
             "ringback_rate_limited_total 1",
@@ -147,15 +175,42 @@ fn each_occurrence_is_shown_with_its_labels() {
             "ringback_endpoint_changes_total{state=\"held\"} 1",
             "ringback_breaker_state{endpoint=\"crm\"} 2",
             "ringback_breaker_state{endpoint=\"erp\"} 3",
+            "ringback_webhook_attempts_total{outcome=\"success\",try=\"first\",webhook=\"crm\"} 1",
+            "ringback_webhook_attempts_total{outcome=\"success\",try=\"retry\",webhook=\"crm\"} 0",
+            "ringback_webhook_attempts_total{outcome=\"timeout\",try=\"retry\",webhook=\"crm\"} 1",
+            "ringback_webhook_deliveries_total{result=\"delivered\",webhook=\"crm\"} 2",
+            "ringback_webhook_deliveries_total{result=\"dead_lettered\",webhook=\"crm\"} 1",
+            "ringback_webhook_latency_seconds_bucket{webhook=\"crm\",le=\"0.25\"} 1",
+            "ringback_webhook_latency_seconds_bucket{webhook=\"crm\",le=\"1\"} 2",
+            "ringback_webhook_latency_seconds_count{webhook=\"crm\"} 2",
+            "ringback_webhook_state{webhook=\"crm\"} 2",
+            "ringback_webhook_state{webhook=\"erp\"} 3",
             "ringback_transaction_duration_seconds_count 1",
+            "ringback_transaction_records_sum 250",
+            "ringback_rebalances_total 1",
+            "ringback_partitions_assigned 1",
+            "ringback_kafka_reachable 1",
+            "ringback_in_flight 3",
+            "ringback_in_flight_max 1024",
+            "ringback_uncommitted 9",
+            "ringback_uncommitted_max 1000",
+            "ringback_certificate_expiry_timestamp_seconds{file=\"crm.pem\"} 1900000000",
             "ringback_transaction_errors_total{kind=\"fenced\"} 1",
             "ringback_consumer_lag{partition=\"3\",topic=\"flow-complete\"} 17",
             "ringback_restore_records_total 250",
             "ringback_restore_remaining{partition=\"3\"} 1200",
             "ringback_partition_stalled_seconds{partition=\"3\"} 0",
             "ringback_store_bytes 4096",
+            "ringback_store_partition_bytes{partition=\"4\"} 96",
+            "ringback_store_disk_free_bytes 1073741824",
+            "ringback_store_write_stalls_total{kind=\"delay\"} 2",
+            "ringback_store_write_errors_total 0",
             "ringback_ready 0",
-            concat!("ringback_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+            &format!(
+                "ringback_build_info{{commit=\"{}\",group_id=\"rb\",instance_id=\"ringback-0\",version=\"{}\"}} 1",
+                option_env!("RINGBACK_COMMIT").unwrap_or("unknown"),
+                env!("CARGO_PKG_VERSION")
+            ),
         ],
     );
 }
@@ -180,18 +235,30 @@ fn every_definition_is_shown_in_both_formats() {
 #[test]
 fn open_dead_letters_are_not_shown_when_they_could_not_be_counted() {
     let (metrics, _health) = busy();
-    metrics.set_dead_letters_open(None);
+    metrics.set_dead_letters_open(None, None);
     let text = metrics.render(Format::Text, now());
     assert!(!text.contains("ringback_dead_letters_open{"), "{text}");
 }
 
 #[test]
-fn endpoints_are_opt_in_and_capped() {
+fn webhooks_with_series_are_limited() {
     let (metrics, _health) = busy();
     assert!(!metrics.render(Format::Text, now()).contains("one too many"));
     let metrics = Metrics::new(&[]);
     set_endpoints(&metrics, &[("crm", EndpointState::Open)]);
     assert!(!metrics.render(Format::Text, now()).contains("crm"));
+}
+
+#[test]
+fn kafka_is_unreachable_while_the_daemon_waits_for_it() {
+    let (metrics, health) = busy();
+    let servers = Waiting::Kafka("127.0.0.1:9092".to_owned());
+    health.wait(servers.clone());
+    health.publish(&*metrics);
+    check_lines(&metrics.render(Format::Text, now()), &["ringback_kafka_reachable 0"]);
+    health.resume(&servers);
+    health.publish(&*metrics);
+    check_lines(&metrics.render(Format::Text, now()), &["ringback_kafka_reachable 1"]);
 }
 
 #[test]
@@ -208,6 +275,7 @@ fn partitions_that_are_not_assigned_are_not_shown() {
     health.publish(&*metrics);
     metrics.remove_consumer_lag("flow-complete", 3);
     metrics.remove_consumer_lag("flow-complete", 4);
+    metrics.set_store_bytes(&[(4, 96)].into());
     let text = metrics.render(Format::Text, now());
     assert!(!text.contains("partition=\"3\""), "{text}");
 }
@@ -283,92 +351,4 @@ fn the_cpu_time_is_counted_in_fractions_of_a_second() {
         last = seconds();
     }
     assert!(first < last && last - first < 60.0, "{first} {last}");
-}
-
-#[test]
-fn the_accept_header_selects_the_format() {
-    let check = |accept: &str, then: Format| {
-        assert_eq!(Format::from_accept(Some(accept)), then, "{accept}");
-    };
-    assert_eq!(Format::from_accept(None), Format::Text);
-    check("", Format::Text);
-    check("*/*", Format::Text);
-    check("text/html,application/xhtml+xml,*/*;q=0.8", Format::Text);
-    check("application/openmetrics-text", Format::OpenMetrics);
-    check("Application/OpenMetrics-Text; Version=\"1.0.0\"; charset=utf-8", Format::OpenMetrics);
-    check("application/openmetrics-text;q=0,*/*", Format::Text);
-    check("application/openmetrics-text;version=9.0.0,*/*;q=0.1", Format::Text);
-    check("application/openmetrics-text;q=0.3,text/plain;version=0.0.4;q=0.9", Format::Text);
-    check(
-        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
-         application/openmetrics-text;version=0.0.1;q=0.5,\
-         text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
-         text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
-        Format::OpenMetrics,
-    );
-}
-
-#[test]
-fn openmetrics_has_its_own_spelling_of_families_units_bounds_and_escapes() {
-    let (metrics, _health) = busy();
-    let open = metrics.render(Format::OpenMetrics, now());
-    check_lines(
-        &open,
-        &[
-            "# TYPE ringback_source_records counter",
-            "ringback_source_records_total{result=\"accepted\",topic=\"flow-complete\"} 42",
-            "ringback_source_records_total{result=\"accepted\",topic=\"reports\\\"\\\\\\n\"} 0",
-            "# UNIT ringback_attempt_duration_seconds seconds",
-            "# UNIT ringback_store_bytes bytes",
-            "ringback_attempt_duration_seconds_bucket{le=\"15.0\"} 2",
-            "ringback_attempt_duration_seconds_bucket{le=\"+Inf\"} 2",
-            "ringback_attempt_duration_seconds_count 2",
-        ],
-    );
-    assert!(open.ends_with("\n# EOF\n"));
-}
-
-/// Runs `promtool`, which the test set-up installs.
-fn promtool(arguments: &[&str], input: &str) -> Output {
-    let mut promtool = Command::new("promtool")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool is installed (Debian's package `prometheus`; `make test` installs it)");
-    promtool.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    promtool.wait_with_output().unwrap()
-}
-
-#[test]
-fn promtool_accepts_the_text() {
-    let (metrics, _health) = busy();
-    let text = metrics.render(Format::Text, now());
-    let output = promtool(&["check", "metrics"], &text);
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}\n{text}");
-    let faulty = promtool(&["check", "metrics"], "# TYPE ringback_x counter\nringback_x 1\n");
-    assert!(!faulty.status.success(), "the check finds faults: {faulty:?}");
-}
-
-/// `promtool check metrics` does not parse OpenMetrics, but the importer does. It needs a timestamp on each sample.
-#[test]
-fn promtool_parses_the_openmetrics() {
-    let (metrics, _health) = busy();
-    let timed = |line: &str| match line.starts_with('#') {
-        true => format!("{line}\n"),
-        false => format!("{line} 1700000000\n"),
-    };
-    let open: String = metrics.render(Format::OpenMetrics, now()).lines().map(timed).collect();
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-    let import = |text: &str| {
-        std::fs::write(path("metrics"), text).unwrap();
-        let command = ["tsdb", "create-blocks-from", "openmetrics"];
-        promtool(&[&command[..], &[&path("metrics"), &path("blocks")]].concat(), "")
-    };
-    let output = import(&open);
-    assert!(output.status.success(), "{output:?}\n{open}");
-    let faulty = import(&open.replace("# EOF\n", ""));
-    assert!(!faulty.status.success(), "the import finds faults: {faulty:?}");
 }

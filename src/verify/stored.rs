@@ -61,6 +61,10 @@ fn timer_hash(due: Timestamp) -> u64 {
     xxh3_64(&due.as_ms().to_be_bytes())
 }
 
+fn awaiting_hash(since: Timestamp) -> u64 {
+    xxh3_64_with_seed(&since.as_ms().to_be_bytes(), 1)
+}
+
 fn due_hash(webhook: &str, key: &DueKey) -> u64 {
     let mut bytes = [key.class as u8; 25];
     let parts = key.due.as_ms().to_be_bytes().into_iter().chain(key.id.to_bytes());
@@ -70,7 +74,9 @@ fn due_hash(webhook: &str, key: &DueKey) -> u64 {
 
 fn index_of(state: &State) -> u64 {
     let due = state.due_keys().map(|(webhook, key)| due_hash(webhook.as_str(), &key));
-    due.chain(state.timer().map(timer_hash)).fold(0, u64::wrapping_add)
+    let timer = state.timer().map(timer_hash);
+    let awaiting = state.awaits_reports_since().map(awaiting_hash);
+    due.chain(timer).chain(awaiting).fold(0, u64::wrapping_add)
 }
 
 impl Store {
@@ -100,6 +106,7 @@ impl Store {
                 Says::Nothing
             }
             Some(StoreKey::Timer(timer)) => Says::Index(timer.uuid, timer_hash(timer.due)),
+            Some(StoreKey::Awaiting(flow)) => Says::Index(flow.uuid, awaiting_hash(flow.since)),
             Some(StoreKey::Due(webhook, due)) => match uuid_of(value) {
                 Some(uuid) => Says::Index(uuid, due_hash(webhook.as_str(), &due)),
                 None => odd("an entry of the outbox names no uuid".to_owned()),

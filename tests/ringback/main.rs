@@ -40,6 +40,7 @@ mod limits;
 mod logins;
 mod logs;
 mod marks;
+mod metrics;
 mod names;
 mod offsets;
 mod operation;

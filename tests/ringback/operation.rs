@@ -81,7 +81,7 @@ fn metrics_count_the_work_and_pass_promtool() {
 }
 
 #[test]
-fn metrics_show_single_endpoints_up_to_the_configured_number() {
+fn metrics_show_single_webhooks_up_to_the_configured_number() {
     let mut stage = Stage::new("operation-endpoints");
     let url = stage.receiver.url("/");
     stage.add_account(29);

@@ -207,14 +207,15 @@ pub(in crate::config) struct Http {
     pub(super) listen: String,
     /// The bearer token for everything but /livez and /readyz.
     pub(super) token: Option<SecretText>,
-    /// Maximum number of endpoints that have a label `endpoint` in the metrics. 0 means none.
+    /// Maximum number of webhooks that have series of their own in the metrics, the busiest ones. All others are counted
+    /// together, as webhook="other".
     #[schemars(range(min = 0, max = 10000))]
     pub(super) endpoint_labels_max: usize,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".to_owned(), token: None, endpoint_labels_max: 0 }
+        Self { listen: "127.0.0.1:9464".to_owned(), token: None, endpoint_labels_max: 200 }
     }
 }
 

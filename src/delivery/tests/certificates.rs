@@ -130,16 +130,20 @@ fn is_unreachable(identity: &Identity, tls: Tls, says: &str) {
 fn a_private_authority_is_trusted_only_where_it_is_configured() {
     let authority = Authority::new();
     let identity = authority.identity("127.0.0.1");
-    is_delivered(&identity, Tls { ca_pem: authority.pem(), client_pem: None });
+    is_delivered(&identity, Tls { ca_pem: authority.pem(), client_pem: None, ..Tls::default() });
     is_unreachable(&identity, Tls::default(), "UnknownIssuer");
     let other = Authority::new().pem();
-    is_unreachable(&identity, Tls { ca_pem: other, client_pem: None }, "certificate");
+    is_unreachable(
+        &identity,
+        Tls { ca_pem: other, client_pem: None, ..Tls::default() },
+        "certificate",
+    );
 }
 
 #[test]
 fn a_certificate_of_another_name_or_that_has_expired_is_refused() {
     let authority = Authority::new();
-    let trusting = || Tls { ca_pem: authority.pem(), client_pem: None };
+    let trusting = || Tls { ca_pem: authority.pem(), client_pem: None, ..Tls::default() };
     is_unreachable(&authority.identity("other.example"), trusting(), "not valid for name");
     is_unreachable(&authority.expired("127.0.0.1"), trusting(), "certificate expired");
 }
@@ -162,6 +166,7 @@ fn a_self_signed_authority_is_trusted_as_a_server_certificate_where_it_is_config
     let naming = |identity: &Identity| Tls {
         ca_pem: Some(pem("CERTIFICATE", &identity.certificate).into_bytes()),
         client_pem: None,
+        ..Tls::default()
     };
     let own = self_signed(&["127.0.0.1"], false);
     is_delivered(&own, naming(&own));
@@ -183,6 +188,7 @@ fn a_client_certificate_is_sent_where_one_is_demanded() {
     let showing = |client: Option<Identity>| Tls {
         ca_pem: authority.pem(),
         client_pem: client.and_then(|client| client.client_pem()),
+        ..Tls::default()
     };
     is_delivered(&identity, showing(Some(customers.identity("ringback"))));
     is_unreachable(&identity, showing(None), "CertificateRequired");

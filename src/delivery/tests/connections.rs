@@ -61,7 +61,7 @@ where
     let identity = authority.identity("127.0.0.1").speaking(&["h2", "http/1.1"]);
     let server = tls(&identity, serve).await;
     let mut webhook = webhook(&format!("https://{}/", server.address));
-    webhook.tls = Tls { ca_pem: authority.pem(), client_pem: None };
+    webhook.tls = Tls { ca_pem: authority.pem(), client_pem: None, ..Tls::default() };
     webhook.request_timeout = timeout;
     webhook.limits.in_flight_max = NonZeroU32::new(8).unwrap();
     (server, Arc::new(endpoint(webhook)))

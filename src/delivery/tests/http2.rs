@@ -128,7 +128,7 @@ async fn speaking(
     })
     .await;
     let mut webhook = Webhook { http1_only, ..webhook(&format!("https://{}/", server.address)) };
-    webhook.tls = Tls { ca_pem: authority.pem(), client_pem: None };
+    webhook.tls = Tls { ca_pem: authority.pem(), client_pem: None, ..Tls::default() };
     webhook.limits.in_flight_max = NonZeroU32::new(8).unwrap();
     (server, endpoint(webhook), spoken)
 }

@@ -92,7 +92,7 @@ fn over_tls_a_proxy_is_a_tunnel() {
         let endpoint = resolving(
             Webhook {
                 proxy: Some(Proxy::parse(&proxy_url).unwrap()),
-                tls: Tls { ca_pem: authority.pem(), client_pem: None },
+                tls: Tls { ca_pem: authority.pem(), client_pem: None, ..Tls::default() },
                 ..webhook("https://hooks.example/a")
             },
             &["1.1.1.1"],

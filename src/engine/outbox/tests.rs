@@ -1,16 +1,17 @@
 //! Tests of how many rows a lane gets, and when the intake waits for it.
 
 use super::{Abandoned, Downstream, LeaseLimits, Outbox, key};
-use crate::delivery::{Attempted, Demand, Job, Ready, Unsettled};
+use crate::delivery::{Attempted, Demand, Job, LaneState, Obstacle, Ready, Unsettled};
 use crate::domain::{
     AccountId, Class, Correlation, DeadLetterReason, Delivery, DeliveryId, DisableCause, Disabled,
     Due, EndpointState, Outcome, Phase, PhononUuid, Source, State, Timestamp, Verdict, WebhookName,
 };
 use crate::engine::intake::{Bundle, Intake};
 use crate::store::{Backlogs, Checkpoint, DueKey, Rocks, Store, WriteBack};
+use crate::telemetry::{OutboxState, WebhookLoad};
 use bytes::Bytes;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 const IN_FLIGHT_MAX: usize = 4;
@@ -121,6 +122,18 @@ impl Scene {
         outbox.change(0, &State::default(), &state);
         rows.put(&PhononUuid::new(&format!("u-{attempts}")).unwrap(), &State::default(), state, 10);
         Self { _directory: directory, rows, outbox, is_short: false }
+    }
+
+    /// Returns the load of the only webhook at `now`, if it has rows.
+    fn load(&mut self, lane: LaneState, now: i64) -> Option<WebhookLoad> {
+        let lanes = [(WebhookName::new("crm").unwrap(), lane)].into();
+        let loads = self.outbox.loads(&lanes, |_| true, Timestamp::from_ms(now));
+        assert!(loads.len() <= 1, "{loads:?}");
+        loads.into_iter().next()
+    }
+
+    fn oldest(&mut self) -> Option<Timestamp> {
+        self.load(LaneState::default(), 0)?.oldest
     }
 
     fn dispatch(&mut self) -> Vec<Job> {
@@ -316,19 +329,51 @@ fn ready(due: Option<i64>, takes_more: bool) -> Ready {
 #[test]
 fn the_oldest_row_counts_while_it_waits_is_leased_or_is_retried() {
     let mut first = Scene::new(1);
-    assert_eq!(first.outbox.oldest(), Some(Timestamp::default()), "it waits");
+    assert_eq!(first.oldest(), Some(Timestamp::default()), "it waits");
     let jobs = first.dispatch();
-    assert_eq!(first.outbox.oldest(), Some(Timestamp::default()), "it is leased");
+    assert_eq!(first.oldest(), Some(Timestamp::default()), "it is leased");
     let rows = first.rows.state(&PhononUuid::new("u-0").unwrap()).unwrap();
     let mut failed = State::clone(&rows);
     failed.deliveries[0].attempts = 1;
     failed.deliveries[0].due = Due::At(Timestamp::from_ms(50_000));
     first.outbox.change(0, &rows, &failed);
     first.end(jobs, Verdict::Retry);
-    let oldest = first.outbox.oldest().unwrap();
+    let oldest = first.oldest().unwrap();
     assert!(oldest < Timestamp::from_ms(1000), "it waits for its next attempt: {oldest:?}");
     first.outbox.change(0, &failed, &State::default());
-    assert_eq!(first.outbox.oldest(), None, "it is delivered");
+    assert_eq!(first.oldest(), None, "it is delivered");
+}
+
+#[test]
+fn rows_are_counted_by_the_reason_for_which_they_wait() {
+    let mut scene = Scene::new(5);
+    let rows = scene.rows.state(&PhononUuid::new("u-0").unwrap()).unwrap();
+    let mut failed = State::clone(&rows);
+    for (delivery, due) in failed.deliveries.iter_mut().zip([20_000, 90_000]) {
+        delivery.attempts = 1;
+        delivery.due = Due::At(Timestamp::from_ms(due));
+    }
+    scene.outbox.change(0, &rows, &failed);
+    let in_flight = LaneState { in_flight: 1, obstacle: None };
+    let mut counts = |lane, now| {
+        let load = scene.load(lane, now).unwrap();
+        (load.rows, load.in_flight, load.later, load.waits_for, load.waiting())
+    };
+    assert_eq!(counts(in_flight, 0), (5, 1, 2, OutboxState::Due, 2));
+    // The first retry is due.
+    assert_eq!(counts(in_flight, 24_000), (5, 1, 1, OutboxState::Due, 3));
+    for (obstacle, state) in [
+        (Obstacle::Breaker, OutboxState::Breaker),
+        (Obstacle::Hold, OutboxState::Held),
+        (Obstacle::RateLimit, OutboxState::RateLimited),
+    ] {
+        let lane = LaneState { in_flight: 0, obstacle: Some(obstacle) };
+        assert_eq!(counts(lane, 24_000), (5, 0, 1, state, 4));
+    }
+    let loads = scene.outbox.loads(&HashMap::new(), |_| false, Timestamp::from_ms(0));
+    assert_eq!(loads[0].waits_for, OutboxState::Held, "the webhook is not configured");
+    scene.outbox.change(0, &failed, &State::default());
+    assert_eq!(scene.load(in_flight, 24_000), None);
 }
 
 #[test]
@@ -357,5 +402,5 @@ fn a_row_after_an_empty_outbox_counts_from_its_own_time() {
     let mut later = former;
     later.deliveries[0].due = Due::At(Timestamp::from_ms(3_600_000));
     scene.outbox.change(0, &State::default(), &later);
-    assert_eq!(scene.outbox.oldest(), Some(Timestamp::from_ms(3_600_000)));
+    assert_eq!(scene.oldest(), Some(Timestamp::from_ms(3_600_000)));
 }

@@ -87,11 +87,11 @@ impl<F: Family> Target<F> {
 
     fn ended(self, next_offset: i64) -> Result<Restored, StoreError> {
         let Self { partition, mut checkpoint, load, records, .. } = self;
-        let (checkpoint, backlogs, ages) = match load {
+        let (checkpoint, backlogs, retried) = match load {
             Load::Bulk(load) => {
                 let loaded = load.finish(next_offset, clock::now())?;
-                let Loaded { checkpoint, backlogs, ages } = loaded;
-                (checkpoint, backlogs, ages)
+                let Loaded { checkpoint, backlogs, retried } = loaded;
+                (checkpoint, backlogs, retried)
             }
             Load::Tail(mut tail) => {
                 (checkpoint.next_offset, checkpoint.at) = (next_offset, clock::now());
@@ -100,8 +100,8 @@ impl<F: Family> Target<F> {
                     partition.flush()?;
                 }
                 let backlogs = partition.backlogs()?;
-                let ages = partition.ages(&backlogs)?;
-                (checkpoint, backlogs, ages)
+                let retried = partition.retried(&backlogs)?;
+                (checkpoint, backlogs, retried)
             }
         };
         let meta = meta(&partition)?;
@@ -114,7 +114,7 @@ impl<F: Family> Target<F> {
             partition: partition.number(),
             checkpoint,
             backlogs,
-            ages,
+            retried,
             endpoints: partition.endpoints()?,
             has_rows,
             offsets,

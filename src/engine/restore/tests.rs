@@ -62,6 +62,10 @@ fn content(partition: &Partition, restored: &Restored, keys: &BTreeSet<Vec<u8>>)
         let timer = timer.unwrap();
         lines.push(format!("timer {} = {}", timer.due.as_ms(), timer.uuid));
     }
+    for flow in partition.awaiting(ever) {
+        let flow = flow.unwrap();
+        lines.push(format!("awaiting reports since {} = {}", flow.since.as_ms(), flow.uuid));
+    }
     lines
 }
 

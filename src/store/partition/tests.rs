@@ -55,7 +55,14 @@ fn a_checkpoint_survives_and_a_cleared_partition_is_empty() {
     let checkpoint = Checkpoint {
         next_offset: 42,
         at: Timestamp::from_ms(7),
-        tally: Tally { awaiting_flow: 1, open: 2, silent: 3, ended: 4, held: 5 },
+        tally: Tally {
+            awaiting_flow: 1,
+            open: 2,
+            silent: 3,
+            ended: 4,
+            held: 5,
+            awaiting_reports: 6,
+        },
     };
     {
         let store = Store::open(directory.path()).unwrap();

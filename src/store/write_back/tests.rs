@@ -39,6 +39,10 @@ impl Model {
         tally
     }
 
+    fn awaits_reports_since(&self) -> Option<Timestamp> {
+        self.states.values().filter_map(State::awaits_reports_since).min()
+    }
+
     fn due(&self, webhook: &WebhookName, from: DueKey) -> Vec<(DueKey, PhononUuid)> {
         let all = self.states.iter().flat_map(|(uuid, state)| {
             state.due_keys().map(move |(name, key)| (name.clone(), key, uuid.clone()))
@@ -60,12 +64,18 @@ impl Model {
     }
 }
 
-fn check(rows: &WriteBack, model: &Model, dice: &mut Dice) {
+fn check(rows: &mut WriteBack, model: &Model, dice: &mut Dice) {
     assert_eq!(rows.tally(), model.tally());
     for n in 0..UUIDS {
         let stored = rows.state(&uuid(n)).unwrap();
         assert_eq!(*stored, model.states.get(&uuid(n)).cloned().unwrap_or_default(), "{n}");
     }
+    // In memory, the time is known to the second.
+    let oldest = rows.awaits_reports_since().unwrap();
+    let expected = model.awaits_reports_since();
+    let seconds = |at: Option<Timestamp>| at.map(|at| at.as_ms() / 1000);
+    assert_eq!(seconds(oldest), seconds(expected));
+    assert!(oldest >= expected, "{oldest:?} {expected:?}");
     let limit = 1 + usize::try_from(dice.roll(60)).unwrap();
     let at = Timestamp::from_ms(dice.roll(60).cast_signed());
     for webhook in ["crm", "crm2"].map(webhook) {
@@ -136,7 +146,7 @@ fn reads_agree_wherever_rows_are_and_a_restart_finds_the_rest_in_the_changelog()
                 model.log.push(Change::Endpoint(webhook, endpoint));
             }
             rows.committed(i64::try_from(model.log.len()).ok(), b"meta", now);
-            check(&rows, &model, &mut dice);
+            check(&mut rows, &model, &mut dice);
             match dice.roll(6) {
                 0 => rows.write_all().unwrap(),
                 // One generation is full at once, the other one is closed only by its age.
@@ -144,8 +154,8 @@ fn reads_agree_wherever_rows_are_and_a_restart_finds_the_rest_in_the_changelog()
                 2..=4 => rows.write_some(usize::MAX, now).unwrap(),
                 _ => {}
             }
-            check(&rows, &model, &mut dice);
-            check(&restarted(&partition, &model), &model, &mut dice);
+            check(&mut rows, &model, &mut dice);
+            check(&mut restarted(&partition, &model), &model, &mut dice);
         }
         rows.write_all().unwrap();
         let stored = partition.checkpoint().unwrap();

@@ -3,7 +3,8 @@
 use super::super::definitions as define;
 use super::super::family::{Family, Maker};
 use super::super::labels::{AccountLookUp, AccountReading};
-use super::{EPOCH, Metrics, Since, add};
+use super::super::since::Since;
+use super::{EPOCH, Metrics, add};
 use crate::domain::Timestamp;
 use prometheus::{Gauge, IntCounter, IntGauge};
 use std::time::Duration;

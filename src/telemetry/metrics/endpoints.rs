@@ -1,18 +1,20 @@
-//! The metrics of endpoints' states.
+//! The metrics of endpoints and webhooks.
 
-use super::{EndpointState, Metrics, set};
-use crate::domain::WebhookName;
+use super::{EndpointState, Metrics, WebhookLoad, add, set};
+use crate::domain::{DeadLetterReason, DeliveryId, Outcome, Phase, Timestamp, WebhookName};
+use crate::telemetry::labels::{AttemptOutcome, DeliveryResult, Try};
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 impl Metrics {
-    /// Sets the states of all endpoints. `all` are their names, and `states` has those that are not closed. Only the
-    /// first endpoints have a series of their own, if that is enabled.
+    /// Sets the states of all endpoints, and the loads of their webhooks. `all` are their names, and `states` has those
+    /// that are not closed.
     pub fn set_endpoints<'a>(
         &self,
         all: impl ExactSizeIterator<Item = &'a WebhookName>,
         is_configured: impl Fn(&WebhookName) -> bool,
         states: &BTreeMap<WebhookName, EndpointState>,
+        loads: &[WebhookLoad],
     ) {
         for state in EndpointState::ALL {
             let count = match state {
@@ -23,24 +25,47 @@ impl Metrics {
             };
             set(self.endpoints.at(*state), i64::try_from(count).unwrap_or(i64::MAX));
         }
-        let mut shown = self.endpoints_shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.retain(|endpoint| {
-            let stays = is_configured(endpoint);
-            if !stays {
-                // The series exists since an earlier call.
-                let _ = self.breaker_state.remove_label_values(&[endpoint.as_str()]);
-            }
-            stays
-        });
-        for endpoint in all {
-            if shown.len() >= self.endpoints_max {
-                break;
-            }
-            shown.insert(endpoint.clone());
+        self.webhooks.refresh(all, is_configured, loads, states, Instant::now());
+    }
+
+    /// Counts a finished attempt with its number, which counts from 1, and observes its duration.
+    pub fn attempt(
+        &self,
+        (webhook, phase): (&WebhookName, Phase),
+        (delivery, number): (DeliveryId, u32),
+        outcome: &Outcome,
+        at: Timestamp,
+    ) {
+        add(self.attempts.at((phase, AttemptOutcome(outcome.reason))), 1);
+        let seconds = Duration::from_millis(outcome.duration_ms).as_secs_f64();
+        self.attempt_duration.observe(seconds, delivery, at);
+        let attempt = if number <= 1 { Try::First } else { Try::Retry };
+        self.webhooks.attempt(webhook, attempt, outcome);
+    }
+
+    /// Counts a delivered webhook, and observes its latency, which counts from its source record's timestamp.
+    pub fn delivered(
+        &self,
+        (webhook, phase): (&WebhookName, Phase),
+        delivery: DeliveryId,
+        latency: Duration,
+        at: Timestamp,
+    ) {
+        add(self.deliveries.at((phase, DeliveryResult::Delivered)), 1);
+        if let Some(histogram) = self.delivery_latency(phase) {
+            histogram.observe(latency.as_secs_f64(), delivery, at);
         }
-        for endpoint in shown.iter() {
-            let state = states.get(endpoint).copied().unwrap_or(EndpointState::Closed);
-            self.breaker_state.with_label_values(&[endpoint.as_str()]).set(state as i64);
-        }
+        self.webhooks.delivered(webhook, latency);
+    }
+
+    /// Counts a delivery that became a dead letter.
+    pub fn dead_delivery(&self, webhook: &WebhookName, phase: Phase, reason: DeadLetterReason) {
+        add(self.deliveries.at((phase, DeliveryResult::DeadLettered)), 1);
+        self.webhooks.dead_delivery(webhook, phase, reason);
+    }
+
+    /// Counts a record that became a dead letter.
+    pub fn dead_record(&self, reason: DeadLetterReason) {
+        self.webhooks.dead_record(reason);
     }
 }

@@ -17,8 +17,8 @@ Every metric on `/metrics`, in Prometheus' text format or as OpenMetrics. This p
 [`src/telemetry/definitions.rs`](../../src/telemetry/definitions.rs). [Operating](operating.md#metrics-and-alerts) says which to watch,
 and has rules for alerts.
 
-Metrics with a closed set of label values show all of them from the start, with 0. Values of `topic`, `partition` and `endpoint`
-appear as they occur.
+Metrics with a closed set of label values show all of them from the start, with 0. Values of `topic`, `partition`, `webhook`
+and `file` appear as they occur.
 ";
 
 const SINK: &str = "\
@@ -28,7 +28,17 @@ The [sink](sink.md) has these metrics, `ringback_build_info`, `ringback_ready`, 
 ";
 
 /// Labels whose values are not a closed set.
-const OPEN: [&str; 4] = ["topic", "partition", "endpoint", "version"];
+const OPEN: [&str; 9] = [
+    "topic",
+    "partition",
+    "endpoint",
+    "webhook",
+    "version",
+    "commit",
+    "instance_id",
+    "group_id",
+    "file",
+];
 
 /// Returns the metrics of the daemon and of the sink.
 fn all_definitions() -> impl Iterator<Item = &'static Definition> {
@@ -102,7 +112,7 @@ fn page() -> String {
     table(&mut out, Definition::ALL, &rendered);
     out.push_str("\n## The sink\n\n");
     out.push_str(SINK);
-    let of_sink = SinkMetrics::new().render(Format::Text, now());
+    let of_sink = SinkMetrics::new("", "").render(Format::Text, now());
     table(&mut out, Definition::SINK, &of_sink);
     out.push_str(
         "\n## Buckets of the histograms\n\n| Metric | Upper bounds, in seconds |\n|---|---|\n",
@@ -143,7 +153,7 @@ fn the_metrics_reference_is_the_generated_one() {
 fn the_reference_names_labels_with_their_values_and_units() {
     let page = page();
     for part in [
-        "| `ringback_dead_letters_total` | counter | `reason`: `age_exceeded`, `attempts_exhausted`,",
+        "| `ringback_dead_letters_total` | counter | `kind`: `delivery`, `record`; `reason`: `age_exceeded`,",
         "| `ringback_consumer_lag_seconds` | gauge | `topic`; `partition` | seconds |",
         "| `ringback_store_bytes` | gauge | – | bytes |",
         "| `ringback_attempt_duration_seconds` | 0.005, 0.01,",

@@ -3,7 +3,7 @@
 use super::{sample, seen};
 use crate::target::{Seen, Target};
 use ringback::domain::{Class, DeliveryId};
-use ringback::store::{Checkpoint, DueKey, RowKey, Tally, TimerKey};
+use ringback::store::{AwaitingKey, Checkpoint, DueKey, RowKey, Tally, TimerKey};
 
 pub(super) const KEY: Target = Target {
     name: "store-key",
@@ -15,9 +15,11 @@ pub(super) const KEY: Target = Target {
         TimerKey::write(sample::AT, b"u", &mut timer);
         let id = DeliveryId::from_bytes([7; 16]);
         DueKey { class: Class::Retry, due: sample::AT, id }.write(&sample::webhook(), &mut due);
-        vec![RowKey::META.to_vec(), state, endpoint, timer, due]
+        let mut awaiting = Vec::new();
+        AwaitingKey::write(sample::AT, b"u", &mut awaiting);
+        vec![RowKey::META.to_vec(), state, endpoint, timer, due, awaiting]
     },
-    words: &["m", "s", "e", "k", "t", "d"],
+    words: &["m", "s", "e", "k", "t", "d", "w"],
     bytes_per_byte: 8,
 };
 
@@ -31,7 +33,9 @@ pub(super) const CHECKPOINT: Target = Target {
         seen(read)
     },
     seeds: || {
-        let tally = Tally { awaiting_flow: 1, open: u64::MAX, silent: 3, ended: 4, held: 5 };
+        let (awaiting_flow, open, silent, ended, held, awaiting_reports) =
+            (1, u64::MAX, 3, 4, 5, 6);
+        let tally = Tally { awaiting_flow, open, silent, ended, held, awaiting_reports };
         let checkpoint = Checkpoint { next_offset: i64::MAX, at: sample::AT, tally };
         vec![Checkpoint::default().to_bytes(), checkpoint.to_bytes()]
     },
@@ -53,11 +57,15 @@ fn key(input: &[u8]) -> Seen {
     if let Some(key) = &timer {
         TimerKey::write(key.due, key.uuid.as_str().as_bytes(), &mut again);
     }
+    let awaiting = AwaitingKey::parse(input);
+    if let Some(key) = &awaiting {
+        AwaitingKey::write(key.since, key.uuid.as_str().as_bytes(), &mut again);
+    }
     let due = DueKey::parse(input);
     if let Some((webhook, key)) = &due {
         key.write(webhook, &mut again);
     }
-    if row.is_some() || timer.is_some() || due.is_some() {
+    if row.is_some() || timer.is_some() || awaiting.is_some() || due.is_some() {
         assert_eq!(again, input, "a key is of one kind, and has only one encoding");
     }
     seen((row, timer, due))

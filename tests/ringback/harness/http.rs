@@ -12,6 +12,13 @@ pub(crate) fn get(port: u16, path: &str) -> Answered {
     exchange(port, &format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n"))
 }
 
+/// Sends a `GET` request with these headers.
+pub(crate) fn get_with(port: u16, path: &str, headers: &[(&str, &str)]) -> Answered {
+    let lines: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    exchange(port, &format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n{lines}\r\n"))
+}
+
 /// Sends a `POST` request with a JSON body.
 pub(crate) fn post(port: u16, path: &str, body: &str) -> Answered {
     let head = format!(

@@ -228,6 +228,13 @@ impl Stage {
         webhook.insert(key.to_owned(), value.into());
     }
 
+    /// Changes the webhook with this name.
+    pub(crate) fn set_named_webhook(&mut self, name: &str, key: &str, value: impl Into<Value>) {
+        let is_it = |webhook: &&mut Table| webhook["name"].as_str() == Some(name);
+        let webhook = self.webhooks.iter_mut().find(is_it).expect("the webhook");
+        webhook.insert(key.to_owned(), value.into());
+    }
+
     /// Removes all webhooks.
     pub(crate) fn no_webhooks(&mut self) {
         self.webhooks.clear();

@@ -45,6 +45,10 @@ pub(super) const FIXTURES: &[Fixture] = &[
         version: "7",
         sums: "11803754dfd6cabe02394fc019e51bbe97f2f435af752388b46c41274037f6ad",
     },
+    Fixture {
+        version: "8",
+        sums: "dc19729173f7966051af235e7619e2a741f266739bbed9b5301d543822bc5c2e",
+    },
 ];
 
 /// A record of the changelog.

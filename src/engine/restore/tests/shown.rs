@@ -109,8 +109,8 @@ pub(super) fn meta(meta: &Meta) -> Value {
 }
 
 pub(super) fn tally(tally: &Tally) -> Value {
-    let Tally { awaiting_flow, open, silent, ended, held } = tally;
-    json!({"awaiting_flow": awaiting_flow, "open": open, "silent": silent, "ended": ended, "held": held})
+    let Tally { awaiting_flow, open, silent, ended, held, awaiting_reports } = tally;
+    json!({"awaiting_flow": awaiting_flow, "open": open, "silent": silent, "ended": ended, "held": held, "awaiting_reports": awaiting_reports})
 }
 
 fn list<T>(items: &[T], shown: impl Fn(&T) -> Value) -> Value {

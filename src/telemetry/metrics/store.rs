@@ -1,0 +1,85 @@
+//! The metrics of the state store and its disk.
+
+use super::super::definitions as define;
+use super::super::family::{Family, Maker};
+use super::super::labels::StallKind;
+use super::{Metrics, raise};
+use prometheus::{IntCounter, IntGauge, IntGaugeVec};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+pub(super) struct StoreMetrics {
+    corruptions: IntCounter,
+    bytes: IntGauge,
+    partition_bytes: IntGaugeVec,
+    /// The partitions that have series.
+    shown: Mutex<BTreeSet<i32>>,
+    disk_free: IntGauge,
+    stalls: Family<StallKind, IntCounter>,
+    write_errors: IntCounter,
+}
+
+/// The state of the store's disk and of RocksDB. The counts are those since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreCondition {
+    /// Free bytes of the disk; `None` if they are not known.
+    pub disk_free: Option<u64>,
+    /// How often writes were stopped.
+    pub stops: u64,
+    /// How often writes were slowed down.
+    pub delays: u64,
+    /// Failed flushes and compactions.
+    pub write_errors: u64,
+}
+
+impl StoreMetrics {
+    pub(super) fn new(make: &Maker<'_>) -> Self {
+        Self {
+            corruptions: make.counter(&define::STORE_CORRUPTIONS),
+            bytes: make.gauge(&define::STORE_BYTES),
+            partition_bytes: make.gauge_vec(&define::STORE_PARTITION_BYTES),
+            shown: Mutex::default(),
+            disk_free: make.gauge(&define::STORE_DISK_FREE),
+            stalls: make.counters(&define::STORE_STALLS),
+            write_errors: make.counter(&define::STORE_WRITE_ERRORS),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts a damaged store that was set aside.
+    pub fn store_corruption(&self) {
+        self.store.corruptions.inc();
+    }
+
+    /// Sets the size of the state of each assigned partition.
+    pub fn set_store_bytes(&self, partitions: &BTreeMap<i32, u64>) {
+        let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.store.bytes.set(signed(partitions.values().sum()));
+        let mut shown = self.store.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in shown.iter().filter(|partition| !partitions.contains_key(partition)) {
+            // The series exists since an earlier call.
+            let _ = self.store.partition_bytes.remove_label_values(&[gone.to_string()]);
+        }
+        *shown = partitions.keys().copied().collect();
+        for (partition, bytes) in partitions {
+            let labels = [&partition.to_string()];
+            self.store.partition_bytes.with_label_values(&labels).set(signed(*bytes));
+        }
+    }
+
+    /// Sets the state of the store's disk and of RocksDB.
+    pub fn set_store_condition(&self, condition: &StoreCondition) {
+        if let Some(free) = condition.disk_free {
+            self.store.disk_free.set(i64::try_from(free).unwrap_or(i64::MAX));
+        }
+        for (kind, count) in
+            [(StallKind::Stop, condition.stops), (StallKind::Delay, condition.delays)]
+        {
+            if let Some(counter) = self.store.stalls.at(kind) {
+                raise(counter, count);
+            }
+        }
+        raise(&self.store.write_errors, condition.write_errors);
+    }
+}
