@@ -6,7 +6,9 @@ RINGBACK_CACHE ?= $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/ringb
 CARGO_TARGET_DIR ?= $(RINGBACK_CACHE)/target
 # The tests mostly wait for time-outs. But each daemon needs memory, and most share one broker.
 RUST_TEST_THREADS ?= 3
-export RINGBACK_CACHE CARGO_TARGET_DIR RUST_TEST_THREADS
+# The commit that ringback_build_info shows.
+RINGBACK_COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+export RINGBACK_CACHE CARGO_TARGET_DIR RUST_TEST_THREADS RINGBACK_COMMIT
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build test bench simulate fuzz torture

@@ -1,5 +1,10 @@
 //! Measures the single steps of a webhook's processing on the samples. The end-to-end benchmark measures them together.
-#![expect(clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a benchmark ends by panicking"
+)]
 
 use apache_avro::Schema;
 use apache_avro::rabin::Rabin;
@@ -13,14 +18,17 @@ use ringback::codec::source::{Decoded, Decoder};
 use ringback::definition::{Defined, body};
 use ringback::delivery::{SigningSecret, sign};
 use ringback::domain::{
-    AccountId, AccountPolicy, Command, Condition, CorrelationPolicy, DeliveryReport, Due,
-    FlowComplete, OnReportTimeout, Outcome, Phase, Phase2Order, Phase2Wait, PhononUuid, Policy,
-    RecordKind, RetrySchedule, Rule, Source, State, Test, Timestamp, Trigger, Verdict, WebhookName,
-    WebhookPolicy, decide, evolve,
+    AccountId, AccountPolicy, Command, Condition, CorrelationPolicy, DeadLetterReason, DeliveryId,
+    DeliveryReport, Due, FlowComplete, OnReportTimeout, Outcome, Phase, Phase2Order, Phase2Wait,
+    PhononUuid, Policy, RecordKind, RetrySchedule, Rule, Source, State, Test, Timestamp, Trigger,
+    Verdict, WebhookName, WebhookPolicy, decide, evolve,
 };
 use ringback::store::{Checkpoint, Derived, Store};
+use ringback::telemetry::{Format, Health, Metrics, STALL_DEADLINE};
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 const FLOW: &str = include_str!("../tests/ringback/samples/flow-complete.json");
 const REPORT: &str = include_str!("../tests/ringback/samples/sms-delivery-report.json");
@@ -36,7 +44,50 @@ fn main() {
     judging(&mut criterion);
     writing(&mut criterion);
     committing(&mut criterion);
+    measuring(&mut criterion);
     criterion.final_summary();
+}
+
+/// Counting, and a scrape of 200 partitions and 200 of 2,000 webhooks.
+fn measuring(criterion: &mut Criterion) {
+    const TOPICS: [&str; 4] = ["flow-complete", "sms-delivery-report", "call-begin", "inbox"];
+    let metrics = Metrics::with_webhooks(&TOPICS.map(str::to_owned), 200);
+    let health = Health::new(STALL_DEADLINE);
+    let name = |number: usize| WebhookName::new(&format!("account-{number:05}-notify"));
+    let names: Vec<WebhookName> = (0..2000).filter_map(name).collect();
+    let id = DeliveryId::from_bytes([7; 16]);
+    let Command::RecordOutcome { outcome, .. } = Stages::new(&policy()).outcome else { panic!() };
+    for (number, name) in names.iter().enumerate() {
+        let number = u32::try_from(number).unwrap_or(1) % 2 + 1;
+        metrics.attempt((name, Phase::One), (id, number), &outcome, NOW);
+        metrics.delivered((name, Phase::One), id, Duration::from_secs(1), NOW);
+        metrics.dead_delivery(name, Phase::Two, DeadLetterReason::Refused);
+    }
+    metrics.set_endpoints(names.iter(), |_| true, &BTreeMap::new(), &[]);
+    for partition in 0..200 {
+        health.assign(partition);
+        health.restored(partition);
+        for topic in TOPICS {
+            metrics.set_consumer_lag(topic, partition, 1_234_567);
+            metrics.set_unread_since(topic, partition, Some(NOW));
+        }
+    }
+    metrics.set_store_bytes(&(0..200).map(|partition| (partition, 123_456_789)).collect());
+    health.publish(&*metrics);
+    for (format, text) in [(Format::Text, "text"), (Format::OpenMetrics, "OpenMetrics")] {
+        let bytes = metrics.render(format, NOW).len();
+        println!("a scrape as {text}: {bytes} bytes");
+        criterion.bench_function(&format!("metrics/scrape, {text}"), |bencher| {
+            bencher.iter(|| metrics.render(format, NOW));
+        });
+    }
+    criterion.bench_function("metrics/attempt and delivery", |bencher| {
+        let name = &names[100];
+        bencher.iter(|| {
+            metrics.attempt((name, Phase::One), (id, 1), black_box(&outcome), NOW);
+            metrics.delivered((name, Phase::One), id, Duration::from_millis(3), NOW);
+        });
+    });
 }
 
 fn decoding(criterion: &mut Criterion) {

@@ -9,6 +9,7 @@ mod demo;
 mod offsets;
 mod run;
 mod secret;
+mod send;
 mod sink;
 mod terminal;
 mod topics;
@@ -65,6 +66,7 @@ enum Command {
     Check(check::Arguments),
     Topics(topics::Arguments),
     Demo(demo::Arguments),
+    Send(send::Arguments),
     Trace(trace::Arguments),
     Verify(verify::Arguments),
     #[command(subcommand)]
@@ -107,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => runtime.block_on(check::run(&config, &arguments)),
         Command::Topics(arguments) => runtime.block_on(topics::run(&config, &arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(&arguments)),
+        Command::Send(arguments) => runtime.block_on(send::run(&config, arguments)),
         Command::Trace(arguments) => runtime.block_on(trace::run(&config, &arguments)),
         Command::Verify(arguments) => runtime.block_on(verify::run(&config, arguments)),
         Command::Account(command) => runtime.block_on(account::run(&config, &command)),

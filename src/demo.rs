@@ -27,7 +27,7 @@ use crate::telemetry::err_line;
 use broker::{Broker, BrokerError};
 use checklist::{Checklist, Sight};
 use files::{BAD_ACCOUNT, Folder};
-use samples::Sample;
+pub use samples::Sample;
 use screen::{About, Screen};
 use std::collections::BTreeSet;
 use std::io;

@@ -28,6 +28,7 @@ mod report;
 mod restore;
 mod rights;
 mod scan;
+mod sender;
 mod settings;
 mod steward;
 mod subscription;
@@ -74,12 +75,13 @@ pub use rights::{
     missing, needs, replay_groups, sink_group,
 };
 pub use scan::{Progress, ScanFrom, ScanRange, ScanRecord, Scanned, Scanner, Watch};
+pub use sender::Sender;
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
 pub use steward::Steward;
 pub use subscription::{LetterProducer, Subscription, SubscriptionError};
 pub use topics::{
-    INBOX_KEPT_MS, TopicFault, TopicState, compacted, could_create_missing, create_missing,
-    create_with_partitions, repair, survey,
+    INBOX_KEPT_MS, TopicFault, TopicState, compacted, could_create_missing, create_inputs,
+    create_missing, create_with_partitions, repair, survey,
 };
 pub use transaction::{Committed, Outgoing, Producer, TransactionError, TransactionFault};
 pub use trial::{ClientRefusal, try_clients};

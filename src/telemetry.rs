@@ -35,7 +35,7 @@ pub use labels::{
     SinkDocumentResult, SinkEventResult, SourceResult, StallKind, TransactionErrorKind, Try,
 };
 pub use logging::LogFormat;
-pub use metrics::{Metrics, StoreCondition};
+pub use metrics::{Metrics, Stalls, StoreCondition};
 pub(crate) use output::{err_line, out_line};
 pub use render::Format;
 pub use sink::SinkMetrics;

@@ -7,6 +7,7 @@ use crate::exit::ExitCode;
 use crate::log::{self, KafkaSettings, LogError, NeededBy, TopicNames, TopicState};
 use crate::telemetry::{err_line, out_line};
 use clap::Args;
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,11 +19,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 ///
 /// Exits with 1 while a setting is wrong or a topic is missing.
 #[derive(Args)]
-#[command(after_help = "Example:\n  ringback topics --config /etc/ringback/ringback.toml --create")]
+#[command(
+    after_help = "Examples:\n  ringback topics --config /etc/ringback/ringback.toml --create\n  ringback topics --create --with-inputs 6"
+)]
 pub(super) struct Arguments {
     /// Creates Ringback's own topics that are missing
     #[arg(long)]
     create: bool,
+    /// Also creates the inputs that are missing, with N partitions each. For development: on the platform, its
+    /// producers own the inputs
+    #[arg(long, requires = "create", value_name = "N")]
+    with_inputs: Option<NonZeroU16>,
     /// Corrects wrong settings, and adds missing partitions to the inbox
     #[arg(long)]
     mend: bool,
@@ -53,6 +60,11 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
 async fn show(settings: &Settings, arguments: &Arguments) -> Result<bool, LogError> {
     let (kafka, names) = (&settings.kafka, &settings.topics);
     let mut changed = Vec::new();
+    if let Some(partitions) = arguments.with_inputs {
+        for topic in log::create_inputs(kafka, names, partitions.get()).await? {
+            out_line!("created {topic}");
+        }
+    }
     if arguments.create {
         for topic in log::create_missing(kafka, names).await? {
             out_line!("created {topic}");

@@ -21,7 +21,8 @@ impl CertificateFile {
         Some(Self { path: path.into(), expires_at: expiries(pem).min()? })
     }
 
-    /// Reads when the last of these authorities expires: each of them works alone. `None`: `pem` has no certificate.
+    /// Reads when the last of these authorities expires. Which of them a server needs is unknown, and a bundle often
+    /// has authorities that nothing needs any longer. `None`: `pem` has no certificate.
     #[must_use]
     pub fn of_authorities(path: &str, pem: &[u8]) -> Option<Self> {
         Some(Self { path: path.into(), expires_at: expiries(pem).max()? })

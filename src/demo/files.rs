@@ -11,7 +11,7 @@ use std::{fs, io};
 /// The account of the sample records.
 const GOOD_ACCOUNT: u32 = 28;
 /// The account whose webhook fails at first.
-pub(super) const BAD_ACCOUNT: u32 = 29;
+pub(super) const BAD_ACCOUNT: i64 = 29;
 
 /// The name of the webhook that fails at first.
 pub(super) const BAD_WEBHOOK: &str = "broken";

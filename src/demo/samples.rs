@@ -11,10 +11,13 @@ const ACCOUNT: &str = "\"accountID\": 28";
 
 /// The records and webhooks of one execution of a flow. They equal the samples byte by byte, except for the phonon-uuid
 /// and the account, because webhooks pass records on as they were spelt.
-pub(super) struct Sample {
-    pub(super) uuid: String,
-    pub(super) flow: String,
-    pub(super) report: String,
+pub struct Sample {
+    /// The phonon-uuid.
+    pub uuid: String,
+    /// The flow complete record.
+    pub flow: String,
+    /// The delivery report of its SMS.
+    pub report: String,
     pub(super) phase_1: String,
     pub(super) phase_2: String,
 }
@@ -26,7 +29,8 @@ impl Sample {
     }
 
     /// Returns another execution of the same flow. `None` if the system provides no random bytes.
-    pub(super) fn fresh() -> Option<Self> {
+    #[must_use]
+    pub fn fresh() -> Option<Self> {
         Some(Self::of(random_uuid()?))
     }
 
@@ -41,10 +45,11 @@ impl Sample {
         }
     }
 
-    /// Changes the account of the flow complete record.
-    pub(super) fn of_account(self, id: u32) -> Self {
-        let flow = self.flow.replace(ACCOUNT, &format!("\"accountID\": {id}"));
-        Self { flow, ..self }
+    /// Changes the account of the records. The webhooks stay as they are.
+    #[must_use]
+    pub fn of_account(self, id: i64) -> Self {
+        let of = |record: &str| record.replace(ACCOUNT, &format!("\"accountID\": {id}"));
+        Self { flow: of(&self.flow), report: of(&self.report), ..self }
     }
 }
 
@@ -93,6 +98,8 @@ mod tests {
             assert_eq!(one, &other.replace(&fresh.uuid, &original.uuid));
         }
         let other = Sample::original().of_account(29);
-        assert!(other.flow.contains("\"accountID\": 29") && other.report == original.report);
+        for record in [other.flow, other.report] {
+            assert!(record.contains("\"accountID\": 29") && !record.contains(ACCOUNT), "{record}");
+        }
     }
 }

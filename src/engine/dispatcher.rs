@@ -36,6 +36,7 @@ pub(super) struct Dispatcher {
 /// The outbox's numbers for the gauges.
 pub(super) struct Load {
     pub(super) webhooks: Vec<WebhookLoad>,
+    pub(super) oldest: Option<Timestamp>,
     pub(super) in_flight: usize,
     /// Outcomes that are not committed.
     pub(super) uncommitted: usize,
@@ -292,6 +293,7 @@ impl Dispatcher {
         let in_flight = self.in_flight();
         Load {
             webhooks: self.outbox.loads(&self.lanes.states(), is_configured, now),
+            oldest: self.outbox.oldest(),
             in_flight,
             uncommitted: self.lanes.unsettled().saturating_sub(in_flight),
             overdue: self.outbox.overdue(&self.lanes.ready(), now),

@@ -409,17 +409,14 @@ impl Work {
 /// Returns the time from a flow to the final report of one of its SMS that `event` accepts or adopts.
 fn report_delay(before: &State, event: &Event) -> Option<Duration> {
     let is_final = |report: &Collected| report.class == StatusClass::Final;
-    let flow = match (&before.correlation, event) {
-        (Correlation::Open(flow), Event::ReportAccepted { report, .. }) if is_final(report) => {
-            let ms = report.source.timestamp.ms_since(flow.source.timestamp);
-            return Some(Duration::from_millis(ms));
-        }
-        (Correlation::Open(flow), Event::ReportAdopted { sms }) => (flow, sms),
+    let Correlation::Open(flow) = &before.correlation else { return None };
+    let report = match event {
+        Event::ReportAccepted { report, .. } => report,
+        Event::ReportAdopted { sms } => flow.reports.iter().find(|it| it.sms == *sms)?,
         _ => return None,
     };
-    // It came before the flow.
-    let (flow, sms) = flow;
-    flow.reports.iter().any(|it| it.sms == *sms && is_final(it)).then_some(Duration::ZERO)
+    let ms = report.source.timestamp.ms_since(flow.source.timestamp);
+    is_final(report).then_some(Duration::from_millis(ms))
 }
 
 /// Returns the account of a uuid, if it is known.

@@ -4,6 +4,7 @@ use super::client::{self, Cluster, LogError, MESSAGE_BYTES_MAX};
 use super::report::Reports;
 use super::rights::{self, Operation, Resource, Right};
 use super::settings::{KafkaSettings, TopicNames};
+use crate::clock;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewPartitions, NewTopic,
     OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
@@ -13,6 +14,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Brokers show a new topic within this time.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+const SHOWN_PAUSE: Duration = Duration::from_millis(100);
 const DAY_MS: u64 = 86_400_000;
 /// The changelog keeps tombstones for this long. An older store can't be continued.
 const TOMBSTONES_KEPT_MS: u64 = 7 * DAY_MS;
@@ -338,6 +342,34 @@ pub async fn create_with_partitions(
     create((settings, names), partitions, &counts, &options()).await
 }
 
+/// Creates the inputs that are missing, with this number of partitions and the broker's default settings. Returns their
+/// names once the brokers show them.
+///
+/// # Errors
+/// Kafka does not answer or refuses.
+pub async fn create_inputs(
+    settings: &KafkaSettings,
+    names: &TopicNames,
+    partitions: u16,
+) -> Result<Vec<String>, LogError> {
+    let known = counts(settings, names).await?;
+    let inputs: Vec<&String> =
+        names.sources().map(|(name, _)| name).filter(|name| !known.contains_key(*name)).collect();
+    let new = inputs
+        .iter()
+        .map(|name| NewTopic::new(name, i32::from(partitions), TopicReplication::Fixed(-1)));
+    let created = create_all(settings, &new.collect::<Vec<_>>(), &options()).await?;
+    let began = clock::instant();
+    while clock::since(began) < SHOWN_WITHIN {
+        let shown = counts(settings, names).await?;
+        if created.iter().all(|topic| shown.contains_key(topic)) {
+            break;
+        }
+        tokio::time::sleep(SHOWN_PAUSE).await;
+    }
+    Ok(created)
+}
+
 async fn create(
     (settings, names): (&KafkaSettings, &TopicNames),
     partitions: u32,
@@ -354,11 +386,19 @@ async fn create(
             topic.settings.iter().fold(fresh, |fresh, (key, value)| fresh.set(key, value))
         })
         .collect();
+    create_all(settings, &new, options).await
+}
+
+async fn create_all(
+    settings: &KafkaSettings,
+    new: &[NewTopic<'_>],
+    options: &AdminOptions,
+) -> Result<Vec<String>, LogError> {
     if new.is_empty() {
         return Ok(Vec::new());
     }
     let results = admin(settings)?
-        .create_topics(&new, options)
+        .create_topics(new, options)
         .await
         .map_err(LogError::request("the topics can't be created"))?;
     let mut created = Vec::new();

@@ -1,7 +1,7 @@
 //! The state of RocksDB and of its disk, for the metrics.
 
 use super::{Database, Db, family_name};
-use crate::telemetry::StoreCondition;
+use crate::telemetry::{Stalls, StoreCondition};
 use rustix::fs::statvfs;
 
 impl Database {
@@ -18,8 +18,8 @@ impl Database {
             let Some(family) = self.db.cf_handle(&family_name(*number)) else { continue };
             let stalls = self.db.property_value_cf(&family, "rocksdb.cf-write-stall-stats");
             let stalls = stalls.ok().flatten().unwrap_or_default();
-            condition.stops += count(&stalls, "total-stops");
-            condition.delays += count(&stalls, "total-delays");
+            let (stops, delays) = (count(&stalls, "total-stops"), count(&stalls, "total-delays"));
+            condition.partitions.insert(*number, Stalls { stops, delays });
         }
         condition
     }
@@ -56,7 +56,8 @@ mod tests {
         store.partition(0).unwrap();
         let condition = store.0.condition(&[0]);
         assert!(condition.disk_free.is_some_and(|free| free > 0), "{condition:?}");
-        assert_eq!((condition.stops, condition.delays, condition.write_errors), (0, 0, 0));
+        assert_eq!((condition.stops, condition.write_errors), (0, 0));
+        assert_eq!(condition.partitions, [(0, Stalls::default())].into());
         let of_db = text(&store.0.db, "rocksdb.db-write-stall-stats");
         assert!(of_db.contains("write-buffer-manager-limit-stops: "), "{of_db}");
         let family = store.0.db.cf_handle(&family_name(0)).unwrap();

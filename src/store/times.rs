@@ -37,6 +37,11 @@ impl<const STEP_MS: i64> Times<STEP_MS> {
         }
     }
 
+    pub(super) fn clear(&mut self) {
+        self.counts.clear();
+        self.total = 0;
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }

@@ -344,15 +344,18 @@ impl<F: Family> WriteBack<F> {
         if self.stored.tally.awaiting_reports == 0 {
             return Ok(here);
         }
-        let mut stored = self.partition.awaiting(self.stored_awaiting_from);
-        let first = stored.find_map(|flow| match flow {
-            Ok(flow) if self.buffered(&flow.uuid).is_some() => None,
-            flow => Some(flow),
-        });
-        let Some(first) = first.transpose()? else { return Ok(here) };
-        drop(stored);
-        self.stored_awaiting_from = first.since;
-        Ok(Some(here.map_or(first.since, |here| here.min(first.since))))
+        let (mut from, mut first) = (self.stored_awaiting_from, None);
+        for flow in self.partition.awaiting(from) {
+            let flow = flow?;
+            from = flow.since;
+            // A flow that has changed is in memory, and is stored again later.
+            if self.buffered(&flow.uuid).is_none() {
+                first = Some(flow.since);
+                break;
+            }
+        }
+        self.stored_awaiting_from = from;
+        Ok(here.into_iter().chain(first).min())
     }
 
     /// Returns the timers due from `from` to `until`, the earliest first, at most `limit`.

@@ -92,7 +92,7 @@ definitions! {
     REPORT_TIMEOUTS: Counter "ringback_report_timeouts_total" []
         = "Total number of flows whose delivery reports did not all arrive in time.";
     AWAITING_REPORTS: Gauge "ringback_awaiting_reports" []
-        = "Number of flows that wait for delivery reports.";
+        = "Number of flows that wait for delivery reports, in restored partitions.";
     AWAITING_REPORTS_OLDEST: Gauge "ringback_awaiting_reports_oldest_seconds" []
         = "Age in seconds of the oldest flow that waits for delivery reports, since it was accepted; 0 without one.";
     REPORT_DELAY: Histogram "ringback_report_delay_seconds" [] in REPORT_SECONDS
@@ -102,7 +102,7 @@ definitions! {
     CORRELATIONS: Gauge "ringback_correlations" ["state"]
         = "Number of phonon-uuids with state in this instance's partitions, by state.";
     OUTBOX_ROWS: Gauge "ringback_outbox_rows" ["state"]
-        = "Number of unfinished deliveries, by what they wait for: due (only for the endpoint's concurrency, or for the daemon), retry (for the time of their next attempt), rate_limited, held (the endpoint asked for a pause, or its webhook is not configured), breaker (it is not closed), after_phase_1 (until phase 1, or the webhooks that they depend on, have ended), in_flight. A retry counts as due up to 4 seconds late.";
+        = "Number of unfinished deliveries, by what they wait for: due (only for the endpoint's concurrency, or for the daemon), retry (for the time of their next attempt), rate_limited, held (the endpoint asked for a pause, or its webhook is not configured), breaker (it is not closed), after_phase_1 (until phase 1, or the webhooks that they depend on, have ended), in_flight. A retry counts as due up to 16 seconds late.";
     OUTBOX_OLDEST: Gauge "ringback_outbox_oldest_seconds" []
         = "Age in seconds of the oldest unfinished delivery, since it was scheduled or released after phase 1; 0 without unfinished deliveries.";
     OUTBOX_OVERDUE: Gauge "ringback_outbox_overdue_seconds" []
@@ -124,7 +124,7 @@ definitions! {
     DEAD_LETTERS_OPEN: Gauge "ringback_dead_letters_open" ["reason"]
         = "Number of dead letters without a known replay in this instance's partitions, by reason. Covers the last 7 days if the inbox has lost records. Updated every 5 seconds; absent if it can't be counted.";
     DEAD_LETTERS_OLDEST: Gauge "ringback_dead_letters_open_oldest_seconds" []
-        = "Age in seconds of the oldest of the dead letters that ringback_dead_letters_open counts; 0 without one.";
+        = "Age in seconds of the oldest of the dead letters that ringback_dead_letters_open counts; 0 without one, absent if they can't be counted.";
     REPLAYS: Counter "ringback_replays_total" []
         = "Total number of dead deliveries that an operator put back into the outbox.";
     RATE_LIMITED: Counter "ringback_rate_limited_total" []
@@ -138,7 +138,7 @@ definitions! {
     BREAKER_STATE: Gauge "ringback_breaker_state" ["endpoint"]
         = "Deprecated: use ringback_webhook_state, which has the same values. Will be removed in the next version.";
     WEBHOOK_ATTEMPTS: Counter "ringback_webhook_attempts_total" ["webhook", "outcome", "try"]
-        = "Total number of finished HTTP attempts, by webhook, outcome, and whether it was the first attempt of its delivery. The [http] endpoint_labels_max busiest webhooks have series of their own; webhook=\"other\" counts all others. When a busier webhook takes the place of another one, the counts of that one are added to other.";
+        = "Total number of finished HTTP attempts, by webhook, outcome, and whether it was the first attempt of its delivery. The [http] endpoint_labels_max busiest webhooks have series of their own; webhook=\"other\" counts all others. When a busier webhook takes the place of another one, the counts of that one are added to other: use no rate over other, but ringback_attempts_total.";
     WEBHOOK_DELIVERIES: Counter "ringback_webhook_deliveries_total" ["webhook", "result"]
         = "Total number of finished deliveries, by webhook and result.";
     WEBHOOK_LATENCY: Histogram "ringback_webhook_latency_seconds" ["webhook"] in WEBHOOK_LATENCY_SECONDS
@@ -150,7 +150,7 @@ definitions! {
     WEBHOOK_RATE_LIMITED: Gauge "ringback_webhook_rate_limited" ["webhook"]
         = "Number of due deliveries of a webhook that wait because a rate limit is used up.";
     WEBHOOK_HELD: Gauge "ringback_webhook_held" ["webhook"]
-        = "Number of due deliveries of a webhook that wait because its endpoint asked for a pause, or its breaker is not closed.";
+        = "Number of due deliveries of a webhook that wait because its endpoint asked for a pause, its breaker is not closed, or it is not configured.";
     WEBHOOK_STATE: Gauge "ringback_webhook_state" ["webhook"]
         = "State of a webhook's endpoint: 0 closed, 1 half open, 2 open, 3 disabled. Absent for webhook=\"other\".";
     IN_FLIGHT: Gauge "ringback_in_flight" [] = "Number of unanswered requests.";
@@ -159,11 +159,11 @@ definitions! {
     UNCOMMITTED: Gauge "ringback_uncommitted" []
         = "Number of attempts whose outcomes are not committed yet. A crash repeats these and the unanswered requests.";
     UNCOMMITTED_MAX: Gauge "ringback_uncommitted_max" []
-        = "Maximum number of attempts whose outcomes are not committed yet: [delivery] uncommitted_max.";
+        = "[delivery] uncommitted_max. The limit is shared: ringback_in_flight and ringback_uncommitted together are at most ringback_in_flight_max and ringback_uncommitted_max together.";
     KAFKA_REACHABLE: Gauge "ringback_kafka_reachable" []
         = "0 while the daemon waits for an answer of Kafka, otherwise 1.";
     PARTITIONS_ASSIGNED: Gauge "ringback_partitions_assigned" []
-        = "Number of partitions that the consumer group has assigned to this instance.";
+        = "Number of partitions of the state that this instance owns.";
     REBALANCES: Counter "ringback_rebalances_total" []
         = "Total number of assignments that this instance received from the consumer group.";
     TRANSACTION_RECORDS_WRITTEN: Histogram "ringback_transaction_records" [] in TRANSACTION_RECORDS
@@ -218,7 +218,7 @@ definitions! {
     STORE_WRITE_ERRORS: Counter "ringback_store_write_errors_total" []
         = "Total number of failed flushes and compactions of RocksDB. A failed write of the daemon itself ends it.";
     CERTIFICATE_EXPIRY: Gauge "ringback_certificate_expiry_timestamp_seconds" ["file"]
-        = "Unix time in seconds at which the first certificate expires in a file that the configuration names.";
+        = "Unix time in seconds at which the certificates of a file that the configuration names expire: the first of a client's chain, or the last of several authorities. Covers the 200 files that expire first.";
 }
 
 definitions! {

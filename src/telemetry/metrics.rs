@@ -5,7 +5,7 @@ mod endpoints;
 mod kafka;
 mod store;
 
-pub use store::StoreCondition;
+pub use store::{Stalls, StoreCondition};
 
 use super::definitions as define;
 use super::exemplars::{Exemplar, TracedHistogram};
@@ -68,7 +68,9 @@ pub struct Metrics {
     attempt_duration: TracedHistogram,
     webhooks: Webhooks,
     dead_letters_open: IntGaugeVec,
-    dead_letters_oldest: Since,
+    dead_letters_oldest: GaugeVec,
+    /// The time of the oldest open dead letter, if they were counted.
+    dead_letters_since: Mutex<Option<i64>>,
     replays: IntCounter,
     rate_limited: IntCounter,
     exchanges_repeated: IntCounter,
@@ -142,7 +144,8 @@ impl Metrics {
             attempts: make.counters(&define::ATTEMPTS),
             attempt_duration: traced(&define::ATTEMPT_DURATION, attempt_duration),
             dead_letters_open: make.gauge_vec(&define::DEAD_LETTERS_OPEN),
-            dead_letters_oldest: Since::new(make.seconds(&define::DEAD_LETTERS_OLDEST)),
+            dead_letters_oldest: make.seconds_vec(&define::DEAD_LETTERS_OLDEST),
+            dead_letters_since: Mutex::default(),
             replays: make.counter(&define::REPLAYS),
             rate_limited: make.counter(&define::RATE_LIMITED),
             exchanges_repeated: make.counter(&define::EXCHANGES_REPEATED),
@@ -287,7 +290,8 @@ impl Metrics {
         counts: Option<&BTreeMap<DeadLetterReason, u64>>,
         oldest: Option<Timestamp>,
     ) {
-        self.dead_letters_oldest.set(oldest);
+        let since_ms = counts.map(|_| oldest.map_or(NEVER, Timestamp::as_ms));
+        *self.dead_letters_since.lock().unwrap_or_else(PoisonError::into_inner) = since_ms;
         if counts.is_none() {
             self.dead_letters_open.reset();
         }
@@ -416,9 +420,14 @@ impl Metrics {
     /// Renders all metrics at the time `now` in `format`.
     #[must_use]
     pub fn render(&self, format: Format, now: Timestamp) -> String {
-        for since in [&self.outbox_oldest, &self.awaiting_reports_oldest, &self.dead_letters_oldest]
-        {
-            since.show(now);
+        self.outbox_oldest.show(now);
+        self.awaiting_reports_oldest.show(now);
+        match *self.dead_letters_since.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(since_ms) => {
+                let seconds = age(since_ms, now).as_secs_f64();
+                self.dead_letters_oldest.with_label_values::<&str>(&[]).set(seconds);
+            }
+            None => self.dead_letters_oldest.reset(),
         }
         self.webhooks.at(now);
         self.outbox_overdue.show(now);
@@ -451,7 +460,7 @@ impl Metrics {
 
 /// Returns the values of the labels of `ringback_build_info`.
 pub(super) fn build<'a>(instance_id: &'a str, group_id: &'a str) -> [&'a str; 4] {
-    let commit = option_env!("RINGBACK_COMMIT").unwrap_or("unknown");
+    let commit = option_env!("RINGBACK_COMMIT").filter(|it| !it.is_empty()).unwrap_or("unknown");
     [env!("CARGO_PKG_VERSION"), commit, instance_id, group_id]
 }
 

@@ -79,8 +79,7 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     metrics.set_in_flight(3, 9);
     metrics
         .set_certificates(&[("crm.pem".to_owned(), Timestamp::from_ms(1_900_000_000_000))].into());
-    let condition =
-        StoreCondition { disk_free: Some(1 << 30), stops: 1, delays: 2, write_errors: 0 };
+    let condition = stalled(1, &[(3, 2)]);
     metrics.set_store_condition(&condition);
     metrics.replay();
     metrics.rate_limited(1);
@@ -106,6 +105,14 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     health.restoring(3, 1200);
     health.publish(&*metrics);
     (metrics, health)
+}
+
+/// Returns the condition of a store with room on its disk. `stops` is that of the database, `delays` are those of
+/// partitions.
+fn stalled(stops: u64, delays: &[(i32, u64)]) -> StoreCondition {
+    let of = |(number, delays): &(i32, u64)| (*number, Stalls { stops: 0, delays: *delays });
+    let partitions = delays.iter().map(of).collect();
+    StoreCondition { disk_free: Some(1 << 30), stops, partitions, write_errors: 0 }
 }
 
 #[track_caller]
@@ -175,16 +182,6 @@ fn each_occurrence_is_shown_with_its_labels() {
             "ringback_endpoint_changes_total{state=\"held\"} 1",
             "ringback_breaker_state{endpoint=\"crm\"} 2",
             "ringback_breaker_state{endpoint=\"erp\"} 3",
-            "ringback_webhook_attempts_total{outcome=\"success\",try=\"first\",webhook=\"crm\"} 1",
-            "ringback_webhook_attempts_total{outcome=\"success\",try=\"retry\",webhook=\"crm\"} 0",
-            "ringback_webhook_attempts_total{outcome=\"timeout\",try=\"retry\",webhook=\"crm\"} 1",
-            "ringback_webhook_deliveries_total{result=\"delivered\",webhook=\"crm\"} 2",
-            "ringback_webhook_deliveries_total{result=\"dead_lettered\",webhook=\"crm\"} 1",
-            "ringback_webhook_latency_seconds_bucket{webhook=\"crm\",le=\"0.25\"} 1",
-            "ringback_webhook_latency_seconds_bucket{webhook=\"crm\",le=\"1\"} 2",
-            "ringback_webhook_latency_seconds_count{webhook=\"crm\"} 2",
-            "ringback_webhook_state{webhook=\"crm\"} 2",
-            "ringback_webhook_state{webhook=\"erp\"} 3",
             "ringback_transaction_duration_seconds_count 1",
             "ringback_transaction_records_sum 250",
             "ringback_rebalances_total 1",
@@ -208,9 +205,29 @@ fn each_occurrence_is_shown_with_its_labels() {
             "ringback_ready 0",
             &format!(
                 "ringback_build_info{{commit=\"{}\",group_id=\"rb\",instance_id=\"ringback-0\",version=\"{}\"}} 1",
-                option_env!("RINGBACK_COMMIT").unwrap_or("unknown"),
+                option_env!("RINGBACK_COMMIT").filter(|it| !it.is_empty()).unwrap_or("unknown"),
                 env!("CARGO_PKG_VERSION")
             ),
+        ],
+    );
+}
+
+#[test]
+fn a_webhook_has_series_of_its_own() {
+    let (metrics, _health) = busy();
+    check_lines(
+        &metrics.render(Format::Text, now()),
+        &[
+            "ringback_webhook_attempts_total{outcome=\"success\",try=\"first\",webhook=\"crm\"} 1",
+            "ringback_webhook_attempts_total{outcome=\"success\",try=\"retry\",webhook=\"crm\"} 0",
+            "ringback_webhook_attempts_total{outcome=\"timeout\",try=\"retry\",webhook=\"crm\"} 1",
+            "ringback_webhook_deliveries_total{result=\"delivered\",webhook=\"crm\"} 2",
+            "ringback_webhook_deliveries_total{result=\"dead_lettered\",webhook=\"crm\"} 1",
+            "ringback_webhook_latency_seconds_bucket{webhook=\"crm\",le=\"0.25\"} 1",
+            "ringback_webhook_latency_seconds_bucket{webhook=\"crm\",le=\"1\"} 2",
+            "ringback_webhook_latency_seconds_count{webhook=\"crm\"} 2",
+            "ringback_webhook_state{webhook=\"crm\"} 2",
+            "ringback_webhook_state{webhook=\"erp\"} 3",
         ],
     );
 }
@@ -235,9 +252,18 @@ fn every_definition_is_shown_in_both_formats() {
 #[test]
 fn open_dead_letters_are_not_shown_when_they_could_not_be_counted() {
     let (metrics, _health) = busy();
+    let oldest = |text: &str| {
+        let name = "ringback_dead_letters_open_oldest_seconds ";
+        text.lines().find_map(|line| line.strip_prefix(name)?.parse::<f64>().ok())
+    };
+    let age = oldest(&metrics.render(Format::Text, now()));
+    assert!(age.is_some_and(|seconds| (60.0..90.0).contains(&seconds)), "{age:?}");
+    metrics.set_dead_letters_open(Some(&[(DeadLetterReason::FlowMissing, 0)].into()), None);
+    assert_eq!(oldest(&metrics.render(Format::Text, now())), Some(0.0));
     metrics.set_dead_letters_open(None, None);
     let text = metrics.render(Format::Text, now());
     assert!(!text.contains("ringback_dead_letters_open{"), "{text}");
+    assert!(!text.contains("\nringback_dead_letters_open_oldest_seconds "), "{text}");
 }
 
 #[test]
@@ -247,6 +273,25 @@ fn webhooks_with_series_are_limited() {
     let metrics = Metrics::new(&[]);
     set_endpoints(&metrics, &[("crm", EndpointState::Open)]);
     assert!(!metrics.render(Format::Text, now()).contains("crm"));
+}
+
+#[test]
+fn stalls_are_counted_once_when_a_partition_is_given_away_and_comes_back() {
+    let (metrics, _health) = busy();
+    let delays =
+        |count: u64| format!("ringback_store_write_stalls_total{{kind=\"delay\"}} {count}");
+    for (condition, count) in [
+        (stalled(1, &[(3, 5), (4, 10)]), 15),
+        (stalled(1, &[(3, 6)]), 16),
+        (stalled(1, &[(3, 6), (4, 12)]), 18),
+    ] {
+        metrics.set_store_condition(&condition);
+        check_lines(&metrics.render(Format::Text, now()), &[&delays(count)]);
+    }
+    check_lines(
+        &metrics.render(Format::Text, now()),
+        &["ringback_store_write_stalls_total{kind=\"stop\"} 1"],
+    );
 }
 
 #[test]

@@ -100,7 +100,8 @@ impl Collector for Webhooks {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let table = self.lock();
+        // A copy, because attempts wait for the lock.
+        let table = self.lock().copy_shown();
         let mut exposed: HashMap<&'static str, Vec<Metric>> = HashMap::new();
         let mut add = |definition: &Definition, metric| {
             exposed.entry(definition.name).or_default().push(metric);

@@ -58,6 +58,7 @@ mod rights;
 mod routing;
 mod rules;
 mod schemas;
+mod send;
 mod settings;
 mod shortages;
 mod sink;

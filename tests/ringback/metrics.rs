@@ -55,12 +55,23 @@ fn flows_that_wait_for_reports_are_counted_with_their_age_over_a_crash_and_a_los
     let mut daemon = stage.start();
     wait_metric(&daemon, AWAITING, &[], |flows| flows == 3.0);
     wait_metric(&daemon, OLDEST, &[], |seconds| seconds > later);
+    // Each of two instances has one of the two partitions.
+    let mut second = stage.start_instance(1);
+    wait_until("both instances have a partition", PATIENCE, || {
+        [&daemon, &second].iter().all(|it| it.partitions() == 1).then_some(())
+    });
+    wait_until("both instances together count the flows", PATIENCE, || {
+        let counts = [&daemon, &second].map(|it| it.metric(AWAITING, &[]).unwrap_or_default());
+        (counts.iter().sum::<f64>() == 3.0).then_some(())
+    });
+    second.stop();
+    wait_metric(&daemon, AWAITING, &[], |flows| flows == 3.0);
     let reports: Vec<Value> =
         (0..3).map(|n| report(&format!("silent-{n}"), "s-1", "DELIVERED")).collect();
     stage.send_reports(&reports);
     wait_metric(&daemon, AWAITING, &[], |flows| flows == 0.0);
     wait_metric(&daemon, OLDEST, &[], |seconds| seconds == 0.0);
-    assert_eq!(daemon.metric("ringback_report_delay_seconds_count", &[]), Some(3.0));
+    wait_metric(&daemon, "ringback_report_delay_seconds_count", &[], |count| count == 3.0);
     let delays = daemon.metric("ringback_report_delay_seconds_sum", &[]);
     assert!(delays.is_some_and(|sum| sum >= 3.0 * age), "{delays:?} {age}");
     daemon.stop();

@@ -85,13 +85,13 @@ fn metrics_show_single_webhooks_up_to_the_configured_number() {
     let mut stage = Stage::new("operation-endpoints");
     let url = stage.receiver.url("/");
     stage.add_account(29);
-    stage.add_webhook("other", 29, &url);
+    stage.add_webhook("erp", 29, &url);
     stage.set("http.endpoint_labels_max", 1);
     let mut daemon = stage.start();
     wait_until("the first endpoint is shown", PATIENCE, || {
         daemon.metric("ringback_breaker_state", &[("endpoint", "crm")])
     });
-    assert_eq!(daemon.metric("ringback_breaker_state", &[("endpoint", "other")]), None);
+    assert_eq!(daemon.metric("ringback_breaker_state", &[("endpoint", "erp")]), None);
     assert_eq!(daemon.metric("ringback_endpoints", &[("state", "closed")]), Some(2.0));
     daemon.stop();
 }
@@ -107,6 +107,7 @@ fn without_kafka_the_daemon_runs_but_is_not_ready_and_names_the_reason() {
         "/readyz names what the daemon waits for: {says}"
     );
     daemon.wait_answer("/livez", 200);
+    assert_eq!(daemon.metric("ringback_kafka_reachable", &[]), Some(0.0));
     daemon.stop();
 }
 

@@ -43,7 +43,8 @@ pub(super) async fn check(settings: &Settings) -> Result<bool, LogError> {
         | NeededBy::Rebuild
         | NeededBy::Topics
         | NeededBy::Create
-        | NeededBy::Alter => true,
+        | NeededBy::Alter
+        | NeededBy::Send => true,
     };
     for command in NeededBy::ALL.into_iter().filter(is_of_others) {
         for right in of(&missing, settings, command) {

@@ -48,11 +48,12 @@ impl Outbox {
             let first = first.map(|(_, share)| share.cursor.due);
             let oldest =
                 first.chain(leased.get(webhook).copied()).chain(retried.oldest_of(webhook));
+            let in_flight = backlog.rows.min(lane.in_flight as u64);
             loads.push(WebhookLoad {
                 webhook: webhook.clone(),
                 rows: backlog.rows,
-                in_flight: lane.in_flight as u64,
-                later: retried.later(webhook, now),
+                in_flight,
+                later: retried.later(webhook, now).min(backlog.rows.saturating_sub(in_flight)),
                 waits_for: match lane.obstacle {
                     _ if !is_configured(webhook) => OutboxState::Held,
                     Some(Obstacle::Breaker) => OutboxState::Breaker,
@@ -64,6 +65,17 @@ impl Outbox {
             });
         }
         loads
+    }
+
+    /// Returns when the oldest row was scheduled, or when its wait for phase 1 ended.
+    pub(in crate::engine) fn oldest(&self) -> Option<Timestamp> {
+        let shares = self.backlogs.values().flat_map(|backlog| &backlog.shares);
+        let first = shares.filter(|((_, class), share)| *class == Class::First && share.rows > 0);
+        let first = first.map(|(_, share)| share.cursor.due);
+        // The leased rows are before the cursors.
+        let leased = self.leased.values().map(|lease| lease.key);
+        let leased = leased.filter(|key| key.class == Class::First).map(|key| key.due);
+        first.chain(leased).chain(self.retried.oldest()).min()
     }
 
     /// Returns when the longest overdue row was due, among the webhooks whose lanes are ready for more.

@@ -58,7 +58,7 @@ impl Report {
         let is_configured = |webhook: &WebhookName| dispatcher.is_configured(webhook);
         let states = endpoints(partitions, dispatcher);
         self.metrics.set_endpoints(dispatcher.webhooks(), is_configured, &states, &load.webhooks);
-        self.metrics.set_outbox_oldest(load.webhooks.iter().filter_map(|it| it.oldest).min());
+        self.metrics.set_outbox_oldest(load.oldest);
         self.metrics.set_outbox_overdue(load.overdue);
         self.metrics.set_in_flight(load.in_flight, load.uncommitted);
         self.metrics.set_store_bytes(&totals.bytes);
@@ -76,7 +76,7 @@ fn rows(webhooks: &[WebhookLoad], held: u64) -> BTreeMap<OutboxState, u64> {
     let mut add = |state, count| *rows.entry(state).or_default() += count;
     add(OutboxState::AfterPhase1, held);
     for load in webhooks {
-        add(OutboxState::InFlight, load.in_flight.min(load.rows));
+        add(OutboxState::InFlight, load.in_flight);
         add(OutboxState::Retry, load.later);
         add(load.waits_for, load.waiting());
     }

@@ -33,11 +33,13 @@ pub enum NeededBy {
     Alter,
     /// `ringback sink mongodb`
     Sink,
+    /// `ringback send`
+    Send,
 }
 
 impl NeededBy {
     /// All variants, in declaration order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Run,
         Self::Verify,
         Self::Trace,
@@ -52,6 +54,7 @@ impl NeededBy {
         Self::Create,
         Self::Alter,
         Self::Sink,
+        Self::Send,
     ];
 
     /// Returns the command as users write it.
@@ -72,6 +75,7 @@ impl NeededBy {
             Self::Create => "topics --create",
             Self::Alter => "topics --mend",
             Self::Sink => "sink mongodb",
+            Self::Send => "send",
         }
     }
 
@@ -111,7 +115,7 @@ enum Upon {
 }
 
 use NeededBy::{
-    Alter, Create, Enable, Letters, Move, Offsets, Rebuild, Replay, Run, Sink, Topics, Trace,
+    Alter, Create, Enable, Letters, Move, Offsets, Rebuild, Replay, Run, Send, Sink, Topics, Trace,
     Verify, Webhooks,
 };
 
@@ -122,7 +126,7 @@ const LIST: [(Operation, Upon, &[NeededBy]); 29] = [
     (Operation::Read, Upon::Changelog, &[Run, Verify, Trace, Offsets, Move, Rebuild, Webhooks]),
     (Operation::Read, Upon::Events, &[Verify, Trace, Letters, Replay, Sink]),
     (Operation::Read, Upon::DeadLetters, &[Verify, Trace, Letters, Replay]),
-    (Operation::Write, Upon::Inputs, &[Replay]),
+    (Operation::Write, Upon::Inputs, &[Replay, Send]),
     (Operation::Write, Upon::Inbox, &[Run, Replay, Enable]),
     (Operation::Write, Upon::Changelog, &[Run, Move, Rebuild]),
     (Operation::Write, Upon::Events, &[Run, Move]),

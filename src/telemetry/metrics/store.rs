@@ -3,7 +3,7 @@
 use super::super::definitions as define;
 use super::super::family::{Family, Maker};
 use super::super::labels::StallKind;
-use super::{Metrics, raise};
+use super::{Metrics, add, raise};
 use prometheus::{IntCounter, IntGauge, IntGaugeVec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -16,20 +16,31 @@ pub(super) struct StoreMetrics {
     shown: Mutex<BTreeSet<i32>>,
     disk_free: IntGauge,
     stalls: Family<StallKind, IntCounter>,
+    /// The last counts of each partition, and of the database (`None`). A partition may be given away and come back.
+    known: Mutex<BTreeMap<Option<i32>, Stalls>>,
     write_errors: IntCounter,
 }
 
 /// The state of the store's disk and of RocksDB. The counts are those since the store was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreCondition {
     /// Free bytes of the disk; `None` if they are not known.
     pub disk_free: Option<u64>,
-    /// How often writes were stopped.
+    /// How often the limit of all memory tables stopped writes.
     pub stops: u64,
-    /// How often writes were slowed down.
-    pub delays: u64,
+    /// The stalls of each assigned partition.
+    pub partitions: BTreeMap<i32, Stalls>,
     /// Failed flushes and compactions.
     pub write_errors: u64,
+}
+
+/// How often writes to a partition were held back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stalls {
+    /// How often they were stopped.
+    pub stops: u64,
+    /// How often they were slowed down.
+    pub delays: u64,
 }
 
 impl StoreMetrics {
@@ -41,6 +52,7 @@ impl StoreMetrics {
             shown: Mutex::default(),
             disk_free: make.gauge(&define::STORE_DISK_FREE),
             stalls: make.counters(&define::STORE_STALLS),
+            known: Mutex::default(),
             write_errors: make.counter(&define::STORE_WRITE_ERRORS),
         }
     }
@@ -73,12 +85,13 @@ impl Metrics {
         if let Some(free) = condition.disk_free {
             self.store.disk_free.set(i64::try_from(free).unwrap_or(i64::MAX));
         }
-        for (kind, count) in
-            [(StallKind::Stop, condition.stops), (StallKind::Delay, condition.delays)]
-        {
-            if let Some(counter) = self.store.stalls.at(kind) {
-                raise(counter, count);
-            }
+        let mut known = self.store.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_database = Stalls { stops: condition.stops, delays: 0 };
+        let of_partitions = condition.partitions.iter().map(|(number, now)| (Some(*number), *now));
+        for (of, now) in of_partitions.chain([(None, of_database)]) {
+            let before = known.insert(of, now).unwrap_or_default();
+            add(self.store.stalls.at(StallKind::Stop), now.stops.saturating_sub(before.stops));
+            add(self.store.stalls.at(StallKind::Delay), now.delays.saturating_sub(before.delays));
         }
         raise(&self.store.write_errors, condition.write_errors);
     }

@@ -2,7 +2,8 @@
 //! telemetry::`
 //! writes it again.
 
-use super::now;
+use super::{delivery, now, outcome, webhook};
+use crate::domain::{ErrorReason, Phase};
 use crate::telemetry::{Definition, Exposition as _, Format, MetricKind, Metrics, SinkMetrics};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -17,7 +18,8 @@ Every metric on `/metrics`, in Prometheus' text format or as OpenMetrics. This p
 [`src/telemetry/definitions.rs`](../../src/telemetry/definitions.rs). [Operating](operating.md#metrics-and-alerts) says which to watch,
 and has rules for alerts.
 
-Metrics with a closed set of label values show all of them from the start, with 0. Values of `topic`, `partition`, `webhook`
+Metrics with a closed set of label values show all of them from the start, with 0, except those of single webhooks: their
+outcomes, and the dead letters of a webhook with a series of its own, appear as they occur. Values of `topic`, `partition`, `webhook`
 and `file` appear as they occur.
 ";
 
@@ -76,8 +78,12 @@ fn unit(name: &str) -> &'static str {
 fn labels(definition: &Definition, values: &BTreeMap<(&str, &str), BTreeSet<&str>>) -> String {
     let shown = |label: &&str| {
         let values = values.get(&(definition.name, *label)).filter(|_| !OPEN.contains(label));
-        let values: Vec<String> =
-            values.into_iter().flatten().map(|value| format!("`{value}`")).collect();
+        let values: Vec<String> = values
+            .into_iter()
+            .flatten()
+            .filter(|it| !it.is_empty())
+            .map(|it| format!("`{it}`"))
+            .collect();
         if values.is_empty() {
             format!("`{label}`")
         } else {
@@ -106,6 +112,10 @@ fn table(out: &mut String, definitions: &[Definition], rendered: &str) {
 
 fn page() -> String {
     let metrics = Metrics::new(&["flow-complete".to_owned()]);
+    for reason in ErrorReason::ALL {
+        let of = (&webhook("crm"), Phase::One);
+        metrics.attempt(of, (delivery(1), 1), &outcome(Some(reason), 1), now());
+    }
     let rendered = metrics.render(Format::Text, now());
     let mut out = INTRODUCTION.to_owned();
     out.push_str("\n## Ringback\n\n");
@@ -115,7 +125,7 @@ fn page() -> String {
     let of_sink = SinkMetrics::new("", "").render(Format::Text, now());
     table(&mut out, Definition::SINK, &of_sink);
     out.push_str(
-        "\n## Buckets of the histograms\n\n| Metric | Upper bounds, in seconds |\n|---|---|\n",
+        "\n## Buckets of the histograms\n\n| Metric | Upper bounds, in seconds or records |\n|---|---|\n",
     );
     for definition in all_definitions().filter(|it| it.kind == MetricKind::Histogram) {
         let bounds: Vec<String> = definition.buckets.iter().map(ToString::to_string).collect();

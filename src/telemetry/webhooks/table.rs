@@ -52,7 +52,7 @@ impl WebhookLoad {
 }
 
 /// A webhook with series of its own.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Shown {
     pub(super) series: Series,
     pub(super) gauges: Gauges,
@@ -104,6 +104,20 @@ impl Table {
 
     pub(super) fn dead_records(&self) -> impl Iterator<Item = (DeadLetterReason, u64)> {
         self.dead_records.iter().map(|(reason, count)| (*reason, *count))
+    }
+
+    /// Returns a copy of everything that is shown.
+    pub(super) fn copy_shown(&self) -> Self {
+        Self {
+            shown_max: self.shown_max,
+            shown: self.shown.clone(),
+            other: self.other.clone(),
+            other_gauges: self.other_gauges,
+            activities: HashMap::new(),
+            dead_records: self.dead_records.clone(),
+            selected_at: self.selected_at,
+            now: self.now,
+        }
     }
 
     pub(super) fn dead_record(&mut self, reason: DeadLetterReason) {
@@ -186,7 +200,12 @@ impl Table {
 
     /// Gives the places of less busy webhooks to busier ones.
     fn replace(&mut self) {
-        if self.activities.is_empty() {
+        let busiest = self.activities.values().copied().fold(0.0, f64::max);
+        let quietest =
+            self.shown.values().map(|shown| shown.activity).fold(f64::INFINITY, f64::min);
+        let has_room = self.shown.len() < self.shown_max;
+        // Usually nothing changes, and no list has to be sorted.
+        if self.activities.is_empty() || !has_room && !is_busier(busiest, quietest) {
             return;
         }
         let mut waiting: Vec<(WebhookName, f64)> = self.activities.drain().collect();
@@ -196,9 +215,7 @@ impl Table {
         quiet.sort_unstable_by(|one, other| other.1.total_cmp(&one.1));
         for (webhook, activity) in waiting {
             if self.shown.len() >= self.shown_max {
-                let is_busier =
-                    |than: f64| than < AT_REST || activity > than * BUSIER_FACTOR + BUSIER_BY;
-                let Some((former, _)) = quiet.pop_if(|(_, than)| is_busier(*than)) else {
+                let Some((former, _)) = quiet.pop_if(|(_, than)| is_busier(activity, *than)) else {
                     self.activities.insert(webhook, activity);
                     continue;
                 };
@@ -225,6 +242,11 @@ impl Table {
             gauges.unwrap_or(&mut self.other_gauges).absorb(&load.gauges());
         }
     }
+}
+
+/// Returns whether a webhook is so much busier than another that it takes its place.
+fn is_busier(activity: f64, than: f64) -> bool {
+    than < AT_REST || activity > than * BUSIER_FACTOR + BUSIER_BY
 }
 
 #[cfg(test)]

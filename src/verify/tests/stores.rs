@@ -5,7 +5,7 @@ use super::inputs::noted;
 use super::random::{Dice, Random, seeds};
 use super::world::{OWNERS, World, uuid};
 use crate::codec::row::{self, Owner};
-use crate::domain::{PhononUuid, State, Timestamp, WebhookName, owner};
+use crate::domain::{Correlation, PhononUuid, State, Timestamp, WebhookName, owner};
 use crate::store::{
     Backlogs, Batch, Checkpoint, Derived, Partition, RowKey, Store, StoreView, Tally, WriteBack,
 };
@@ -193,6 +193,18 @@ fn each_damage_of_a_store_is_named() {
         follower.change("due", |batch, partition| {
             // The row stays, and its index entries are removed.
             batch.put(partition, &uuid("due"), &state(world), &none, &encoded(&due(world)));
+        });
+    });
+    check("waits", "the indexes do not match", |follower, world| {
+        let waits = world.state(&uuid("waits"));
+        let mut other = waits.clone();
+        if let Correlation::Open(flow) = &mut other.correlation {
+            flow.accepted_at = flow.accepted_at.plus_ms(1);
+        }
+        let (is, was) = (Derived::of(&waits), Derived::of(&other));
+        assert_ne!(is, was, "it waits for reports");
+        follower.change("waits", |batch, partition| {
+            batch.put(partition, &uuid("waits"), &is, &was, &encoded(&waits));
         });
     });
     check("due", "row differs from", |follower, world| {
