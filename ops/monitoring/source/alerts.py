@@ -213,7 +213,7 @@ PLAIN = [
         "RingbackDeadLettersOpen", "ticket",
         [(f'sum by (job, reason) (ringback_dead_letters_open{{reason!~"{OF_THE_CUSTOMER}"}})', "> 0")],
         "Dead letters wait for an operator",
-        "{{ $value }} dead letters of {{ $labels.job }} with the reason {{ $labels.reason }} have no replay.",
+        "Dead letters of {{ $labels.job }} without a replay, with the reason {{ $labels.reason }}: {{ $value }}.",
         "overview", "1h",
     ),
     Alert(
@@ -252,9 +252,8 @@ count by (job) (sum by (job, webhook) (rate(ringback_webhook_attempts_total[10m]
         "RingbackEndpointDisabled", "ticket",
         [('max by (job) (ringback_endpoints{state="disabled"})', "> 0")],
         "An endpoint is disabled",
-        "{{ $value }} endpoints of {{ $labels.job }} are disabled:"
-        '{{ range query "max by (webhook) (ringback_webhook_state == 3)" }} {{ .Labels.webhook }}{{ end }}. '
-        "Their deliveries become dead letters.",
+        "Number of disabled endpoints of {{ $labels.job }}: {{ $value }}. Their deliveries become dead letters. Busy ones of them:"
+        '{{ range query "max by (webhook) (ringback_webhook_state == 3)" }} {{ .Labels.webhook }}{{ else }} none{{ end }}.',
         "overview",
     ),
     Alert(
@@ -267,7 +266,7 @@ count by (job) (sum by (job, webhook) (rate(ringback_webhook_attempts_total[10m]
         "RingbackTransactionsFail", "page",
         [("sum by (job, instance) (rate(ringback_transaction_errors_total[5m]))", "> 0")],
         "Transactions fail",
-        "{{ $value | humanize }} transactions per second of {{ $labels.instance }} fail.",
+        "Transactions of {{ $labels.instance }} have failed for 10 minutes, {{ $value | printf \"%.2f\" }} per second.",
         "kafka-and-store", "10m",
     ),
     Alert(
@@ -294,7 +293,7 @@ count by (job) (sum by (job, webhook) (rate(ringback_webhook_attempts_total[10m]
         "RingbackStoreFails", "ticket",
         [('sum by (job, instance) (rate(ringback_store_write_stalls_total{kind="stop"}[15m]))', "> 0")],
         "The store stops writes again and again",
-        "The store of {{ $labels.instance }} stops writes {{ $value | humanize }} times per second, because compaction is too slow.",
+        "The store of {{ $labels.instance }} stops writes {{ $value | printf \"%.2f\" }} times per second, because compaction is too slow.",
         "kafka-and-store", "15m",
     ),
     Alert(
@@ -335,7 +334,7 @@ count by (job) (sum by (job, webhook) (rate(ringback_webhook_attempts_total[10m]
         "RingbackLacksResources", "ticket",
         [("sum by (job, instance, kind) (rate(ringback_own_shortages_total[5m]))", "> 0")],
         "An instance lacks resources",
-        "{{ $labels.instance }} lacks {{ $labels.kind }}, and puts back {{ $value | humanize }} attempts per second.",
+        "{{ $labels.instance }} lacks {{ $labels.kind }}, and puts back {{ $value | printf \"%.2f\" }} attempts per second.",
         "kafka-and-store", "5m",
     ),
 ]
