@@ -11,7 +11,7 @@ DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 # The series of the chosen instances, and those of the whole job.
 OURS = 'job=~"$job",instance=~"$instance"'
 JOB = 'job=~"$job"'
-THIS = OURS + ',webhook=~"$webhook"'
+THIS = OURS + ',webhook="$webhook"'
 WIDTH = 24
 
 GREEN, YELLOW, RED, BLUE = "green", "yellow", "red", "blue"
