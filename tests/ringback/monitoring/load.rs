@@ -6,7 +6,7 @@ use super::queries::{self, Query};
 use crate::harness::child::{free_port, run_dir};
 use crate::harness::daemon::Daemon;
 use crate::harness::receiver::Answer;
-use crate::harness::samples::{ACCOUNT, Random, flow, with};
+use crate::harness::samples::{ACCOUNT, Random, flow, report, with};
 use crate::harness::stage::{Stage, WEBHOOK};
 use crate::harness::{PATIENCE, wait_until};
 use serde_json::{Value, json};
@@ -24,6 +24,9 @@ const ENDPOINTS: [(&str, i64); 7] = [
     ("pausing", 106),
     ("gone", 107),
 ];
+
+/// An account that is not configured.
+const UNKNOWN: i64 = 999;
 
 /// The webhooks that an operator chooses on the dashboard of one webhook.
 const CHOSEN: [&str; 2] = [WEBHOOK, "refusing"];
@@ -47,7 +50,7 @@ fn stage() -> Stage {
         stage.add_account(account);
         stage.add_webhook(name, account, &url);
         match name {
-            "slow" => stage.set_last_webhook("rate_per_second", 2),
+            "slow" => stage.set_last_webhook("rate_per_second", 1),
             "failing" => {
                 let retry = toml::toml! { attempts_max = 2 };
                 stage.set_last_webhook("retry", retry);
@@ -64,22 +67,26 @@ fn stage() -> Stage {
     stage
 }
 
-/// Sends the flows of one round: of all accounts. The gateway reports about those of the stage's own account only.
+/// The flows of each account in a round, more than the rate limit of the slow endpoint allows.
+const FLOWS: usize = 5;
+
+/// Sends the records of one round: flows of all accounts and of an unknown one, some of which get their reports, and a
+/// broken report. About all other flows, the gateway is silent.
 fn send(stage: &Stage, random: &mut Random) {
-    let uuids = random.uuids(ENDPOINTS.len() + 1);
-    let accounts = ENDPOINTS.iter().map(|(_, account)| *account).chain([ACCOUNT]);
-    let flows = accounts
-        .zip(&uuids)
-        .map(|(account, uuid)| with(flow(uuid, &["s-1"]), "accountID", json!(account)));
-    stage.send_flows(&flows.collect::<Vec<Value>>());
-    let reported = &uuids[ENDPOINTS.len()..];
-    stage.send_reports_of(reported);
-    let own = flow(&random.uuid(), &["s-1"]);
-    let unknown = with(own.clone(), "accountID", json!(999));
-    // The gateway is silent about the first flow, and the account of the second one is unknown.
-    stage.send_flows(&[own, unknown]);
-    let broken = stage.raw("sms-delivery-report", "{\"phononUuid\": \"bad\"");
-    stage.kafka.produce(&[broken]);
+    let of = |account: i64, uuid: &str| {
+        let flow = with(flow(uuid, &["s-1"]), "accountID", json!(account));
+        stage.record("flow-complete", &flow)
+    };
+    let mut records = vec![stage.raw("sms-delivery-report", "{\"phononUuid\": \"bad\"")];
+    for (_, account) in ENDPOINTS.into_iter().chain([("", ACCOUNT), ("", UNKNOWN)]) {
+        records.extend(random.uuids(FLOWS).iter().map(|uuid| of(account, uuid)));
+    }
+    for uuid in random.uuids(FLOWS) {
+        let report = report(&uuid, "s-1", "DELIVERED");
+        records.push(of(ACCOUNT, &uuid));
+        records.push(stage.record("sms-delivery-report", &report));
+    }
+    stage.kafka.produce(&records);
 }
 
 /// Sends a round twice a second until `stop` is set.
