@@ -94,7 +94,8 @@ ENDPOINTS = ("How do the customers' endpoints do?", [
 ])
 
 DEAD_LETTERS = ("What is in the dead letters?", [
-    series("Why do dead letters appear?", "New dead letters in the last hour, by kind and reason. See ops/guide/events.md for the reasons.",
+    series("Why do dead letters appear?", "New dead letters in the last hour, by kind and reason. See ops/guide/events.md for the reasons. With more "
+           "webhooks than have series of their own, it also rises when another webhook becomes one of the busiest.",
            [query(f"sum by (kind, reason) (increase(ringback_dead_letters_total{{{OURS}}}[1h])) > 0", "{{kind}}: {{reason}}")],
            stacked=True, runbooks=("RingbackSuccessBudgetBurn", "RingbackRecordsUnusable")),
     series("Which dead letters are open?", "Dead letters without a known replay, by reason.",
