@@ -15,7 +15,7 @@ const INTRODUCTION: &str = "\
 
 Every metric on `/metrics`, in Prometheus' text format or as OpenMetrics. This page is generated from
 [`src/telemetry/definitions.rs`](../../src/telemetry/definitions.rs). [Operating](operating.md#metrics-and-alerts) says which to watch,
-and has rules for alerts.
+and [Monitoring](../monitoring/README.md) has dashboards and alerts.
 
 Metrics with a closed set of label values show all of them from the start, with 0. Values of `topic`, `partition`, `webhook`
 and `file` appear as they occur.
