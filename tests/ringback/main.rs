@@ -40,11 +40,8 @@ mod limits;
 mod logins;
 mod logs;
 mod marks;
-<<<<<<< HEAD
 mod metrics;
-=======
 mod monitoring;
->>>>>>> a36bacbf (Add a runbook for each alert, and a guide to monitoring, and test both)
 mod names;
 mod offsets;
 mod operation;
