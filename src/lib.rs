@@ -65,7 +65,7 @@
 //! - `tests/ringback/`: tests of the real binary on a real Kafka, a module for each capability.
 //! - `tests/fuzz/`: mutated input for every decoder. `tests/fixtures/`: data that earlier versions wrote.
 //! - `tests/tidy/`: checks of the architecture that read the text of the sources.
-//! - `ops/`: the guide, the decisions, the container, the systemd unit, and the setup of a development machine.
+//! - `ops/`: the guide, the decisions, monitoring, the container, the systemd unit, and the setup for development.
 //!
 //! # Glossary
 //!

@@ -18,7 +18,7 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# Debian starts each service that it installs, unless policy-rc.d forbids it. Only the tool of Prometheus is needed.
+# Debian starts each service that it installs, unless policy-rc.d forbids it. The tests start their own Prometheus.
 policy=/usr/sbin/policy-rc.d
 without_services() {
     if [ ! -e $policy ]; then
@@ -92,21 +92,22 @@ go_build() {
     PATH=$PATH:$cache/venv/bin GOPATH=$cache/go GOCACHE=$cache/go/build GOFLAGS=-modcacherw GOTOOLCHAIN=local go build "$@"
 }
 
-# Builds the server that speaks MongoDB's protocol, which takes one to two minutes, unless this version is there.
-build_ferretdb() {
-    local version
-    version=$(cat "$here/ferretdb/"{main.go,go.mod,go.sum} | sha256sum | cut -c1-16)
-    if [ -e "$cache/ferretdb/$version" ]; then return; fi
-    say 'building FerretDB'
-    rm -rf "$cache/ferretdb"
-    mkdir -p "$cache/ferretdb"
-    (cd "$here/ferretdb" && CGO_ENABLED=0 go_build -ldflags='-s -w' -o "$cache/ferretdb/ferretdb" .)
-    touch "$cache/ferretdb/$version"
+# Builds a program of Go in a folder of this one, unless this version is there: ferretdb, the server that speaks MongoDB's
+# protocol (one to two minutes), and dashboards, which checks Grafana's dashboards (half a minute).
+build_program() {
+    local name=$1 version
+    version=$(cat "$here/$name/"{main.go,go.mod,go.sum} | sha256sum | cut -c1-16)
+    if [ -e "$cache/$name/$version" ]; then return; fi
+    say "building $name"
+    rm -rf "${cache:?}/$name"
+    mkdir -p "$cache/$name"
+    (cd "$here/$name" && CGO_ENABLED=0 go_build -ldflags='-s -w' -o "$cache/$name/$name" .)
+    touch "$cache/$name/$version"
 }
 
 main() {
     local what=${1:-test} stamp
-    stamp=$(cat "$here"/*.xml "$here/setup.sh" "$here/examples/"* "$here/ferretdb/"* | sha256sum | cut -c1-16)
+    stamp=$(cat "$here"/*.xml "$here/setup.sh" "$here/examples/"* "$here/ferretdb/"* "$here/dashboards/"* | sha256sum | cut -c1-16)
     mkdir -p "$cache"
     if [ -e "$cache/stamp-$what-$stamp" ]; then return; fi
     # Two work trees may share the cache.
@@ -119,7 +120,8 @@ main() {
             fetch_jars
             make_venv
             fetch_libraries
-            build_ferretdb
+            build_program ferretdb
+            build_program dashboards
             ;;
         *) say "usage: setup.sh build|test"; return 2 ;;
     esac

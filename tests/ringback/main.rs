@@ -41,6 +41,7 @@ mod logins;
 mod logs;
 mod marks;
 mod metrics;
+mod monitoring;
 mod names;
 mod offsets;
 mod operation;

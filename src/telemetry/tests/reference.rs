@@ -16,7 +16,7 @@ const INTRODUCTION: &str = "\
 
 Every metric on `/metrics`, in Prometheus' text format or as OpenMetrics. This page is generated from
 [`src/telemetry/definitions.rs`](../../src/telemetry/definitions.rs). [Operating](operating.md#metrics-and-alerts) says which to watch,
-and has rules for alerts.
+and [Monitoring](../monitoring/README.md) has dashboards and alerts.
 
 Metrics with a closed set of label values show all of them from the start, with 0, except those of single webhooks: their
 outcomes, and the dead letters of a webhook with a series of its own, appear as they occur. Values of `topic`, `partition`, `webhook`
