@@ -410,10 +410,12 @@ impl Work {
 fn report_delay(before: &State, event: &Event) -> Option<Duration> {
     let is_final = |report: &Collected| report.class == StatusClass::Final;
     let Correlation::Open(flow) = &before.correlation else { return None };
-    let report = match event {
-        Event::ReportAccepted { report, .. } => report,
-        Event::ReportAdopted { sms } => flow.reports.iter().find(|it| it.sms == *sms)?,
-        _ => return None,
+    let report = if let Event::ReportAccepted { report, .. } = event {
+        report
+    } else if let Event::ReportAdopted { sms } = event {
+        flow.reports.iter().find(|it| it.sms == *sms)?
+    } else {
+        return None;
     };
     let ms = report.source.timestamp.ms_since(flow.source.timestamp);
     is_final(report).then_some(Duration::from_millis(ms))

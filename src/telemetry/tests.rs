@@ -182,26 +182,6 @@ fn each_occurrence_is_shown_with_its_labels() {
             "ringback_endpoint_changes_total{state=\"held\"} 1",
             "ringback_breaker_state{endpoint=\"crm\"} 2",
             "ringback_breaker_state{endpoint=\"erp\"} 3",
-            "ringback_transaction_duration_seconds_count 1",
-            "ringback_transaction_records_sum 250",
-            "ringback_rebalances_total 1",
-            "ringback_partitions_assigned 1",
-            "ringback_kafka_reachable 1",
-            "ringback_in_flight 3",
-            "ringback_in_flight_max 1024",
-            "ringback_uncommitted 9",
-            "ringback_uncommitted_max 1000",
-            "ringback_certificate_expiry_timestamp_seconds{file=\"crm.pem\"} 1900000000",
-            "ringback_transaction_errors_total{kind=\"fenced\"} 1",
-            "ringback_consumer_lag{partition=\"3\",topic=\"flow-complete\"} 17",
-            "ringback_restore_records_total 250",
-            "ringback_restore_remaining{partition=\"3\"} 1200",
-            "ringback_partition_stalled_seconds{partition=\"3\"} 0",
-            "ringback_store_bytes 4096",
-            "ringback_store_partition_bytes{partition=\"4\"} 96",
-            "ringback_store_disk_free_bytes 1073741824",
-            "ringback_store_write_stalls_total{kind=\"delay\"} 2",
-            "ringback_store_write_errors_total 0",
             "ringback_ready 0",
             &format!(
                 "ringback_build_info{{commit=\"{}\",group_id=\"rb\",instance_id=\"ringback-0\",version=\"{}\"}} 1",
@@ -228,6 +208,36 @@ fn a_webhook_has_series_of_its_own() {
             "ringback_webhook_latency_seconds_count{webhook=\"crm\"} 2",
             "ringback_webhook_state{webhook=\"crm\"} 2",
             "ringback_webhook_state{webhook=\"erp\"} 3",
+        ],
+    );
+}
+
+#[test]
+fn kafka_and_the_store_have_series() {
+    let (metrics, _health) = busy();
+    check_lines(
+        &metrics.render(Format::Text, now()),
+        &[
+            "ringback_transaction_duration_seconds_count 1",
+            "ringback_transaction_records_sum 250",
+            "ringback_rebalances_total 1",
+            "ringback_partitions_assigned 1",
+            "ringback_kafka_reachable 1",
+            "ringback_in_flight 3",
+            "ringback_in_flight_max 1024",
+            "ringback_uncommitted 9",
+            "ringback_uncommitted_max 1000",
+            "ringback_certificate_expiry_timestamp_seconds{file=\"crm.pem\"} 1900000000",
+            "ringback_transaction_errors_total{kind=\"fenced\"} 1",
+            "ringback_consumer_lag{partition=\"3\",topic=\"flow-complete\"} 17",
+            "ringback_restore_records_total 250",
+            "ringback_restore_remaining{partition=\"3\"} 1200",
+            "ringback_partition_stalled_seconds{partition=\"3\"} 0",
+            "ringback_store_bytes 4096",
+            "ringback_store_partition_bytes{partition=\"4\"} 96",
+            "ringback_store_disk_free_bytes 1073741824",
+            "ringback_store_write_stalls_total{kind=\"delay\"} 2",
+            "ringback_store_write_errors_total 0",
         ],
     );
 }
