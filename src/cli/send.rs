@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// It is meant for trying Ringback out. Each record has its phonon-uuid as key and goes to the partition that owns the
 /// key, as records of the platform do.
 #[derive(Args)]
-#[command(after_help = "Examples:
+#[command(after_help = "Example:
   ringback send --sample
   ringback send --sample --count 1000 --rate 50
   ringback send records.jsonl

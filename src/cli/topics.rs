@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Exits with 1 while a setting is wrong or a topic is missing.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  ringback topics --config /etc/ringback/ringback.toml --create\n  ringback topics --create --with-inputs 6"
+    after_help = "Example:\n  ringback topics --config /etc/ringback/ringback.toml --create\n  ringback topics --create --with-inputs 6"
 )]
 pub(super) struct Arguments {
     /// Creates Ringback's own topics that are missing
