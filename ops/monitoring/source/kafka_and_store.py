@@ -50,8 +50,10 @@ TRANSACTIONS = ("Transactions and the group", [
     series("How near is in flight to its limit?", "Unanswered requests, as a share of in_flight_max.",
            [query(f"ringback_in_flight{{{OURS}}} / ringback_in_flight_max{{{OURS}}}", "{{instance}}")], unit="percentunit",
            steps=(GREEN, (0.9, RED)), runbooks=("RingbackDeliversLate",)),
-    series("How near is uncommitted to its limit?", "Outcomes that are not committed, as a share of uncommitted_max.",
-           [query(f"ringback_uncommitted{{{OURS}}} / ringback_uncommitted_max{{{OURS}}}", "{{instance}}")], unit="percentunit",
+    series("How near is uncommitted to its limit?",
+           "Unanswered requests and outcomes that are not committed, as a share of their common limit: in_flight_max and uncommitted_max together.",
+           [query(f"(ringback_in_flight{{{OURS}}} + ringback_uncommitted{{{OURS}}}) / (ringback_in_flight_max{{{OURS}}} + ringback_uncommitted_max{{{OURS}}})",
+                  "{{instance}}")], unit="percentunit",
            steps=(GREEN, (0.9, RED)), runbooks=("RingbackTransactionsFail",)),
 ])
 
