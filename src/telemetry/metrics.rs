@@ -175,6 +175,10 @@ impl Metrics {
             source_records,
             registry,
         };
+        // An alert on the increase needs a series with 0 before the first loss.
+        for topic in topics {
+            metrics.records_missed(topic, 0);
+        }
         metrics.identify("", "");
         Arc::new(metrics)
     }

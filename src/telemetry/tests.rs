@@ -138,6 +138,8 @@ fn each_occurrence_is_shown_with_its_labels() {
             "ringback_source_records_total{result=\"accepted\",topic=\"flow-complete\"} 42",
             "ringback_source_records_total{result=\"ignored\",topic=\"flow-complete\"} 0",
             "ringback_source_records_total{result=\"forwarded\",topic=\"other\"} 1",
+            "ringback_source_records_missed_total{topic=\"flow-complete\"} 3",
+            "ringback_source_records_missed_total{topic=\"reports\\\"\\\\\\n\"} 0",
             "ringback_records_ignored_total{reason=\"notify_off\"} 1",
             "ringback_reports_ignored_total{reason=\"notify_off\"} 1",
             "ringback_unknown_statuses_total 1",

@@ -226,6 +226,13 @@ PLAIN = [
         "overview", "1h",
     ),
     Alert(
+        "RingbackRecordsMissed", "page",
+        [("sum by (job, topic) (increase(ringback_source_records_missed_total[1h]))", "> 0")],
+        "Kafka deleted records before they were read",
+        "Number of offsets of {{ $labels.topic }} that {{ $labels.job }} could not read within the last hour: {{ $value | humanize }}.",
+        "kafka-and-store",
+    ),
+    Alert(
         "RingbackEndpointsUnreachable", "page",
         [(f"""\
 count by (job) (
