@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod dead_letter;
 mod demo;
+mod init;
 mod offsets;
 mod run;
 mod secret;
@@ -62,6 +63,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Init(init::Arguments),
     Run(run::Arguments),
     Check(check::Arguments),
     Topics(topics::Arguments),
@@ -105,6 +107,7 @@ pub fn main() -> ExitCode {
     };
     let config = config_file(cli.config);
     let code = match cli.command {
+        Command::Init(arguments) => init::run(&arguments),
         Command::Run(arguments) => runtime.block_on(run::run(&config, &arguments)),
         Command::Check(arguments) => runtime.block_on(check::run(&config, &arguments)),
         Command::Topics(arguments) => runtime.block_on(topics::run(&config, &arguments)),

@@ -48,15 +48,23 @@ pub(super) struct Arguments {
     ed25519: bool,
 }
 
+/// Returns a new symmetric secret. `None` if the system provides no random bytes.
+pub(super) fn new() -> Option<String> {
+    Some(format!("whsec_{}", STANDARD.encode(random()?)))
+}
+
+fn random() -> Option<[u8; SECRET_BYTES]> {
+    generate::<[u8; SECRET_BYTES]>(&SystemRandom::new()).ok().map(|random| random.expose())
+}
+
 pub(super) fn run(command: &Command) -> ExitCode {
     let Command::New(arguments) = command;
-    let Ok(secret) = generate::<[u8; SECRET_BYTES]>(&SystemRandom::new()) else {
+    let (Some(symmetric), Some(secret)) = (new(), random()) else {
         err_line!("ringback: the system provides no random bytes");
         return ExitCode::from(FAILED);
     };
-    let secret = secret.expose();
     if !arguments.ed25519 {
-        return keep(&format!("whsec_{}", STANDARD.encode(secret)), arguments.file.as_deref());
+        return keep(&symmetric, arguments.file.as_deref());
     }
     let Ok(pair) = Ed25519KeyPair::from_seed_unchecked(&secret) else {
         err_line!("ringback: no key can be made of the system's random bytes");

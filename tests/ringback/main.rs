@@ -30,6 +30,7 @@ mod guide;
 mod harness;
 mod identity;
 mod inbox;
+mod init;
 mod inputs;
 mod instances;
 mod itself;

@@ -8,9 +8,6 @@ use crate::harness::stage::Stage;
 use crate::harness::{PATIENCE, broker, wait_until};
 use std::time::Duration;
 
-/// The phonon-uuid of the samples.
-const UUID: &str = crate::harness::samples::UUID;
-
 /// `README.md`: the quick start ends with two webhooks. It needs its own broker, since it uses the default topic names.
 pub(super) fn quick_start(page: &Page) {
     let broker = Broker::start();
@@ -28,20 +25,14 @@ pub(super) fn quick_start(page: &Page) {
     assert!(shown.out.contains("dead letter"), "{}", shown.out);
     reader.types_well(&mut shell, "make build");
     reader.types_well(&mut shell, "export PATH=\"$HOME/.cache/ringback/target/release:$PATH\"");
-    reader.types_well(&mut shell, "mkdir -p ~/ringback");
-    reader.types_well(&mut shell, "ringback secret new ~/ringback/crm.secret");
+    let init = "ringback init ~/ringback --kafka localhost:9092 --url http://127.0.0.1:8080/hooks";
+    reader.types_well(&mut shell, init);
     reader.types_well(&mut shell, "export RINGBACK_CONFIG=~/ringback/ringback.toml");
     // Other tests may use the default port.
     shell.export("RINGBACK__HTTP__LISTEN", &format!("127.0.0.1:{health_port}"));
     let home = shell.another().within(shell.home().join("ringback"));
-    home.save("ringback.toml", &reader.program("toml"));
-    home.save("accounts.toml", &reader.program("toml"));
     reader.types_well(&mut shell, "ringback check");
-    for topic in ["flow-complete", "sms-delivery-report"] {
-        let create = "kafka-topics.sh --bootstrap-server localhost:9092 --create --topic";
-        reader.types_well(&mut shell, &format!("{create} {topic} --partitions 6"));
-    }
-    reader.types_well(&mut shell, "ringback topics --create");
+    reader.types_well(&mut shell, "ringback topics --create --with-inputs 6");
     reader.types_well(&mut shell, "ringback check --online");
     home.save("receiver.py", &reader.program("python"));
     let terminals = shell.another().within(shell.home());
@@ -51,22 +42,17 @@ pub(super) fn quick_start(page: &Page) {
     let ready =
         "curl --fail --retry 30 --retry-all-errors --retry-delay 1 http://127.0.0.1:9464/readyz";
     reader.types_well(&mut shell, ready);
-    for (topic, file) in
-        [("flow-complete", "flow-complete"), ("sms-delivery-report", "sms-delivery-report")]
-    {
-        let send = "kcat -P -b localhost:9092 -X topic.partitioner=murmur2_random";
-        reader.types_well(
-            &mut shell,
-            &format!("{send} -t {topic} -k {UUID} config/examples/{file}.json"),
-        );
-    }
+    let sent = reader.types_well(&mut shell, "ringback send --sample");
     let webhooks = receiver.wait_lines("msg_", 2);
     assert!(
         webhooks[0].contains("callDetails") && webhooks[1].contains("smsDetails"),
         "{webhooks:?}"
     );
-    let command = format!("ringback trace {UUID}");
-    let mut trace = reader.types(&mut shell, &command);
+    let uuid = sent.out.split_once("ringback trace ").and_then(|(_, rest)| rest.split_once('`'));
+    let (uuid, _) = uuid.expect("the command names the uuid");
+    let mut reader = reader.call("UUID", uuid);
+    let mut trace = reader.types(&mut shell, "ringback trace UUID");
+    let command = format!("ringback trace {uuid}");
     wait_until("the trace shows both deliveries", PATIENCE, || {
         let is_done = trace.out.matches(" delivered ").count() == 2;
         if !is_done {
