@@ -38,6 +38,7 @@ fn flows_that_wait_for_reports_are_counted_with_their_age_over_a_crash_and_a_los
     let flows: Vec<Value> = (0..3).map(|n| flow(&format!("silent-{n}"), &["s-1"])).collect();
     stage.send_flows(&flows);
     stage.receiver.wait_for(3, PATIENCE);
+    stage.send_reports(&[report("silent-0", "s-1", "SENT")]);
     wait_metric(&daemon, AWAITING, &[], |flows| flows == 3.0);
     let age = wait_metric(&daemon, OLDEST, &[], |seconds| seconds > 1.0);
     // The rows are in memory at the first kill, and in the changelog alone after the second.
@@ -82,6 +83,8 @@ fn flows_that_wait_for_reports_are_counted_with_their_age_over_a_crash_and_a_los
 fn a_report_that_came_before_its_flow_has_no_delay() {
     let stage = Stage::new("metrics-early");
     let mut daemon = stage.start();
+    // An intermediate report has no delay that counts.
+    stage.send_reports(&[report("early", "s-1", "SENT")]);
     stage.send_reports(&[report("early", "s-1", "DELIVERED")]);
     wait_metric(&daemon, "ringback_correlations", &[("state", "awaiting_flow")], |count| {
         count == 1.0

@@ -4,6 +4,7 @@ mod busy;
 mod changes;
 mod fairness;
 mod shortages;
+mod states;
 
 use super::{Bound, InstanceLimits, Schedule, Ticket};
 use crate::delivery::lane::{Demand, Job};
