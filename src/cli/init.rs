@@ -6,7 +6,7 @@ use crate::exit::ExitCode;
 use crate::telemetry::{err_line, out_line};
 use clap::Args;
 use std::fs::File;
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use url::{Host, Url};
@@ -74,11 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         files.iter().try_for_each(|(name, mode, text)| write(&directory.join(name), *mode, text))
     };
     if let Err(error) = write_all() {
-        let reason = match error.kind() {
-            ErrorKind::AlreadyExists => "another process has written there".to_owned(),
-            _ => error.to_string(),
-        };
-        err_line!("ringback: {} can't be written: {reason}", directory.display());
+        err_line!("ringback: {} can't be written: {error}", directory.display());
         return ExitCode::from(FAILED);
     }
     for (name, ..) in &files {

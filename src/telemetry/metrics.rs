@@ -1,6 +1,7 @@
 //! The metrics of a daemon, with one typed call per occurrence.
 
 mod accounts;
+mod configuration;
 mod endpoints;
 mod kafka;
 mod store;
@@ -175,12 +176,17 @@ impl Metrics {
             source_records,
             registry,
         };
+        metrics.begin(topics);
+        Arc::new(metrics)
+    }
+
+    /// Creates the series whose labels are known from the start.
+    fn begin(&self, topics: &[String]) {
         // An alert on the increase needs a series with 0 before the first loss.
         for topic in topics {
-            metrics.records_missed(topic, 0);
+            self.records_missed(topic, 0);
         }
-        metrics.identify("", "");
-        Arc::new(metrics)
+        self.identify("", "");
     }
 
     /// Sets the instance and the group that the metrics name.
@@ -387,31 +393,6 @@ impl Metrics {
             }
         }
         *shown = assigned;
-    }
-
-    /// Records that the configuration was read at the start, and is in force since `now`.
-    pub fn config_loaded(&self, now: Timestamp) {
-        self.config_reloaded.set(1);
-        self.config_reloaded_at.set(Duration::from_millis(now.ms_since(EPOCH)).as_secs_f64());
-    }
-
-    /// Records the result of a reload at `now`.
-    pub fn config_reloaded(&self, result: ReloadResult, now: Timestamp) {
-        add(self.config_reloads.at(result), 1);
-        match result {
-            ReloadResult::Applied => self.config_loaded(now),
-            ReloadResult::Refused => self.config_reloaded.set(0),
-        }
-    }
-
-    /// Sets the hash of this part of the configuration in force.
-    pub fn set_config_hash(&self, part: ConfigPart, hash: u64) {
-        set(self.config_hash.at(part), i64::try_from(hash).unwrap_or(i64::MAX));
-    }
-
-    /// Sets how many keys need a restart.
-    pub fn set_config_restart_needed(&self, keys: usize) {
-        self.config_restart.set(i64::try_from(keys).unwrap_or(i64::MAX));
     }
 
     /// Sets how often the wall clock has jumped since the process began.
