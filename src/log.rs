@@ -80,8 +80,8 @@ pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
 pub use steward::Steward;
 pub use subscription::{LetterProducer, Subscription, SubscriptionError};
 pub use topics::{
-    INBOX_KEPT_MS, TopicFault, TopicState, compacted, could_create_missing, create_inputs,
-    create_missing, create_with_partitions, repair, survey,
+    INBOX_KEPT_MS, TopicFault, TopicState, compacted, could_create_missing, create_missing,
+    create_with_inputs, create_with_partitions, repair, survey,
 };
 pub use transaction::{Committed, Outgoing, Producer, TransactionError, TransactionFault};
 pub use trial::{ClientRefusal, try_clients};

@@ -33,6 +33,7 @@ pub use letters::{Letter, Letters};
 pub use note::{Note, Passed};
 pub use open::{OpenCount, OpenLetters};
 pub use plan::{Plan, Summary};
+pub use run::Pace;
 pub use states::{LetterState, Looked, Since};
 
 use crate::log::{LogError, TransactionError, TransactionFault, Unavailable};

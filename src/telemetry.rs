@@ -12,6 +12,7 @@ mod exemplars;
 mod exposition;
 mod family;
 mod health;
+mod keyed;
 mod labels;
 mod line;
 pub mod logging;

@@ -1,25 +1,22 @@
 //! `ringback init`
 
-use super::{FAILED, USAGE, secret};
+use super::secret::{self, OWNER_ONLY, write_new};
+use super::{CONFIGURATION, FAILED, USAGE};
 use crate::config;
 use crate::exit::ExitCode;
 use crate::telemetry::{err_line, out_line};
 use clap::Args;
-use std::fs::File;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use url::{Host, Url};
 
 const SETTINGS: &str = include_str!("../../config/ringback.toml");
 const UNIT: &str = include_str!("../../ops/ringback.service");
-/// The first lines of the settings end here. They are about the file in the sources.
+/// A line that is right only in the sources.
 const SCHEMA: &str = "#:schema ../schemas/config.schema.json\n";
 const BROKERS: &str = "bootstrap_servers = \"127.0.0.1:9092\"\n";
 const ALLOWED: &str = "allow_addresses = []\n";
 const CONFIGURED: &str = "--config /etc/ringback/ringback.toml";
 const FOR_ALL: u32 = 0o644;
-const OWNER_ONLY: u32 = 0o600;
 
 /// Writes a configuration to start with: settings, an account with a webhook, its secret, and a systemd unit
 ///
@@ -71,7 +68,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
     let write_all = || {
         std::fs::create_dir_all(directory)?;
-        files.iter().try_for_each(|(name, mode, text)| write(&directory.join(name), *mode, text))
+        files
+            .iter()
+            .try_for_each(|(name, mode, text)| write_new(&directory.join(name), *mode, text))
     };
     if let Err(error) = write_all() {
         err_line!("ringback: {} can't be written: {error}", directory.display());
@@ -83,16 +82,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let file = directory.join("ringback.toml");
     if let Err(faults) = config::load(&file) {
         err_line!("ringback: correct the configuration before you start:\n{faults}");
+        return ExitCode::from(CONFIGURATION);
     }
     out_line!("\nNext:\n  export RINGBACK_CONFIG={}", file.display());
     out_line!("  ringback check --online\n  ringback topics --create\n  ringback run");
     ExitCode::SUCCESS
-}
-
-fn write(file: &Path, mode: u32, text: &str) -> std::io::Result<()> {
-    let mut open = File::options().write(true).create_new(true).mode(mode).open(file)?;
-    open.write_all(text.as_bytes())?;
-    open.sync_all()
 }
 
 /// Returns the default settings, with the brokers, and with the webhook's address if it is one of this machine.

@@ -14,8 +14,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 const SECRET_BYTES: usize = 32;
-/// Creates signing secrets
-const OWNER_ONLY: u32 = 0o600;
+/// The permissions of a file with a secret.
+pub(super) const OWNER_ONLY: u32 = 0o600;
 
 /// Makes signing secrets
 #[derive(Subcommand)]
@@ -50,7 +50,11 @@ pub(super) struct Arguments {
 
 /// Returns a new symmetric secret. `None` if the system provides no random bytes.
 pub(super) fn new() -> Option<String> {
-    Some(format!("whsec_{}", STANDARD.encode(random()?)))
+    random().map(|secret| symmetric(&secret))
+}
+
+fn symmetric(secret: &[u8; SECRET_BYTES]) -> String {
+    format!("whsec_{}", STANDARD.encode(secret))
 }
 
 fn random() -> Option<[u8; SECRET_BYTES]> {
@@ -59,12 +63,12 @@ fn random() -> Option<[u8; SECRET_BYTES]> {
 
 pub(super) fn run(command: &Command) -> ExitCode {
     let Command::New(arguments) = command;
-    let (Some(symmetric), Some(secret)) = (new(), random()) else {
+    let Some(secret) = random() else {
         err_line!("ringback: the system provides no random bytes");
         return ExitCode::from(FAILED);
     };
     if !arguments.ed25519 {
-        return keep(&symmetric, arguments.file.as_deref());
+        return keep(&symmetric(&secret), arguments.file.as_deref());
     }
     let Ok(pair) = Ed25519KeyPair::from_seed_unchecked(&secret) else {
         err_line!("ringback: no key can be made of the system's random bytes");
@@ -79,18 +83,20 @@ pub(super) fn run(command: &Command) -> ExitCode {
     code
 }
 
+/// Writes `text` to a file that does not exist yet, with these permissions.
+pub(super) fn write_new(file: &Path, mode: u32, text: &str) -> std::io::Result<()> {
+    let mut open = File::options().write(true).create_new(true).mode(mode).open(file)?;
+    open.write_all(text.as_bytes())?;
+    open.sync_all()
+}
+
 /// Writes the secret to `file`, or to stdout.
 fn keep(secret: &str, file: Option<&Path>) -> ExitCode {
     let Some(file) = file else {
         out_line!("{secret}");
         return ExitCode::SUCCESS;
     };
-    let written = File::options().write(true).create_new(true).mode(OWNER_ONLY).open(file);
-    let written = written.and_then(|mut open| {
-        open.write_all(format!("{secret}\n").as_bytes())?;
-        open.sync_all()
-    });
-    match written {
+    match write_new(file, OWNER_ONLY, &format!("{secret}\n")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             err_line!(

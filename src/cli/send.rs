@@ -8,6 +8,7 @@ use crate::demo::Sample;
 use crate::domain::RecordKind;
 use crate::exit::ExitCode;
 use crate::log::{LogError, NeededBy, Sender, TopicNames};
+use crate::replay::Pace;
 use crate::telemetry::err_line;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,7 +16,6 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// Writes records to the inputs: samples, or the lines of a file
 ///
@@ -55,9 +55,9 @@ enum SendError {
     Line { file: PathBuf, line: u64, problem: String },
     #[error("{} can't be read", file.display())]
     File { file: PathBuf, source: std::io::Error },
-    /// The samples can't be made or sent.
+    /// The records can't be sent as the arguments and the configuration are.
     #[error("{0}")]
-    Samples(&'static str),
+    Usage(&'static str),
 }
 
 pub(super) async fn run(file: &Path, arguments: Arguments) -> ExitCode {
@@ -66,12 +66,9 @@ pub(super) async fn run(file: &Path, arguments: Arguments) -> ExitCode {
         Err(code) => return code,
     };
     match tokio::task::block_in_place(|| send(&settings, &accounts, &arguments)) {
-        Ok(lines) => {
-            print(lines);
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(SendError::Kafka(error)) => kafka_failed(&settings, NeededBy::Send, &error.into()),
-        Err(error @ (SendError::Line { .. } | SendError::Samples(_))) => {
+        Err(error @ (SendError::Line { .. } | SendError::Usage(_))) => {
             err_line!("ringback: {error}");
             ExitCode::from(USAGE)
         }
@@ -82,12 +79,8 @@ pub(super) async fn run(file: &Path, arguments: Arguments) -> ExitCode {
     }
 }
 
-/// Sends everything. Returns the lines of the summary.
-fn send(
-    settings: &Settings,
-    accounts: &Accounts,
-    arguments: &Arguments,
-) -> Result<Vec<String>, SendError> {
+/// Sends everything, and prints what was written, also if a line can't be sent.
+fn send(settings: &Settings, accounts: &Accounts, arguments: &Arguments) -> Result<(), SendError> {
     let names = &settings.topics;
     let topics: Vec<String> = names.sources().map(|(name, _)| name.clone()).collect();
     let sender = Sender::open(&settings.kafka, &topics)?;
@@ -99,18 +92,18 @@ fn send(
         sent: BTreeMap::new(),
         uuid: None,
     };
-    match &arguments.file {
-        None => samples(&mut sending, accounts, arguments)?,
-        Some(file) if file.as_os_str() == "-" => {
-            lines(&mut sending, file, std::io::stdin().lock())?;
-        }
-        Some(file) => {
-            let failed = |source| SendError::File { file: file.clone(), source };
-            let opened = std::fs::File::open(file).map_err(failed)?;
-            lines(&mut sending, file, std::io::BufReader::new(opened))?;
-        }
+    let sent = match &arguments.file {
+        None => samples(&mut sending, accounts, arguments),
+        Some(file) if file.as_os_str() == "-" => lines(&mut sending, file, std::io::stdin().lock()),
+        Some(file) => std::fs::File::open(file)
+            .map_err(|source| SendError::File { file: file.clone(), source })
+            .and_then(|opened| lines(&mut sending, file, std::io::BufReader::new(opened))),
+    };
+    if let Err(error @ SendError::Kafka(_)) = sent {
+        return Err(error);
     }
-    sending.finish()
+    print(sending.finish()?);
+    sent
 }
 
 /// Sends `count` samples.
@@ -122,13 +115,13 @@ fn samples(
     let with_webhook =
         accounts.accounts.iter().find(|(_, policy)| policy.default_webhook.is_some());
     let account = arguments.account.or(with_webhook.map(|(id, _)| id.0)).ok_or(
-        SendError::Samples("no account has a default webhook; name one with --account, or add a webhook with `default = true`"),
+        SendError::Usage("no account has a default webhook; name one with --account, or add a webhook with `default = true`"),
     )?;
     let count = arguments.count.get();
     sending.bar.set_length(count * 2);
     for _ in 0..count {
         let sample =
-            Sample::fresh().ok_or(SendError::Samples("the system provides no random bytes"))?;
+            Sample::fresh().ok_or(SendError::Usage("the system provides no random bytes"))?;
         let sample = sample.of_account(account);
         sending.record(RecordKind::Flow, &sample.uuid, sample.flow.as_bytes())?;
         sending.record(RecordKind::Report, &sample.uuid, sample.report.as_bytes())?;
@@ -189,8 +182,12 @@ impl Sending<'_> {
         };
         let topic = topics
             .first()
-            .ok_or(SendError::Samples("[topics] names no input for records of this kind"))?;
-        self.pace.wait();
+            .ok_or(SendError::Usage("[topics] names no input for records of this kind"))?;
+        while let wait = self.pace.wait()
+            && !wait.is_zero()
+        {
+            std::thread::sleep(wait);
+        }
         self.sender.send(topic, Some(uuid), value)?;
         *self.sent.entry(topic.clone()).or_default() += 1;
         self.bar.inc(1);
@@ -212,24 +209,6 @@ impl Sending<'_> {
             lines.push("no record was written".to_owned());
         }
         Ok(lines)
-    }
-}
-
-/// Spreads records over time.
-struct Pace {
-    gap: Duration,
-    next: Instant,
-}
-
-impl Pace {
-    fn new(rate: Option<NonZeroU32>) -> Self {
-        let gap = rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.get());
-        Self { gap, next: Instant::now() }
-    }
-
-    fn wait(&mut self) {
-        std::thread::sleep(self.next.saturating_duration_since(Instant::now()));
-        self.next += self.gap;
     }
 }
 

@@ -60,13 +60,12 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
 async fn show(settings: &Settings, arguments: &Arguments) -> Result<bool, LogError> {
     let (kafka, names) = (&settings.kafka, &settings.topics);
     let mut changed = Vec::new();
-    if let Some(partitions) = arguments.with_inputs {
-        for topic in log::create_inputs(kafka, names, partitions.get()).await? {
-            out_line!("created {topic}");
-        }
-    }
     if arguments.create {
-        for topic in log::create_missing(kafka, names).await? {
+        let created = match arguments.with_inputs {
+            Some(partitions) => log::create_with_inputs(kafka, names, partitions.get()).await?,
+            None => log::create_missing(kafka, names).await?,
+        };
+        for topic in created {
             out_line!("created {topic}");
             changed.push(topic);
         }

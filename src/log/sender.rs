@@ -1,7 +1,7 @@
 //! Writes records to the inputs, as the platform's producers do. The daemon itself does not use it.
 
 use super::client::{self, Cluster, LogError};
-use super::report;
+use super::report::Reports;
 use super::rights::Operation;
 use super::settings::KafkaSettings;
 use crate::domain::owner;
@@ -26,11 +26,11 @@ struct Context(Mutex<Option<(String, KafkaError)>>);
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        report::line(level, facility, message);
+        Reports.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        report::fault(&error, reason);
+        Reports.error(error, reason);
     }
 }
 

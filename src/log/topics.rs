@@ -4,7 +4,6 @@ use super::client::{self, Cluster, LogError, MESSAGE_BYTES_MAX};
 use super::report::Reports;
 use super::rights::{self, Operation, Resource, Right};
 use super::settings::{KafkaSettings, TopicNames};
-use crate::clock;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewPartitions, NewTopic,
     OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
@@ -14,9 +13,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Brokers show a new topic within this time.
-const SHOWN_WITHIN: Duration = Duration::from_secs(5);
-const SHOWN_PAUSE: Duration = Duration::from_millis(100);
 const DAY_MS: u64 = 86_400_000;
 /// The changelog keeps tombstones for this long. An older store can't be continued.
 const TOMBSTONES_KEPT_MS: u64 = 7 * DAY_MS;
@@ -320,13 +316,23 @@ async fn create_as_inputs(
     options: &AdminOptions,
 ) -> Result<Vec<String>, LogError> {
     let counts = counts(settings, names).await?;
+    create_own(settings, names, &counts, options).await
+}
+
+/// Creates those of our own topics that are missing. `counts` are the partitions of all topics that exist.
+async fn create_own(
+    settings: &KafkaSettings,
+    names: &TopicNames,
+    counts: &BTreeMap<String, u32>,
+    options: &AdminOptions,
+) -> Result<Vec<String>, LogError> {
     let inputs = names.sources().map(|(name, _)| name);
     let largest = inputs.filter_map(|name| counts.get(name)).max().copied();
     // The number of the changelog's partitions is permanent, so it is not guessed.
     let Some(partitions) = counts.get(&names.changelog).copied().or(largest) else {
         return Err(LogError::NoInputs(names.changelog.clone()));
     };
-    create((settings, names), partitions, &counts, options).await
+    create((settings, names), partitions, counts, options).await
 }
 
 /// Creates those of our own topics that are missing, with this number of partitions. Returns their names.
@@ -342,31 +348,24 @@ pub async fn create_with_partitions(
     create((settings, names), partitions, &counts, &options()).await
 }
 
-/// Creates the inputs that are missing, with this number of partitions and the broker's default settings. Returns their
-/// names once the brokers show them.
+/// Creates the inputs that are missing, with this number of partitions and the broker's default settings, and those of
+/// our own topics that are missing. Returns the names of all.
 ///
 /// # Errors
 /// Kafka does not answer or refuses.
-pub async fn create_inputs(
+pub async fn create_with_inputs(
     settings: &KafkaSettings,
     names: &TopicNames,
     partitions: u16,
 ) -> Result<Vec<String>, LogError> {
-    let known = counts(settings, names).await?;
-    let inputs: Vec<&String> =
-        names.sources().map(|(name, _)| name).filter(|name| !known.contains_key(*name)).collect();
-    let new = inputs
-        .iter()
-        .map(|name| NewTopic::new(name, i32::from(partitions), TopicReplication::Fixed(-1)));
-    let created = create_all(settings, &new.collect::<Vec<_>>(), &options()).await?;
-    let began = clock::instant();
-    while clock::since(began) < SHOWN_WITHIN {
-        let shown = counts(settings, names).await?;
-        if created.iter().all(|topic| shown.contains_key(topic)) {
-            break;
-        }
-        tokio::time::sleep(SHOWN_PAUSE).await;
-    }
+    let mut counts = counts(settings, names).await?;
+    let missing = names.sources().map(|(name, _)| name).filter(|name| !counts.contains_key(*name));
+    let new =
+        missing.map(|name| NewTopic::new(name, i32::from(partitions), TopicReplication::Fixed(-1)));
+    let mut created = create_all(settings, &new.collect::<Vec<_>>(), &options()).await?;
+    counts.extend(created.iter().map(|name| (name.clone(), u32::from(partitions))));
+    // Brokers show a new topic some time after it is created, so the counts are not read again.
+    created.extend(create_own(settings, names, &counts, &options()).await?);
     Ok(created)
 }
 

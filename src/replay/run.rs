@@ -339,20 +339,22 @@ impl Run<'_> {
     }
 }
 
-/// Spreads the letters of a second evenly.
-struct Pace {
+/// Spreads the records of a second evenly.
+pub struct Pace {
     interval: Duration,
     next: Instant,
 }
 
 impl Pace {
-    fn new(rate: Option<NonZeroU32>) -> Self {
+    /// Creates a pace of at most `rate` records per second. `None`: as many as possible.
+    #[must_use]
+    pub fn new(rate: Option<NonZeroU32>) -> Self {
         let interval = rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.get());
         Self { interval, next: Instant::now() }
     }
 
-    /// Returns the time until the next letter may be sent. Zero means that it may be sent now, and takes its turn.
-    fn wait(&mut self) -> Duration {
+    /// Returns the time until the next record may be sent. Zero means that it may be sent now, and takes its turn.
+    pub fn wait(&mut self) -> Duration {
         let now = Instant::now();
         let wait = self.next.saturating_duration_since(now);
         if wait.is_zero() {

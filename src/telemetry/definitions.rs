@@ -146,7 +146,7 @@ definitions! {
     WEBHOOK_BACKLOG: Gauge "ringback_webhook_backlog" ["webhook"]
         = "Number of unfinished deliveries, by webhook, without those that wait until phase 1 is over.";
     WEBHOOK_OLDEST: Gauge "ringback_webhook_oldest_seconds" ["webhook"]
-        = "Age in seconds of the oldest unfinished delivery of a webhook, since it was scheduled or released after phase 1; 0 without one.";
+        = "Age in seconds of the oldest unfinished delivery of a webhook, since it was scheduled or released after phase 1; 0 without one. Of a retried delivery it is known to the minute, and up to a minute too low.";
     WEBHOOK_RATE_LIMITED: Gauge "ringback_webhook_rate_limited" ["webhook"]
         = "Number of due deliveries of a webhook that wait because a rate limit is used up.";
     WEBHOOK_HELD: Gauge "ringback_webhook_held" ["webhook"]

@@ -62,7 +62,7 @@ impl Maker<'_> {
         self.register(sound(IntGaugeVec::new(options, definition.labels)))
     }
 
-    pub(super) fn seconds_vec(&self, definition: &Definition) -> GaugeVec {
+    pub(super) fn float_vec(&self, definition: &Definition) -> GaugeVec {
         let options = options(definition, MetricKind::Gauge);
         self.register(sound(GaugeVec::new(options, definition.labels)))
     }

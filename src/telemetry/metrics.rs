@@ -12,6 +12,7 @@ use super::definitions as define;
 use super::exemplars::{Exemplar, TracedHistogram};
 use super::exposition::Shown;
 use super::family::{Family, Maker, sound};
+use super::keyed::Keyed;
 use super::labels::{
     AttemptOutcome, ClockJump, ConfigPart, CorrelationState, DeliveryResult, EndpointChange,
     EndpointState, Label, LookUpFailure, OutboxState, ReloadResult, ShortageKind, SourceResult,
@@ -96,7 +97,7 @@ pub struct Metrics {
     clock_jumps: Family<ClockJump, IntCounter>,
     log_lines_lost: IntCounter,
     store: StoreMetrics,
-    certificates: GaugeVec,
+    certificates: Keyed,
 }
 
 impl Metrics {
@@ -145,7 +146,7 @@ impl Metrics {
             attempts: make.counters(&define::ATTEMPTS),
             attempt_duration: traced(&define::ATTEMPT_DURATION, attempt_duration),
             dead_letters_open: make.gauge_vec(&define::DEAD_LETTERS_OPEN),
-            dead_letters_oldest: make.seconds_vec(&define::DEAD_LETTERS_OLDEST),
+            dead_letters_oldest: make.float_vec(&define::DEAD_LETTERS_OLDEST),
             dead_letters_since: Mutex::default(),
             replays: make.counter(&define::REPLAYS),
             rate_limited: make.counter(&define::RATE_LIMITED),
@@ -156,9 +157,9 @@ impl Metrics {
             endpoint_changes: make.counters(&define::ENDPOINT_CHANGES),
             kafka: KafkaMetrics::new(&make),
             consumer_lag: make.gauge_vec(&define::CONSUMER_LAG),
-            consumer_lag_seconds: make.seconds_vec(&define::CONSUMER_LAG_SECONDS),
+            consumer_lag_seconds: make.float_vec(&define::CONSUMER_LAG_SECONDS),
             unread_since: Mutex::default(),
-            partition_stalled: make.seconds_vec(&define::PARTITION_STALLED),
+            partition_stalled: make.float_vec(&define::PARTITION_STALLED),
             partitions_shown: Mutex::default(),
             restore_records: make.counter(&define::RESTORE_RECORDS),
             restore_remaining: make.gauge_vec(&define::RESTORE_REMAINING),
@@ -171,7 +172,7 @@ impl Metrics {
             clock_jumps: make.counters(&define::CLOCK_JUMPS),
             log_lines_lost: make.counter(&define::LOG_LINES_LOST),
             store: StoreMetrics::new(&make),
-            certificates: make.seconds_vec(&define::CERTIFICATE_EXPIRY),
+            certificates: Keyed::new(make.float_vec(&define::CERTIFICATE_EXPIRY)),
             webhooks,
             source_records,
             registry,
@@ -246,11 +247,9 @@ impl Metrics {
 
     /// Sets when the first certificate of each of these files expires.
     pub fn set_certificates(&self, files: &BTreeMap<String, Timestamp>) {
-        self.certificates.reset();
-        for (file, expires_at) in files {
-            let seconds = Duration::from_millis(expires_at.ms_since(EPOCH)).as_secs_f64();
-            self.certificates.with_label_values(&[file]).set(seconds);
-        }
+        let seconds = |at: &Timestamp| Duration::from_millis(at.ms_since(EPOCH)).as_secs_f64();
+        self.certificates
+            .set(&files.iter().map(|(file, at)| (file.clone(), seconds(at))).collect());
     }
 
     /// Counts a flow whose reports did not all arrive in time.

@@ -90,7 +90,7 @@ impl Webhooks {
 
     /// Fixes the time at which ages are shown.
     pub(super) fn at(&self, now: Timestamp) {
-        self.lock().now = now;
+        self.lock().exposed.now = now;
     }
 }
 
@@ -101,12 +101,12 @@ impl Collector for Webhooks {
 
     fn collect(&self) -> Vec<MetricFamily> {
         // A copy, because attempts wait for the lock.
-        let table = self.lock().copy_shown();
+        let table = self.lock().exposed.clone();
         let mut exposed: HashMap<&'static str, Vec<Metric>> = HashMap::new();
         let mut add = |definition: &Definition, metric| {
             exposed.entry(definition.name).or_default().push(metric);
         };
-        for (webhook, shown) in table.shown() {
+        for (webhook, shown) in &table.shown {
             let webhook = webhook.as_str();
             shown.series.expose(webhook, &mut add);
             shown.gauges.expose(webhook, table.now, &mut add);
@@ -114,8 +114,8 @@ impl Collector for Webhooks {
         }
         table.other.expose(OTHER, &mut add);
         table.other_gauges.expose(OTHER, table.now, &mut add);
-        for (reason, count) in table.dead_records() {
-            add(&define::DEAD_LETTERS, dead_letter("record", reason, None, "", count));
+        for (reason, count) in &table.dead_records {
+            add(&define::DEAD_LETTERS, dead_letter("record", *reason, None, "", *count));
         }
         DEFINITIONS
             .iter()

@@ -75,6 +75,10 @@ fn a_line_that_is_no_record_is_named_and_nothing_of_it_is_sent() {
     let path = file.to_str().expect("UTF-8");
     let sent = stage.command(&["send", path]);
     assert_eq!(sent.code, Some(2), "{sent:?}");
+    // The lines before it are written.
+    let written = format!("{}: 1 records written\n", stage.topic("flow-complete"));
+    assert_eq!(sent.out, written);
+    assert_eq!(stage.kafka.read(&stage.topic("flow-complete")).len(), 1);
     assert!(sent.err.contains("records.jsonl: line 2: it is no flow complete record"), "{sent:?}");
     for arguments in [vec!["send"], vec!["send", path, "--sample"], vec!["send", "--count", "2"]] {
         let sent = stage.command(&arguments);

@@ -2,18 +2,17 @@
 
 use super::super::definitions as define;
 use super::super::family::{Family, Maker};
+use super::super::keyed::Keyed;
 use super::super::labels::StallKind;
 use super::{Metrics, add, raise};
-use prometheus::{IntCounter, IntGauge, IntGaugeVec};
-use std::collections::{BTreeMap, BTreeSet};
+use prometheus::{IntCounter, IntGauge};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 pub(super) struct StoreMetrics {
     corruptions: IntCounter,
     bytes: IntGauge,
-    partition_bytes: IntGaugeVec,
-    /// The partitions that have series.
-    shown: Mutex<BTreeSet<i32>>,
+    partition_bytes: Keyed,
     disk_free: IntGauge,
     stalls: Family<StallKind, IntCounter>,
     /// The last counts of each partition, and of the database (`None`). A partition may be given away and come back.
@@ -48,8 +47,7 @@ impl StoreMetrics {
         Self {
             corruptions: make.counter(&define::STORE_CORRUPTIONS),
             bytes: make.gauge(&define::STORE_BYTES),
-            partition_bytes: make.gauge_vec(&define::STORE_PARTITION_BYTES),
-            shown: Mutex::default(),
+            partition_bytes: Keyed::new(make.float_vec(&define::STORE_PARTITION_BYTES)),
             disk_free: make.gauge(&define::STORE_DISK_FREE),
             stalls: make.counters(&define::STORE_STALLS),
             known: Mutex::default(),
@@ -66,18 +64,10 @@ impl Metrics {
 
     /// Sets the size of the state of each assigned partition.
     pub fn set_store_bytes(&self, partitions: &BTreeMap<i32, u64>) {
-        let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.store.bytes.set(signed(partitions.values().sum()));
-        let mut shown = self.store.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        for gone in shown.iter().filter(|partition| !partitions.contains_key(partition)) {
-            // The series exists since an earlier call.
-            let _ = self.store.partition_bytes.remove_label_values(&[gone.to_string()]);
-        }
-        *shown = partitions.keys().copied().collect();
-        for (partition, bytes) in partitions {
-            let labels = [&partition.to_string()];
-            self.store.partition_bytes.with_label_values(&labels).set(signed(*bytes));
-        }
+        let all: u64 = partitions.values().sum();
+        self.store.bytes.set(i64::try_from(all).unwrap_or(i64::MAX));
+        let bytes = partitions.iter().map(|(number, bytes)| (number.to_string(), float(*bytes)));
+        self.store.partition_bytes.set(&bytes.collect());
     }
 
     /// Sets the state of the store's disk and of RocksDB.
@@ -95,4 +85,9 @@ impl Metrics {
         }
         raise(&self.store.write_errors, condition.write_errors);
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the format's numbers are floats")]
+fn float(bytes: u64) -> f64 {
+    bytes as f64
 }

@@ -60,17 +60,24 @@ pub(super) struct Shown {
     activity: f64,
 }
 
-pub(super) struct Table {
-    shown_max: usize,
-    shown: HashMap<WebhookName, Shown>,
+/// Everything that a scrape shows.
+#[derive(Clone)]
+pub(super) struct Exposed {
+    pub(super) shown: HashMap<WebhookName, Shown>,
     /// The counts of all webhooks without series of their own.
     pub(super) other: Series,
     pub(super) other_gauges: Gauges,
-    /// The recent attempts of each of them.
-    activities: HashMap<WebhookName, f64>,
-    dead_records: BTreeMap<DeadLetterReason, u64>,
-    selected_at: Option<Instant>,
+    pub(super) dead_records: BTreeMap<DeadLetterReason, u64>,
+    /// The time for which ages are shown.
     pub(super) now: Timestamp,
+}
+
+pub(super) struct Table {
+    shown_max: usize,
+    pub(super) exposed: Exposed,
+    /// The recent attempts of each webhook without series of its own.
+    activities: HashMap<WebhookName, f64>,
+    selected_at: Option<Instant>,
 }
 
 impl Table {
@@ -86,42 +93,18 @@ impl Table {
                 Phase::ALL.into_iter().for_each(|phase| other.foresee(phase, *reason));
             }
         }
-        Self {
-            shown_max,
+        let exposed = Exposed {
             shown: HashMap::new(),
             other,
             other_gauges: Gauges::default(),
-            activities: HashMap::new(),
             dead_records,
-            selected_at: None,
             now: Timestamp::from_ms(0),
-        }
-    }
-
-    pub(super) fn shown(&self) -> impl Iterator<Item = (&WebhookName, &Shown)> {
-        self.shown.iter()
-    }
-
-    pub(super) fn dead_records(&self) -> impl Iterator<Item = (DeadLetterReason, u64)> {
-        self.dead_records.iter().map(|(reason, count)| (*reason, *count))
-    }
-
-    /// Returns a copy of everything that is shown.
-    pub(super) fn copy_shown(&self) -> Self {
-        Self {
-            shown_max: self.shown_max,
-            shown: self.shown.clone(),
-            other: self.other.clone(),
-            other_gauges: self.other_gauges,
-            activities: HashMap::new(),
-            dead_records: self.dead_records.clone(),
-            selected_at: self.selected_at,
-            now: self.now,
-        }
+        };
+        Self { shown_max, exposed, activities: HashMap::new(), selected_at: None }
     }
 
     pub(super) fn dead_record(&mut self, reason: DeadLetterReason) {
-        *self.dead_records.entry(reason).or_default() += 1;
+        *self.exposed.dead_records.entry(reason).or_default() += 1;
     }
 
     /// Counts something of a webhook. `activity` is added to its recent attempts.
@@ -131,21 +114,23 @@ impl Table {
         activity: f64,
         change: impl FnOnce(&mut Series),
     ) {
-        if !self.shown.contains_key(webhook) && self.may_show(webhook) {
-            self.shown.insert(webhook.clone(), Shown::default());
-        }
-        if let Some(shown) = self.shown.get_mut(webhook) {
+        if let Some(shown) = self.exposed.shown.get_mut(webhook) {
             shown.activity += activity;
             return change(&mut shown.series);
         }
-        change(&mut self.other);
+        if self.may_show(webhook) {
+            let shown = self.exposed.shown.entry(webhook.clone()).or_default();
+            shown.activity += activity;
+            return change(&mut shown.series);
+        }
+        change(&mut self.exposed.other);
         if activity > 0.0 {
             self.note(webhook, activity);
         }
     }
 
     fn may_show(&self, webhook: &WebhookName) -> bool {
-        self.shown.len() < self.shown_max && webhook.as_str() != OTHER
+        self.exposed.shown.len() < self.shown_max && webhook.as_str() != OTHER
     }
 
     fn note(&mut self, webhook: &WebhookName, activity: f64) {
@@ -172,7 +157,7 @@ impl Table {
         self.activities.values_mut().for_each(|activity| *activity *= left);
         self.activities.retain(|webhook, activity| *activity >= AT_REST && is_configured(webhook));
         let loaded: HashSet<&WebhookName> = loads.iter().map(|load| &load.webhook).collect();
-        let (shown, other) = (&mut self.shown, &mut self.other);
+        let (shown, other) = (&mut self.exposed.shown, &mut self.exposed.other);
         shown.retain(|webhook, shown| {
             shown.activity *= left;
             let stays = is_configured(webhook) || loaded.contains(webhook);
@@ -182,18 +167,18 @@ impl Table {
             stays
         });
         for load in loads {
-            match self.shown.get_mut(&load.webhook) {
+            match self.exposed.shown.get_mut(&load.webhook) {
                 Some(shown) => shown.activity += elapsed.as_secs_f64(),
                 None => self.note(&load.webhook, elapsed.as_secs_f64().max(1.0)),
             }
         }
         self.replace();
         for webhook in all {
-            if self.shown.len() >= self.shown_max {
+            if self.exposed.shown.len() >= self.shown_max {
                 break;
             }
             if webhook.as_str() != OTHER {
-                self.shown.entry(webhook.clone()).or_default();
+                self.exposed.shown.entry(webhook.clone()).or_default();
             }
         }
     }
@@ -202,28 +187,32 @@ impl Table {
     fn replace(&mut self) {
         let busiest = self.activities.values().copied().fold(0.0, f64::max);
         let quietest =
-            self.shown.values().map(|shown| shown.activity).fold(f64::INFINITY, f64::min);
-        let has_room = self.shown.len() < self.shown_max;
+            self.exposed.shown.values().map(|shown| shown.activity).fold(f64::INFINITY, f64::min);
+        let has_room = self.exposed.shown.len() < self.shown_max;
         // Usually nothing changes, and no list has to be sorted.
         if self.activities.is_empty() || !has_room && !is_busier(busiest, quietest) {
             return;
         }
         let mut waiting: Vec<(WebhookName, f64)> = self.activities.drain().collect();
         waiting.sort_unstable_by(|one, other| other.1.total_cmp(&one.1));
-        let mut quiet: Vec<(WebhookName, f64)> =
-            self.shown.iter().map(|(webhook, shown)| (webhook.clone(), shown.activity)).collect();
+        let mut quiet: Vec<(WebhookName, f64)> = self
+            .exposed
+            .shown
+            .iter()
+            .map(|(webhook, shown)| (webhook.clone(), shown.activity))
+            .collect();
         quiet.sort_unstable_by(|one, other| other.1.total_cmp(&one.1));
         for (webhook, activity) in waiting {
-            if self.shown.len() >= self.shown_max {
+            if self.exposed.shown.len() >= self.shown_max {
                 let Some((former, _)) = quiet.pop_if(|(_, than)| is_busier(activity, *than)) else {
                     self.activities.insert(webhook, activity);
                     continue;
                 };
-                if let Some(former) = self.shown.remove(&former) {
-                    self.other.absorb(&former.series);
+                if let Some(former) = self.exposed.shown.remove(&former) {
+                    self.exposed.other.absorb(&former.series);
                 }
             }
-            self.shown.insert(webhook, Shown { activity, ..Shown::default() });
+            self.exposed.shown.insert(webhook, Shown { activity, ..Shown::default() });
         }
     }
 
@@ -232,14 +221,14 @@ impl Table {
         loads: &[WebhookLoad],
         states: &BTreeMap<WebhookName, EndpointState>,
     ) {
-        for (webhook, shown) in &mut self.shown {
+        for (webhook, shown) in &mut self.exposed.shown {
             let state = states.get(webhook).copied().unwrap_or_default();
             shown.gauges = Gauges { state, ..Gauges::default() };
         }
-        self.other_gauges = Gauges::default();
+        self.exposed.other_gauges = Gauges::default();
         for load in loads {
-            let gauges = self.shown.get_mut(&load.webhook).map(|shown| &mut shown.gauges);
-            gauges.unwrap_or(&mut self.other_gauges).absorb(&load.gauges());
+            let gauges = self.exposed.shown.get_mut(&load.webhook).map(|shown| &mut shown.gauges);
+            gauges.unwrap_or(&mut self.exposed.other_gauges).absorb(&load.gauges());
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Tests of the states that the metrics show.
 
-use super::{Scene, limits, name, number, outcome, per_second, webhook};
+use super::{Scene, limits, name, outcome, per_second, webhook};
 use crate::delivery::{InstanceLimits, LaneState, Obstacle};
+use std::time::Duration;
 
 /// Returns the state of the lane `crm` once its jobs have been asked for.
 fn state(scene: &Scene) -> LaneState {
@@ -10,11 +11,10 @@ fn state(scene: &Scene) -> LaneState {
 
 #[test]
 fn a_lane_that_lacks_a_token_of_itself_its_account_or_the_instance_is_rate_limited() {
-    let one = |rate: Option<u32>| rate.map(per_second);
     for (own, account, instance) in
         [(Some(1), None, None), (None, Some(1), None), (None, None, Some(1))]
     {
-        let limits = InstanceLimits { rate_per_second: one(instance), ..limits(100) };
+        let limits = InstanceLimits { rate_per_second: instance.map(per_second), ..limits(100) };
         let mut scene = Scene::new(limits, vec![webhook("crm", own, 32)], account);
         assert_eq!(state(&scene), LaneState::default(), "it is at rest");
         scene.push("crm", 1, 5);
@@ -37,11 +37,11 @@ fn a_lane_without_an_obstacle_shows_its_unanswered_requests() {
 #[test]
 fn a_pause_and_an_open_breaker_are_different_obstacles() {
     let mut scene = Scene::new(limits(100), vec![webhook("crm", None, 32)], None);
-    scene.schedule.hold(&name("crm"), std::time::Duration::from_secs(60), scene.now);
+    scene.schedule.hold(&name("crm"), Duration::from_secs(60), scene.now);
     assert_eq!(state(&scene).obstacle, Some(Obstacle::Hold));
-    scene.now += std::time::Duration::from_secs(61);
+    scene.now += Duration::from_secs(61);
     assert_eq!(state(&scene).obstacle, None, "the pause is over");
-    for _ in 0..number(4).get() {
+    for _ in 0..4 {
         scene.push("crm", 1, 1);
         for ticket in scene.all() {
             scene.end(&ticket, &outcome(Some(500)));

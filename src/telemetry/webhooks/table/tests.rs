@@ -42,15 +42,15 @@ impl Scene {
 
     fn shown(&self) -> Vec<&str> {
         let mut shown: Vec<&str> =
-            self.table.shown().map(|(webhook, _)| webhook.as_str()).collect();
+            self.table.exposed.shown.keys().map(WebhookName::as_str).collect();
         shown.sort_unstable();
         shown
     }
 
     /// Returns the counts of all series together.
     fn sum(&self) -> Series {
-        let mut sum = self.table.other.clone();
-        self.table.shown().for_each(|(_, shown)| sum.absorb(&shown.series));
+        let mut sum = self.table.exposed.other.clone();
+        self.table.exposed.shown.iter().for_each(|(_, shown)| sum.absorb(&shown.series));
         sum
     }
 }
@@ -58,7 +58,7 @@ impl Scene {
 fn counted(attempts: usize) -> Series {
     let mut scene = Scene::new(0, &[]);
     scene.attempts("any", attempts);
-    scene.table.other
+    scene.table.exposed.other
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn idle_webhooks_have_series_while_there_is_room_and_busy_ones_replace_them() {
     scene.select(1, &[]);
     assert!(scene.shown().contains(&"d"), "{:?}", scene.shown());
     assert_eq!(scene.sum(), counted(1), "the attempt before the change is in all others");
-    assert_eq!(scene.table.other, counted(1));
+    assert_eq!(scene.table.exposed.other, counted(1));
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn only_a_much_busier_webhook_takes_the_place_of_another_and_no_count_is_lost() 
     assert_eq!(scene.sum(), counted(145));
     // Its attempts count in its own series from now on.
     scene.attempts("c", 5);
-    assert_eq!(scene.table.other, counted(105));
+    assert_eq!(scene.table.exposed.other, counted(105));
     assert_eq!(scene.sum(), counted(150));
     // Much later, all are at rest, and any other takes a place.
     scene.select(40_000, &[]);
@@ -124,8 +124,8 @@ fn a_webhook_named_like_all_others_has_no_series_of_its_own() {
     scene.attempts("other", 3);
     scene.select(1, &[load("other", 7, OutboxState::Due)]);
     assert!(scene.shown().is_empty());
-    assert_eq!(scene.table.other, counted(3));
-    assert_eq!(scene.table.other_gauges.rows, 7);
+    assert_eq!(scene.table.exposed.other, counted(3));
+    assert_eq!(scene.table.exposed.other_gauges.rows, 7);
 }
 
 #[test]
@@ -135,14 +135,14 @@ fn gauges_are_those_of_each_webhook_and_the_sum_of_all_others() {
     let (held, limited) = (OutboxState::Breaker, OutboxState::RateLimited);
     let loads = [load("b", 10, held), load("c", 20, limited), load("d", 30, OutboxState::Due)];
     scene.select(1, &loads);
-    let (_, shown) = scene.table.shown().next().unwrap();
+    let (_, shown) = scene.table.exposed.shown.iter().next().unwrap();
     let oldest = Some(Timestamp::from_ms(5));
     // One is in flight and two are retried later.
     let of_b = Gauges { rows: 10, rate_limited: 0, held: 7, oldest, state: EndpointState::Open };
     assert_eq!(shown.gauges, of_b);
     let state = EndpointState::Closed;
     let of_others = Gauges { rows: 50, rate_limited: 17, held: 0, oldest, state };
-    assert_eq!(scene.table.other_gauges, of_others);
+    assert_eq!(scene.table.exposed.other_gauges, of_others);
     scene.select(1, &[]);
-    assert_eq!(scene.table.other_gauges, Gauges::default());
+    assert_eq!(scene.table.exposed.other_gauges, Gauges::default());
 }
