@@ -2,7 +2,8 @@
 //! `committed:3:stop` stops the process until it gets SIGCONT.
 
 use crate::failpoint::Failpoint;
-use rustix::process::{Signal, getpid, kill_process};
+use signal_hook::consts::SIGSTOP;
+use signal_hook::low_level::raise;
 use std::io::Write as _;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +43,8 @@ pub(crate) fn strikes(point: Failpoint) -> bool {
 /// Stops the process until it gets SIGCONT if the environment says `stop`, and ends it otherwise.
 pub(crate) fn stop_or_die(point: Failpoint) {
     if ARMED.as_ref().is_some_and(|armed| armed.end == End::Stop) {
-        let _ = kill_process(getpid(), Signal::STOP);
+        // The signal goes to this thread. If another thread took it, this one would run on until that one is scheduled.
+        let _ = raise(SIGSTOP);
     } else {
         die(point);
     }

@@ -19,8 +19,9 @@ fn reason(daemon: &Daemon) -> Option<String> {
 
 /// Waits until the accounts may be outdated, and checks that the daemon is ready and delivers nevertheless.
 fn outdated(stage: &Stage, daemon: &Daemon, count: usize, why: &str) {
-    let reason = wait_until(&format!("a reason with {why:?}"), PATIENCE, || reason(daemon));
-    assert!(reason.contains(why), "{reason}");
+    let reason = wait_until(&format!("a reason with {why:?}"), PATIENCE, || {
+        reason(daemon).filter(|reason| reason.contains(why))
+    });
     assert!(!reason.contains("hush"), "{reason}");
     let age = || daemon.metric("ringback_accounts_age_seconds", &[]).expect("a metric");
     let before = age();
@@ -205,27 +206,30 @@ fn a_password_that_was_changed_is_read_again_from_its_file() {
 }
 
 #[test]
-fn deliveries_go_on_while_a_query_takes_half_a_minute_and_its_result_is_not_awaited() {
+fn deliveries_go_on_while_a_query_takes_minutes_and_its_result_is_not_awaited() {
     let server = MariaDb::start(&[]);
     let (mut stage, schema) = stage_on(&server, "databases-slow");
-    schema.execute("CREATE TABLE pace (seconds INT); INSERT INTO pace VALUES (0)");
+    schema.execute("CREATE TABLE pace (rounds BIGINT); INSERT INTO pace VALUES (0)");
+    // MariaDB ends a SLEEP whose client has gone, but only its time limit ends this function.
     stage.set(
         "accounts.mysql.webhooks_query",
-        "SELECT w.* FROM ringback_webhook w WHERE SLEEP((SELECT seconds FROM pace)) = 0",
+        "SELECT w.* FROM ringback_webhook w WHERE BENCHMARK((SELECT rounds FROM pace), MD5('ringback')) = 0",
     );
     let daemon = stage.start();
     deliver(&stage, 1);
-    schema.execute("UPDATE pace SET seconds = 30");
+    schema.execute("UPDATE pace SET rounds = 500000000");
     outdated(&stage, &daemon, 2, "no whole answer within 2 s");
-    let running = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User sleep'";
+    let running = "SELECT COUNT(*) FROM information_schema.processlist \
+                   WHERE info LIKE '%BENCHMARK%' AND id <> CONNECTION_ID()";
     let running = || server.execute(running).trim().parse::<u32>().expect("a number");
     let failed = || daemon.metric("ringback_account_readings_total", &[("result", "failed")]);
     let before = failed().expect("a metric");
     let are_more = || failed().filter(|count| *count >= before + 3.0);
     wait_until("three more readings have failed", PATIENCE, are_more);
-    assert!(running() <= 2, "the server ends queries that nobody awaits");
+    let ends_them = || (running() <= 2).then_some(());
+    wait_until("the server ends queries whose results nobody awaits", PATIENCE, ends_them);
     deliver(&stage, 3);
-    schema.execute("UPDATE pace SET seconds = 0");
+    schema.execute("UPDATE pace SET rounds = 0");
     recovered(&daemon);
 }
 
