@@ -1,20 +1,23 @@
-//! The operators' HTTP API: metrics, health, status, the effective configuration, and the accounts.
+//! The operators' HTTP server: metrics, health, status, the effective configuration, and the console.
 //!
-//! The API is read-only and has its own listener. By default the listener is bound to loopback. On any other address it
-//! needs a bearer token for every path except `/livez` and `/readyz`, because orchestrators probe these without one.
+//! By default the listener is bound to loopback. On any other address it needs a token for every path except `/livez` and
+//! `/readyz`, because orchestrators probe these without one, and the sign-in page with its style sheet.
 
-mod auth;
+mod access;
 mod listener;
 mod pages;
 
-pub use pages::{AccountPages, ConfigPages};
+pub use pages::ConfigPages;
 
+use crate::console::{self, Console};
 use crate::delivery::Secret;
 use crate::telemetry::{Exposition, Health};
+use access::{Access, Peer};
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{get, post};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +26,8 @@ use tokio::sync::oneshot;
 
 /// How long answers may take that were begun before the shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+/// The maximum size of a request's body, in bytes.
+const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// The API's data and its token.
 pub struct Admin {
@@ -32,9 +37,9 @@ pub struct Admin {
     pub health: Arc<Health>,
     /// Shown at `/api/v1/config` and `/api/v1/config/hash`.
     pub config: Arc<ConfigPages>,
-    /// Shown at `/api/v1/accounts` and below. `None`: the process has no accounts.
-    pub accounts: Option<Arc<dyn AccountPages>>,
-    /// The bearer token that clients must send. `None`: no token is needed.
+    /// Shown at `/` and below. `None`: the process is no daemon, and has only an index.
+    pub console: Option<Arc<Console>>,
+    /// The token that clients must send, or with which operators sign in. `None`: no token is needed.
     pub token: Option<Secret>,
 }
 
@@ -48,8 +53,11 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let (stopping, stopped) = oneshot::channel();
+    let console = admin.console.clone();
+    let stopping_console = console.clone();
     let graceful = async move {
         shutdown.await;
+        stopping_console.iter().for_each(|console| console.stop());
         // Sending fails only when the server has ended, and then the message is not needed.
         let _ = stopping.send(());
     };
@@ -60,41 +68,58 @@ pub async fn serve(
             Err(_) => std::future::pending().await,
         }
     };
-    let server = axum::serve(listener::Bounded::new(listener), router(admin));
+    let observing = async move {
+        match console {
+            Some(console) => console.observe().await,
+            None => std::future::pending().await,
+        }
+    };
+    let router = router(admin).into_make_service_with_connect_info::<Peer>();
+    let server = axum::serve(listener::Bounded::new(listener), router);
     tokio::select! {
         served = server.with_graceful_shutdown(graceful).into_future() => served,
         () = deadline => Ok(()),
+        () = observing => Ok(()),
     }
 }
 
 fn router(admin: Admin) -> Router {
-    let guard = admin.token.as_ref().map(auth::Guard::new).map(Arc::new);
+    let access = Arc::new(Access::new(admin.token.as_ref()));
+    let console = match &admin.console {
+        Some(console) => console::router(console.clone()),
+        None => Router::new().route("/", get(pages::index)),
+    };
     let admin = Arc::new(admin);
-    let mut guarded = Router::new()
-        .route("/", get(pages::index))
+    // The layer also covers the fallback, so that a client without the token can't find out which paths exist.
+    let guarded = Router::new()
         .route("/metrics", get(pages::metrics))
         .route("/api/v1/status", get(pages::status))
         .route("/api/v1/config", get(pages::config))
         .route("/api/v1/config/hash", get(pages::config_hash))
-        .route("/api/v1/accounts", get(pages::accounts))
-        .route("/api/v1/accounts/{id}", get(pages::account))
-        .fallback(pages::not_found);
-    if let Some(guard) = guard {
-        // The layer also covers the fallback, so that a client without the token can't find out which paths exist.
-        guarded = guarded.layer(middleware::from_fn_with_state(guard, auth::check));
-    }
+        .fallback(pages::not_found)
+        .with_state(admin.clone())
+        .merge(console)
+        .layer(middleware::from_fn_with_state(access.clone(), access::check));
+    let signing = Router::new()
+        .route("/sign-in", get(access::sign_in_page).post(access::sign_in))
+        .route("/sign-out", post(access::sign_out))
+        .with_state(access);
     Router::new()
         .route("/livez", get(pages::live))
         .route("/readyz", get(pages::ready))
-        .merge(guarded)
-        .layer(middleware::map_response(secure))
         .with_state(admin)
+        .merge(signing)
+        .merge(console::assets())
+        .merge(guarded)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::map_response(secure))
 }
 
-/// Adds headers that forbid browsers to run scripts in an answer, frame it, guess its type, or store it.
+/// Adds headers that forbid browsers to load anything from elsewhere, run scripts that are no files of the console, frame
+/// an answer, guess its type, or store it.
 async fn secure(mut response: axum::response::Response) -> axum::response::Response {
-    const POLICY: &str =
-        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                          base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
     const HEADERS: [(HeaderName, &str); 5] = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -30,6 +30,7 @@ use letters::Counting;
 use crate::admin::{self, Admin, ConfigPages};
 use crate::clock;
 use crate::config::{self, Accounts, Effective, Faults, Loaded, Settings, StoreSettings};
+use crate::console::Console;
 use crate::delivery::{CertificateFile, EndpointError, FailedLookUp, Names, TlsError, Trust};
 use crate::engine::{
     Engine, EngineConfig, EngineError, EngineHandle, EngineSettings, Mismatch, Parts, Permissions,
@@ -329,11 +330,15 @@ impl App {
     }
 
     async fn serve(&self, mut stop: watch::Receiver<bool>) -> Result<(), AppError> {
+        let kafka = (&self.settings.kafka, &self.settings.topics);
+        let (metrics, health) = (self.metrics.clone(), self.health.clone());
+        let console =
+            Console::new(kafka, metrics.clone(), health.clone(), self.account_pages.clone());
         let admin = Admin {
-            metrics: self.metrics.clone(),
-            health: self.health.clone(),
+            metrics,
+            health,
             config: self.pages.clone(),
-            accounts: Some(self.account_pages.clone()),
+            console: Some(console),
             token: self.settings.http.token.clone(),
         };
         let shutdown = async move {

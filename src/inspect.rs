@@ -6,6 +6,7 @@
 //! - [`dead_letters`]: dead letters with their state.
 //! - [`verification`]: contradictions between topics, store and receivers' logs.
 //! - [`preview`]: the request that a webhook makes from given records.
+//! - [`trial`]: a test message with its result.
 //!
 //! The commands print these answers. Nothing here writes anything, needs a running daemon, or knows how an answer is
 //! shown. Long readings report their progress to a [`Watch`](crate::log::Watch), which may stop them.
@@ -16,6 +17,7 @@ pub mod accounts;
 pub mod dead_letters;
 pub mod preview;
 pub mod trace;
+pub mod trial;
 pub mod verification;
 pub mod webhooks;
 

@@ -30,12 +30,13 @@
 //! | 4 | [`document`] | configuration values with their origins; the check against a schema; faults |
 //! | 4 | [`inspect`] | typed answers for operators: traces, webhooks, dead letters, verification, previews |
 //! | 5 | [`accounts`] | builds accounts with their webhooks, flows and rules from a file or the rows of a database |
-//! | 5 | [`admin`] | the operators' HTTP API: metrics, health, status, the effective configuration |
 //! | 6 | [`config`] | the configuration: reads settings (from file and environment) and accounts together |
+//! | 6 | [`console`] | what operators see and change while the daemon runs, as pages and as JSON |
 //! | 6 | [`shutdown`] | signals |
-//! | 7 | [`app`] | builds the daemon from its configuration, runs it and drains it |
-//! | 8 | [`demo`] | all parts in one process, without a server |
-//! | 9 | [`cli`] | the commands; `main.rs` calls nothing else |
+//! | 7 | [`admin`] | the operators' HTTP server: metrics, health, who may ask, the console |
+//! | 8 | [`app`] | builds the daemon from its configuration, runs it and drains it |
+//! | 9 | [`demo`] | all parts in one process, without a server |
+//! | 10 | [`cli`] | the commands; `main.rs` calls nothing else |
 //!
 //! The domain is at the bottom and does no I/O, so that tests can run any history without a broker, a disk or a clock.
 //! Store, Kafka and HTTP do not know each other. Only the engine combines them, so one place ensures that a delivery
@@ -68,8 +69,6 @@
 //! - `ops/`: the guide, the decisions, monitoring, the container, the systemd unit, and the setup for development.
 //!
 //! # Glossary
-//!
-//! The project's own terms:
 //!
 //! - *backlog*, *lease*: a backlog is all outbox rows of one webhook. A lane has a lease on a row until its outcome is
 //!   committed.
@@ -472,6 +471,7 @@ pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod console;
 pub mod definition;
 pub mod delivery;
 pub mod demo;

@@ -49,6 +49,7 @@ pub use client::{
 };
 pub use describe::Identity;
 pub use landmark::{Found, LandmarkReader, Landmarks, Sights, generated_id};
+pub use native::GroupMember;
 #[cfg(test)]
 pub(crate) use native::known_properties;
 pub use newest::Newest;

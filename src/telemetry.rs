@@ -22,6 +22,7 @@ mod openmetrics;
 pub mod output;
 mod process;
 mod render;
+mod sample;
 mod since;
 mod sink;
 mod webhooks;
@@ -39,6 +40,7 @@ pub use logging::LogFormat;
 pub use metrics::{Metrics, Stalls, StoreCondition};
 pub(crate) use output::{err_line, out_line};
 pub use render::Format;
+pub use sample::{LastFailure, Sample, WebhookFigures};
 pub use sink::SinkMetrics;
 pub use webhooks::WebhookLoad;
 

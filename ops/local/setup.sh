@@ -10,7 +10,7 @@ cache=${RINGBACK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ringback}
 go_minor_min=24
 go_of_pypi=1.27.3
 build_packages=(clang libclang-dev libssl-dev libcurl4-openssl-dev pkg-config cmake zlib1g-dev g++ make)
-test_packages=(kcat mariadb-server openssl prometheus util-linux python3 python3-venv)
+test_packages=(chromium kcat mariadb-server openssl prometheus util-linux python3 python3-venv)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -88,6 +88,15 @@ fetch_libraries() {
     (cd "$cache/examples/go" && go_build -o /dev/null .)
 }
 
+# Downloads what drives the browser that opens the console.
+fetch_browser_driver() {
+    say 'downloading the driver of the browser'
+    rm -rf "$cache/browser"
+    mkdir -p "$cache/browser"
+    cp "$here/browser/package.json" "$here/browser/package-lock.json" "$cache/browser/"
+    npm ci --silent --no-audit --no-fund --prefix "$cache/browser"
+}
+
 go_build() {
     PATH=$PATH:$cache/venv/bin GOPATH=$cache/go GOCACHE=$cache/go/build GOFLAGS=-modcacherw GOTOOLCHAIN=local go build "$@"
 }
@@ -107,7 +116,7 @@ build_program() {
 
 main() {
     local what=${1:-test} stamp
-    stamp=$(cat "$here"/*.xml "$here/setup.sh" "$here/examples/"* "$here/ferretdb/"* "$here/dashboards/"* | sha256sum | cut -c1-16)
+    stamp=$(cat "$here"/*.xml "$here/setup.sh" "$here/examples/"* "$here/ferretdb/"* "$here/dashboards/"* "$here/browser/"*.json | sha256sum | cut -c1-16)
     mkdir -p "$cache"
     if [ -e "$cache/stamp-$what-$stamp" ]; then return; fi
     # Two work trees may share the cache.
@@ -120,6 +129,7 @@ main() {
             fetch_jars
             make_venv
             fetch_libraries
+            fetch_browser_driver
             build_program ferretdb
             build_program dashboards
             ;;

@@ -3,7 +3,10 @@
 //! It answers even when the process has no file descriptor left. It then closes a spare file to accept the next client,
 //! and closes that client sooner when it is silent.
 
+use super::access::Peer;
 use crate::system::{self, OpenFiles};
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
 use axum::serve::Listener;
 use std::fs::File;
 use std::io;
@@ -113,6 +116,12 @@ impl Listener for Bounded {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+}
+
+impl Connected<IncomingStream<'_, Bounded>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
+        Self(*stream.remote_addr())
     }
 }
 

@@ -2,16 +2,16 @@
 
 use super::Admin;
 use crate::clock;
-use crate::domain::AccountId;
-use crate::telemetry::{ClockJump, Format, PartitionHealth};
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use crate::console::own_partitions;
+use crate::telemetry::{ClockJump, Format};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::json;
 use std::sync::{Arc, PoisonError, RwLock};
 
-const INDEX_BEGIN: &str = concat!(
+const INDEX: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
     "<meta name=\"viewport\" content=\"width=device-width\">\n",
     "<meta name=\"color-scheme\" content=\"light dark\">\n",
@@ -22,19 +22,13 @@ const INDEX_BEGIN: &str = concat!(
     "<li><a href=\"/livez\">livez</a>: live, or what is stalled</li>\n",
     "<li><a href=\"/api/v1/status\">status</a>: readiness, liveness and partitions, as JSON</li>\n",
     "<li><a href=\"/api/v1/config\">config</a>: the effective keys with their sources, without secrets, as JSON</li>\n",
-);
-const INDEX_OF_ACCOUNTS: &str = "<li><a href=\"/api/v1/accounts\">accounts</a>: the accounts in force, and faults in their rows, as JSON</li>\n";
-const INDEX_END: &str = concat!(
     "<li><a href=\"/metrics\">metrics</a>: Prometheus text or OpenMetrics</li>\n",
     "</ul>\n</body>\n</html>\n",
 );
 
-/// The maximum number of accounts in an answer.
-const ACCOUNTS_MAX: usize = 1000;
-
-pub(super) async fn index(State(admin): State<Arc<Admin>>) -> Html<String> {
-    let accounts = admin.accounts.as_ref().map_or("", |_| INDEX_OF_ACCOUNTS);
-    Html([INDEX_BEGIN, accounts, INDEX_END].concat())
+/// Returns the index of a process without a console.
+pub(super) async fn index() -> Html<&'static str> {
+    Html(INDEX)
 }
 
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
@@ -73,15 +67,6 @@ fn probe(reasons: &[String], well: &'static str) -> Response {
 pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
     let not_ready = admin.health.reasons_not_ready();
     let not_live = admin.health.reasons_not_live();
-    let partition = |health: PartitionHealth| {
-        json!({
-            "partition": health.partition,
-            "state": if health.is_restored { "running" } else { "restoring" },
-            "restore_remaining": health.restore_remaining,
-            "stalled_seconds": health.stalled.as_secs(),
-        })
-    };
-    let partitions = admin.health.partitions().into_iter().map(partition);
     let body = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": admin.health.uptime().as_secs(),
@@ -91,7 +76,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Response {
         "live": not_live.is_empty(),
         "not_live": not_live,
         "accounts_outdated": admin.health.accounts_outdated(),
-        "partitions": partitions.collect::<Vec<_>>(),
+        "partitions": own_partitions(&admin.health),
     });
     ([(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
 }
@@ -125,48 +110,6 @@ pub(super) async fn config(State(admin): State<Arc<Admin>>) -> Response {
 
 pub(super) async fn config_hash(State(admin): State<Arc<Admin>>) -> Response {
     admin.config.page(|pages| &pages.hash)
-}
-
-/// Answers about accounts. They arrive as text, because only a higher floor knows the keys.
-pub trait AccountPages: Send + Sync {
-    /// Returns at most `max` accounts behind the account `after`, and all faults.
-    fn list(&self, after: Option<AccountId>, max: usize) -> String;
-
-    /// Returns the settings of an account, or `None` if there is no such account.
-    fn account(&self, account: AccountId) -> Option<String>;
-}
-
-pub(super) async fn accounts(State(admin): State<Arc<Admin>>, uri: Uri) -> Response {
-    let Some(pages) = &admin.accounts else { return not_found().await };
-    let (mut after, mut max) = (None, ACCOUNTS_MAX);
-    for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-        let is_good = match &*name {
-            "after" => value.parse().map(|id| after = Some(AccountId(id))).is_ok(),
-            "limit" => value.parse().map(|limit: usize| max = limit.min(ACCOUNTS_MAX)).is_ok(),
-            _ => false,
-        };
-        if !is_good {
-            let text = "the parameters are after=ID and limit=NUMBER\n";
-            return (StatusCode::BAD_REQUEST, text).into_response();
-        }
-    }
-    json_page(pages.list(after, max))
-}
-
-pub(super) async fn account(
-    State(admin): State<Arc<Admin>>,
-    Path(account): Path<String>,
-) -> Response {
-    let Some(pages) = &admin.accounts else { return not_found().await };
-    let id = account.parse().ok().map(AccountId);
-    match id.and_then(|id| pages.account(id)) {
-        Some(page) => json_page(page),
-        None => (StatusCode::NOT_FOUND, "no such account\n").into_response(),
-    }
-}
-
-fn json_page(page: String) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], page).into_response()
 }
 
 pub(super) async fn not_found() -> Response {

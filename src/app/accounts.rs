@@ -1,37 +1,46 @@
-//! The pages of the accounts in force.
+//! The accounts in force, as the console shows them.
 
 use super::App;
-use crate::admin::AccountPages;
 use crate::config::Listing;
+use crate::console::{Current, InForce};
 use crate::domain::AccountId;
-use serde_json::json;
+use crate::inspect::accounts::{AccountLine, AccountView, FaultView};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// The accounts in force, as the API shows them.
+/// The accounts in force, as the console shows them.
 #[derive(Default)]
-pub(super) struct ShownAccounts(RwLock<Option<Arc<Listing>>>);
+pub(super) struct ShownAccounts(RwLock<Option<Shown>>);
+
+#[derive(Clone)]
+struct Shown {
+    listing: Arc<Listing>,
+    current: Current,
+}
 
 impl ShownAccounts {
     fn listing(&self) -> Option<Arc<Listing>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let shown = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        shown.as_ref().map(|shown| shown.listing.clone())
     }
 }
 
-impl AccountPages for ShownAccounts {
-    fn list(&self, after: Option<AccountId>, max: usize) -> String {
-        let listing = self.listing();
-        let lines = listing.iter().flat_map(|listing| listing.lines(after, max));
-        let faults = listing.iter().flat_map(|listing| listing.faults());
-        let page = json!({
-            "accounts": lines.collect::<Vec<_>>(),
-            "faults": faults.take(max).collect::<Vec<_>>(),
-        });
-        format!("{page}\n")
+impl InForce for ShownAccounts {
+    fn current(&self) -> Option<Current> {
+        let shown = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        shown.as_ref().map(|shown| shown.current.clone())
     }
 
-    fn account(&self, account: AccountId) -> Option<String> {
-        let view = self.listing()?.view(account)?;
-        Some(format!("{}\n", json!(view)))
+    fn lines(&self, after: Option<AccountId>, max: usize) -> Vec<AccountLine> {
+        self.listing().map_or_else(Vec::new, |listing| listing.lines(after, max))
+    }
+
+    fn faults(&self, max: usize) -> Vec<FaultView> {
+        self.listing()
+            .map_or_else(Vec::new, |listing| listing.faults().into_iter().take(max).collect())
+    }
+
+    fn account(&self, account: AccountId) -> Option<AccountView> {
+        self.listing()?.view(account)
     }
 }
 
@@ -45,8 +54,14 @@ impl App {
             self.metrics.set_account_faults(rows.faults().count());
         }
         self.show_certificates(&accounts);
-        let listing = Listing::new(accounts, self.effective.clone(), rows);
+        let current = Current {
+            accounts: accounts.clone(),
+            trust: self.shared.trust.clone(),
+            addresses: self.settings.delivery.addresses.clone(),
+            names: self.shared.names.clone(),
+        };
+        let listing = Arc::new(Listing::new(accounts, self.effective.clone(), rows));
         let shown = &self.account_pages.0;
-        *shown.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(listing));
+        *shown.write().unwrap_or_else(PoisonError::into_inner) = Some(Shown { listing, current });
     }
 }

@@ -72,7 +72,7 @@ pub async fn run_sink(
         metrics: metrics.clone(),
         health: health.clone(),
         config: Arc::new(config_pages(effective)),
-        accounts: None,
+        console: None,
         token: settings.http.token.clone(),
     };
     let served = serve(mongo.listen, admin, std::future::pending()).await;

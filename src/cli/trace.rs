@@ -56,13 +56,7 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     let reading = tokio::task::spawn_blocking(move || {
         let mut bars = Bars::default();
         let mut watch = |progress: Progress<'_>| bars.see(progress);
-        let mut read = |uuid: &PhononUuid| {
-            trace::read(&of_command.kafka, &of_command.topics, uuid, all, &mut watch)
-        };
-        let traced = read(&whose)?;
-        // An earlier version kept each spelling apart.
-        let former = whose.other_spelling().filter(|_| traced.is_empty());
-        former.and_then(|text| PhononUuid::new(text)).map_or(Ok(traced), |uuid| read(&uuid))
+        trace::read_either(&of_command.kafka, &of_command.topics, &whose, all, &mut watch)
     });
     let traced = match reading.await {
         Ok(Ok(traced)) => traced,

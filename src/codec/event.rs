@@ -33,6 +33,7 @@
 //! | `records_missed` (of a topic-partition) | `topic`, `partition`, `from_offset`, `to_offset`, `records`: Kafka deleted them before they were read |
 //! | `offsets_moved` (of a topic-partition) | `topic`, `partition`, `from_offset`, `to_offset`, `by` (`skip`, `reset`: an operator moved the position; `group`: another program moved the group's offset back) |
 //! | `reload_refused` (of an instance) | `instance`, `detail`: SIGHUP reloaded the configuration, which is wrong, and the former one stays in force |
+//! | `operator_action` (of an instance) | `webhook` (if it is about one), `instance`, `action` (`replay_started`, `replay_stopped`, `endpoint_enabled`, `test_sent`), `operator`, `address` (of the operator's client), `detail`: an operator has requested a change by the console or the API, and it follows |
 //! | `restart_needed` (of an instance) | `instance`, `keys`: SIGHUP reloaded the configuration, and these keys keep their old values until a restart |
 //!
 //! `source` is {`topic`, `partition`, `offset`}, and `index` of an item of an array. The outcome's members are `response_status`, `response_status_code`,
@@ -48,6 +49,7 @@ mod endpoint;
 mod input;
 mod members;
 mod notice;
+mod operator;
 mod outcome;
 mod replayed;
 mod schema;
@@ -68,6 +70,7 @@ pub use members::{
     Members, Outcome as OutcomeMembers, RecordPosition, ResponseError, read_members,
 };
 pub use notice::{About, Fact, Notice, read_notice, read_notice_of};
+pub use operator::{OperatorAction, OperatorEvent, write_operator_event};
 pub use replayed::{Became, write_record_replayed};
 pub use schema::schema;
 

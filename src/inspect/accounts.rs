@@ -1,10 +1,11 @@
 //! The accounts in force: each setting with its value and the place that the value comes from.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value as Json;
 
 /// An account in a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccountLine {
     pub id: i64,
     /// Whether phase 2 is sent.
@@ -26,7 +27,7 @@ pub struct AccountLine {
 }
 
 /// An account with its webhooks, flows and rules.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct AccountView {
     pub id: i64,
     /// Whether records of the account are processed. If not, its rows are all wrong.
@@ -38,7 +39,7 @@ pub struct AccountView {
 }
 
 /// The value of a key.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct SettingView {
     /// The key in the form of faults: `account[28].http_enabled`, `webhook[crm].url`.
     pub key: String,
@@ -48,7 +49,7 @@ pub struct SettingView {
 }
 
 /// The source of a value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub enum SettingSource {
     /// The value is not set.
@@ -91,7 +92,7 @@ impl std::fmt::Display for SettingSource {
 }
 
 /// A fault of a row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FaultView {
     pub table: String,
     /// The row's id.

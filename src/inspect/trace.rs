@@ -5,7 +5,7 @@ mod read;
 mod state;
 
 pub use fact::{COLUMNS, Fact, FactView, Found, Origin};
-pub use read::read;
+pub use read::{read, read_either};
 pub use state::{Correlation, DeliveryView, EndpointView, Now, Report, Source, StateView};
 
 use crate::domain::{EndpointState, State, WebhookName};

@@ -1,5 +1,6 @@
 //! The settings of every Kafka client, and the requests that need only one client.
 
+use super::native::GroupMember;
 use super::report::Reports;
 use super::rights::{self, Operation, Right};
 use super::settings::KafkaSettings;
@@ -350,6 +351,18 @@ impl Cluster {
     /// # Errors
     /// Kafka does not answer within `timeout`, or denies the request.
     pub fn members(&self, group: &str, timeout: Duration) -> Result<usize, LogError> {
+        self.group_members(group, timeout).map(|members| members.len())
+    }
+
+    /// Returns the members of the consumer group with their partitions, or none if there is no such group.
+    ///
+    /// # Errors
+    /// Kafka does not answer within `timeout`, or denies the request.
+    pub fn group_members(
+        &self,
+        group: &str,
+        timeout: Duration,
+    ) -> Result<Vec<GroupMember>, LogError> {
         rights::members(self.client.client(), group, timeout)
     }
 

@@ -5,6 +5,7 @@
     reason = "librdkafka's C functions; every pointer lives and dies in this module, and each object is destroyed once"
 )]
 
+use super::record::TopicPartition;
 use crate::codec::row::TopicId;
 use rdkafka::ClientContext;
 use rdkafka::bindings as native;
@@ -24,10 +25,19 @@ pub(super) struct Described {
     pub(super) error: Option<RDKafkaErrorCode>,
     /// The allowed operations; `None`: this broker does not report them.
     pub(super) allowed: Option<Vec<Code>>,
-    /// The number of a group's members; 0 for a topic.
-    pub(super) members: usize,
+    /// A group's members; empty for a topic.
+    pub(super) members: Vec<GroupMember>,
     /// The id of a topic; `None`: a group, or this broker has no topic ids.
     pub(super) id: Option<TopicId>,
+}
+
+/// A member of a consumer group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMember {
+    pub client_id: String,
+    /// The address from which it is connected, as the broker writes it.
+    pub host: String,
+    pub partitions: Vec<TopicPartition>,
 }
 
 /// Returns the id of the cluster; `None`: this broker does not report it. Blocks.
@@ -81,7 +91,7 @@ pub(super) fn topics<C: ClientContext>(
                     name: text(native::rd_kafka_TopicDescription_name(topic)),
                     error: code(native::rd_kafka_TopicDescription_error(topic)),
                     allowed: list(codes, allowed),
-                    members: 0,
+                    members: Vec::new(),
                     id: id(native::rd_kafka_TopicDescription_topic_id(topic)),
                 }
             });
@@ -126,12 +136,53 @@ pub(super) fn groups<C: ClientContext>(
                     name: text(native::rd_kafka_ConsumerGroupDescription_group_id(group)),
                     error: code(native::rd_kafka_ConsumerGroupDescription_error(group)),
                     allowed: list(codes, allowed),
-                    members: native::rd_kafka_ConsumerGroupDescription_member_count(group),
+                    members: members(group),
                     id: None,
                 }
             });
             each.collect()
         })
+    }
+}
+
+/// Returns the members of a group.
+///
+/// # Safety
+/// The group belongs to an event that lives longer than the call.
+unsafe fn members(group: *const native::rd_kafka_ConsumerGroupDescription_t) -> Vec<GroupMember> {
+    // SAFETY: by the caller, the group lives. Its members and their texts belong to it, and are copied.
+    unsafe {
+        let count = native::rd_kafka_ConsumerGroupDescription_member_count(group);
+        let each = (0..count).map(|index| {
+            let member = native::rd_kafka_ConsumerGroupDescription_member(group, index);
+            let assigned = native::rd_kafka_MemberDescription_assignment(member);
+            let partitions = native::rd_kafka_MemberAssignment_partitions(assigned);
+            GroupMember {
+                client_id: text(native::rd_kafka_MemberDescription_client_id(member)),
+                host: text(native::rd_kafka_MemberDescription_host(member)),
+                partitions: partitions_of(partitions),
+            }
+        });
+        each.collect()
+    }
+}
+
+/// Returns the topics and partitions of a list of librdkafka.
+///
+/// # Safety
+/// The list is null, or lives longer than the call.
+unsafe fn partitions_of(
+    partitions: *const native::rd_kafka_topic_partition_list_t,
+) -> Vec<TopicPartition> {
+    // SAFETY: by the caller, the list lives, and it has `cnt` elements, whose texts are copied.
+    unsafe {
+        let Some(partitions) = partitions.as_ref() else { return Vec::new() };
+        let count = usize::try_from(partitions.cnt).unwrap_or(0);
+        let each = (0..count).map(|index| {
+            let element = &*partitions.elems.add(index);
+            TopicPartition { topic: text(element.topic).into(), partition: element.partition }
+        });
+        each.collect()
     }
 }
 

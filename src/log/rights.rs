@@ -10,7 +10,7 @@ pub use needs::{Need, NeededBy, needs, replay_groups, sink_group};
 pub(super) use needs::{instance_id, operator_id, rebuild_id, replay_id, sink_id};
 
 use super::client::{self, LogError};
-use super::native::{self, Code, Described};
+use super::native::{self, Code, Described, GroupMember};
 use super::report::Reports;
 use super::settings::{KafkaSettings, TopicNames};
 use rdkafka::ClientContext;
@@ -229,8 +229,8 @@ pub fn insist_on_groups(
     if missing.is_empty() { Ok(()) } else { Err(LogError::Denied(missing)) }
 }
 
-/// Returns the number of members of the consumer group from its coordinator, or 0 if there is no such group. Kafka's
-/// list of groups omits groups that the client may not see, and groups whose coordinator does not answer.
+/// Returns the members of the consumer group from its coordinator, or none if there is no such group. Kafka's list of
+/// groups omits groups that the client may not see, and groups whose coordinator does not answer.
 ///
 /// # Errors
 /// The coordinator does not answer within `timeout`, or denies the request.
@@ -238,16 +238,16 @@ pub(super) fn members<C: ClientContext>(
     client: &Client<C>,
     group: &str,
     timeout: Duration,
-) -> Result<usize, LogError> {
+) -> Result<Vec<GroupMember>, LogError> {
     let failed = || {
         let right =
             Right { resource: Resource::Group(group.to_owned()), operation: Operation::Describe };
         LogError::request_by(right, format!("the members of group {group} can't be read"))
     };
     let described = native::groups(client, &[group], timeout).map_err(failed())?;
-    match described.first().map(|described| (described.error, described.members)) {
+    match described.into_iter().next().map(|described| (described.error, described.members)) {
         Some((None, members)) => Ok(members),
-        Some((Some(RDKafkaErrorCode::GroupIdNotFound), _)) => Ok(0),
+        Some((Some(RDKafkaErrorCode::GroupIdNotFound), _)) => Ok(Vec::new()),
         Some((Some(code), _)) => Err(failed()(KafkaError::Global(code))),
         None => Err(failed()(KafkaError::NoMessageReceived)),
     }

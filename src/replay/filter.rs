@@ -70,6 +70,15 @@ impl Target {
     }
 }
 
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Delivery(id) => id.fmt(f),
+            Self::TopicPartition(partition, offset) => write!(f, "{partition}:{offset}"),
+        }
+    }
+}
+
 /// The conditions on letters. A letter must meet all that are set.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Filter {
@@ -116,10 +125,7 @@ impl Filter {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let spelt = |when: &Option<When>| when.as_ref().map(|when| when.spelt.clone());
-        let target = self.target.map(|target| match target {
-            Target::Delivery(id) => id.to_string(),
-            Target::TopicPartition(partition, offset) => format!("{partition}:{offset}"),
-        });
+        let target = self.target.map(|target| target.to_string());
         let words = [
             self.webhook.clone(),
             self.account.map(|account| account.to_string()),

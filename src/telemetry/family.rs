@@ -26,6 +26,11 @@ impl<L: Label, M: Metric> Family<L, M> {
         Self { children: L::words().into_iter().map(child).collect(), label: PhantomData }
     }
 
+    /// Returns all children, in the order of the label's values.
+    pub(super) fn all(&self) -> &[M] {
+        &self.children
+    }
+
     /// Returns the child of `label`, which always exists.
     pub(super) fn at(&self, label: L) -> Option<&M> {
         self.children.get(label.index())

@@ -3,6 +3,7 @@
 mod accounts;
 mod configuration;
 mod endpoints;
+mod figures;
 mod kafka;
 mod store;
 
@@ -290,6 +291,10 @@ impl Metrics {
     /// Counts `exchanges` requests that were repeated within their attempts.
     pub fn exchanges_repeated(&self, exchanges: u64) {
         self.exchanges_repeated.inc_by(exchanges);
+    }
+
+    fn letters_are_counted(&self) -> bool {
+        self.dead_letters_since.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Sets the number of open dead letters, or removes it (`None`) when it is unknown. `oldest` is the time of the

@@ -12,6 +12,7 @@ pub use table::WebhookLoad;
 use super::definitions::{self as define, Definition, MetricKind};
 use super::family::sound;
 use super::labels::{AttemptOutcome, EndpointState, Try};
+use super::sample::{LastFailure, WebhookFigures};
 use crate::domain::{DeadLetterReason, Outcome, Phase, Timestamp, WebhookName};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
@@ -51,9 +52,26 @@ impl Webhooks {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn attempt(&self, webhook: &WebhookName, attempt: Try, outcome: &Outcome) {
-        let outcome = AttemptOutcome(outcome.reason);
-        self.lock().count(webhook, 1.0, |series| series.attempt(attempt, outcome));
+    pub(super) fn attempt(
+        &self,
+        webhook: &WebhookName,
+        attempt: Try,
+        outcome: &Outcome,
+        at: Timestamp,
+    ) {
+        let Outcome { reason, status, .. } = *outcome;
+        let mut table = self.lock();
+        table.count(webhook, 1.0, |series| series.attempt(attempt, AttemptOutcome(reason)));
+        if let Some(reason) = reason {
+            table.note_failure(webhook, LastFailure { at, reason, status });
+        }
+    }
+
+    /// Returns the figures of the webhooks that have series of their own.
+    pub(super) fn figures(&self) -> HashMap<WebhookName, WebhookFigures> {
+        let table = self.lock();
+        let shown = table.exposed.shown.iter();
+        shown.map(|(webhook, shown)| (webhook.clone(), shown.figures())).collect()
     }
 
     pub(super) fn delivered(&self, webhook: &WebhookName, latency: Duration) {

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 type Scene = fn(&Page);
 
 /// Every page with its scenes, which run in parallel. Together they run all commands of the page.
-const PAGES: [(&str, &[Scene]); 23] = [
+const PAGES: [(&str, &[Scene]); 24] = [
     (README, &[start::quick_start]),
     ("changelog-lost.md", &[changelog::deleted, changelog::older_copy, changelog::without_a_store]),
     ("clock.md", &[surroundings::clock]),
@@ -28,6 +28,7 @@ const PAGES: [(&str, &[Scene]); 23] = [
         &[surroundings::too_large, surroundings::right_taken_away, surroundings::topic_gone],
     ),
     ("configuration.md", &[start::variables]),
+    ("console.md", &[operating::console]),
     ("damaged-store.md", &[surroundings::damaged_store]),
     ("delivery.md", &[]),
     ("developing.md", &[start::targets]),
@@ -161,6 +162,11 @@ fn receivers_in_four_languages_verify_signatures() {
 #[test]
 fn operators_run_the_daemon() {
     play("operating.md");
+}
+
+#[test]
+fn programs_ask_the_api_of_the_console() {
+    play("console.md");
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod bodies;
 mod clock;
 mod commands;
 mod commits;
+mod console;
 mod correlation;
 mod crashes;
 mod databases;

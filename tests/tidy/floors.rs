@@ -27,12 +27,13 @@ const FLOORS: &[(&str, u32)] = &[
     ("document", 4),
     ("inspect", 4),
     ("accounts", 5),
-    ("admin", 5),
     ("config", 6),
+    ("console", 6),
     ("shutdown", 6),
-    ("app", 7),
-    ("demo", 8),
-    ("cli", 9),
+    ("admin", 7),
+    ("app", 8),
+    ("demo", 9),
+    ("cli", 10),
 ];
 
 fn floor(module: &str) -> Option<u32> {

@@ -4,22 +4,16 @@ use super::daemon::{self, Daemon};
 use super::find;
 use crate::cli::terminal::{confirm, print};
 use crate::cli::{CONFIGURATION, FAILED, refuse, stored};
-use crate::clock;
-use crate::codec::event::{outcome_json, rfc3339};
 use crate::config::Loaded;
-use crate::delivery::{Names, Proxy, Trial, TrialMessage, Trust, Webhook};
+use crate::delivery::{Names, Trial, Trust};
 use crate::domain::{Outcome, Phase, Verdict};
 use crate::exit::ExitCode;
-use crate::inspect::preview::sample;
+use crate::inspect::trial::{Prepared, TrialView};
 use crate::telemetry::escape::one_line;
 use crate::telemetry::{err_line, with_causes};
 use clap::Args;
-use ring::rand::{SystemRandom, generate};
 use serde::Serialize;
-use serde::ser::{SerializeMap as _, Serializer};
-use serde_json::value::RawValue;
 use std::path::Path;
-use std::time::Duration;
 
 /// Sends one signed test message, and shows request, answer and timings
 ///
@@ -65,24 +59,12 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
         Err(code) => return code,
     };
     let phase = if arguments.phase == 1 { Phase::One } else { Phase::Two };
-    let at = clock::wall();
     let attach_keys =
         accounts.accounts.get(&webhook.account).is_some_and(|account| account.attach_flow_keys);
-    let sent_at = rfc3339(at);
-    let sample = sample(phase, webhook.account, attach_keys, &sent_at);
-    let random = generate::<[u8; 16]>(&SystemRandom::new());
-    let (Some(sample), Ok(random)) = (sample, random) else {
-        err_line!("ringback: the system provides no random bytes");
-        return ExitCode::from(FAILED);
-    };
-    let (body, rendered) = match sample.rendered(&accounts.definitions, &webhook.name) {
-        Ok(rendered) => rendered,
-        Err(problem) => {
-            err_line!(
-                "webhook {}: the test message lacks a value: {problem}; try `ringback webhook preview` with your own \
-                 records",
-                webhook.name
-            );
+    let prepared = match Prepared::new(webhook, &accounts.definitions, attach_keys, phase) {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            err_line!("ringback: {error}");
             return ExitCode::from(FAILED);
         }
     };
@@ -104,11 +86,9 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
     ) {
         return ExitCode::from(FAILED);
     }
-    let random = u128::from_be_bytes(random.expose());
-    let message = TrialMessage { random, body, rendered, unix_seconds: at.as_ms() / 1000 };
     let names = Names::new(&settings.delivery.name_servers);
     let addresses = &settings.delivery.addresses;
-    let made = Trial::make(webhook, &trust, addresses, &names, &message).await;
+    let made = Trial::make(webhook, &trust, addresses, &names, &prepared.message).await;
     let trial = match made {
         Ok(trial) => trial,
         Err(error) => {
@@ -116,111 +96,18 @@ pub(super) async fn run(file: &Path, arguments: &Arguments) -> ExitCode {
             return ExitCode::from(CONFIGURATION);
         }
     };
-    let shown = Shown { daemon, ..Shown::of(webhook, &url, phase, &sent_at, &message, &trial) };
+    let shown = Shown { trial: TrialView::of(webhook, &url, &prepared, &trial), daemon };
     print(if arguments.json { json_lines(&shown) } else { text_lines(&shown, &trial.outcome) });
-    if shown.delivered { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+    if shown.trial.delivered { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
-/// The object that `--json` prints.
+/// A test message with its result, and the running daemon.
 #[derive(Serialize)]
 struct Shown<'a> {
-    webhook: &'a str,
-    account_id: i64,
-    phase: u8,
-    webhook_id: String,
-    at: &'a str,
-    delivered: bool,
-    request: Request<'a>,
-    answer: Option<Answer<'a>>,
-    outcome: Box<RawValue>,
-    timings: Timings,
+    #[serde(flatten)]
+    trial: TrialView<'a>,
     /// Whether the running daemon has the same configuration. `None` if no daemon answers.
     daemon: Option<Daemon>,
-}
-
-#[derive(Serialize)]
-struct Request<'a> {
-    method: &'a str,
-    url: &'a str,
-    /// The proxy from the configuration, if there is one.
-    proxy: Option<&'a str>,
-    #[serde(serialize_with = "headers")]
-    headers: &'a [(String, String)],
-    body: String,
-}
-
-#[derive(Serialize)]
-struct Answer<'a> {
-    http_version: &'a str,
-    address: Option<String>,
-    #[serde(serialize_with = "headers")]
-    headers: &'a [(String, String)],
-}
-
-/// Times since the start of the attempt, except the duration of the look-up, which is part of the attempt.
-#[derive(Serialize)]
-struct Timings {
-    look_up_seconds: Option<f64>,
-    head_seconds: Option<f64>,
-    whole_seconds: f64,
-}
-
-impl<'a> Shown<'a> {
-    fn of(
-        webhook: &'a Webhook,
-        url: &'a str,
-        phase: Phase,
-        at: &'a str,
-        message: &TrialMessage,
-        trial: &'a Trial,
-    ) -> Self {
-        let outcome = String::from_utf8(outcome_json(&trial.outcome)).unwrap_or_default();
-        Self {
-            webhook: webhook.name.as_str(),
-            account_id: webhook.account.0,
-            phase: phase.number(),
-            webhook_id: message.id(),
-            at,
-            delivered: trial.outcome.verdict == Verdict::Delivered,
-            request: Request {
-                method: webhook.method.as_str(),
-                url,
-                proxy: webhook.proxy.as_ref().map(Proxy::shown),
-                headers: &trial.headers,
-                body: String::from_utf8_lossy(&message.body).into_owned(),
-            },
-            answer: trial.head.as_ref().map(|head| Answer {
-                http_version: &head.version,
-                address: head.address.map(|address| address.to_string()),
-                headers: &head.headers,
-            }),
-            outcome: RawValue::from_string(outcome).unwrap_or_default(),
-            timings: Timings {
-                look_up_seconds: trial.look_up.map(seconds),
-                head_seconds: trial.head.as_ref().map(|head| seconds(head.after)),
-                whole_seconds: seconds(trial.whole),
-            },
-            daemon: None,
-        }
-    }
-}
-
-/// Returns the seconds with a precision of one microsecond.
-fn seconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1e6
-}
-
-/// Serialises the headers as an object. The values of a repeated name are joined.
-fn headers<S: Serializer>(pairs: &&[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(None)?;
-    for (index, (name, _)) in pairs.iter().enumerate() {
-        if pairs.iter().take(index).all(|(before, _)| before != name) {
-            let same = pairs.iter().filter(|(other, _)| other == name);
-            let values: Vec<&str> = same.map(|(_, value)| value.as_str()).collect();
-            map.serialize_entry(name, &values.join(", "))?;
-        }
-    }
-    map.end()
 }
 
 fn json_lines(shown: &Shown<'_>) -> Vec<String> {
@@ -229,7 +116,7 @@ fn json_lines(shown: &Shown<'_>) -> Vec<String> {
 
 /// Formats the exchange like curl: `>` marks the request, `<` the answer.
 fn text_lines(shown: &Shown<'_>, outcome: &Outcome) -> Vec<String> {
-    let Shown { request, answer, timings, .. } = shown;
+    let TrialView { request, answer, timings, .. } = &shown.trial;
     let headers = |sign: char, headers: &[(String, String)]| {
         let line = |(name, value): &(String, String)| format!("{sign} {name}: {}", one_line(value));
         headers.iter().map(line).collect::<Vec<_>>()

@@ -97,12 +97,16 @@ pub enum ReloadEvent {
     RestartNeeded(Vec<String>),
 }
 
+/// Returns the beginning of `detail` that an event may contain.
+pub(super) fn bounded(detail: &str) -> &str {
+    detail.get(..detail.floor_char_boundary(DETAIL_BYTES_MAX)).unwrap_or_default()
+}
+
 impl ReloadEvent {
     /// Returns the event of a wrong configuration. `detail` is cut to the length that an event may have.
     #[must_use]
     pub fn refused(detail: &str) -> Self {
-        let end = detail.floor_char_boundary(DETAIL_BYTES_MAX);
-        Self::Refused(detail.get(..end).unwrap_or("").to_owned())
+        Self::Refused(bounded(detail).to_owned())
     }
 }
 

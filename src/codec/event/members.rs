@@ -213,7 +213,19 @@ pub struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub instance: Option<Cow<'a, str>>,
-    /// An explanation of the error, for operators.
+    /// The change that an operator has requested.
+    #[serde(borrow, default, deserialize_with = "text")]
+    #[schemars(with = "String")]
+    pub action: Option<Cow<'a, str>>,
+    /// The name that the operator gave.
+    #[serde(borrow, default, deserialize_with = "text")]
+    #[schemars(with = "String")]
+    pub operator: Option<Cow<'a, str>>,
+    /// The address of the operator's client.
+    #[serde(borrow, default, deserialize_with = "text")]
+    #[schemars(with = "String")]
+    pub address: Option<Cow<'a, str>>,
+    /// An explanation of the error, or of the change, for operators.
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub detail: Option<Cow<'a, str>>,

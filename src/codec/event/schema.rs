@@ -4,7 +4,7 @@
 //! enumerations that write them. This module only says which type has which members.
 
 use super::members::Members;
-use super::{Became, MovedBy};
+use super::{Became, MovedBy, OperatorAction};
 use crate::domain::{
     DeadLetterReason, DisableCause, ErrorReason, IgnoreReason, RecordKind, SkipReason, StatusType,
 };
@@ -210,6 +210,12 @@ const TYPES: &[Type] = &[
         &[],
     ),
     of(
+        "operator_action",
+        "An operator has requested a change by the console or the API. The change follows.",
+        &["instance", "action", "operator", "detail"],
+        &["webhook", "address"],
+    ),
+    of(
         "restart_needed",
         "The configuration was reloaded, and some keys need a restart.",
         &["instance", "keys"],
@@ -225,6 +231,7 @@ fn words(word: &str, member: &str) -> Vec<&'static str> {
         (_, "reason") => DeadLetterReason::ALL.iter().map(|it| it.as_str()).collect(),
         (_, "record") => RecordKind::ALL.map(RecordKind::as_str).to_vec(),
         (_, "became") => Became::ALL.map(Became::as_str).to_vec(),
+        (_, "action") => OperatorAction::ALL.map(OperatorAction::as_str).to_vec(),
         (_, "by") => MovedBy::ALL.map(MovedBy::as_str).to_vec(),
         (_, "cause") => DisableCause::ALL.map(DisableCause::as_str).to_vec(),
         (_, "state") => vec!["closed", "half_open", "open"],

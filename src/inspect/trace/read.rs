@@ -16,6 +16,24 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Like [`read`]. If nothing is known about `uuid`, also looks for its other spelling, because an earlier version kept
+/// each spelling apart.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_either(
+    kafka: &KafkaSettings,
+    topics: &TopicNames,
+    uuid: &PhononUuid,
+    everywhere: bool,
+    watch: Watch<'_>,
+) -> Result<Trace, InspectError> {
+    let traced = read(kafka, topics, uuid, everywhere, &mut *watch)?;
+    let former = uuid.other_spelling().filter(|_| traced.is_empty());
+    let former = former.and_then(|text| PhononUuid::new(text));
+    former.map_or(Ok(traced), |uuid| read(kafka, topics, &uuid, everywhere, watch))
+}
+
 /// Reads the partitions that can hold `uuid`, or all partitions of events and dead letters if `everywhere`. Blocks.
 ///
 /// # Errors

@@ -40,7 +40,7 @@ impl Metrics {
         let seconds = Duration::from_millis(outcome.duration_ms).as_secs_f64();
         self.attempt_duration.observe(seconds, delivery, at);
         let attempt = if number <= 1 { Try::First } else { Try::Retry };
-        self.webhooks.attempt(webhook, attempt, outcome);
+        self.webhooks.attempt(webhook, attempt, outcome, at);
     }
 
     /// Counts a delivered webhook, and observes its latency, which counts from its source record's timestamp.

@@ -4,6 +4,7 @@ use super::{counted, dead_letter, define, labelled, measured};
 use crate::domain::{DeadLetterReason, Phase, Timestamp};
 use crate::telemetry::definitions::{Definition, WEBHOOK_LATENCY_SECONDS};
 use crate::telemetry::labels::{AttemptOutcome, DeliveryResult, EndpointState, Label, Try};
+use crate::telemetry::sample::WebhookFigures;
 use prometheus::proto::{Bucket, Histogram, Metric};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,6 +55,25 @@ impl Series {
     /// Shows this dead letter with the count 0 from the start.
     pub(super) fn foresee(&mut self, phase: Phase, reason: DeadLetterReason) {
         self.dead_letters.entry((phase, reason)).or_default();
+    }
+
+    /// Returns the counts. The gauges are 0.
+    pub(super) fn figures(&self) -> WebhookFigures {
+        let success = AttemptOutcome(None).index();
+        let delivered: u64 = self.latency.iter().sum();
+        let result = |result: DeliveryResult| {
+            self.deliveries.get(result.index()).copied().unwrap_or_default()
+        };
+        #[expect(clippy::cast_precision_loss, reason = "a mean has fewer digits")]
+        let mean = (delivered > 0).then(|| self.latency_sum / delivered as f64);
+        WebhookFigures {
+            attempts: self.attempts.iter().flatten().sum(),
+            succeeded: self.attempts.iter().filter_map(|counts| counts.get(success)).sum(),
+            delivered: result(DeliveryResult::Delivered),
+            dead_lettered: result(DeliveryResult::DeadLettered),
+            mean_latency: mean.and_then(|mean| Duration::try_from_secs_f64(mean).ok()),
+            ..WebhookFigures::default()
+        }
     }
 
     /// Adds the counts of `others`.

@@ -3,6 +3,7 @@
 use super::{Gauges, OTHER, Series};
 use crate::domain::{DeadLetterReason, Phase, Timestamp, WebhookName};
 use crate::telemetry::labels::{EndpointState, OutboxState};
+use crate::telemetry::sample::{LastFailure, WebhookFigures};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,23 @@ pub(super) struct Shown {
     pub(super) gauges: Gauges,
     /// Its recent attempts.
     activity: f64,
+    last_failure: Option<LastFailure>,
+}
+
+impl Shown {
+    pub(super) fn figures(&self) -> WebhookFigures {
+        let Gauges { rows, rate_limited, held, oldest, state } = self.gauges;
+        let counts = self.series.figures();
+        WebhookFigures {
+            backlog: rows,
+            oldest,
+            rate_limited,
+            held,
+            state,
+            last_failure: self.last_failure,
+            ..counts
+        }
+    }
 }
 
 /// Everything that a scrape shows.
@@ -126,6 +144,13 @@ impl Table {
         change(&mut self.exposed.other);
         if activity > 0.0 {
             self.note(webhook, activity);
+        }
+    }
+
+    /// Keeps the failure of an attempt as the latest of its webhook.
+    pub(super) fn note_failure(&mut self, webhook: &WebhookName, failure: LastFailure) {
+        if let Some(shown) = self.exposed.shown.get_mut(webhook) {
+            shown.last_failure = Some(failure);
         }
     }
 

@@ -99,6 +99,31 @@ pub(super) fn running(page: &Page) {
     daemon.stop();
 }
 
+/// `console.md`: programs ask the API.
+pub(super) fn console(page: &Page) {
+    let mut stage = Stage::new("guide-console");
+    stage.set("delivery.attempts_max", 1);
+    stage.receiver.script(|_, _| Answer::status(503));
+    let daemon = stage.start();
+    stage.send_flows(&[flow("guide-console", &[])]);
+    stage.dead_letters(1, PATIENCE);
+    let mut reader = page.follow();
+    let mut asks = |path: &str, more: &str| {
+        let quote = if path.contains('?') { "\"" } else { "" };
+        let method = if more.is_empty() { "" } else { "-X POST " };
+        let line =
+            format!("curl -s {method}{quote}http://127.0.0.1:9464/api/v1/{path}{quote}{more}");
+        let done = reader.shell(&stage, &daemon, &line);
+        serde_json::from_str::<Value>(&done.out).unwrap_or_else(|_| panic!("{line}: {done:?}"))
+    };
+    assert_eq!(asks("webhooks", "")["webhooks"][0]["account_id"], 28);
+    assert_eq!(asks("instances", "")["instances"][0]["is_this"], true);
+    let letters = asks("dead-letters?open=true&since=12h", "");
+    assert_eq!(letters["dead_letters"][0]["phonon_uuid"], "guide-console");
+    let order = " -H \"content-type: application/json\" -d '{\"since\":\"12h\",\"dry_run\":true}'";
+    assert_eq!(asks("replays", order)["replayed"], 1);
+}
+
 /// `recovery.md`: deliveries become dead letters, are found, and are replayed.
 pub(super) fn morning_after(page: &Page) {
     const LETTERS: usize = 3;

@@ -2,9 +2,9 @@
 
 use super::{ACCOUNT, AT, delivery, identity, sms, source, uuid, written};
 use crate::codec::event::{
-    Became, Fact, InputChange, InputEvent, MovedBy, ReloadEvent, read_members, read_notice, schema,
-    write_breaker_event, write_endpoint_event, write_input_event, write_record_replayed,
-    write_reload_event,
+    Became, Fact, InputChange, InputEvent, MovedBy, OperatorAction, OperatorEvent, ReloadEvent,
+    read_members, read_notice, schema, write_breaker_event, write_endpoint_event,
+    write_input_event, write_operator_event, write_record_replayed, write_reload_event,
 };
 use crate::codec::row::TopicId;
 use crate::domain::{
@@ -163,5 +163,23 @@ fn every_other_event_conforms_to_the_schema() {
         ReloadEvent::RestartNeeded(vec!["kafka.group_id".to_owned()]),
     ] {
         write(&|out| write_reload_event(out, AT, "ringback-0", &event));
+    }
+}
+
+#[test]
+fn the_events_of_operators_conform_to_the_schema() {
+    let check_event = |event: &OperatorEvent| {
+        let mut out = Vec::new();
+        write_operator_event(&mut out, AT, "ringback-0", event);
+        check(&out);
+    };
+    for action in OperatorAction::ALL {
+        let (address, webhook) = (Some("10.0.0.9".to_owned()), Some("crm".to_owned()));
+        let operator = "a \"b\"".to_owned();
+        let detail = "reason = gone".to_owned();
+        let whole = OperatorEvent { action, operator, address, webhook, detail };
+        check_event(&whole);
+        let short = OperatorEvent { address: None, webhook: None, ..whole.clone() };
+        check_event(&short);
     }
 }
