@@ -6,7 +6,9 @@ mod check;
 mod completions;
 mod dead_letter;
 mod demo;
+mod healthcheck;
 mod init;
+mod man;
 mod offsets;
 mod run;
 mod secret;
@@ -68,6 +70,7 @@ enum Command {
     Check(check::Arguments),
     Topics(topics::Arguments),
     Demo(demo::Arguments),
+    Healthcheck(healthcheck::Arguments),
     Send(send::Arguments),
     Trace(trace::Arguments),
     Verify(verify::Arguments),
@@ -86,6 +89,7 @@ enum Command {
     #[command(subcommand)]
     Secret(secret::Command),
     Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// Parses the arguments of this process and runs the command.
@@ -112,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => runtime.block_on(check::run(&config, &arguments)),
         Command::Topics(arguments) => runtime.block_on(topics::run(&config, &arguments)),
         Command::Demo(arguments) => runtime.block_on(demo::run(&arguments)),
+        Command::Healthcheck(arguments) => healthcheck::run(&config, &arguments),
         Command::Send(arguments) => runtime.block_on(send::run(&config, arguments)),
         Command::Trace(arguments) => runtime.block_on(trace::run(&config, &arguments)),
         Command::Verify(arguments) => runtime.block_on(verify::run(&config, arguments)),
@@ -123,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Sink(command) => runtime.block_on(sink::run(&config, &command)),
         Command::Secret(command) => secret::run(&command),
         Command::Completions(arguments) => completions::run::<Cli>(&arguments),
+        Command::Man(arguments) => man::run::<Cli>(&arguments),
     };
     // Attempts that hang must not keep the process alive: the next start repeats them.
     runtime.shutdown_background();

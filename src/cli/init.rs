@@ -6,6 +6,7 @@ use crate::config;
 use crate::exit::ExitCode;
 use crate::telemetry::{err_line, out_line};
 use clap::Args;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use url::{Host, Url};
 
@@ -16,12 +17,16 @@ const SCHEMA: &str = "#:schema ../schemas/config.schema.json\n";
 const BROKERS: &str = "bootstrap_servers = \"127.0.0.1:9092\"\n";
 const ALLOWED: &str = "allow_addresses = []\n";
 const CONFIGURED: &str = "--config /etc/ringback/ringback.toml";
+const STARTED: &str = "ExecStart=/usr/local/bin/ringback ";
 const FOR_ALL: u32 = 0o644;
+const OWNER_AND_GROUP: u32 = 0o640;
+const SET_GROUP_ID: u32 = 0o2000;
 
 /// Writes a configuration to start with: settings, an account with a webhook, its secret, and a systemd unit
 ///
 /// The settings have every key with its default and a comment. Nothing is overwritten: if one of the files exists,
-/// nothing is written. The unit is for an installation below /etc; see ops/guide/operating.md.
+/// nothing is written. The unit is for an installation below /etc; see ops/guide/operating.md. Only this user can read the
+/// secret. If new files in DIR get its group, as in the package's /etc/ringback, the group can read the secret, too.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -51,13 +56,13 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         err_line!("ringback: --url needs an address that begins with http:// or https://");
         return ExitCode::from(USAGE);
     }
+    let directory = &arguments.directory;
     let files = [
         ("ringback.toml", FOR_ALL, settings(arguments)),
         ("accounts.toml", FOR_ALL, accounts(arguments)),
-        ("crm.secret", OWNER_ONLY, format!("{secret}\n")),
-        ("ringback.service", FOR_ALL, unit(&arguments.directory)),
+        ("crm.secret", secret_mode(directory), format!("{secret}\n")),
+        ("ringback.service", FOR_ALL, unit(directory)),
     ];
-    let directory = &arguments.directory;
     if let Some((name, ..)) = files.iter().find(|(name, ..)| directory.join(name).exists()) {
         let file = directory.join(name);
         err_line!(
@@ -137,10 +142,21 @@ signing_secrets = [{{ file = \"crm.secret\" }}]
     )
 }
 
-/// Returns the unit with the path of the settings. A unit needs absolute paths.
+/// Returns the unit with the paths of this binary and of the settings. A unit needs absolute paths.
 fn unit(directory: &Path) -> String {
     let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
-    UNIT.replace(CONFIGURED, &format!("--config {}/ringback.toml", directory.display()))
+    let text = UNIT.replace(CONFIGURED, &format!("--config {}/ringback.toml", directory.display()));
+    match std::env::current_exe() {
+        Ok(binary) => text.replace(STARTED, &format!("ExecStart={} ", binary.display())),
+        Err(_) => text,
+    }
+}
+
+/// Returns the permissions of a secret in this directory. If new files get the directory's group, this group is the
+/// daemon's, which has to read the secret.
+fn secret_mode(directory: &Path) -> u32 {
+    let mode = std::fs::metadata(directory).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & SET_GROUP_ID == 0 { OWNER_ONLY } else { OWNER_AND_GROUP }
 }
 
 /// Returns a string of TOML.
@@ -157,7 +173,9 @@ mod tests {
         for part in [SCHEMA, BROKERS, ALLOWED] {
             assert_eq!(SETTINGS.matches(part).count(), 1, "{part}");
         }
-        assert_eq!(UNIT.matches(CONFIGURED).count(), 1);
+        for part in [CONFIGURED, STARTED] {
+            assert_eq!(UNIT.matches(part).count(), 1, "{part}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::harness::broker;
 use crate::harness::check::{Then, check};
-use crate::harness::child::free_port;
+use crate::harness::child::{free_port, run_dir};
 use crate::harness::daemon::command;
 use crate::harness::samples::{flow, phase_1};
 use crate::harness::stage::Stage;
@@ -137,6 +137,10 @@ fn help_ends_with_an_example_and_wrong_usage_exits_with_2() {
         &["demo"],
         &["secret", "new"],
         &["completions"],
+        &["init"],
+        &["send"],
+        &["healthcheck"],
+        &["man"],
         &["trace"],
         &["webhook", "test"],
         &["webhook", "list"],
@@ -154,6 +158,10 @@ fn help_ends_with_an_example_and_wrong_usage_exits_with_2() {
         assert!(done.out.contains("Example:\n  "), "{arguments:?}: {}", done.out);
     }
     assert_eq!(command(&["ruin"]).code, Some(2));
+    let pages = run_dir().join("man-pages");
+    assert_eq!(command(&["man", pages.to_str().expect("UTF-8")]).code, Some(0));
+    let page = std::fs::read_to_string(pages.join("ringback-webhook-test.1")).expect("a page");
+    assert!(page.contains("Example:") && page.contains(".SH OPTIONS"), "{page}");
     let completions = command(&["completions", "bash"]);
     assert!(completions.out.contains("_ringback"), "{completions:?}");
 }

@@ -73,6 +73,21 @@ fn a_new_configuration_leads_to_signed_webhooks() {
 }
 
 #[test]
+fn the_group_can_read_the_secret_only_if_the_directory_hands_on_its_group() {
+    let stage = Stage::without_topics(broker::shared(), "init-group");
+    for (name, mode, secret) in [("own", 0o750, 0o600), ("shared", 0o2750, 0o640)] {
+        let directory = stage.instance_dir(0).join(name);
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&directory, mode).expect("a mode");
+        let done = command(&["init", text(&directory)]);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let file = std::fs::metadata(directory.join("crm.secret")).expect("a secret");
+        assert_eq!(file.permissions().mode() & 0o777, secret, "{name}");
+    }
+}
+
+#[test]
 fn files_have_their_modes_and_none_is_overwritten() {
     let stage = Stage::without_topics(broker::shared(), "init-files");
     let directory = new_directory(&stage);
@@ -90,6 +105,8 @@ fn files_have_their_modes_and_none_is_overwritten() {
     assert!(!done.out.contains("whsec_") && read("crm.secret").starts_with("whsec_"));
     let unit = read("ringback.service");
     assert!(unit.contains(&format!("--config {}/ringback.toml\n", directory.display())), "{unit}");
+    let started = format!("\nExecStart={} run ", binary().display());
+    assert!(unit.contains(&started), "{unit}");
     let accounts = read("accounts.toml");
     assert!(
         accounts.contains("id = 77\n") && accounts.contains("http_enabled = false"),

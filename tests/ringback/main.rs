@@ -29,6 +29,7 @@ mod failpoints;
 mod faults;
 mod guide;
 mod harness;
+mod healthcheck;
 mod identity;
 mod inbox;
 mod init;

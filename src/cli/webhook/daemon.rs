@@ -1,13 +1,14 @@
 //! Compares the configuration of the running daemon with the one that a command has read.
 
 use crate::app;
+use crate::cli::healthcheck::reachable;
 use crate::config::{Difference, Effective, HttpSettings};
 use crate::delivery::{Names, Trust};
 use crate::telemetry::err_line;
 use reqwest::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value as Json;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A daemon answers within milliseconds. The command must not wait long for anything else.
@@ -84,21 +85,6 @@ pub(super) async fn ask(
         daemon.differs = daemon.differences.iter().map(|it| it.key.clone()).collect();
     }
     Some(daemon)
-}
-
-/// Returns the address at which a listener can be reached from this machine.
-fn reachable(listen: SocketAddr) -> Option<SocketAddr> {
-    let mut address = listen;
-    match listen {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
-            address.set_ip(Ipv4Addr::LOCALHOST.into())
-        }
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
-            address.set_ip(Ipv6Addr::LOCALHOST.into())
-        }
-        SocketAddr::V4(_) | SocketAddr::V6(_) => {}
-    }
-    (address.port() != 0).then_some(address)
 }
 
 /// Returns the answer's JSON, or `None` if the body is no JSON, too large or incomplete.
