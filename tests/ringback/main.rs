@@ -50,6 +50,7 @@ mod offsets;
 mod operation;
 mod operators;
 mod ownership;
+mod package;
 mod poison;
 mod proxy;
 mod rebuild;
