@@ -106,7 +106,8 @@ go_build() {
 }
 
 # Builds a program of Go in a folder of this one, unless this version is there: ferretdb, the server that speaks MongoDB's
-# protocol (one to two minutes), and dashboards, which checks Grafana's dashboards (half a minute).
+# protocol (one to two minutes), dashboards, which checks Grafana's dashboards (half a minute), and compose, which reads the
+# compose file.
 build_program() {
     local name=$1 version
     version=$(cat "$here/$name/"{main.go,go.mod,go.sum} | sha256sum | cut -c1-16)
@@ -130,7 +131,7 @@ install_tool() {
 }
 
 # The libraries that the package needs. `apt-get` installs them in the test without a network.
-dependencies=(adduser ca-certificates libcurl4 libssl3 libstdc++6 zlib1g)
+dependencies=(adduser ca-certificates libcurl4 libssl3 libstdc++6 procps zlib1g)
 
 # Makes a clean Debian 12, in which a test installs the package (one minute). As root, because only root can make the
 # devices and the owners of a system.
@@ -145,7 +146,7 @@ make_debian() {
 
 main() {
     local what=${1:-test} stamp
-    stamp=$(cat "$here"/*.xml "$here/setup.sh" "$here/examples/"* "$here/ferretdb/"* "$here/dashboards/"* "$here/browser/"*.json | sha256sum | cut -c1-16)
+    stamp=$(cat "$here"/*.xml "$here/setup.sh" "$here/"{examples,ferretdb,dashboards,compose}/* "$here/browser/"*.json | sha256sum | cut -c1-16)
     mkdir -p "$cache"
     if [ -e "$cache/stamp-$what-$stamp" ]; then return; fi
     # Two work trees may share the cache.
@@ -161,6 +162,7 @@ main() {
             fetch_browser_driver
             build_program ferretdb
             build_program dashboards
+            build_program compose
             install_packages "${package_packages[@]}"
             install_tool cargo-deb $cargo_deb
             make_debian

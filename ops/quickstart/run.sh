@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs Ringback with all that it needs on this machine: a real Kafka, an endpoint, the daemon and Prometheus. Sends a sample,
 # shows the webhooks that were delivered, and prints the addresses to open. Ctrl-C ends everything and removes its files.
-# ONCE=1 ends it after the webhooks. A port that is taken is replaced by the next free one. Needs
-# `ops/local/setup.sh quickstart`. `make quickstart` builds first.
+# ONCE=1 ends it after the webhooks. KAFKA_PORT, CONTROLLER_PORT, RECEIVER_PORT, DAEMON_PORT and PROMETHEUS_PORT choose the
+# ports; one that is taken is replaced by the next free one. `make quickstart` installs what it needs, and builds first.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -127,12 +127,16 @@ are_delivered() {
     [ "$(grep -c ^msg_ "$here/receiver.log")" -ge 2 ]
 }
 
-for program in java prometheus python3 curl setpriv; do
-    command -v $program >/dev/null || { echo "quickstart: $program is missing: run ops/local/setup.sh quickstart" >&2; exit 1; }
+for program in java prometheus python3 curl setpriv "$ringback"; do
+    if ! command -v "$program" >/dev/null; then
+        echo "quickstart: $program is missing: \`make quickstart\` builds or installs it" >&2
+        exit 1
+    fi
 done
 : >"$here/ports"
-kafka_port=$(port 9092) controller_port=$(port 9093) receiver_port=$(port 8080)
-daemon_port=$(port 9464) prometheus_port=$(port 9090)
+kafka_port=$(port "${KAFKA_PORT:-9092}") controller_port=$(port "${CONTROLLER_PORT:-9093}")
+receiver_port=$(port "${RECEIVER_PORT:-8080}") daemon_port=$(port "${DAEMON_PORT:-9464}")
+prometheus_port=$(port "${PROMETHEUS_PORT:-9090}")
 export RINGBACK_CONFIG=$here/config/ringback.toml RINGBACK__HTTP__LISTEN=127.0.0.1:$daemon_port
 
 say 'Configuration: ringback init'

@@ -160,17 +160,24 @@ fn is_installed(debian: &Debian) {
     let conffiles = debian.runs("dpkg-query --show --showformat '${Conffiles}' ringback");
     assert!(conffiles.trim().starts_with("/etc/ringback/environment "), "{conffiles}");
     assert_eq!(conffiles.trim().lines().count(), 1, "{conffiles}");
-    // The host's systemd reads the unit inside the other system.
-    let unit = debian.0.join("usr/lib/systemd/system/ringback.service");
-    let mut verify = as_root("systemd-analyze");
-    let root = format!("--root={}", debian.0.display());
-    let verified = verify.args(["verify", "--man=no", &root, "ringback.service"]).output();
-    match verified {
+    is_valid_unit(&debian.runs("cat /usr/lib/systemd/system/ringback.service"));
+}
+
+/// Lets this machine's systemd check the unit, if it has one. The clean Debian has none.
+fn is_valid_unit(unit: &str) {
+    assert!(
+        unit.contains("\nExecStart=/usr/bin/ringback run ") && !unit.contains("useradd"),
+        "{unit}"
+    );
+    let file = run_dir().join("ringback.service");
+    let here = unit.replace("/usr/bin/ringback", &binary().to_string_lossy());
+    std::fs::write(&file, here).expect("a file");
+    match Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output() {
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(!said.contains("ringback.service"), "{}: {said}", unit.display());
+            assert!(!said.contains("ringback.service"), "{said}");
         }
-        Err(error) => println!("the unit is not verified: {error}"),
+        Err(error) => println!("the unit is not verified: systemd-analyze: {error}"),
     }
 }
 
@@ -181,7 +188,11 @@ fn the_package_installs_on_a_clean_debian_and_its_daemon_delivers_webhooks() {
     done(as_root("cp").arg(package(".deb")).arg(debian.0.join("tmp/ringback.deb")));
     let before = debian.traces();
     assert_eq!(before, ["/tmp/ringback.deb"]);
-    debian.runs("apt-get install -y -qq --no-install-recommends --no-download /tmp/ringback.deb");
+    // The system has the archives of the dependencies, and nothing is downloaded.
+    debian.runs(
+        "apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 \
+         -o Acquire::http::Proxy=http://127.0.0.1:1 /tmp/ringback.deb",
+    );
     is_installed(&debian);
 
     let url = stage.receiver.url("/hooks");

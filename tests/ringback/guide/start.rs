@@ -18,7 +18,7 @@ pub(super) fn quick_start(page: &Page) {
         .call("localhost:9092", broker.kafka().bootstrap())
         .call("8080", receiver_port.to_string())
         .call("127.0.0.1:9464", format!("127.0.0.1:{health_port}"));
-    for target in ["make demo", "make test"] {
+    for target in ["make quickstart", "make demo", "make test", "make dist"] {
         reader.types_well(&mut shell, target);
     }
     let shown = reader.types_well(&mut shell, "ringback demo --once");
@@ -97,6 +97,8 @@ pub(super) fn targets(page: &Page) {
         ("make build", "cargo build"),
         ("make test", "cargo test"),
         ("make demo", "ringback\" demo"),
+        ("make quickstart", "ops/quickstart/run.sh"),
+        ("make dist", "ops/package/build.sh --sbom"),
         ("make bench", "cargo bench"),
         ("make simulate SEEDS=100000", "SEEDS=100000"),
         ("make fuzz", "--test fuzz"),
