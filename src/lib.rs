@@ -66,8 +66,7 @@
 //! - `tests/ringback/`: tests of the real binary on a real Kafka, a module for each capability.
 //! - `tests/fuzz/`: mutated input for every decoder. `tests/fixtures/`: data that earlier versions wrote.
 //! - `tests/tidy/`: checks of the architecture that read the text of the sources.
-//! - `ops/`: the guide, the decisions, monitoring, the container, the packages, the quick start, Docker Compose, the
-//!   systemd unit, and the setup for development.
+//! - `ops/`: guide, decisions, monitoring, container, packages, quick start, Docker Compose, units, setup for development.
 //!
 //! # Glossary
 //!
@@ -441,12 +440,6 @@
 //! - No command says "try again" about something that an operator has to correct:
 //!   `tests/ringback/commands.rs::a_wrong_property_is_a_wrong_configuration_for_every_command`,
 //!   `src/cli.rs::lasting_errors_exit_with_78_and_others_with_75`.
-//! - The daemon of the Debian package writes to nothing except its store, and purging the package leaves only that:
-//!   `tests/ringback/package.rs::the_package_installs_on_a_clean_debian_and_its_daemon_delivers_webhooks`.
-//! - The quick start leaves no process and no file behind:
-//!   `tests/ringback/quickstart.rs::ctrl_c_ends_all_programs_of_the_quick_start`.
-//! - The container image's build reads no file that is not copied into it:
-//!   `tests/tidy/container.rs::the_container_file_copies_what_the_build_reads`.
 //! - Neither the README nor a page of the guide contains a command or program that is not tested: a test for each page,
 //!   and `tests/ringback/guide.rs::every_page_has_a_scene_and_stands_in_the_index`.
 //! - No link leads to a missing file or heading: `tests/tidy/documents.rs::every_link_leads_to_an_existing_file`.

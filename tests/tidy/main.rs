@@ -9,6 +9,7 @@ mod documented;
 mod documents;
 mod floors;
 mod reference;
+mod rocksdb;
 mod source;
 mod words;
 
