@@ -14,7 +14,9 @@ fn quick_start(name: &str) -> (Command, PathBuf) {
     let directory = run_dir().join(name);
     std::fs::create_dir_all(&directory).expect("a directory");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/quickstart/run.sh");
-    let mut command = mortal(script);
+    // The script can't handle a signal that it ignores from its start, as programs in the background of a shell do.
+    let mut command = mortal("env");
+    command.arg("--default-signal=INT").arg(script);
     command.env("RINGBACK_BIN", binary()).env("RINGBACK_CACHE", cache()).env("TMPDIR", &directory);
     for program in ["KAFKA", "CONTROLLER", "RECEIVER", "DAEMON", "PROMETHEUS"] {
         command.env(format!("{program}_PORT"), free_port().to_string());
@@ -72,13 +74,14 @@ fn ctrl_c_ends_all_programs_of_the_quick_start() {
         shown.contains("Ctrl-C ends everything.").then_some(())
     });
     let before = processes(&directory);
-    for program in ["kafka.Kafka", "prometheus ", "receiver.py", "ringback run"] {
+    let daemon = format!("{} run", binary().display());
+    for program in ["kafka.Kafka", "prometheus ", "receiver.py", daemon.as_str()] {
         assert!(before.iter().any(|line| line.contains(program)), "{program}: {before:?}");
     }
     let group = format!("-{}", child.id());
     let sent = Command::new("kill").args(["-s", "INT", "--", &group]).status();
     assert!(sent.is_ok_and(|status| status.success()));
-    let status = child.wait().expect("it ends");
+    let status = wait_until("it ends", PATIENCE, || child.try_wait().expect("a child"));
     assert_eq!(status.code(), Some(0));
     assert_eq!(processes(&directory), Vec::<String>::new());
 }
