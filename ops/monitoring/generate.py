@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the dashboards and rules of this folder from their source in source/.
+"""Writes the dashboards and rules of this folder, and the Helm chart's rules, from their source in source/.
 
   generate.py             writes the files
   generate.py --check     names the files that differ from their source, and exits with 1 if there are any
@@ -15,6 +15,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 
 HERE = Path(__file__).resolve().parent
+OPS = HERE.parent
 sys.path.insert(0, str(HERE / "source"))
 
 import alerts  # noqa: E402
@@ -52,12 +53,13 @@ def yaml(value, indent=0):
 
 
 def generated():
-    """Returns each file's path and text."""
+    """Returns the path of each file in ops, and its text."""
     for name, source in DASHBOARDS.items():
-        yield f"dashboards/{name}.json", json.dumps(source.dashboard(), indent=2, ensure_ascii=False) + "\n"
+        yield f"monitoring/dashboards/{name}.json", json.dumps(source.dashboard(), indent=2, ensure_ascii=False) + "\n"
     for path, document in [
-        ("rules/alerts.yaml", alerts.groups()),
-        ("prometheus-rule.yaml", alerts.prometheus_rule()),
+        ("monitoring/rules/alerts.yaml", alerts.groups()),
+        ("monitoring/prometheus-rule.yaml", alerts.prometheus_rule()),
+        ("helm/ringback/files/alerts.yaml", alerts.groups()),
     ]:
         yield path, HEAD + "\n".join(yaml(document)) + "\n"
 
@@ -67,17 +69,17 @@ def main(arguments):
         print(json.dumps(alerts.signals(), indent=1))
         return 0
     if arguments == ["--check"]:
-        read = lambda path: (HERE / path).read_text() if (HERE / path).exists() else None  # noqa: E731
+        read = lambda path: (OPS / path).read_text() if (OPS / path).exists() else None  # noqa: E731
         stale = [path for path, text in generated() if read(path) != text]
         for path in stale:
-            print(f"ops/monitoring/{path} differs from its source: run ops/monitoring/generate.py", file=sys.stderr)
+            print(f"ops/{path} differs from its source: run ops/monitoring/generate.py", file=sys.stderr)
         return 1 if stale else 0
     if arguments:
         print(__doc__, file=sys.stderr)
         return 2
     for path, text in generated():
-        (HERE / path).parent.mkdir(exist_ok=True)
-        (HERE / path).write_text(text)
+        (OPS / path).parent.mkdir(exist_ok=True)
+        (OPS / path).write_text(text)
     return 0
 
 

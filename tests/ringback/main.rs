@@ -31,6 +31,7 @@ mod faults;
 mod guide;
 mod harness;
 mod healthcheck;
+mod helm;
 mod identity;
 mod inbox;
 mod init;
