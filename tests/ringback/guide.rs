@@ -4,10 +4,12 @@
 
 mod changelog;
 mod inputs;
+mod moving;
 mod operating;
 mod page;
 mod receiving;
 mod records;
+mod security;
 mod shell;
 mod start;
 mod surroundings;
@@ -19,8 +21,10 @@ use std::collections::BTreeSet;
 type Scene = fn(&Page);
 
 /// Every page with its scenes, which run in parallel. Together they run all commands of the page.
-const PAGES: [(&str, &[Scene]); 24] = [
+const PAGES: [(&str, &[Scene]); 30] = [
     (README, &[start::quick_start]),
+    ("another-cluster.md", &[moving::moved]),
+    ("backup.md", &[moving::gone_back, moving::gone_back_to_a_snapshot]),
     ("changelog-lost.md", &[changelog::deleted, changelog::older_copy, changelog::without_a_store]),
     ("clock.md", &[surroundings::clock]),
     (
@@ -32,6 +36,7 @@ const PAGES: [(&str, &[Scene]); 24] = [
     ("damaged-store.md", &[surroundings::damaged_store]),
     ("delivery.md", &[]),
     ("developing.md", &[start::targets]),
+    ("disaster.md", &[moving::cluster_lost]),
     ("events.md", &[operating::letters]),
     ("group.md", &[changelog::shared_by_mistake, changelog::renamed_group]),
     (
@@ -54,9 +59,12 @@ const PAGES: [(&str, &[Scene]); 24] = [
     ("receiving.md", &[receiving::verified, receiving::verified_in_a_header]),
     ("records.md", &[records::producers]),
     ("recovery.md", &[operating::morning_after]),
+    ("security-kafka.md", &[security::logins]),
     ("sink.md", &[operating::sink]),
+    ("sizing.md", &[start::defaults]),
     ("statuses.md", &[operating::statuses]),
     ("too-few-files.md", &[surroundings::too_few_files]),
+    ("upgrades.md", &[]),
     ("webhooks.md", &[operating::definitions]),
 ];
 
@@ -122,6 +130,26 @@ fn inputs_were_created_again_or_lost_records() {
 #[test]
 fn the_log_can_not_be_written() {
     play("logs.md");
+}
+
+#[test]
+fn the_daemon_moves_to_another_cluster() {
+    play("another-cluster.md");
+}
+
+#[test]
+fn stores_go_back_to_a_copy() {
+    play("backup.md");
+}
+
+#[test]
+fn a_lost_cluster_is_replaced() {
+    play("disaster.md");
+}
+
+#[test]
+fn clients_log_in_to_kafka() {
+    play("security-kafka.md");
 }
 
 #[test]
@@ -195,6 +223,8 @@ fn references_and_explanations_hold_no_other_commands() {
     play("delivery.md");
     play("developing.md");
     play("metrics.md");
+    play("sizing.md");
+    play("upgrades.md");
 }
 
 /// No test runs these blocks, so that at least their syntax is checked.

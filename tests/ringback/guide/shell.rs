@@ -32,6 +32,8 @@ impl Shell {
         let words = libs.get_args().map(|word| format!("'{}'", word.to_string_lossy()));
         // The arguments begin with those of `setpriv`, which these scripts do not need.
         let java = words.skip_while(|word| word != "'java'").collect::<Vec<_>>().join(" ");
+        // MirrorMaker looks for plugins in all jars.
+        let large = java.replace("-Xmx128m", "-Xmx256m");
         let python = cache().join("venv/bin/python");
         let ringback = binary().to_string_lossy().into_owned();
         for (program, line) in [
@@ -41,6 +43,10 @@ impl Shell {
             (
                 "kafka-consumer-groups.sh",
                 format!("{java} org.apache.kafka.tools.consumer.group.ConsumerGroupCommand \"$@\""),
+            ),
+            (
+                "connect-mirror-maker.sh",
+                format!("{large} org.apache.kafka.connect.mirror.MirrorMaker \"$@\""),
             ),
             // Only shows that the target exists: building is tested elsewhere.
             ("make", "/usr/bin/make --dry-run \"$@\"".to_owned()),

@@ -111,3 +111,19 @@ pub(super) fn targets(page: &Page) {
 
 /// The time limit for all programs of a page.
 pub(super) const PROGRAMS_TAKE_AT_MOST: Duration = Duration::from_secs(60);
+
+/// `sizing.md`: the defaults that it names are those of the configuration.
+pub(super) fn defaults(page: &Page) {
+    let config = std::fs::read_to_string(repository().join("config/ringback.toml"));
+    let config: toml::Table = config.expect("the defaults").parse().expect("TOML");
+    let reader = page.follow();
+    for key in [
+        "delivery.in_flight_max",
+        "delivery.in_flight_max_webhook",
+        "delivery.uncommitted_max",
+        "kafka.commit_interval_ms",
+    ] {
+        let (section, name) = key.split_once('.').expect("a section");
+        reader.says(&format!("| `{key}` | {} |", config[section][name]));
+    }
+}

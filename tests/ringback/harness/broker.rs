@@ -26,6 +26,15 @@ pub(crate) struct Door<'a> {
     pub(crate) settings: &'a str,
     /// Further arguments of the tool that formats the broker's storage.
     pub(crate) format: &'a [&'a str],
+    /// Listeners beside the door. Clients reach them at `localhost`.
+    pub(crate) listeners: &'a [Listener<'a>],
+}
+
+/// A listener, with its security protocol.
+pub(crate) struct Listener<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) protocol: &'a str,
+    pub(crate) port: u16,
 }
 
 /// Returns the broker of the whole run, which the first call starts.
@@ -64,7 +73,7 @@ impl Broker {
             settings.push_str(&door_properties(&ports, door_port, door));
         }
         std::fs::write(dir.join("server.properties"), settings).expect("the broker's settings");
-        format_storage(&dir, door.map_or(&[], |door| door.format));
+        format_storage(&dir, number, door.map_or(&[], |door| door.format));
         let broker = Self { port, behind_port, door_port, child: run(&dir), dir };
         broker.wait_ready();
         broker
@@ -158,12 +167,20 @@ log.cleaner.backoff.ms=500
 /// These settings come last: of two settings with the same name Kafka uses the last one.
 fn door_properties(ports: &Ports, door_port: u16, door: &Door<'_>) -> String {
     let Ports { port, controller_port, .. } = ports;
+    let own = format!("PLAINTEXT://127.0.0.1:{port},DOOR://127.0.0.1:{door_port}");
+    let further = |host: &str| -> String {
+        door.listeners.iter().map(|it| format!(",{}://{host}:{}", it.name, it.port)).collect()
+    };
+    let protocols = door.listeners.iter().map(|it| format!(",{}:{}", it.name, it.protocol));
+    let protocols: String = protocols.collect();
     format!(
-        "listeners=PLAINTEXT://127.0.0.1:{port},DOOR://127.0.0.1:{door_port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},DOOR://127.0.0.1:{door_port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,DOOR:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+        "listeners={own}{},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners={own}{}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,DOOR:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 {}
 ",
+        further("127.0.0.1"),
+        further("localhost"),
         door.settings
     )
 }
@@ -183,8 +200,11 @@ pub(crate) fn java_of(version: &str, heap: &str) -> Command {
     command
 }
 
-fn format_storage(dir: &std::path::Path, more: &[&str]) {
-    let cluster = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(*b"ringback-cluster");
+/// Formats the storage of a broker, which is a cluster of its own.
+fn format_storage(dir: &std::path::Path, number: u32, more: &[&str]) {
+    // An id of a cluster has 16 bytes.
+    let cluster = format!("ringback-{number:07}");
+    let cluster = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(cluster);
     let mut command = java("-Xmx128m");
     command.args(["kafka.tools.StorageTool", "format", "--standalone", "-t", &cluster, "-c"]);
     command.arg(dir.join("server.properties")).args(more);

@@ -74,7 +74,8 @@ listener.name.door.oauthbearer.sasl.jaas.config={login}.oauthbearer.OAuthBearerL
             users.join(" ")
         );
         let scram = format!("SCRAM-SHA-256=[name=scram,password={PASSWORD}]");
-        Broker::start_with(&Door { settings: &settings, format: &["--add-scram", &scram] })
+        let format = &["--add-scram", &scram][..];
+        Broker::start_with(&Door { settings: &settings, format, listeners: &[] })
     })
 }
 
