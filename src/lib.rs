@@ -66,7 +66,7 @@
 //! - `tests/ringback/`: tests of the real binary on a real Kafka, a module for each capability.
 //! - `tests/fuzz/`: mutated input for every decoder. `tests/fixtures/`: data that earlier versions wrote.
 //! - `tests/tidy/`: checks of the architecture that read the text of the sources.
-//! - `ops/`: guide, decisions, monitoring, container, packages, quick start, Docker Compose, units, setup for development.
+//! - `ops/`: guide, decisions, monitoring, container, Helm chart, packages, quick start, Compose, units, development setup.
 //!
 //! # Glossary
 //!

@@ -255,6 +255,28 @@ fn commands_need_exactly_the_rights_of_the_guide() {
 }
 
 #[test]
+fn creating_the_inputs_needs_the_right_create_on_each_of_them() {
+    let mut stage = Stage::without_topics(secured().kafka(), "rights-inputs");
+    let guide = std::fs::read_to_string(GUIDE).expect("the guide");
+    assert!(guide.contains("`topics --create --with-inputs` needs Create on each input too"));
+    let user = nobody();
+    stage.log_in("PLAIN", &user);
+    let rights = listed(&stage, 0).remove("topics --create").expect("the guide lists it");
+    grant(rights.iter().map(|right| (user.as_str(), right)));
+    let arguments = ["topics", "--create", "--with-inputs", "1"];
+    for kind in ["flow-complete", "sms-delivery-report"] {
+        let input = stage.topic(kind);
+        let refused = stage.command(&arguments);
+        assert_eq!(refused.code, Some(EX_CONFIG), "{refused:?}");
+        assert!(refused.err.contains(&format!("Create on topic {input}")), "{refused:?}");
+        let operation = "Create".to_owned();
+        let right = Grant { operation, kind: "TOPIC", name: input, is_prefix: false };
+        grant([(user.as_str(), &right)]);
+    }
+    stage.command(&arguments).succeeds();
+}
+
+#[test]
 fn the_daemon_waits_for_each_right_and_names_it() {
     let mut stage = stage("rights-run");
     let own = OWN.map(|kind| stage.topic(kind));

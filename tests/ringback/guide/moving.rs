@@ -10,6 +10,7 @@ use crate::harness::kafka::Kafka;
 use crate::harness::samples::Random;
 use crate::harness::stage::Stage;
 use crate::harness::{invariants, wait_until};
+use ringback::store::StoreView;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
@@ -32,7 +33,7 @@ pub(super) fn moved(page: &Page) {
     stage.send_flows_of(waiting);
     stage.wait_events("attempt_failed", waiting.len());
 
-    let inputs = create_inputs(&new, &stage);
+    let inputs = create_inputs(&new, &stage, PARTITIONS);
     let mut reader = page
         .follow()
         .call("kafka-former:9092", former.kafka().bootstrap())
@@ -94,9 +95,9 @@ fn change_cluster(stage: &mut Stage, kafka: &Kafka) {
     stage.set("kafka.bootstrap_servers", kafka.bootstrap().to_owned());
 }
 
-fn create_inputs(kafka: &Kafka, stage: &Stage) -> [String; 2] {
+fn create_inputs(kafka: &Kafka, stage: &Stage, partitions: i32) -> [String; 2] {
     let inputs = ["flow-complete", "sms-delivery-report"].map(|kind| stage.topic(kind));
-    kafka.create_topics(&inputs.each_ref().map(|name| (name.as_str(), PARTITIONS, &[][..])));
+    kafka.create_topics(&inputs.each_ref().map(|name| (name.as_str(), partitions, &[][..])));
     inputs
 }
 
@@ -111,7 +112,7 @@ pub(super) fn cluster_lost(page: &Page) {
     stage.wait_events("attempt_failed", uuids.len());
     daemon.stop();
     drop(lost);
-    create_inputs(&new, &stage);
+    create_inputs(&new, &stage, PARTITIONS);
     change_cluster(&mut stage, &new);
     let mut reader = page.follow();
     // The new cluster may not know the group's coordinator yet.
@@ -137,9 +138,6 @@ pub(super) fn gone_back(page: &Page) {
 /// Like `gone_back`, with a snapshot.
 pub(super) fn gone_back_to_a_snapshot(page: &Page) {
     go_back(page, "guide-snapshot", 984, |daemon, copy| {
-        wait_until("rows are written to the store", PATIENCE, || {
-            daemon.metric("ringback_store_bytes", &[]).filter(|bytes| *bytes > 0.0)
-        });
         daemon.signal("STOP");
         copy();
         daemon.signal("CONT");
@@ -149,7 +147,7 @@ pub(super) fn gone_back_to_a_snapshot(page: &Page) {
 
 fn go_back(page: &Page, name: &str, seed: u64, copied: impl Fn(&mut Daemon, &mut dyn FnMut())) {
     let mut stage = Stage::without_topics(broker::shared(), name);
-    create_inputs(&stage.kafka, &stage);
+    create_inputs(&stage.kafka, &stage, 1);
     let recovered = stage.fail_until_recovered(1000);
     let uuids = Random::seeded(seed).uuids(15);
     let (early, late) = uuids.split_at(10);
@@ -163,6 +161,13 @@ fn go_back(page: &Page, name: &str, seed: u64, copied: impl Fn(&mut Daemon, &mut
     let mut daemon = stage.start();
     stage.send_flows_of(early);
     stage.wait_events("attempt_failed", early.len());
+    // The daemon writes rows out every few seconds.
+    let data = stage.instance_dir(0).join("data");
+    wait_until("rows are written to the store", PATIENCE, || {
+        let view = StoreView::open(&data).ok().flatten()?;
+        let (_, meta) = view.head(0).ok()?;
+        meta.map(|_| ())
+    });
     copied(&mut daemon, &mut || {
         reader.types_well(&mut shell, "cp -a /var/lib/ringback /backup/ringback");
     });

@@ -8,7 +8,7 @@ use crate::harness::samples::flow;
 use crate::harness::stage::Stage;
 use crate::harness::tokens::Tokens;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use toml::{Table, Value};
@@ -115,11 +115,6 @@ sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER
     })
 }
 
-/// Returns the page's next configuration.
-fn configuration(reader: &mut Reader<'_>) -> Table {
-    reader.program("toml").parse().expect("TOML")
-}
-
 /// Lets the stage use a configuration of the page, with the short time-outs of tests.
 fn configure(stage: &mut Stage, configuration: &Table) {
     let kafka = configuration["kafka"].as_table().expect("a section");
@@ -130,28 +125,45 @@ fn configure(stage: &mut Stage, configuration: &Table) {
     stage.set("kafka.client", client);
 }
 
-/// Panics unless the command fails, and its message has a part that the page quotes.
-fn fails(
-    stage: &mut Stage,
-    reader: &Reader<'_>,
-    configuration: &Table,
-    wrong: &[(&str, Option<&str>)],
-    says: &str,
-) {
-    let mut configuration = configuration.clone();
-    for (key, value) in wrong {
-        let kafka = configuration["kafka"].as_table_mut().expect("a section");
-        let client = kafka["client"].as_table_mut().expect("a section");
-        match value {
-            Some(value) => client.insert((*key).to_owned(), (*value).into()),
-            None => client.remove(*key),
-        };
+/// A configuration of the page with a mistake, and the part of the message that the page quotes.
+struct Mistake<'a> {
+    configuration: &'a Table,
+    /// Properties with their wrong values. `None` removes the property.
+    wrong: &'a [(&'a str, Option<&'a str>)],
+    says: &'a str,
+}
+
+/// Panics unless each mistake is reported as the page says. They run together, because each waits for the broker.
+fn fail(broker: &Broker, reader: &Reader<'_>, mistakes: &[Mistake<'_>]) {
+    std::thread::scope(|scope| {
+        for (number, mistake) in mistakes.iter().enumerate() {
+            scope.spawn(move || {
+                let mut stage = stage(broker, &format!("guide-security-wrong-{number}"));
+                let mut configuration = mistake.configuration.clone();
+                let client = configuration["kafka"]["client"].as_table_mut().expect("a section");
+                for (key, value) in mistake.wrong {
+                    match value {
+                        Some(value) => client.insert((*key).to_owned(), (*value).into()),
+                        None => client.remove(*key),
+                    };
+                }
+                configure(&mut stage, &configuration);
+                let done = stage.command(&["check", "--online"]);
+                assert_eq!(done.code, Some(75), "{done:?}");
+                reader.sees(mistake.says, &done.err);
+                assert!(!done.err.contains(PASSWORD), "{done:?}");
+            });
+        }
+    });
+}
+
+/// Creates a stage with the variables of the page.
+fn stage(broker: &Broker, name: &str) -> Stage {
+    let mut stage = Stage::without_topics(broker.kafka(), name);
+    for name in ["KAFKA_PASSWORD", "KAFKA_KEY_PASSWORD", "KAFKA_CLIENT_SECRET"] {
+        stage.set_variable(name, PASSWORD);
     }
-    configure(stage, &configuration);
-    let done = stage.command(&["check", "--online"]);
-    assert_eq!(done.code, Some(75), "{wrong:?}: {done:?}");
-    reader.sees(says, &done.err);
-    assert!(!done.err.contains(PASSWORD), "{done:?}");
+    stage
 }
 
 /// Each configuration delivers a webhook, and none shows a secret.
@@ -160,16 +172,12 @@ pub(super) fn logins(page: &Page) {
     let ports = Ports { tls: free_port(), mtls: free_port(), sasl: free_port() };
     let broker = broker(&files, &ports);
     let tokens = Tokens::start("ringback", Duration::from_secs(3600));
-    let mut stage = Stage::without_topics(broker.kafka(), "guide-security");
+    let mut stage = stage(&broker, "guide-security");
     let inputs = ["flow-complete", "sms-delivery-report"].map(|kind| stage.topic(kind));
     stage.kafka.create_topics(&inputs.each_ref().map(|name| (name.as_str(), 1, &[][..])));
-    for name in ["KAFKA_PASSWORD", "KAFKA_KEY_PASSWORD", "KAFKA_CLIENT_SECRET"] {
-        stage.set_variable(name, PASSWORD);
-    }
-    let directory = Path::new(&files.0).display();
     let mut reader = page
         .follow()
-        .call("/etc/ringback", directory.to_string())
+        .call("/etc/ringback", files.0.display().to_string())
         .call("kafka.example.com:9093", format!("localhost:{}", ports.tls))
         .call("kafka.example.com:9094", format!("localhost:{}", ports.mtls))
         .call("kafka.example.com:9095", format!("localhost:{}", ports.sasl))
@@ -177,10 +185,9 @@ pub(super) fn logins(page: &Page) {
     reader.succeeds(&stage, "ringback check");
     let mut all = Vec::new();
     for number in 0..5 {
-        let configuration = configuration(&mut reader);
+        let configuration: Table = reader.program("toml").parse().expect("TOML");
         configure(&mut stage, &configuration);
         let mut daemon = stage.start();
-        stage.command(&["check", "--online"]).succeeds();
         stage.send_flows(&[flow(&format!("guide-security-{number}"), &[])]);
         stage.receiver.wait_for(number + 1, PATIENCE);
         daemon.stop();
@@ -188,25 +195,32 @@ pub(super) fn logins(page: &Page) {
         all.push(configuration);
     }
     assert!(tokens.given() > 0);
-    let [tls, mtls, plain, scram, token] = &all[..] else { panic!("five configurations") };
+    reader.succeeds(&stage, "ringback check --online");
+    mistakes_are_named(&broker, &reader, &files, &all);
+}
+
+/// Each mistake of the page's last table.
+fn mistakes_are_named(broker: &Broker, reader: &Reader<'_>, files: &Files, all: &[Table]) {
+    let [tls, mtls, plain, scram, token] = all else { panic!("five configurations") };
     let other = files.path("other-ca.pem").display().to_string();
-    let mut fails = |configuration: &Table, wrong: &[(&str, Option<&str>)], says: &str| {
-        fails(&mut stage, &reader, configuration, wrong, says);
-    };
-    fails(tls, &[("ssl.ca.location", Some(&other))], "certificate verify failed");
     let without = ["ssl.certificate.location", "ssl.key.location", "ssl.key.password"];
-    fails(mtls, &without.map(|key| (key, None)), "bad certificate");
-    for password in [plain, scram] {
-        fails(password, &[("sasl.password", Some("wrong"))], "Authentication failed");
-    }
     let nowhere = format!("http://127.0.0.1:{}/", free_port());
-    let endpoint = "sasl.oauthbearer.token.endpoint.url";
-    fails(token, &[(endpoint, Some(&nowhere))], "Failed to retrieve OIDC token");
     let mut plaintext = tls.clone();
     plaintext["kafka"]["bootstrap_servers"] = broker.kafka().bootstrap().into();
-    fails(&plaintext, &[], "Connecting to a PLAINTEXT listener?");
-    configure(&mut stage, plain);
-    for _ in 0..3 {
-        reader.succeeds(&stage, "ringback check --online");
-    }
+    let wrong_password = &[("sasl.password", Some("wrong"))];
+    let mistakes = [
+        (tls, &[("ssl.ca.location", Some(other.as_str()))][..], "certificate verify failed"),
+        (mtls, &without.map(|key| (key, None)), "bad certificate"),
+        (plain, wrong_password, "Authentication failed"),
+        (scram, wrong_password, "Authentication failed"),
+        (
+            token,
+            &[("sasl.oauthbearer.token.endpoint.url", Some(nowhere.as_str()))],
+            "Failed to retrieve OIDC token",
+        ),
+        (&plaintext, &[], "connecting to a PLAINTEXT broker listener?"),
+    ];
+    let mistakes =
+        mistakes.map(|(configuration, wrong, says)| Mistake { configuration, wrong, says });
+    fail(broker, reader, &mistakes);
 }
