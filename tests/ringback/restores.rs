@@ -61,6 +61,7 @@ fn pinned(name: &str, timeout: Duration, end: impl FnOnce(&rdkafka::producer::Ba
         (ready || daemon.logged().contains(OPEN)).then_some(())
     });
     let (status, why) = daemon.get("/readyz").expect("the daemon answers");
+    let (live, stalled) = daemon.get("/livez").expect("the daemon answers");
     end(&foreign);
     drop(foreign);
     daemon.wait_ready();
@@ -71,6 +72,8 @@ fn pinned(name: &str, timeout: Duration, end: impl FnOnce(&rdkafka::producer::Ba
     stage.verify_with(0, &["--at-rest", "--repeats-max", "0"]);
     invariants::assert_delivered(&stage, &uuids, 0);
     assert!(status == 503 && why.contains("restoring"), "during the transaction: {status} {why}");
+    // An orchestrator must not kill an instance that restores.
+    assert_eq!(live, 200, "{stalled}");
 }
 
 #[test]
