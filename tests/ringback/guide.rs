@@ -24,7 +24,7 @@ type Scene = fn(&Page);
 const PAGES: [(&str, &[Scene]); 30] = [
     (README, &[start::quick_start]),
     ("another-cluster.md", &[moving::moved]),
-    ("backup.md", &[moving::gone_back, moving::gone_back_to_a_snapshot]),
+    ("backup.md", &[moving::gone_back]),
     ("changelog-lost.md", &[changelog::deleted, changelog::older_copy, changelog::without_a_store]),
     ("clock.md", &[surroundings::clock]),
     (

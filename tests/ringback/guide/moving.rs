@@ -5,12 +5,10 @@ use super::page::Page;
 use super::shell::Shell;
 use crate::harness::PATIENCE;
 use crate::harness::broker::{self, Broker};
-use crate::harness::daemon::Daemon;
 use crate::harness::kafka::Kafka;
 use crate::harness::samples::Random;
 use crate::harness::stage::Stage;
 use crate::harness::{invariants, wait_until};
-use ringback::store::StoreView;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
@@ -110,8 +108,8 @@ pub(super) fn cluster_lost(page: &Page) {
     stage.send_flows_of(&uuids);
     let mut daemon = stage.start();
     stage.wait_events("attempt_failed", uuids.len());
-    daemon.stop();
     drop(lost);
+    daemon.stop();
     create_inputs(&new, &stage, PARTITIONS);
     change_cluster(&mut stage, &new);
     let mut reader = page.follow();
@@ -127,31 +125,14 @@ pub(super) fn cluster_lost(page: &Page) {
     invariants::assert_delivered(&stage, &uuids, usize::MAX);
 }
 
-/// `backup.md`: a copy of a stopped store, and one of a store whose daemon stands still, as in an atomic snapshot.
+/// `backup.md`: an older copy of a store takes the place of the newer one.
 pub(super) fn gone_back(page: &Page) {
-    go_back(page, "guide-backup", 983, |daemon, copy| {
-        daemon.stop();
-        copy();
-    });
-}
-
-/// Like `gone_back`, with a snapshot.
-pub(super) fn gone_back_to_a_snapshot(page: &Page) {
-    go_back(page, "guide-snapshot", 984, |daemon, copy| {
-        daemon.signal("STOP");
-        copy();
-        daemon.signal("CONT");
-        daemon.stop();
-    });
-}
-
-fn go_back(page: &Page, name: &str, seed: u64, copied: impl Fn(&mut Daemon, &mut dyn FnMut())) {
-    let mut stage = Stage::without_topics(broker::shared(), name);
+    let mut stage = Stage::without_topics(broker::shared(), "guide-backup");
     create_inputs(&stage.kafka, &stage, 1);
     let recovered = stage.fail_until_recovered(1000);
-    let uuids = Random::seeded(seed).uuids(15);
+    let uuids = Random::seeded(983).uuids(15);
     let (early, late) = uuids.split_at(10);
-    let mut shell = Shell::new(&format!("{name}-shell"));
+    let mut shell = Shell::new("guide-backup-shell");
     shell.export("BROKERS", stage.kafka.bootstrap());
     let mut reader = page
         .follow()
@@ -161,16 +142,8 @@ fn go_back(page: &Page, name: &str, seed: u64, copied: impl Fn(&mut Daemon, &mut
     let mut daemon = stage.start();
     stage.send_flows_of(early);
     stage.wait_events("attempt_failed", early.len());
-    // The daemon writes rows out every few seconds.
-    let data = stage.instance_dir(0).join("data");
-    wait_until("rows are written to the store", PATIENCE, || {
-        let view = StoreView::open(&data).ok().flatten()?;
-        let (_, meta) = view.head(0).ok()?;
-        meta.map(|_| ())
-    });
-    copied(&mut daemon, &mut || {
-        reader.types_well(&mut shell, "cp -a /var/lib/ringback /backup/ringback");
-    });
+    daemon.stop();
+    reader.types_well(&mut shell, "cp -a /var/lib/ringback /backup/ringback");
     let mut daemon = stage.start();
     stage.send_flows_of(late);
     invariants::wait_consumed(&stage, PATIENCE);
