@@ -213,6 +213,7 @@ fn mistakes_are_named(broker: &Broker, reader: &Reader<'_>, files: &Files, all: 
         (mtls, &without.map(|key| (key, None)), "bad certificate"),
         (plain, wrong_password, "Authentication failed"),
         (scram, wrong_password, "Authentication failed"),
+        (scram, &[("sasl.mechanism", Some("SCRAM-SHA-256"))], "Unsupported SASL mechanism"),
         (
             token,
             &[("sasl.oauthbearer.token.endpoint.url", Some(nowhere.as_str()))],
