@@ -55,12 +55,12 @@ fn measuring(criterion: &mut Criterion) {
     let health = Health::new(STALL_DEADLINE);
     let name = |number: usize| WebhookName::new(&format!("account-{number:05}-notify"));
     let names: Vec<WebhookName> = (0..2000).filter_map(name).collect();
-    let id = DeliveryId::from_bytes([7; 16]);
+    let trace = DeliveryId::from_bytes([7; 16]).trace_id();
     let Command::RecordOutcome { outcome, .. } = Stages::new(&policy()).outcome else { panic!() };
     for (number, name) in names.iter().enumerate() {
         let number = u32::try_from(number).unwrap_or(1) % 2 + 1;
-        metrics.attempt((name, Phase::One), (id, number), &outcome, NOW);
-        metrics.delivered((name, Phase::One), id, Duration::from_secs(1), NOW);
+        metrics.attempt((name, Phase::One), (trace, number), &outcome, NOW);
+        metrics.delivered((name, Phase::One), trace, Duration::from_secs(1), NOW);
         metrics.dead_delivery(name, Phase::Two, DeadLetterReason::Refused);
     }
     metrics.set_endpoints(names.iter(), |_| true, &BTreeMap::new(), &[]);
@@ -84,8 +84,8 @@ fn measuring(criterion: &mut Criterion) {
     criterion.bench_function("metrics/attempt and delivery", |bencher| {
         let name = &names[100];
         bencher.iter(|| {
-            metrics.attempt((name, Phase::One), (id, 1), black_box(&outcome), NOW);
-            metrics.delivered((name, Phase::One), id, Duration::from_millis(3), NOW);
+            metrics.attempt((name, Phase::One), (trace, 1), black_box(&outcome), NOW);
+            metrics.delivered((name, Phase::One), trace, Duration::from_millis(3), NOW);
         });
     });
 }
@@ -167,6 +167,7 @@ fn judging(criterion: &mut Criterion) {
         offset: 0,
         timestamp: NOW,
         index: None,
+        trace: None,
     };
     let command = Command::AcceptFlow(Box::new(flow), source);
     let state = State::default();
@@ -252,6 +253,7 @@ impl Stages {
             offset: 123_456,
             timestamp: NOW,
             index: None,
+            trace: None,
         };
         let flow = Command::AcceptFlow(flow, source("flow-complete"));
         let report = Command::AcceptReport(report, source("sms-delivery-report"));

@@ -17,7 +17,7 @@ mod topics;
 
 pub use files::file_plan;
 pub use ownership::{StartOptions, inspect, stored_partitions};
-pub use registry::{registry_client, registry_settings};
+pub use registry::{registry_settings, service_client};
 pub use requests::ReloadRequests;
 pub use sink::{SinkFailure, run_sink};
 pub use stored::{StoredAccounts, stored_accounts};
@@ -39,7 +39,9 @@ use crate::log::{AccountSource, LogError, Registry, TopicFault, Topics};
 use crate::shutdown::{HangUps, Signals};
 use crate::store::{Store, StoreError};
 use crate::system::TooFewFiles;
-use crate::telemetry::{Health, LookUpFailure, Metrics, STALL_DEADLINE, Waiting};
+use crate::telemetry::{
+    Exporting, Health, LookUpFailure, Metrics, STALL_DEADLINE, Traces, Waiting,
+};
 use reload::{Reading, Shown};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -127,6 +129,8 @@ pub struct App {
     /// Whether rights, topics and the owner of the rows are checked. The embedded broker does not support that.
     check_topics: bool,
     start: StartOptions,
+    /// Takes the spans, if traces are recorded.
+    traces: Option<Traces>,
 }
 
 impl App {
@@ -175,6 +179,7 @@ impl App {
             has_variables: true,
             check_topics,
             start,
+            traces: None,
         };
         app.show_accounts();
         Ok(app)
@@ -229,10 +234,33 @@ impl App {
         hang_ups: HangUps,
         stop: watch::Receiver<bool>,
     ) -> Result<(), AppError> {
-        let mut signals = Signals::new()?;
+        let signals = Signals::new()?;
         let _forwarding = reload::Forwarding::begin(hang_ups, self.requests.clone());
         self.health.begin([self.waiting_for_kafka()]);
         self.serve(stop.clone()).await?;
+        let exporting = self.begin_traces();
+        self.traces = exporting.as_ref().map(Exporting::traces);
+        let ended = self.run_engines(signals, stop).await;
+        if let Some(exporting) = exporting {
+            exporting.finish().await;
+        }
+        ended
+    }
+
+    /// Starts the export of traces, if they are configured.
+    fn begin_traces(&self) -> Option<Exporting> {
+        let settings = self.settings.traces.as_ref()?;
+        let Shared { trust, names, .. } = &self.shared;
+        tracing::info!(collector = settings.endpoint.as_str(), "traces are exported");
+        Some(Traces::begin(settings, service_client(trust, names), self.metrics.clone()))
+    }
+
+    /// Runs the engine, and a second one if the first was fenced by its own earlier join.
+    async fn run_engines(
+        &mut self,
+        mut signals: Signals,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), AppError> {
         let mut stopped = stop.clone();
         let database = tokio::select! {
             database = self.first_accounts() => database?,
@@ -387,6 +415,7 @@ impl App {
             runtime,
             metrics: self.metrics.clone(),
             health: self.health.clone(),
+            traces: self.traces.clone(),
         };
         let (started, start) = oneshot::channel();
         let (end, ended) = oneshot::channel();
@@ -420,7 +449,7 @@ impl App {
             Waiting::Other(format!("waiting for the schema registry at {}", settings.url));
         let unreachable =
             move |is: bool| if is { health.wait(waiting.clone()) } else { health.resume(&waiting) };
-        let client = registry_client(&self.shared.trust, &self.shared.names);
+        let client = service_client(&self.shared.trust, &self.shared.names);
         Registry::new(client, registry_settings(settings), runtime.clone(), Arc::new(unreachable))
     }
 }

@@ -85,11 +85,17 @@ pub fn not_before(known: Timestamp) {
 /// Returns the system's wall-clock time.
 #[must_use]
 pub fn wall() -> Timestamp {
+    of_epoch(wall_since_epoch())
+}
+
+/// Returns the system's wall-clock time as the time since the Unix epoch, in nanoseconds.
+#[must_use]
+pub fn wall_since_epoch() -> Duration {
     #[cfg(test)]
     if let Some(wall) = simulated::wall() {
-        return of_epoch(wall);
+        return wall;
     }
-    of_epoch(since_epoch())
+    since_epoch()
 }
 
 /// Returns how often the wall clock has jumped. A jump is counted at the next reading of [`now`].

@@ -8,6 +8,7 @@
 //! - [`letter`]: reads dead letters.
 //! - [`content`]: content types of bodies, and their short names.
 //! - [`command`]: operators' commands in the inbox.
+//! - [`trace_context`]: the traces that producers send with their records.
 //!
 //! Decoding never panics and needs at most a small multiple of its input as memory. Bytes that can't be read are data
 //! too ([`source::Bad`], [`row::RowError`]).
@@ -20,6 +21,7 @@ pub mod letter;
 pub mod rendering;
 pub mod row;
 pub mod source;
+pub mod trace_context;
 
 mod avro;
 mod delivery;

@@ -36,6 +36,7 @@ mod shortage;
 mod signature;
 mod tls;
 mod token;
+mod traced;
 mod trial;
 mod webhook;
 

@@ -28,6 +28,7 @@ mod source;
 mod state;
 mod status;
 mod time;
+mod trace;
 
 pub use command::Command;
 pub use decide::decide;
@@ -65,6 +66,7 @@ pub use status::{
     STATUS_BYTES_MAX, Status, StatusClass, StatusMeaning, StatusPattern, StatusTable, status_word,
 };
 pub use time::Timestamp;
+pub use trace::TraceContext;
 
 #[cfg(test)]
 pub(crate) mod fates;

@@ -48,7 +48,7 @@ use crate::delivery::{LaneChanges, Lanes};
 use crate::domain::Timestamp;
 use crate::log::{AccountSource, KafkaLog, Log, Registry, Topics};
 use crate::store::{Database, Disk, Store};
-use crate::telemetry::{Health, Metrics, Waiting};
+use crate::telemetry::{Health, Metrics, Traces, Waiting};
 use channels::{Channels, Signals};
 use committer::Committer;
 use dispatcher::Dispatcher;
@@ -59,7 +59,7 @@ use reloads::Reloads;
 use report::Report;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use work::{View, Work};
+use work::{Traced, View, Work};
 
 /// A busy engine stops gathering at this weight, and commits the batch at once.
 const BATCH_WEIGHT: usize = 1000;
@@ -83,6 +83,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// The health of the process.
     pub health: Arc<Health>,
+    /// Takes the spans, if traces are recorded.
+    pub traces: Option<Traces>,
 }
 
 /// The parts that a shell is built of.
@@ -96,6 +98,7 @@ struct Pieces<L: Log, D: Disk> {
     channels: Channels,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    traces: Option<Traces>,
 }
 
 /// Controls a running engine.
@@ -142,6 +145,8 @@ struct Shell<L: Log, D: Disk> {
     committer: Committer<L::Transactions>,
     dispatcher: Dispatcher,
     report: Report,
+    /// Takes the spans, if traces are recorded.
+    traces: Option<Traces>,
     /// Whether the reader was asked to leave the group.
     closing: bool,
     failure: Option<EngineError>,
@@ -172,15 +177,16 @@ impl<L: Log, D: Disk> Shell<L, D> {
 
     /// Creates a shell without partitions.
     fn new(pieces: Pieces<L, D>) -> Self {
-        let Pieces { settings, config, store, log, transactions, lanes, channels, metrics, health } =
-            pieces;
+        let Pieces { settings, config, store, log, transactions, lanes, channels, .. } = pieces;
+        let Pieces { metrics, health, traces, .. } = pieces;
         let Channels { mailbox, signals, landmarks } = channels;
         let settings = Arc::new(settings);
         Self {
             partitions: Partitions::new(settings.clone(), mailbox.clone(), store, landmarks),
             committer: Committer::new(settings.clone(), signals.clone(), transactions),
-            dispatcher: Dispatcher::new(config, lanes, settings.uncommitted_max),
+            dispatcher: Dispatcher::new(config, lanes, settings.uncommitted_max, traces.is_some()),
             report: Report::new(metrics, health),
+            traces,
             settings,
             log,
             mailbox,
@@ -204,6 +210,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
     /// Does one round of the loop with the inputs that have arrived.
     fn go_round(&mut self, inputs: &mut Vec<Input>) {
         let mut work = self.committer.batch();
+        work.traced = self.traces.clone().map(Traced::new);
         let turn = self.turn(inputs, &mut work);
         if let Err(error) = turn.and_then(|()| self.finish_turn(work)) {
             self.keep_copy(&error);

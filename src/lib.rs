@@ -13,7 +13,7 @@
 //! | 0 | [`xpath`] | XPath 1.0 over parsed XML, with a limit on the work of each evaluation |
 //! | 1 | [`definition`] | webhook definitions: templates, variables and their facts, answer mappings, the catalogue |
 //! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro, in envelopes), stored rows, events, dead letters, commands |
-//! | 1 | [`telemetry`] | metrics with their names and labels, health, logs, the masking of secrets |
+//! | 1 | [`telemetry`] | metrics with their names and labels, traces, health, logs, the masking of secrets |
 //! | 1 | [`clock`] | the time, and waiting |
 //! | 1 | [`exit`] | the end of the process, and its exit code |
 //! | 1 | [`failpoint`] | points at which a test makes the process die |
@@ -62,10 +62,9 @@
 //!
 //! - `schemas/`: the schemas of records, rows, events and configuration files, and the tables of accounts.
 //! - `config/`: the default configuration with comments, the catalogue of the platform's names, and examples.
-//! - `benches/`: benchmarks of single steps, and of the whole daemon on a real Kafka.
+//! - `benches/`: benchmarks of single steps and of the daemon. `tests/tidy/`: checks that read the text of the sources.
 //! - `tests/ringback/`: tests of the real binary on a real Kafka, a module for each capability.
 //! - `tests/fuzz/`: mutated input for every decoder. `tests/fixtures/`: data that earlier versions wrote.
-//! - `tests/tidy/`: checks of the architecture that read the text of the sources.
 //! - `ops/`: guide, decisions, monitoring, container, Helm chart, packages, quick start, Compose, units, development setup.
 //!
 //! # Glossary
@@ -423,6 +422,7 @@
 //!   `tests/ringback/reloads.rs::sighup_applies_changes_of_both_files_and_names_the_keys_that_need_a_restart`.
 //! - No single fact floods the log:
 //!   `tests/ringback/logs/lines.rs::an_unreachable_kafka_is_one_line_with_broker_and_cause`.
+//! - No collector of traces that fails costs a delivery: `tests/ringback/traces.rs`, a test for each kind of failure.
 //! - No line of a JSON log is anything but JSON: `tests/ringback/logs/lines.rs::every_log_line_is_json`.
 //! - A log whose disk is full or whose pipe is closed does not end the daemon:
 //!   `tests/ringback/logs.rs::a_full_disk_loses_log_lines_only_and_the_log_continues_once_there_is_room`,

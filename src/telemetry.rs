@@ -1,4 +1,4 @@
-//! What operators see: metrics, logs and health.
+//! What operators see: metrics, logs, traces and health.
 //!
 //! A *metric* is defined once, in `definitions`, and updated by one typed call of [`Metrics`] per occurrence. Its label
 //! values come from closed sets. [`Health`] holds the engine's state: whether the daemon is *ready* (and what it waits
@@ -25,6 +25,7 @@ mod render;
 mod sample;
 mod since;
 mod sink;
+mod traces;
 mod webhooks;
 
 pub use causes::with_causes;
@@ -42,6 +43,7 @@ pub(crate) use output::{err_line, out_line};
 pub use render::Format;
 pub use sample::{LastFailure, Sample, WebhookFigures};
 pub use sink::SinkMetrics;
+pub use traces::{Attribute, Exporting, Span, SpanKind, TraceSettings, Traces};
 pub use webhooks::WebhookLoad;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
-use ringback::app::registry_client;
+use ringback::app::service_client;
 use ringback::delivery::{Names, Trust};
 use std::process::Child;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &[&str]) {
     config.set("auto.offset.reset", "earliest").set("enable.auto.commit", "false");
     let consumer: BaseConsumer = config.create().expect("a consumer");
     consumer.subscribe(&topics.split(',').collect::<Vec<_>>()).expect("a subscription");
-    let client = registry_client(&Trust::new().expect("the system's roots"), &Names::default());
+    let client = service_client(&Trust::new().expect("the system's roots"), &Names::default());
     let url: reqwest::Url = url.parse().expect("an address");
     let (bundles, queue) = mpsc::channel::<Vec<Bytes>>(64);
     let queue = Arc::new(Mutex::new(queue));

@@ -1,4 +1,4 @@
-//! The client of the configured schema registry.
+//! The HTTP client for services that the operator chose, and the settings of the schema registry.
 
 use crate::config;
 use crate::delivery::{Names, Trust};
@@ -15,9 +15,10 @@ pub fn registry_settings(settings: &config::RegistrySettings) -> RegistrySetting
     }
 }
 
-/// Creates the HTTP client for the schema registry. `names` resolves its host name.
+/// Creates the HTTP client for a service that the operator chose: the schema registry, or a collector of traces. `names`
+/// resolves its host name.
 #[must_use]
-pub fn registry_client(trust: &Trust, names: &Names) -> reqwest::Client {
+pub fn service_client(trust: &Trust, names: &Names) -> reqwest::Client {
     let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let builder = builder.dns_resolver(names.clone());
     // An error does not happen: the settings were made by the same library.

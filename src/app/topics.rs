@@ -105,7 +105,13 @@ impl App {
         let roles: BTreeMap<Arc<str>, Role> =
             roles.map(|(name, role)| (name.as_str().into(), role)).collect();
         Ok(Ok((
-            Topics { roles, partitions, other_partition_counts, unwrap: names.unwrap },
+            Topics {
+                roles,
+                partitions,
+                other_partition_counts,
+                unwrap: names.unwrap,
+                continues_traces: self.settings.traces.is_some(),
+            },
             permissions,
         )))
     }

@@ -141,7 +141,7 @@ async fn online(settings: &Settings, trust: &Trust) -> ExitCode {
         Err(error) => unanswered(settings, error),
     };
     if let Some(registry) = &settings.schema_registry {
-        let client = app::registry_client(trust, &Names::new(&settings.delivery.name_servers));
+        let client = app::service_client(trust, &Names::new(&settings.delivery.name_servers));
         let runtime = tokio::runtime::Handle::current();
         let probe =
             Registry::new(client, app::registry_settings(registry), runtime, Arc::new(|_| {}));

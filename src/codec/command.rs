@@ -99,6 +99,7 @@ fn read_replay(
         offset: source.offset,
         timestamp: parse_rfc3339(&source.timestamp)?,
         index: source.index,
+        trace: None,
     };
     let (uuid, delivery) = members.delivery(value, body, source)?;
     Some(InboxCommand::Of(uuid, Command::Replay(Box::new(delivery))))
@@ -119,6 +120,7 @@ mod tests {
             offset: 42,
             timestamp: at,
             index: Some(2),
+            trace: None,
         };
         let delivery = Delivery {
             replays: 1,

@@ -1,15 +1,17 @@
 //! The JSON of a delivery as its dead letter and the command that replays it share it. Each of them has further members.
 //!
-//! `webhook_id`, `phonon_uuid`, `account_id`, `webhook`, `phase`, `replays`, `sms_id` or `sms`, and the members of
-//! [`super::rendering`].
+//! `webhook_id`, `phonon_uuid`, `account_id`, `webhook`, `phase`, `replays`, `sms_id` or `sms`, `traceparent` and
+//! `tracestate` if the record's producer sent them, and the members of [`super::rendering`].
 
 use super::rendering;
 use super::sms;
+use super::trace_context::{self, TRACEPARENT, TRACESTATE};
 use crate::domain::{AccountId, Delivery, DeliveryId, Phase, PhononUuid, Source, WebhookName};
 use crate::json::Object;
 use bytes::Bytes;
 use serde::Deserialize;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Writes the members that say which delivery it is.
 pub(super) fn write_identity(object: &mut Object<'_>, uuid: &PhononUuid, delivery: &Delivery) {
@@ -18,6 +20,12 @@ pub(super) fn write_identity(object: &mut Object<'_>, uuid: &PhononUuid, deliver
     object.integer("account_id", delivery.account.0);
     object.text("webhook", delivery.webhook.as_str());
     object.integer("phase", i64::from(delivery.phase.number()));
+    if let Some(trace) = &delivery.source.trace {
+        object.display(TRACEPARENT, trace);
+        if let Some(state) = trace.state() {
+            object.text(TRACESTATE, state);
+        }
+    }
 }
 
 /// The members of a dead letter or a command from which its delivery is made.
@@ -36,6 +44,10 @@ pub(super) struct Members<'a> {
     sms_id: Option<Cow<'a, str>>,
     #[serde(default)]
     sms: Vec<String>,
+    #[serde(borrow, default)]
+    traceparent: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    tracestate: Option<Cow<'a, str>>,
     /// The record that triggered the delivery, in a command. The source of a dead letter is in its headers.
     #[serde(borrow)]
     pub(super) source: Option<SourcePosition<'a>>,
@@ -85,6 +97,10 @@ impl<'a> Members<'a> {
         source: Source,
     ) -> Option<(PhononUuid, Delivery)> {
         let at = source.timestamp;
+        let state = self.tracestate.iter().map(|state| state.as_bytes());
+        let trace = |parent: &Cow<'_, str>| trace_context::read(parent.as_bytes(), state);
+        let trace = self.traceparent.as_ref().and_then(trace);
+        let source = Source { trace: trace.map(Arc::new), ..source };
         let delivery = Delivery {
             replays: self.replays,
             rendering: rendering::Text::read(value)?,

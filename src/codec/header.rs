@@ -81,8 +81,14 @@ mod tests {
     #[test]
     fn every_header_that_is_written_is_known_as_the_daemons_own() {
         let at = Timestamp::from_ms(1);
-        let source =
-            Source { topic: "t".into(), partition: 0, offset: 0, timestamp: at, index: Some(3) };
+        let source = Source {
+            topic: "t".into(),
+            partition: 0,
+            offset: 0,
+            timestamp: at,
+            index: Some(3),
+            trace: None,
+        };
         let (account, reason) = (AccountId(1), DeadLetterReason::Refused);
         let id = DeliveryId::from_bytes([1; 16]);
         let webhook = WebhookName::new("w").unwrap();

@@ -69,6 +69,7 @@ impl<'a> LetterHead<'a> {
                 offset: number(header::SOURCE_OFFSET)?,
                 timestamp: header(header::SOURCE_TIMESTAMP).and_then(parse_rfc3339).unwrap_or(at),
                 index: header(header::SOURCE_INDEX).and_then(|text| text.parse().ok()),
+                trace: None,
             })
         };
         Some(Self {

@@ -18,6 +18,7 @@ pub(super) const RETIRED: &[&str] = &[
     include_str!("../../schemas/retired/state-2.avsc"),
     include_str!("../../schemas/retired/state-3.avsc"),
     include_str!("../../schemas/retired/state-4.avsc"),
+    include_str!("../../schemas/retired/state-5.avsc"),
 ];
 
 /// The first two bytes of the single-object encoding.

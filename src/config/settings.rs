@@ -16,6 +16,7 @@ use crate::domain::{CorrelationPolicy, StatusTable};
 use crate::log::{KafkaSettings, TopicNames};
 use crate::sink::MongoSettings;
 use crate::store::OnCorruption;
+use crate::telemetry::TraceSettings;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// `[http]`
     pub http: HttpSettings,
+    /// `[traces]`
+    pub traces: Option<TraceSettings>,
     /// `[accounts] file`
     pub accounts_file: PathBuf,
     /// `[accounts.mysql]`, if the accounts come from a database.

@@ -18,6 +18,7 @@ mod settings;
 mod sink;
 mod statuses;
 mod templates;
+mod traces;
 mod warnings;
 
 use super::{Accounts, Faults, Settings, Variables, load_with};

@@ -14,14 +14,16 @@ use super::signature::sign;
 use super::tls::{TlsError, Trust};
 use super::token::Tokens;
 use super::webhook::{Auth, Webhook};
+use crate::codec::trace_context;
 use crate::definition::facts::Kept;
 use crate::definition::{BodySecrets, RequestParts};
-use crate::domain::{DeliveryId, Outcome, Rendered};
+use crate::domain::{DeliveryId, Outcome, Rendered, TraceContext};
 use base64::Engine as _;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use reqwest::dns::Resolve;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,7 +32,8 @@ use tokio::time::{Instant as Deadline, timeout_at};
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACEPARENT: HeaderName = HeaderName::from_static(trace_context::TRACEPARENT);
+const TRACESTATE: HeaderName = HeaderName::from_static(trace_context::TRACESTATE);
 /// Requests with these methods declare their content, even if it is empty.
 const EXPECT_CONTENT: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
 const AGENT: &str = concat!("Ringback/", env!("CARGO_PKG_VERSION"));
@@ -58,6 +61,8 @@ pub struct Message<'a> {
     pub body: Bytes,
     /// URL and headers, if they vary between deliveries.
     pub rendered: Option<&'a Rendered>,
+    /// The trace that the endpoint gets. `None`: the delivery's own, as if it were recorded.
+    pub trace: Option<&'a TraceContext>,
 }
 
 /// A webhook and its connections.
@@ -352,7 +357,7 @@ impl Endpoint {
         message: Message<'_>,
         unix_seconds: i64,
     ) -> Result<reqwest::Request, Outcome> {
-        let Message { body, rendered } = message;
+        let Message { body, rendered, trace } = message;
         let parts = self.parts(rendered).map_err(|text| answer::unrenderable(&text))?;
         // A body may have been rendered when the webhook had secrets that it no longer has.
         let filled = match &self.webhook.body_secrets {
@@ -386,8 +391,14 @@ impl Endpoint {
         }
         self.sign(headers, &Signed { id: &id_text, timestamp: &timestamp, body: &body });
         // Ids and numbers are always valid header values.
+        let own_trace = || TraceContext::of_attempt(None, id, attempt, unix_seconds, true);
+        let trace = trace.map_or_else(|| Cow::Owned(own_trace()), Cow::Borrowed);
+        if let Some(state) = trace.state() {
+            let state = HeaderValue::try_from(&**state);
+            headers.extend(state.ok().map(|state| (TRACESTATE, state)));
+        }
         let own = [
-            (TRACEPARENT, traceparent(id, attempt, unix_seconds)),
+            (TRACEPARENT, trace.to_string()),
             (WEBHOOK_ID, id_text),
             (WEBHOOK_TIMESTAMP, timestamp),
         ];
@@ -421,33 +432,6 @@ impl Endpoint {
             if let Some(value) = signature.sign(signed) {
                 headers.append(signature.header().clone(), value);
             }
-        }
-    }
-}
-
-/// One trace per delivery, one span per attempt: the endpoint's own tracing shows retries side by side. A replay counts
-/// its attempts from 1 again, so the span contains the time too. Neither id is ever all zeros, which W3C forbids.
-fn traceparent(id: DeliveryId, attempt: u32, unix_seconds: i64) -> String {
-    let trace = id.trace_id();
-    let [.., a, b, c, d] = unix_seconds.to_be_bytes();
-    let seconds = u32::from_be_bytes([a, b, c, d]);
-    format!("00-{trace:032x}-{seconds:08x}{:08x}-01", attempt.max(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::traceparent;
-    use crate::domain::DeliveryId;
-
-    #[test]
-    fn a_traceparent_is_valid_for_every_input() {
-        for (id, attempt, unix_seconds, wanted) in [
-            ([7; 16], 1, 1_800_000_000, "00-07070707070707070707070707070707-6b49d20000000001-01"),
-            ([7; 16], 2, 1_800_000_060, "00-07070707070707070707070707070707-6b49d23c00000002-01"),
-            ([0; 16], 0, 0, "00-00000000000000000000000000000001-0000000000000001-01"),
-            ([255; 16], u32::MAX, -1, "00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-01"),
-        ] {
-            assert_eq!(traceparent(DeliveryId::from_bytes(id), attempt, unix_seconds), wanted);
         }
     }
 }

@@ -11,7 +11,7 @@ use super::rate::{Limit, PerSecond, Rate, Time};
 use super::shortage::Shortage;
 use crate::domain::{
     AccountId, Class, DeliveryId, ErrorReason, Outcome, Phase, PhononUuid, RESPONSE_BYTES_KEPT,
-    Rendered, Timestamp, Verdict, WebhookName, busy_pause_ms, hold_ms, is_busy_for_a_while,
+    Rendered, Source, Timestamp, Verdict, WebhookName, busy_pause_ms, hold_ms, is_busy_for_a_while,
 };
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -54,6 +54,8 @@ pub struct Job {
     pub webhook: WebhookName,
     /// The time at which the attempt was due.
     pub due: Timestamp,
+    /// The record that triggered the delivery, if its trace is continued or recorded.
+    pub source: Option<Box<Source>>,
 }
 
 impl Job {
@@ -61,6 +63,13 @@ impl Job {
     #[must_use]
     pub const fn class(&self) -> Class {
         if self.attempt <= 1 { Class::First } else { Class::Retry }
+    }
+
+    /// Returns the id of the trace that the endpoint gets.
+    #[must_use]
+    pub fn trace_id(&self) -> u128 {
+        let of_source = |source: &Source| source.trace_id_of(self.id);
+        self.source.as_deref().map_or_else(|| self.id.trace_id(), of_source)
     }
 }
 

@@ -11,10 +11,12 @@ use super::lane::{Demand, Job};
 use super::rate::PerSecond;
 use super::schedule::{InstanceLimits, LaneChanges, LaneState, Ready, Schedule, Ticket};
 use super::shortage::Shortage;
+use super::traced::Traced;
 use crate::clock;
 use crate::domain::{AccountId, Outcome, Timestamp, WebhookName};
 use crate::failpoint::{self, Failpoint};
 use crate::system;
+use crate::telemetry::Traces;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -106,6 +108,8 @@ struct Shared {
     unsettled: Arc<Bound>,
     watch: Arc<dyn Watch>,
     courier: Arc<dyn Courier>,
+    /// Takes the spans of attempts, if they are recorded.
+    traces: Option<Traces>,
     this: Weak<Shared>,
 }
 
@@ -136,8 +140,19 @@ impl Attempt {
             return Err(Shortage::OpenFiles);
         }
         let unix_seconds = self.shared.watch.now().as_ms().div_euclid(1000);
-        let message = Message { body: job.body.clone(), rendered: job.rendered.as_ref() };
+        let traced = job
+            .source
+            .as_ref()
+            .map(|source| Traced::begin(job, source, self.shared.traces.as_ref(), unix_seconds));
+        let message = Message {
+            body: job.body.clone(),
+            rendered: job.rendered.as_ref(),
+            trace: traced.as_ref().map(Traced::context),
+        };
         let made = endpoint.attempt(job.id, job.attempt, message, unix_seconds).await;
+        if let (Some(traced), Ok(outcome)) = (&traced, &made) {
+            traced.end(job, endpoint.webhook(), outcome);
+        }
         let repeated = endpoint.take_repeated();
         if repeated > 0 {
             self.shared.watch.repeated(repeated);
@@ -215,16 +230,17 @@ impl Courier for Tasks {
 }
 
 impl Lanes {
-    /// Creates an instance's lanes, without any endpoint.
+    /// Creates an instance's lanes, without any endpoint. `traces` takes the spans of attempts.
     #[must_use]
     pub fn new(
         limits: InstanceLimits,
         watch: Arc<dyn Watch>,
         runtime: tokio::runtime::Handle,
+        traces: Option<Traces>,
     ) -> Self {
         let earlier: Arc<Notify> = Arc::default();
         let courier = Tasks { runtime: runtime.clone(), earlier: earlier.clone() };
-        let lanes = Self::with(limits, watch, Arc::new(courier));
+        let lanes = Self::with(limits, watch, Arc::new(courier), traces);
         runtime.spawn(wake(Arc::downgrade(&lanes.shared), earlier));
         lanes
     }
@@ -234,6 +250,7 @@ impl Lanes {
         limits: InstanceLimits,
         watch: Arc<dyn Watch>,
         courier: Arc<dyn Courier>,
+        traces: Option<Traces>,
     ) -> Self {
         let unsettled = Arc::new(Bound::new(limits.in_flight_max + limits.uncommitted_max));
         let schedule = Schedule::new(limits, unsettled.clone(), clock::instant());
@@ -243,6 +260,7 @@ impl Lanes {
             in_flight: AtomicUsize::new(0),
             watch,
             courier,
+            traces,
             this: this.clone(),
         });
         Self { shared }

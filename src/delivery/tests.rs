@@ -79,7 +79,7 @@ pub(super) fn policy(opened: &[&str]) -> AddressPolicy {
 }
 
 pub(super) async fn attempt(endpoint: &Endpoint) -> Outcome {
-    let message = Message { body: Bytes::from_static(b"{}"), rendered: None };
+    let message = Message { body: Bytes::from_static(b"{}"), rendered: None, trace: None };
     endpoint
         .attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1)
         .await

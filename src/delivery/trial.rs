@@ -88,7 +88,7 @@ impl Trial {
         let endpoint = Endpoint::resolving(webhook.clone(), trust, resolver, names)?;
         let TrialMessage { random, body, rendered, unix_seconds } = message;
         let id = DeliveryId::from_bytes(random.to_be_bytes());
-        let said = Message { body: body.clone(), rendered: rendered.as_ref() };
+        let said = Message { body: body.clone(), rendered: rendered.as_ref(), trace: None };
         let request =
             endpoint.request(id, message.id(), 1, said, *unix_seconds).map_err(|outcome| {
                 EndpointError::Unrenderable(outcome.error.unwrap_or_default().into())

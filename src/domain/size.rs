@@ -29,6 +29,8 @@ const OUTCOMES_BYTES_MAX: usize = 64 * 1024;
 /// The longest form of a number, or of the length of a text.
 const LONG: usize = 10;
 const SOURCE: usize = 5 * LONG;
+/// The ids of a trace and of a span, the flags, and the length of the state.
+const TRACE: usize = 16 + 8 + 3 * LONG;
 /// The schema's fingerprint, the numbers of the variants, the ends of arrays, and the markers that contain nothing
 /// else.
 pub(super) const STATE: usize = 200 + MAPPED_BYTES_MAX + OUTCOMES_BYTES_MAX;
@@ -104,7 +106,7 @@ impl Delivery {
                 facts(&pending.facts) + after + LONG + outcome_of.sum::<usize>()
             }
         };
-        let texts = topic(&self.source) + self.webhook.as_str().len() + body.len();
+        let texts = position(&self.source) + self.webhook.as_str().len() + body.len();
         DELIVERY + texts + list(&self.sms) + rendering
     }
 }
@@ -200,7 +202,7 @@ pub(super) fn unreported(flow: &Flow, sms: &SmsId) -> usize {
 fn fixed(flow: &Flow) -> usize {
     let listed = list(flow.sms.as_deref().unwrap_or_default());
     let webhook = flow.webhook.as_ref().map_or(0, |name| name.as_str().len());
-    FLOW + topic(&flow.source) + webhook + length(flow.record.as_ref()) + listed
+    FLOW + position(&flow.source) + webhook + length(flow.record.as_ref()) + listed
 }
 
 /// Returns the bound of phase 2's deliveries that are not scheduled yet: at most one per SMS.
@@ -232,31 +234,36 @@ fn unlisted(flow: &Flow, report: &Collected) -> usize {
 
 /// Returns the bound of a delivery about `sms`, without the report, which is counted elsewhere.
 fn phase_two(flow: &Flow, sms: &SmsId) -> usize {
-    let texts = topic(&flow.source) + WebhookName::BYTES_MAX + ESCAPE * sms.as_str().len();
+    let texts = position(&flow.source) + WebhookName::BYTES_MAX + ESCAPE * sms.as_str().len();
     DELIVERY + BODY + texts + list(std::slice::from_ref(sms)) + length(flow.keys.as_ref())
 }
 
 fn collected(report: &Collected) -> usize {
     COLLECTED
         + report.sms.as_str().len()
-        + topic(&report.source)
+        + position(&report.source)
         + carried(report)
         + length(report.raw.as_ref())
         + report.status.as_ref().map_or(0, |status| status.len())
         + report.headers.iter().map(header).sum::<usize>()
 }
 
-/// Returns the bound of the part of a report that a delivery will carry: its body, and once more its topic.
+/// Returns the bound of the part of a report that a delivery will carry: its body, and once more its position.
 fn carried(report: &Collected) -> usize {
-    report.body.as_ref().map_or(0, |body| body.len() + topic(&report.source))
+    report.body.as_ref().map_or(0, |body| body.len() + position(&report.source))
 }
 
 fn header(header: &Header) -> usize {
     3 * LONG + header.name.len() + length(header.value.as_ref())
 }
 
-fn topic(source: &Source) -> usize {
-    source.topic.len()
+/// Returns the parts of a position whose length varies: its topic and the producer's trace.
+fn position(source: &Source) -> usize {
+    let trace = source
+        .trace
+        .as_ref()
+        .map_or(0, |trace| TRACE + trace.state().map_or(0, |state| state.len()));
+    source.topic.len() + trace
 }
 
 fn length(text: Option<&Bytes>) -> usize {

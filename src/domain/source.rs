@@ -1,13 +1,13 @@
 //! Source events in the form that the codec returns: parsed once, valid, and with the parts that are passed on as they
 //! were spelt.
 
-use super::{AccountId, FlowId, PhononUuid, SharedList, SmsId, Timestamp};
+use super::{AccountId, FlowId, PhononUuid, SharedList, SmsId, Timestamp, TraceContext};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The position of a record in Kafka, and its time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The position of a record in Kafka, its time, and the trace that its producer sent with it.
+#[derive(Clone, Debug)]
 pub struct Source {
     pub topic: Arc<str>,
     pub partition: i32,
@@ -16,7 +16,24 @@ pub struct Source {
     pub timestamp: Timestamp,
     /// The place in the array that the record is. `None`: the record is no array.
     pub index: Option<u32>,
+    /// The producer's trace. `None`: the producer sent none, or the daemon continues no traces.
+    pub trace: Option<Arc<TraceContext>>,
 }
+
+/// Two positions of the same record are equal. What is known of its trace does not count: a dead letter of an earlier
+/// version does not have it.
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { topic, partition, offset, timestamp, index, trace: _ } = self;
+        *topic == other.topic
+            && *partition == other.partition
+            && *offset == other.offset
+            && *timestamp == other.timestamp
+            && *index == other.index
+    }
+}
+
+impl Eq for Source {}
 
 /// A header that the producer of a record wrote. The daemon's own headers are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -192,7 +192,14 @@ fn sms(text: &str) -> SmsId {
 }
 
 fn source(offset: i64) -> Source {
-    Source { topic: "t".into(), partition: 0, offset, timestamp: Timestamp::default(), index: None }
+    Source {
+        topic: "t".into(),
+        partition: 0,
+        offset,
+        timestamp: Timestamp::default(),
+        index: None,
+        trace: None,
+    }
 }
 
 /// Returns the record of a flow that sent the SMS of `list`, separated by blanks.

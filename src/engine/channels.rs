@@ -122,7 +122,7 @@ struct LaneWatch {
 impl Watch for LaneWatch {
     fn attempted(&self, attempted: Attempted) {
         let Attempted { job, outcome, .. } = &attempted;
-        let (of, attempt) = ((&job.webhook, job.phase), (job.id, job.attempt));
+        let (of, attempt) = ((&job.webhook, job.phase), (job.trace_id(), job.attempt));
         self.metrics.attempt(of, attempt, outcome, clock::wall());
         self.mailbox.put(Input::Attempted(attempted), 1);
     }

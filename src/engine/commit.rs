@@ -22,6 +22,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
             return Ok(());
         }
         let started = clock::instant();
+        let traced = work.traced.take().map(|traced| (traced, clock::wall_since_epoch()));
         let metas = self.partitions.metas(&work);
         let meta_rows = work.seal(&metas);
         for number in metas.keys() {
@@ -40,6 +41,9 @@ impl<L: Log, D: Disk> Shell<L, D> {
                 });
                 let (duration, records) = (clock::since(started), work.outgoing_count());
                 self.report.metrics().transaction(duration, records);
+                if let Some((traced, begin)) = traced {
+                    traced.committed(begin, records, &self.settings.kafka);
+                }
                 self.put(&mut work, &committed, &meta_rows);
                 self.advance(&work, metas);
                 // After `advance`, which reports progress. Otherwise health could show a partition as stuck in between.

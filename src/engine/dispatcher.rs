@@ -76,11 +76,17 @@ impl<L: Log, D: Disk> Downstream for Reach<'_, L, D> {
 
 impl Dispatcher {
     /// Creates a dispatcher without deliveries. A lane may be handed `ahead` rows beside its unanswered ones.
-    pub(super) fn new(config: Arc<EngineConfig>, lanes: Lanes, ahead: usize) -> Self {
+    /// `is_traced`: spans of attempts may be recorded.
+    pub(super) fn new(
+        config: Arc<EngineConfig>,
+        lanes: Lanes,
+        ahead: usize,
+        is_traced: bool,
+    ) -> Self {
         lanes.configure(config.endpoints.values().cloned(), &config.account_rates);
         Self {
             config,
-            outbox: Outbox::new(LeaseLimits { bytes: LEASE_BYTES, ahead }),
+            outbox: Outbox::new(LeaseLimits { bytes: LEASE_BYTES, ahead }, is_traced),
             lanes,
             intake: Intake::default(),
             abandoned: Vec::new(),

@@ -7,6 +7,7 @@
 
 mod age;
 mod backlog;
+mod row;
 
 use crate::clock;
 use crate::delivery::{Attempted, Demand, Job};
@@ -15,6 +16,7 @@ use crate::domain::{
 };
 use crate::store::{Backlogs, DueKey, Family, Retried, StoreError, WriteBack};
 use backlog::{Backlog, Pace, Share, WINDOW};
+use row::Row;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -75,6 +77,8 @@ pub(super) struct Outbox {
     bytes: usize,
     retried: Retried,
     limits: LeaseLimits,
+    /// Whether spans of attempts may be recorded.
+    is_traced: bool,
     window_since: Instant,
 }
 
@@ -95,7 +99,8 @@ pub(super) trait Downstream {
 }
 
 impl Outbox {
-    pub(super) fn new(limits: LeaseLimits) -> Self {
+    /// Creates an empty outbox. `is_traced`: spans of attempts may be recorded.
+    pub(super) fn new(limits: LeaseLimits, is_traced: bool) -> Self {
         Self {
             backlogs: BTreeMap::new(),
             due: BTreeSet::new(),
@@ -105,6 +110,7 @@ impl Outbox {
             bytes: 0,
             retried: Retried::default(),
             limits,
+            is_traced,
             window_since: clock::instant(),
         }
     }
@@ -443,18 +449,7 @@ impl Outbox {
             let lease = Lease { key: *due, bytes, webhook: webhook.clone(), moved_to: None };
             self.leased.insert((*number, due.id), lease);
             self.bytes += bytes;
-            let job = Job {
-                partition: *number,
-                uuid: uuid.clone(),
-                id: delivery.id,
-                phase: delivery.phase,
-                attempt: delivery.attempts.saturating_add(1),
-                body: delivery.body.clone(),
-                rendered: delivery.rendering.rendered().cloned(),
-                webhook: webhook.clone(),
-                due: due.due,
-            };
-            taken.push(Row { job, scheduled_at: delivery.scheduled_at });
+            taken.push(Row::new((*number, uuid), webhook, delivery, due.due, self.is_traced));
         }
         if let Some(count) = backlog.leased.get_mut(*class as usize) {
             *count += taken.len();
@@ -479,19 +474,6 @@ impl Outbox {
             (None, None) => {}
         }
         Ok(taken)
-    }
-}
-
-struct Row {
-    job: Job,
-    scheduled_at: Timestamp,
-}
-
-impl Row {
-    fn abandoned(self, reason: DeadLetterReason) -> Abandoned {
-        let key = key(&self.job);
-        let Job { partition, uuid, webhook, .. } = self.job;
-        Abandoned { partition, uuid, webhook, key, reason }
     }
 }
 

@@ -156,7 +156,8 @@ impl Report {
                 let latency = delivered_at.ms_since(delivery.source.timestamp);
                 let latency = Duration::from_millis(latency);
                 let of = (&delivery.webhook, delivery.phase);
-                self.metrics.delivered(of, delivery.id, latency, delivered_at);
+                let trace = delivery.source.trace_id_of(delivery.id);
+                self.metrics.delivered(of, trace, latency, delivered_at);
             }
             Event::DeadLettered { delivery, reason, .. } => {
                 self.metrics.dead_delivery(&delivery.webhook, delivery.phase, *reason);

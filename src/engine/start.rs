@@ -21,7 +21,7 @@ impl Engine {
     /// Kafka can't be used with this configuration.
     pub fn new(parts: Parts) -> Result<Self, EngineError> {
         let Parts { settings, config, store, topics, registry, accounts, .. } = parts;
-        let Parts { runtime, metrics, health, .. } = parts;
+        let Parts { runtime, metrics, health, traces, .. } = parts;
         let transactions = first_transactions(&settings, &health)?;
         let channels = Channels::default();
         let limits = InstanceLimits {
@@ -29,7 +29,7 @@ impl Engine {
             uncommitted_max: settings.uncommitted_max,
             rate_per_second: settings.rate_per_second,
         };
-        let lanes = Lanes::new(limits, channels.watch(&metrics), runtime);
+        let lanes = Lanes::new(limits, channels.watch(&metrics), runtime, traces.clone());
         let (seen, kafka) = (health.clone(), settings.kafka.bootstrap_servers.clone());
         let sink = channels.sink(move |away| match away {
             true => seen.wait(Waiting::Kafka(kafka.clone())),
@@ -46,8 +46,18 @@ impl Engine {
             landmarks: settings.is_identified.then(|| channels.landmarks.clone()),
             sink,
         })?;
-        let pieces =
-            Pieces { settings, config, store, log, transactions, lanes, channels, metrics, health };
+        let pieces = Pieces {
+            settings,
+            config,
+            store,
+            log,
+            transactions,
+            lanes,
+            channels,
+            metrics,
+            health,
+            traces,
+        };
         Ok(Self(Shell::new(pieces)))
     }
 }

@@ -3,10 +3,13 @@
 mod endpoints;
 mod inputs;
 mod letters;
+mod traced;
 
 pub(super) use endpoints::shown;
+pub(super) use traced::Traced;
 
 use super::outbox::Abandoned;
+use crate::clock;
 use crate::codec::event::{self, EventContext, InputEvent};
 use crate::codec::row::{self, Landmark, Meta};
 use crate::delivery::{Attempted, BreakerState, Lanes};
@@ -21,6 +24,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+use traced::Decision;
 
 /// The topic that a record is written to.
 #[derive(Clone, Copy)]
@@ -111,6 +115,8 @@ pub(super) struct Work {
     /// The records' part of the reader's budget.
     pub(super) read_bytes: usize,
     pub(super) reports: Vec<DeferredReport>,
+    /// The spans of the batch, if traces are recorded.
+    pub(super) traced: Option<Traced>,
     /// All decisions, for a simulation that repeats them.
     #[cfg(test)]
     pub(super) witness: Vec<super::tests::Witness>,
@@ -208,7 +214,11 @@ impl Work {
     ) -> Result<bool, StoreError> {
         let index = self.slot(rows, uuid)?;
         let Some(state) = self.slots.get(index).map(|slot| &slot.new) else { return Ok(false) };
+        let begin = self.traced.as_ref().map(|_| clock::wall_since_epoch());
         let events = decide(state, command, view.policy, view.now);
+        if let (Some(traced), Some(begin)) = (&mut self.traced, begin) {
+            traced.decided(&Decision { uuid, command, events: &events, begin });
+        }
         failpoint::pass(Failpoint::Deciding);
         #[cfg(test)]
         self.witness.push(super::tests::Witness {

@@ -8,6 +8,7 @@ use crate::codec::row::Landmark;
 use crate::codec::source::{
     Bad, Decoded, Decoder, Item, ItemContent, SchemaId, Unwrap, is_framing_header,
 };
+use crate::codec::trace_context;
 use crate::domain::{
     Command, DeadLetterReason, DeliveryReport, EndpointCommand, Header, Headers, PhononUuid,
     RecordKind, Source, Timestamp, WebhookName, owner,
@@ -39,6 +40,8 @@ pub struct Topics {
     pub other_partition_counts: BTreeSet<Arc<str>>,
     /// The envelopes from which records are taken.
     pub unwrap: Unwrap,
+    /// Whether the traces of producers are continued.
+    pub continues_traces: bool,
 }
 
 /// A partition of an input topic.
@@ -224,8 +227,9 @@ impl Topics {
             offset: message.offset_number(),
             timestamp: message.time(),
             index: None,
+            trace: None,
         };
-        let (kind, source, inbox_hops) = match role {
+        let (kind, mut source, inbox_hops) = match role {
             Role::Source(kind) => (Some(kind), here, None),
             Role::Inbox => match origin(|name| message.header(name)) {
                 Some((kind, source)) => (Some(kind), source, Some(hops(message))),
@@ -234,6 +238,9 @@ impl Topics {
         };
         let payload = message.bytes().unwrap_or(&[]);
         let headers: Headers = message.foreign_headers().into();
+        if self.continues_traces {
+            source.trace = trace_context::of_headers(&headers).map(Arc::new);
+        }
         let record = |body, headers| Record {
             offset: message.offset_number(),
             at: message.time(),
@@ -388,6 +395,7 @@ pub fn origin<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Option<(RecordKin
         offset: offset?.parse().ok()?,
         timestamp: timestamp_of(timestamp?)?,
         index: header(header::SOURCE_INDEX).and_then(|text| text.parse().ok()),
+        trace: None,
     };
     Some((kind, source))
 }

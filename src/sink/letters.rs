@@ -49,6 +49,7 @@ pub(super) fn of(refused: &[Refused], topics: &TopicNames) -> Vec<Letter> {
             offset,
             timestamp: answer.event.timestamp,
             index: None,
+            trace: None,
         };
         let more = match count - 1 {
             0 => String::new(),

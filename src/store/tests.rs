@@ -27,6 +27,7 @@ pub(super) fn delivery(webhook: &str, n: u8, due: i64) -> Delivery {
             offset: 0,
             timestamp: Timestamp::default(),
             index: None,
+            trace: None,
         },
         scheduled_at: Timestamp::default(),
         due: Due::At(Timestamp::from_ms(due)),

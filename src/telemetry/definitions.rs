@@ -206,6 +206,10 @@ definitions! {
         = "Total number of jumps of the wall clock, by direction. Due times, ages and time-outs are not affected.";
     LOG_LINES_LOST: Counter "ringback_log_lines_lost_total" []
         = "Total number of log lines that could not be written to stderr, for example because its disk is full.";
+    SPANS_EXPORTED: Counter "ringback_spans_exported_total" []
+        = "Total number of spans that the collector of [traces] has accepted.";
+    SPANS_DROPPED: Counter "ringback_spans_dropped_total" []
+        = "Total number of spans that were lost: the queue was full, or the collector did not accept them.";
     STORE_CORRUPTIONS: Counter "ringback_store_corruptions_total" []
         = "Total number of damaged stores that were set aside and restored from the changelog.";
     STORE_BYTES: Gauge "ringback_store_bytes" [] = "Size of the state store on disk in bytes.";

@@ -1,14 +1,14 @@
 //! Exemplars: for each bucket of a histogram, the trace of its latest observation. Only OpenMetrics can show them.
 
-use crate::domain::{DeliveryId, Timestamp};
+use crate::domain::Timestamp;
 use prometheus::Histogram;
 use std::sync::{Mutex, PoisonError};
 
 /// The latest observation of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Exemplar {
-    /// The delivery, whose id is the id of the trace that the endpoint gets.
-    pub(super) delivery: DeliveryId,
+    /// The id of the trace that the endpoint gets.
+    pub(super) trace: u128,
     pub(super) value: f64,
     pub(super) at: Timestamp,
 }
@@ -27,12 +27,12 @@ impl TracedHistogram {
         Self { histogram, bounds, exemplars: Mutex::new(vec![None; bounds.len() + 1]) }
     }
 
-    pub(super) fn observe(&self, seconds: f64, delivery: DeliveryId, at: Timestamp) {
+    pub(super) fn observe(&self, seconds: f64, trace: u128, at: Timestamp) {
         self.histogram.observe(seconds);
         let bucket = self.bounds.partition_point(|bound| *bound < seconds);
         let mut exemplars = self.exemplars.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(exemplar) = exemplars.get_mut(bucket) {
-            *exemplar = Some(Exemplar { delivery, value: seconds, at });
+            *exemplar = Some(Exemplar { trace, value: seconds, at });
         }
     }
 

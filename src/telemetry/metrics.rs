@@ -6,6 +6,7 @@ mod endpoints;
 mod figures;
 mod kafka;
 mod store;
+mod traces;
 
 pub use store::{Stalls, StoreCondition};
 
@@ -97,6 +98,8 @@ pub struct Metrics {
     accounts: AccountMetrics,
     clock_jumps: Family<ClockJump, IntCounter>,
     log_lines_lost: IntCounter,
+    spans_exported: IntCounter,
+    spans_dropped: IntCounter,
     store: StoreMetrics,
     certificates: Keyed,
 }
@@ -172,6 +175,8 @@ impl Metrics {
             accounts: AccountMetrics::new(&make),
             clock_jumps: make.counters(&define::CLOCK_JUMPS),
             log_lines_lost: make.counter(&define::LOG_LINES_LOST),
+            spans_exported: make.counter(&define::SPANS_EXPORTED),
+            spans_dropped: make.counter(&define::SPANS_DROPPED),
             store: StoreMetrics::new(&make),
             certificates: Keyed::new(make.float_vec(&define::CERTIFICATE_EXPIRY)),
             webhooks,

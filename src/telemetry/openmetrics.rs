@@ -103,8 +103,7 @@ impl Exposition<'_> {
         } else {
             write!(self.text, "{name}{suffix}{{{}}} {value}", labels.join(","))
         };
-        if let Some(Exemplar { delivery, value, at }) = exemplar {
-            let trace = delivery.trace_id();
+        if let Some(Exemplar { trace, value, at }) = exemplar {
             let seconds =
                 Duration::from_millis(u64::try_from(at.as_ms()).unwrap_or(0)).as_secs_f64();
             let _ = write!(self.text, " # {{trace_id=\"{trace:032x}\"}} {value} {seconds}");

@@ -30,8 +30,8 @@ fn webhook(name: &str) -> WebhookName {
     WebhookName::new(name).unwrap()
 }
 
-fn delivery(number: u8) -> DeliveryId {
-    DeliveryId::from_bytes([number; 16])
+fn trace(number: u8) -> u128 {
+    DeliveryId::from_bytes([number; 16]).trace_id()
 }
 
 fn now() -> Timestamp {
@@ -65,12 +65,12 @@ fn busy() -> (Arc<Metrics>, Arc<Health>) {
     metrics.identify("ringback-0", "rb");
     let crm = webhook("crm");
     let (latency, at) = (Duration::from_millis(700), Timestamp::from_ms(1_700_000_000_250));
-    metrics.delivered((&crm, Phase::One), delivery(1), Duration::from_millis(20), at);
-    metrics.delivered((&crm, Phase::Two), delivery(2), latency, at);
+    metrics.delivered((&crm, Phase::One), trace(1), Duration::from_millis(20), at);
+    metrics.delivered((&crm, Phase::Two), trace(2), latency, at);
     metrics.dead_delivery(&crm, Phase::Two, DeadLetterReason::Refused);
-    metrics.attempt((&crm, Phase::One), (delivery(1), 1), &outcome(None, 20), at);
+    metrics.attempt((&crm, Phase::One), (trace(1), 1), &outcome(None, 20), at);
     let timeout = outcome(Some(ErrorReason::Timeout), 15_000);
-    metrics.attempt((&crm, Phase::Two), (delivery(2), 2), &timeout, at);
+    metrics.attempt((&crm, Phase::Two), (trace(2), 2), &timeout, at);
     metrics.dead_record(DeadLetterReason::FlowMissing);
     metrics.set_awaiting_reports(4, Some(ago(300)));
     metrics.report_delay(Duration::from_secs(20));

@@ -16,9 +16,10 @@ use ringback::codec::letter::{LetterHead, read_delivery};
 use ringback::codec::source::{Decoded, Decoder};
 use ringback::domain::{
     AccountId, Command, DeadLetterReason, Delivery, DeliveryId, Due, Event, Phase, PhononUuid,
-    RecordKind, SmsId, Source, State, Timestamp, WebhookName,
+    RecordKind, SmsId, Source, State, Timestamp, TraceContext, WebhookName,
 };
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 fn text() -> impl Strategy<Value = Value> {
     prop_oneof!["\\PC{0,12}", "[\\x00-\\x20\"\\\\]{0,6}"].prop_map(Value::from)
@@ -95,14 +96,21 @@ fn time() -> impl Strategy<Value = Timestamp> {
     (-60_000_000_000_000_i64..250_000_000_000_000).prop_map(Timestamp::from_ms)
 }
 
+fn trace() -> impl Strategy<Value = TraceContext> {
+    let parts = (1..=u128::MAX, 1..=u64::MAX, 0..4_u8, of("[a-z]{1,9}=[ -+.-<>-~]{0,9}[a-z]"));
+    parts.prop_map(|(trace_id, span_id, flags, state)| {
+        TraceContext::new(trace_id, span_id, flags, state.map(Into::into)).expect("no id is 0")
+    })
+}
+
 prop_compose! {
     fn any_delivery()(
         uuid in "\\PC{1,20}", id: [u8; 16], phase in select(Phase::ALL.to_vec()), account: i64,
         webhook in "[a-z._-]{1,20}", body in "(\\PC|[\\x00-\\x20\"\\\\]){0,60}", topic in "[a-z.]{1,9}",
         place: (i32, i64), at in time(), attempts: u32, replays: u32, first in of(time()), tried: bool,
-        sms in vec("\\PC{1,20}", 0..3),
+        sms in vec("\\PC{1,20}", 0..3), trace in of(trace()),
     ) -> (PhononUuid, Delivery) {
-        let source = Source { topic: topic.into(), partition: place.0, offset: place.1, timestamp: at, index: None };
+        let source = Source { topic: topic.into(), partition: place.0, offset: place.1, timestamp: at, index: None, trace: trace.map(Arc::new) };
         let sms = sms.iter().map(|id| SmsId::new(id).expect("an id")).collect();
         let delivery = Delivery { rendering: ringback::domain::Rendering::Fixed, sms,
             id: DeliveryId::from_bytes(id), phase, account: AccountId(account),
@@ -166,6 +174,8 @@ proptest! {
         let Ok(InboxCommand::Of(of, Command::Replay(replayed))) = read else {
             return Err(TestCaseError::fail(format!("{read:?}")));
         };
+        // Two equal positions may have different traces.
+        prop_assert_eq!(&replayed.source.trace, &delivery.source.trace);
         prop_assert_eq!((of, *replayed), (uuid, wanted));
     }
 

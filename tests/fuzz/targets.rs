@@ -14,6 +14,7 @@ mod schema;
 mod status;
 mod store;
 mod template;
+mod trace;
 
 use crate::target::{Seen, Target};
 use std::fmt::Debug;
@@ -64,6 +65,7 @@ pub(crate) static TARGETS: &[Target] = &[
     facts::KEPT,
     record::START,
     status::STATUS,
+    trace::CONTEXT,
 ];
 
 fn seen(what: impl Debug + 'static) -> Seen {

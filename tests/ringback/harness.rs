@@ -10,6 +10,7 @@ pub(crate) mod changelog;
 pub(crate) mod check;
 pub(crate) mod child;
 pub(crate) mod clock;
+pub(crate) mod collector;
 pub(crate) mod daemon;
 pub(crate) mod database;
 pub(crate) mod desk;

@@ -75,6 +75,7 @@ mod stores;
 mod timeouts;
 mod torture;
 mod trace;
+mod traces;
 mod upgrades;
 mod verify;
 mod warnings;

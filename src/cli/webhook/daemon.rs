@@ -51,7 +51,7 @@ pub(super) async fn ask(
     trust: &Trust,
 ) -> Option<Daemon> {
     let address = reachable(http.listen)?;
-    let client = app::registry_client(trust, &Names::default());
+    let client = app::service_client(trust, &Names::default());
     let get = |path: &str| {
         let request = client.get(format!("http://{address}{path}")).timeout(TIMEOUT);
         match &http.token {

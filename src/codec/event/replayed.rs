@@ -60,6 +60,7 @@ mod tests {
             offset: 9,
             timestamp: at,
             index: None,
+            trace: None,
         };
         let uuid = PhononUuid::new("u-1").unwrap();
         for became in Became::ALL {

@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn source(offset: i64) -> Source {
-        Source { topic: "t".into(), partition: 0, offset, timestamp: AT, index: None }
+        Source { topic: "t".into(), partition: 0, offset, timestamp: AT, index: None, trace: None }
     }
 
     /// Returns an open flow of the SMS a, b and c, with reports of a and b at the offsets 1 and 2.

@@ -34,6 +34,7 @@ fn source() -> Source {
         offset: 42,
         timestamp: AT,
         index: None,
+        trace: None,
     }
 }
 

@@ -8,7 +8,14 @@ use bytes::Bytes;
 const AT: Timestamp = Timestamp::from_ms(1_697_696_721_042);
 
 fn source() -> Source {
-    Source { topic: "flow-complete".into(), partition: 3, offset: 42, timestamp: AT, index: None }
+    Source {
+        topic: "flow-complete".into(),
+        partition: 3,
+        offset: 42,
+        timestamp: AT,
+        index: None,
+        trace: None,
+    }
 }
 
 fn delivery() -> (PhononUuid, Delivery) {

@@ -7,7 +7,8 @@ use crate::domain::{
     AccountId, Collected, Collection, ContentType, Correlation, Deferred, Delivery, DeliveryId,
     DisableCause, Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId,
     FlowIdentity, Header, IgnoreReason, Mapped, Outcome, Pending, Phase, Rendered, Rendering,
-    Scope, SharedList, SmsId, Source, Started, State, StatusClass, Timestamp, Verdict, WebhookName,
+    Scope, SharedList, SmsId, Source, Started, State, StatusClass, Timestamp, TraceContext,
+    Verdict, WebhookName,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 type Result<T> = std::result::Result<T, RowError>;
 
 /// The version of the schema by which a row of a state was written.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Version {
     /// The first version, with predefined bodies only, and without rules.
     First,
@@ -25,6 +26,8 @@ pub(super) enum Version {
     Third,
     /// The fourth version, without the SMS of deliveries, and without the time for gathering reports.
     Fourth,
+    /// The fifth version, without the producers' traces.
+    Fifth,
     Newest,
 }
 
@@ -44,28 +47,13 @@ impl<'a> Datum<'a> {
         Self { whole, rest: whole, version }
     }
 
-    /// Reads a part that exists since the second version, or returns its default.
-    fn since_second<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        match self.version {
-            Version::First => Ok(T::default()),
-            Version::Second | Version::Third | Version::Fourth | Version::Newest => read(self),
-        }
-    }
-
-    /// Reads a part that exists since the third version, or returns its default.
-    fn since_third<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        match self.version {
-            Version::First | Version::Second => Ok(T::default()),
-            Version::Third | Version::Fourth | Version::Newest => read(self),
-        }
-    }
-
-    /// Reads a part that exists since the fifth version, or returns its default.
-    fn since_fifth<T: Default>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        match self.version {
-            Version::First | Version::Second | Version::Third | Version::Fourth => Ok(T::default()),
-            Version::Newest => read(self),
-        }
+    /// Reads a part that exists since the version `first`, or returns its default.
+    fn since<T: Default>(
+        &mut self,
+        first: Version,
+        read: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        if self.version < first { Ok(T::default()) } else { read(self) }
     }
 
     pub(super) fn finish(&self) -> Result<()> {
@@ -182,10 +170,10 @@ pub(super) fn state(datum: &mut Datum<'_>) -> Result<State> {
             until: datum.time()?,
         })
     };
-    let started = datum.since_second(|datum| datum.optional(started))?;
-    let mapped = datum.since_second(|datum| datum.array(mapped))?;
-    let deferred = datum.since_fifth(|datum| datum.array(deferred))?;
-    let outcomes = datum.since_fifth(|datum| datum.array(ended_webhook))?;
+    let started = datum.since(Version::Second, |datum| datum.optional(started))?;
+    let mapped = datum.since(Version::Second, |datum| datum.array(mapped))?;
+    let deferred = datum.since(Version::Fifth, |datum| datum.array(deferred))?;
+    let outcomes = datum.since(Version::Fifth, |datum| datum.array(ended_webhook))?;
     Ok(State { correlation, deliveries, started, mapped, deferred, outcomes })
 }
 
@@ -275,8 +263,9 @@ fn collected(datum: &mut Datum<'_>) -> Result<Collected> {
         sent: datum.boolean()?,
         source: source(datum)?,
         expires_at: datum.optional(Datum::time)?,
-        status: datum.since_second(|datum| datum.optional(|datum| datum.text().map(Into::into)))?,
-        headers: datum.since_third(|datum| datum.array(header))?.into(),
+        status: datum
+            .since(Version::Second, |datum| datum.optional(|datum| datum.text().map(Into::into)))?,
+        headers: datum.since(Version::Third, |datum| datum.array(header))?.into(),
     })
 }
 
@@ -290,8 +279,17 @@ fn source(datum: &mut Datum<'_>) -> Result<Source> {
         partition: datum.int("partition")?,
         offset: datum.long()?,
         timestamp: datum.time()?,
-        index: datum.since_fifth(|datum| datum.optional(|datum| datum.int("index")))?,
+        index: datum.since(Version::Fifth, |datum| datum.optional(|datum| datum.int("index")))?,
+        trace: datum.since(Version::Newest, |datum| datum.optional(trace))?.map(Arc::new),
     })
+}
+
+fn trace(datum: &mut Datum<'_>) -> Result<TraceContext> {
+    let (trace_id, span_id) = (datum.fixed()?, datum.fixed()?);
+    let (trace_id, span_id) = (u128::from_be_bytes(trace_id), u64::from_be_bytes(span_id));
+    let flags = datum.int("flags")?;
+    let state = datum.optional(|datum| datum.text().map(Into::into))?;
+    TraceContext::new(trace_id, span_id, flags, state).ok_or(RowError::Invalid("trace"))
 }
 
 fn flow(datum: &mut Datum<'_>) -> Result<Flow> {
@@ -301,20 +299,22 @@ fn flow(datum: &mut Datum<'_>) -> Result<Flow> {
         source: source(datum)?,
         webhook: match datum.version {
             Version::First => webhook(datum).map(Some)?,
-            Version::Second | Version::Third | Version::Fourth | Version::Newest => {
-                datum.optional(webhook)?
-            }
+            Version::Second
+            | Version::Third
+            | Version::Fourth
+            | Version::Fifth
+            | Version::Newest => datum.optional(webhook)?,
         },
         keys: datum.optional(Datum::bytes)?,
         sms: datum.optional(|datum| datum.array(sms))?,
         reports: datum.array(collected)?,
         collection: collection(datum)?,
-        record: datum.since_second(|datum| datum.optional(Datum::bytes))?,
+        record: datum.since(Version::Second, |datum| datum.optional(Datum::bytes))?,
         // Flows that did not enable their webhooks were not kept.
-        enabled: datum.since_fifth(|datum| datum.boolean().map(Some))?.unwrap_or(true),
+        enabled: datum.since(Version::Fifth, |datum| datum.boolean().map(Some))?.unwrap_or(true),
         spelling: datum
-            .since_fifth(|datum| datum.optional(|datum| datum.text().map(Into::into)))?,
-        gathers_until: datum.since_fifth(|datum| datum.optional(Datum::time))?,
+            .since(Version::Fifth, |datum| datum.optional(|datum| datum.text().map(Into::into)))?,
+        gathers_until: datum.since(Version::Fifth, |datum| datum.optional(Datum::time))?,
     })
 }
 
@@ -335,7 +335,7 @@ fn rendering(datum: &mut Datum<'_>) -> Result<Rendering> {
                 mapped: datum.array(mapped)?,
             });
             let after = datum.array(|datum| datum.fixed().map(DeliveryId::from_bytes))?;
-            let outcome_of = datum.since_fifth(|datum| datum.array(webhook))?;
+            let outcome_of = datum.since(Version::Fifth, |datum| datum.array(webhook))?;
             Rendering::Pending(Box::new(Pending { facts, after, outcome_of }))
         }
         _ => return Err(RowError::Invalid("rendering")),
@@ -349,7 +349,7 @@ fn content_type(datum: &mut Datum<'_>) -> Result<ContentType> {
             let number: usize = datum.int("kind")?;
             content::of_number(number).ok_or(RowError::Invalid("kind"))
         }
-        Version::Fourth | Version::Newest => {
+        Version::Fourth | Version::Fifth | Version::Newest => {
             datum.optional(|datum| datum.text().map(|text| content::shared(text)))
         }
     }
@@ -396,8 +396,8 @@ fn delivery(datum: &mut Datum<'_>) -> Result<Delivery> {
         first_attempt_at: datum.optional(Datum::time)?,
         last_attempt_at: datum.optional(Datum::time)?,
         last_outcome: datum.optional(|datum| outcome(datum).map(Box::new))?,
-        rendering: datum.since_second(rendering)?,
-        sms: datum.since_fifth(|datum| datum.array(sms))?.into(),
+        rendering: datum.since(Version::Second, rendering)?,
+        sms: datum.since(Version::Fifth, |datum| datum.array(sms))?.into(),
     })
 }
 

@@ -6,7 +6,7 @@ use crate::domain::{
     Collected, Collection, Correlation, Deferred, Delivery, DisableCause, Disabled, Due,
     EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowIdentity, Header, IgnoreReason,
     Mapped, Outcome, Phase, Rendering, SmsId, Source, Started, State, StatusClass, Timestamp,
-    Verdict, WebhookName,
+    TraceContext, Verdict, WebhookName,
 };
 
 pub(super) fn state(state: &State, out: &mut Vec<u8>) {
@@ -130,6 +130,14 @@ fn source(source: &Source, out: &mut Vec<u8>) {
     long(source.offset, out);
     time(source.timestamp, out);
     optional(source.index, |index, out| long(i64::from(index), out), out);
+    optional(source.trace.as_deref(), trace, out);
+}
+
+fn trace(trace: &TraceContext, out: &mut Vec<u8>) {
+    out.extend_from_slice(&trace.trace_id().to_be_bytes());
+    out.extend_from_slice(&trace.span_id().to_be_bytes());
+    long(i64::from(trace.flags()), out);
+    optional(trace.state(), |state, out| bytes(state.as_bytes(), out), out);
 }
 
 fn flow(flow: &Flow, out: &mut Vec<u8>) {

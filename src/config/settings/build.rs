@@ -6,6 +6,7 @@ mod database;
 mod retired;
 mod sink;
 mod statuses;
+mod traces;
 
 pub(in crate::config) use client::is_shown as shows_property;
 
@@ -89,6 +90,7 @@ fn settings(
             .and_then(|written| registry(&written, &at("schema_registry"), context)),
         store: store(&written.store, &at("store"), context),
         http: http(&written.http, &at("http"), context),
+        traces: None,
         accounts_file: context.path(&at("accounts").key("file"), &written.accounts.file),
         accounts_database: database::read(&written.accounts, &at("accounts"), context),
         methods: methods(&written.catalogue, &at("catalogue").key("internal"), context),
@@ -99,10 +101,12 @@ fn settings(
         secret_files: BTreeSet::new(),
         secret_variables: BTreeSet::new(),
     };
+    let (instance_id, place) = (&settings.kafka.instance_id, at("traces"));
+    let traces = written.traces.and_then(|it| traces::read(&it, instance_id, &place, context));
     let sink = written.sink.mongodb;
     let place = at("sink").key("mongodb");
     let sink = sink.and_then(|it| sink::mongodb(&it, &settings.http, &place, context));
-    Settings { sink, ..settings }
+    Settings { sink, traces, ..settings }
 }
 
 /// Returns the functions of the platform.

@@ -2,6 +2,7 @@
 
 mod accounts;
 pub(super) mod sink;
+pub(super) mod traces;
 
 pub(super) use accounts::{AccountsSection, Mysql, SourceName, TlsName};
 
@@ -25,6 +26,8 @@ pub(in crate::config) struct SettingsFile {
     pub(super) store: Store,
     /// Metrics, health, the API and the operators' pages.
     pub(super) http: Http,
+    /// The export of traces to an OpenTelemetry collector, by OTLP over HTTP. Without this section, nothing is recorded.
+    pub(super) traces: Option<traces::Traces>,
     /// Accounts, webhooks and flows.
     pub(super) accounts: AccountsSection,
     /// Names that the platform's customers know.

@@ -84,6 +84,8 @@ fn another(key: &str, schema: &Json) -> Option<toml::Value> {
         "kafka.bootstrap_servers" => "elsewhere:9092".into(),
         "schema_registry.url" => "http://elsewhere/".into(),
         "http.listen" => "127.0.0.1:1234".into(),
+        "traces.endpoint" => "http://elsewhere/v1/traces".into(),
+        "traces.headers" => toml::Table::from_iter([("x-key".to_owned(), "x".into())]).into(),
         "accounts.mysql.references" => false.into(),
         "accounts.file" => "other.toml".into(),
         "accounts.source" => "file".into(),
@@ -134,7 +136,8 @@ fn put(table: &mut toml::Table, path: &str, value: toml::Value) {
 fn a_reload_applies_exactly_the_listed_keys() {
     const SECTIONS: &str = "[schema_registry]\nurl = 'http://registry/'\nusername = 'u'\npassword = 'p'\n\
          [accounts]\nsource = 'mysql'\n[accounts.mysql]\nurl = 'mysql://u@host/d'\n\
-         [sink.mongodb]\nuri = 'mongodb://u:p@a'\ndatabase = 'd'\n";
+         [sink.mongodb]\nuri = 'mongodb://u:p@a'\ndatabase = 'd'\n\
+         [traces]\nendpoint = 'http://collector/v1/traces'\n";
     /// The file that a key may name.
     const FUNCTIONS: &str = "[[method]]\nname = 'a'\n";
     let schema = schema_of::<SettingsFile>();
@@ -152,6 +155,7 @@ fn a_reload_applies_exactly_the_listed_keys() {
         let key = match key.as_str() {
             "kafka.client" => "kafka.client.client.id",
             "statuses.aliases" => "statuses.aliases.8",
+            "traces.headers" => "traces.headers.x-key",
             other => other,
         };
         let changed = now.effective.changed_since(&former.effective);
@@ -214,6 +218,9 @@ password = { env = "HUSH" }
 token = "hush-4"
 [delivery]
 proxy = "http://user:hush-5@proxy:3128"
+[traces]
+endpoint = "http://collector/v1/traces"
+headers = { authorization = "hush-22", x-key = { env = "HUSH" } }
 "#;
 
 const ACCOUNTS: &str = r#"
@@ -270,7 +277,7 @@ fn no_secret_is_shown_and_each_changes_the_hash() {
     assert!(!format!("{first:?}").contains("hush-"));
     let other = "whsec_D2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     for number in
-        (1..=21).filter(|number| ![2, 6].contains(number)).map(|number| format!("hush-{number}"))
+        (1..=22).filter(|number| ![2, 6].contains(number)).map(|number| format!("hush-{number}"))
     {
         let changed = |text: &str| {
             text.replace(&format!("{number}\""), "hush-x\"")

@@ -112,7 +112,7 @@ fn faults_name_the_variable() {
         "environment: RINGBACK__KAFKA__GROUP_ID__X (kafka.group_id.x): does not name a key; `kafka.group_id` has no \
          keys below it",
         "environment: RINGBACK__NOTHING__LIKE__THIS (nothing): does not name a key; unset it; known here: accounts, \
-         catalogue, correlation, delivery, http, kafka, schema_registry, sink, statuses, store, topics",
+         catalogue, correlation, delivery, http, kafka, schema_registry, sink, statuses, store, topics, traces",
         "environment: ringback__store__directory (store.directory): `RINGBACK__STORE__DIRECTORY` sets the same key; \
          remove one of them",
         "environment: RINGBACK__DELIVERY__AGE_MAX_S (delivery.age_max_s): is 0; write a whole number from 1 to 31536000",

@@ -319,7 +319,7 @@ fn numbers_may_be_written_as_toml_allows() {
         "",
         &[
             "ringback.toml:1: a\\nb: unknown key; remove it; known here: accounts, catalogue, correlation, delivery, http, kafka, \
-             schema_registry, sink, statuses, store, topics",
+             schema_registry, sink, statuses, store, topics, traces",
             "ringback.toml:3: delivery.attempts_max: is a number of more than 64 bits; write a whole number from 1 to \
              10000",
         ],

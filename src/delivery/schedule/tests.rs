@@ -132,6 +132,7 @@ impl Scene {
             body: Bytes::new(),
             webhook: name(webhook),
             due: Timestamp::default(),
+            source: None,
         };
         let first = self.jobs;
         self.jobs += count as u128;

@@ -148,7 +148,7 @@ fn a_request_without_content_has_content_length_0() {
             run(async {
                 let endpoint =
                     endpoint(Webhook { method: method.clone(), ..webhook(&server.url()) });
-                let message = Message { body: Bytes::new(), rendered };
+                let message = Message { body: Bytes::new(), rendered, trace: None };
                 let id = DeliveryId::from_bytes([7; 16]);
                 let outcome =
                     endpoint.attempt(id, 1, message, 1).await.expect("there is no shortage");

@@ -42,7 +42,7 @@ fn inside(test: &str, launcher: &[&str], input: &str) -> Option<String> {
 }
 
 async fn made(endpoint: &Endpoint) -> Result<Outcome, Shortage> {
-    let message = Message { body: Bytes::from_static(b"{}"), rendered: None };
+    let message = Message { body: Bytes::from_static(b"{}"), rendered: None, trace: None };
     endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await
 }
 

@@ -361,7 +361,8 @@ fn an_answer_that_repeats_rendered_credentials_is_kept_without_them() {
         let endpoint = endpoint(Webhook { request, ..webhook(&receiver.url()) });
         let values = Bytes::from_static(br#"{"$flow.key.pin":"\"-7"}"#);
         let rendered = Rendered { content_type: None, values };
-        let message = Message { body: Bytes::from_static(b"{}"), rendered: Some(&rendered) };
+        let message =
+            Message { body: Bytes::from_static(b"{}"), rendered: Some(&rendered), trace: None };
         let outcome = endpoint.attempt(DeliveryId::from_bytes([7; 16]), 1, message, 1).await;
         let outcome = outcome.expect("there is no shortage");
         let kept = String::from_utf8(outcome.response.to_vec()).unwrap();

@@ -86,13 +86,14 @@ impl Scene {
         let partition = Store::open(directory.path()).unwrap().partition(0).unwrap();
         let backlogs = Backlogs::new();
         let mut rows = WriteBack::new(partition, Checkpoint::default(), &backlogs, BTreeMap::new());
-        let mut outbox = Outbox::new(LeaseLimits { bytes, ahead: AHEAD });
+        let mut outbox = Outbox::new(LeaseLimits { bytes, ahead: AHEAD }, false);
         let source = Source {
             topic: "t".into(),
             partition: 0,
             offset: 0,
             timestamp: Timestamp::default(),
             index: None,
+            trace: None,
         };
         let delivery = |n: u32| Delivery {
             rendering: crate::domain::Rendering::Fixed,

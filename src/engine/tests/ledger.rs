@@ -164,7 +164,7 @@ impl Ledger {
             Command::AcceptStart(_, source)
             | Command::AcceptFlow(_, source)
             | Command::AcceptReport(_, source) => {
-                let Source { topic, partition, offset, timestamp, index } = source;
+                let Source { topic, partition, offset, timestamp, index, trace: _ } = source;
                 let key = (topic.to_string(), *partition, *offset, timestamp.as_ms(), *index);
                 *self.decided.entry(key).or_default() += 1;
             }

@@ -294,7 +294,7 @@ impl Node {
             let setting = &world.setting;
             let limits =
                 InstanceLimits { in_flight_max: 16, uncommitted_max: 16, rate_per_second: None };
-            let lanes = Lanes::with(limits, channels.watch(&setting.metrics), queue);
+            let lanes = Lanes::with(limits, channels.watch(&setting.metrics), queue, None);
             let alarm_clock = lanes.alarm_clock();
             let shell = Box::new(Shell::new(Pieces {
                 settings: match self.wrong.get() {
@@ -309,6 +309,7 @@ impl Node {
                 channels,
                 metrics: setting.metrics.clone(),
                 health: setting.health.clone(),
+                traces: None,
             }));
             Some((shell, alarm_clock))
         });

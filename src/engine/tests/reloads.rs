@@ -19,7 +19,8 @@ fn lanes_follow_at_once_and_the_newest_configuration_alone_waits() {
     let setting = Setting::roll(&mut Dice(1));
     let channels = Channels::default();
     let limits = InstanceLimits { in_flight_max: 1, uncommitted_max: 1, rate_per_second: None };
-    let lanes = Lanes::new(limits, channels.watch(&setting.metrics), runtime.handle().clone());
+    let lanes =
+        Lanes::new(limits, channels.watch(&setting.metrics), runtime.handle().clone(), None);
     let reloads = Reloads::new(channels.mailbox.clone(), lanes.remote());
     let name = WebhookName::new(WEBHOOKS[0].1).unwrap();
     reloads.configure(&setting.config);

@@ -87,6 +87,9 @@ impl Work {
         let headers = event::record_headers(&record.source, bad.reason, bad.account, &bad.detail);
         self.raw_dead_letter(key, record.payload.as_ref(), headers, record.headers.clone());
         self.letter_settled(record, None, Became::DeadLettered, view);
+        if let Some(traced) = &mut self.traced {
+            traced.refused(&record.source, bad);
+        }
         let (place, offset) = (record.place.clone(), record.offset);
         let (reason, detail) = (bad.reason, bad.detail.clone());
         self.reports.push(DeferredReport::Bad { place, offset, reason, detail });

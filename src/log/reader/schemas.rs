@@ -329,6 +329,7 @@ mod tests {
             partitions: 1,
             other_partition_counts: BTreeSet::new(),
             unwrap,
+            continues_traces: false,
         };
         let message = array_by(&[7, 8, 9, 10, 7]);
         let taken = schemas.read(&topics, &message);
@@ -390,6 +391,7 @@ mod tests {
             partitions: 1,
             other_partition_counts: BTreeSet::new(),
             unwrap: Unwrap::default(),
+            continues_traces: false,
         };
         let flow = |account: i64, offset| {
             let text = FLOW.replace("\"accountID\": 28", &format!("\"accountID\": {account}"));

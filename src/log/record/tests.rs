@@ -23,6 +23,7 @@ pub(in crate::log) fn record(body: RecordBody, payload: &'static str) -> Record 
             offset: 1,
             timestamp: Timestamp::from_ms(0),
             index: None,
+            trace: None,
         },
         body,
         key: None,
@@ -50,6 +51,7 @@ fn the_origin_of_a_forwarded_record_is_read_in_the_present_and_an_earlier_format
         offset: 42,
         timestamp: Timestamp::from_ms(1_697_696_721_042),
         index: None,
+        trace: None,
     };
     let written = forward_headers(Forward::Record(RecordKind::Flow), &source);
     let [.., timestamp] = FORWARDED_HEADERS;
@@ -79,6 +81,7 @@ fn read(topic: &str, partition: i32, headers: &[(&'static str, String)]) -> Reco
         partitions: OWNERS,
         other_partition_counts: BTreeSet::new(),
         unwrap: Unwrap::default(),
+        continues_traces: false,
     };
     let report =
         format!(r#"{{"id":"s","phononUuid":"{UUID}","accountID":28,"deliveryStatus":"SENT"}}"#);

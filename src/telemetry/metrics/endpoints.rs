@@ -1,7 +1,7 @@
 //! The metrics of endpoints and webhooks.
 
 use super::{EndpointState, Metrics, WebhookLoad, add, set};
-use crate::domain::{DeadLetterReason, DeliveryId, Outcome, Phase, Timestamp, WebhookName};
+use crate::domain::{DeadLetterReason, Outcome, Phase, Timestamp, WebhookName};
 use crate::telemetry::labels::{AttemptOutcome, DeliveryResult, Try};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -28,32 +28,33 @@ impl Metrics {
         self.webhooks.refresh(all, is_configured, loads, states, Instant::now());
     }
 
-    /// Counts a finished attempt with its number, which counts from 1, and observes its duration.
+    /// Counts a finished attempt with its trace and its number, which counts from 1, and observes its duration.
     pub fn attempt(
         &self,
         (webhook, phase): (&WebhookName, Phase),
-        (delivery, number): (DeliveryId, u32),
+        (trace, number): (u128, u32),
         outcome: &Outcome,
         at: Timestamp,
     ) {
         add(self.attempts.at((phase, AttemptOutcome(outcome.reason))), 1);
         let seconds = Duration::from_millis(outcome.duration_ms).as_secs_f64();
-        self.attempt_duration.observe(seconds, delivery, at);
+        self.attempt_duration.observe(seconds, trace, at);
         let attempt = if number <= 1 { Try::First } else { Try::Retry };
         self.webhooks.attempt(webhook, attempt, outcome, at);
     }
 
-    /// Counts a delivered webhook, and observes its latency, which counts from its source record's timestamp.
+    /// Counts a delivered webhook with its trace, and observes its latency, which counts from its source record's
+    /// timestamp.
     pub fn delivered(
         &self,
         (webhook, phase): (&WebhookName, Phase),
-        delivery: DeliveryId,
+        trace: u128,
         latency: Duration,
         at: Timestamp,
     ) {
         add(self.deliveries.at((phase, DeliveryResult::Delivered)), 1);
         if let Some(histogram) = self.delivery_latency(phase) {
-            histogram.observe(latency.as_secs_f64(), delivery, at);
+            histogram.observe(latency.as_secs_f64(), trace, at);
         }
         self.webhooks.delivered(webhook, latency);
     }

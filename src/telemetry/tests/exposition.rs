@@ -1,6 +1,6 @@
 //! Tests of the two text formats.
 
-use super::{busy, check_lines, delivery, now, outcome, webhook};
+use super::{busy, check_lines, now, outcome, trace, webhook};
 use crate::domain::{DeadLetterReason, ErrorReason, Phase, Timestamp, WebhookName};
 use crate::telemetry::{Format, Health, Metrics, OutboxState, STALL_DEADLINE, WebhookLoad};
 use std::io::Write as _;
@@ -12,7 +12,7 @@ fn openmetrics_has_the_trace_of_the_latest_observation_of_each_bucket() {
     let (metrics, _health) = busy();
     let at = Timestamp::from_ms(1_700_000_001_000);
     let (of, latency) = ((&webhook("crm"), Phase::Two), Duration::from_millis(800));
-    metrics.delivered(of, delivery(7), latency, at);
+    metrics.delivered(of, trace(7), latency, at);
     let open = metrics.render(Format::OpenMetrics, now());
     let trace = |number: u8| format!("{number:02x}").repeat(16);
     check_lines(
@@ -44,10 +44,10 @@ fn a_scrape_of_two_hundred_partitions_and_webhooks_is_below_one_mebibyte() {
     for (name, reason) in names.iter().zip(ErrorReason::ALL.iter().cycle()) {
         for number in 1..=2 {
             for outcome in [outcome(Some(*reason), 20), outcome(Some(ErrorReason::Timeout), 20)] {
-                metrics.attempt((name, Phase::One), (delivery(1), number), &outcome, at);
+                metrics.attempt((name, Phase::One), (trace(1), number), &outcome, at);
             }
         }
-        metrics.delivered((name, Phase::One), delivery(1), Duration::from_secs(1), at);
+        metrics.delivered((name, Phase::One), trace(1), Duration::from_secs(1), at);
         metrics.dead_delivery(name, Phase::Two, DeadLetterReason::Refused);
     }
     let load = |name: &WebhookName| WebhookLoad {

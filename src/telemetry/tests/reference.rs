@@ -2,7 +2,7 @@
 //! telemetry::`
 //! writes it again.
 
-use super::{delivery, now, outcome, webhook};
+use super::{now, outcome, trace, webhook};
 use crate::domain::{ErrorReason, Phase};
 use crate::telemetry::{Definition, Exposition as _, Format, MetricKind, Metrics, SinkMetrics};
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,7 +114,7 @@ fn page() -> String {
     let metrics = Metrics::new(&["flow-complete".to_owned()]);
     for reason in ErrorReason::ALL {
         let of = (&webhook("crm"), Phase::One);
-        metrics.attempt(of, (delivery(1), 1), &outcome(Some(reason), 1), now());
+        metrics.attempt(of, (trace(1), 1), &outcome(Some(reason), 1), now());
     }
     let rendered = metrics.render(Format::Text, now());
     let mut out = INTRODUCTION.to_owned();

@@ -60,8 +60,14 @@ impl World {
             Said::Bad | Said::Skipped => return,
         };
         let partition = owner(of.as_str().as_bytes(), OWNERS);
-        let source =
-            Source { topic: topic.into(), partition, offset, timestamp: self.now, index: None };
+        let source = Source {
+            topic: topic.into(),
+            partition,
+            offset,
+            timestamp: self.now,
+            index: None,
+            trace: None,
+        };
         self.read(said, &source, &source.clone());
     }
 }

@@ -223,7 +223,7 @@ impl World {
         let key = key.map(|key| key.as_bytes().to_vec());
         let offset = i64::try_from(log.len()).unwrap();
         log.push(Entry { offset, txn, at, key, value: Some(value.to_vec()), headers });
-        Source { topic: topic.into(), partition, offset, timestamp: at, index: None }
+        Source { topic: topic.into(), partition, offset, timestamp: at, index: None, trace: None }
     }
 
     /// Writes and reads a record. If `astray`, it is in a partition that does not own it, and its copy is read too.
@@ -270,6 +270,7 @@ impl World {
             offset,
             timestamp: self.now,
             index: None,
+            trace: None,
         }
     }
 

@@ -25,7 +25,14 @@ pub(crate) fn webhook() -> WebhookName {
 }
 
 pub(crate) fn source() -> Source {
-    Source { topic: "flow-complete".into(), partition: 3, offset: 42, timestamp: AT, index: None }
+    Source {
+        topic: "flow-complete".into(),
+        partition: 3,
+        offset: 42,
+        timestamp: AT,
+        index: None,
+        trace: None,
+    }
 }
 
 pub(crate) fn outcome() -> Outcome {

@@ -136,6 +136,7 @@ impl World {
             offset: i64::MIN,
             timestamp: Timestamp::from_ms(START),
             index: Some(u32::MAX),
+            trace: None,
         }
     }
 

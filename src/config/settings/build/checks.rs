@@ -84,7 +84,19 @@ pub(super) fn registry_url(
     place: &Place<'_>,
     context: &mut Context<'_>,
 ) -> Option<reqwest::Url> {
-    let example = "write it as in \"http://127.0.0.1:8081\"";
+    service_url(text, "http://127.0.0.1:8081", "`username` and `password`", place, context)
+}
+
+/// Parses the address of a service that the daemon uses. `example` is one. `credentials` are the keys that may contain
+/// credentials.
+pub(super) fn service_url(
+    text: &str,
+    example: &str,
+    credentials: &str,
+    place: &Place<'_>,
+    context: &mut Context<'_>,
+) -> Option<reqwest::Url> {
+    let example = format!("write it as in \"{example}\"");
     let url = match reqwest::Url::parse(text) {
         Ok(url) => url,
         Err(error) => {
@@ -100,7 +112,7 @@ pub(super) fn registry_url(
         context.fault(
             place,
             "holds credentials, which would show in logs",
-            "move them to `username` and `password`",
+            format!("move them to {credentials}"),
         );
         return None;
     }

@@ -10,10 +10,12 @@ use crate::domain::{
     AccountId, Collected, Collection, Correlation, Deferred, Delivery, DeliveryId, DisableCause,
     Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity,
     Header, Headers, IgnoreReason, Mapped, Outcome, Pending, Phase, PhononUuid, Rendered,
-    Rendering, Scope, SmsId, Source, Started, State, StatusClass, Timestamp, Verdict, WebhookName,
+    Rendering, Scope, SmsId, Source, Started, State, StatusClass, Timestamp, TraceContext, Verdict,
+    WebhookName,
 };
 use crate::store::RowKey;
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// 2023-10-19T06:25:21.042Z
 const THEN: Timestamp = Timestamp::from_ms(1_697_696_721_042);
@@ -24,7 +26,14 @@ const ACCOUNT: AccountId = AccountId(28);
 const TOPIC: &str = "fixture.flow-complete";
 
 fn source(offset: i64) -> Source {
-    Source { topic: TOPIC.into(), partition: 0, offset, timestamp: THEN, index: None }
+    Source { topic: TOPIC.into(), partition: 0, offset, timestamp: THEN, index: None, trace: None }
+}
+
+/// Returns the position of a record whose producer sent a trace.
+fn traced(state: Option<Arc<str>>) -> Source {
+    let flags = u8::from(state.is_some());
+    let trace = TraceContext::new(u128::MAX - 1, u64::MAX - 2, flags, state).unwrap();
+    Source { trace: Some(Arc::new(trace)), ..source(2) }
 }
 
 fn sms(id: &str) -> SmsId {
@@ -167,7 +176,8 @@ fn with_flow() -> Named {
     let waits = Collection::Open { until: FAR };
     let item = Source { index: Some(3), ..source(1) };
     let item = Collected { source: item, ..report("b", StatusClass::Intermediate) };
-    let reports = vec![report("a", StatusClass::Final), item];
+    let followed = Collected { source: traced(None), ..report("c", StatusClass::Final) };
+    let reports = vec![report("a", StatusClass::Final), item, followed];
     let collecting = Flow { reports, spelling: Some("{OPEN}".into()), ..flow(waits) };
     let collecting = Correlation::Open(collecting);
     let gathers =
@@ -184,6 +194,7 @@ fn with_flow() -> Named {
     let too_old = Delivery { scheduled_at: THEN, ..too_old };
     let late = delivery("open-timed-out", Phase::Two, "crm");
     let late = Delivery { sms: [self::sms("a"), self::sms("b-फोनन")].into(), ..late };
+    let late = Delivery { source: traced(Some("a=1,b=2".into())), ..late };
     let mut states = vec![
         ("open-waiting", open(waits, vec![one("open-waiting")])),
         ("open-collecting", State { correlation: collecting, ..State::default() }),

@@ -130,9 +130,13 @@ fn bytes(bytes: &Bytes) -> Value {
 }
 
 fn source(source: &Source) -> Value {
-    let Source { topic, partition, offset, timestamp, index } = source;
+    let Source { topic, partition, offset, timestamp, index, trace } = source;
     let mut place = vec![json!(**topic), json!(partition), json!(offset), json!(timestamp.as_ms())];
     place.extend(index.map(Value::from));
+    // The fixtures of earlier versions have none.
+    if let Some(trace) = trace {
+        place.extend([json!(trace.to_string()), json!(trace.state().map(|state| &**state))]);
+    }
     Value::Array(place)
 }
 
