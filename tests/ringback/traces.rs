@@ -1,17 +1,16 @@
 //! Traces: spans from the record to each attempt, in the producer's trace where there is one. A collector that fails
 //! costs spans only.
 
-use crate::harness::child::free_port;
-use crate::harness::collector::{Collector, Span, accepted};
-use crate::harness::daemon::Daemon;
+mod failing;
+
+use crate::harness::PATIENCE;
+use crate::harness::collector::{Collector, Span};
 use crate::harness::kafka::Record;
 use crate::harness::receiver::{Answer, Received};
 use crate::harness::samples::{flow, report};
 use crate::harness::stage::{Stage, WEBHOOK};
-use crate::harness::{PATIENCE, wait_until};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// The trace and the span of a producer.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -19,6 +18,9 @@ const SPAN: &str = "00f067aa0ba902b7";
 const STATE: &str = "vendor=1,other@x=y z";
 const EXPORTED: &str = "ringback_spans_exported_total";
 const DROPPED: &str = "ringback_spans_dropped_total";
+/// The lines of the log when the export begins to fail, and when it works again.
+const FAILING: &str = "spans can't be exported";
+const AGAIN: &str = "spans are exported again";
 
 fn traced(name: &str) -> (Stage, Collector) {
     let (mut stage, collector) = (Stage::new(name), Collector::start());
@@ -174,12 +176,11 @@ fn an_invalid_traceparent_is_ignored_and_an_unsampled_one_is_passed_on_without_s
     assert!(!spans.is_empty() && spans.iter().all(|span| span.trace != TRACE), "{spans:#?}");
 }
 
-/// The webhooks of one record share the producer's trace, so their attempts need spans of their own.
 #[test]
 fn a_record_in_the_wrong_partition_and_one_that_is_ignored_keep_their_trace() {
     let (stage, collector) = traced("traces-forwarded");
     let mut daemon = stage.start();
-    let one = stage.record("flow-complete", &flow("forwarded", &[]));
+    let one = stage.record("flow-complete", &flow("forwarded", &["s-1"]));
     // One of the two partitions does not own the uuid, and the second record is a duplicate of the first.
     let records = [0, 1].map(|partition| Record { partition: Some(partition), ..one.clone() });
     send_traced(&stage, &records, &sampled(), None);
@@ -321,102 +322,6 @@ fn the_ratio_decides_which_traces_are_recorded_and_the_endpoint_learns_it() {
             assert_eq!(count, if is_recorded { 4 } else { 0 }, "{trace}");
         }
     }
-}
-
-/// Delivers many webhooks while the collector fails, and returns the daemon. The queue has room for 10 spans.
-fn deliver_without_collector(stage: &mut Stage) -> Daemon {
-    const FLOWS: usize = 300;
-    stage.set("traces.queue_max", 10);
-    stage.set("traces.timeout_ms", 300);
-    let daemon = stage.start();
-    let flows: Vec<_> = (0..FLOWS).map(|n| flow(&format!("down-{n}"), &["s-1"])).collect();
-    let reports: Vec<_> =
-        (0..FLOWS).map(|n| report(&format!("down-{n}"), "s-1", "DELIVERED")).collect();
-    stage.send_flows(&flows);
-    stage.send_reports(&reports);
-    let requests = stage.receiver.wait_for(2 * FLOWS, PATIENCE);
-    assert_eq!(requests.len(), 2 * FLOWS, "no webhook is repeated");
-    stage.wait_events("delivered", 2 * FLOWS);
-    // Each webhook has four spans. The queue and one batch are all that may wait.
-    wait_until("the spans that the queue had no room for are counted", PATIENCE, || {
-        let dropped = daemon.metric(DROPPED, &[]).unwrap_or_default();
-        (dropped >= (2 * FLOWS * 4 - 10 - 512) as f64).then_some(())
-    });
-    daemon
-}
-
-fn lines(daemon: &Daemon, text: &str) -> usize {
-    daemon.logged().lines().filter(|line| line.contains(text)).count()
-}
-
-const FAILING: &str = "spans can't be exported";
-const AGAIN: &str = "spans are exported again";
-
-#[test]
-fn a_collector_that_is_down_costs_spans_only() {
-    let mut stage = Stage::new("traces-down");
-    stage.set("traces.endpoint", format!("http://127.0.0.1:{}/v1/traces", free_port()));
-    let mut daemon = deliver_without_collector(&mut stage);
-    daemon.wait_logged(FAILING, 0);
-    assert_eq!(daemon.metric(EXPORTED, &[]), Some(0.0));
-    assert_eq!(lines(&daemon, FAILING), 1);
-    // The last spans get 2 s.
-    assert!(daemon.stop_within(PATIENCE) < Duration::from_secs(10));
-    stage.verify();
-}
-
-#[test]
-fn a_collector_that_never_answers_costs_spans_only() {
-    let (mut stage, collector) = traced("traces-hanging");
-    collector.answer(Answer::never);
-    let mut daemon = deliver_without_collector(&mut stage);
-    daemon.wait_logged(FAILING, 0);
-    assert_eq!(daemon.metric(EXPORTED, &[]), Some(0.0));
-    assert_eq!(lines(&daemon, FAILING), 1);
-    assert!(daemon.stop_within(PATIENCE) < Duration::from_secs(10));
-    stage.verify();
-}
-
-#[test]
-fn a_collector_that_refuses_costs_spans_and_one_line_until_it_accepts_again() {
-    for (name, answer) in [
-        ("500", (|| Answer::status(500)) as fn() -> Answer),
-        ("429", || Answer::status(429).header("retry-after", "1")),
-        ("503", || Answer::status(503)),
-        ("400", || Answer::status(400).body("\u{0}garbage")),
-    ] {
-        let (mut stage, collector) = traced(&format!("traces-{name}"));
-        collector.answer(answer);
-        let mut daemon = deliver_without_collector(&mut stage);
-        wait_until("some requests have failed", PATIENCE, || {
-            (collector.requests().len() >= 2).then_some(())
-        });
-        assert_eq!((lines(&daemon, FAILING), lines(&daemon, AGAIN)), (1, 0), "{name}");
-        assert_eq!(daemon.metric(EXPORTED, &[]), Some(0.0));
-        collector.answer(accepted);
-        stage.send_flows(&[flow("again", &[])]);
-        daemon.wait_logged(AGAIN, 0);
-        assert_eq!((lines(&daemon, FAILING), lines(&daemon, AGAIN)), (1, 1), "{name}");
-        wait_until("accepted spans are counted", PATIENCE, || {
-            daemon.metric(EXPORTED, &[]).filter(|count| *count > 0.0)
-        });
-        daemon.stop();
-    }
-}
-
-#[test]
-fn spans_that_the_collector_rejects_count_as_dropped() {
-    let (stage, collector) = traced("traces-partial");
-    collector.answer(|| Answer::status(200).body("{\"partialSuccess\":{\"rejectedSpans\":\"1\"}}"));
-    let mut daemon = stage.start();
-    stage.send_flows(&[flow("partial", &[])]);
-    wait_until("spans are counted", PATIENCE, || {
-        let [exported, dropped] = [EXPORTED, DROPPED].map(|name| daemon.metric(name, &[]));
-        let (exported, dropped) = (exported?, dropped?);
-        let requests = collector.requests().len();
-        (exported + dropped == 4.0 && dropped == requests as f64).then_some(())
-    });
-    daemon.stop();
 }
 
 #[test]

@@ -154,6 +154,7 @@ pub(in crate::config) const TEXTS: &[(&str, Show)] = &[
     ("store.directory", Path),
     ("http.listen", Plain),
     ("traces.endpoint", Plain),
+    ("traces.headers", Hidden),
     ("traces.service_name", Plain),
     ("sink.mongodb.database", Plain),
     ("sink.mongodb.collection", Plain),

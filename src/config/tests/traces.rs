@@ -44,15 +44,15 @@ fn faults_of_traces_name_their_key_and_the_fix() {
          headers = { host = \"a\", \"a b\" = \"hush\", x-key = \"hush\\nhush\" }\nservice_name = \"\"\n",
         "",
         &[
+            "ringback.toml:2: traces.endpoint: holds credentials, which would show in logs; move them to `headers`",
             "ringback.toml:3: traces.sample_ratio: is 1.5; write a number from 0 to 1",
             "ringback.toml:4: traces.queue_max: is 0; write a whole number from 1 to 1000000",
-            "ringback.toml:6: traces.service_name: is empty; write at least one character",
             "ringback.toml:5: traces.headers.a b: is not the name of a header; use letters, digits and hyphens, as in \
              `authorization`",
             "ringback.toml:5: traces.headers.host: is a header that the daemon or HTTP itself sets; remove it",
             "ringback.toml:5: traces.headers.x-key: can't be sent as a header; use letters, digits and punctuation of \
              ASCII, and no line break",
-            "ringback.toml:2: traces.endpoint: holds credentials, which would show in logs; move them to `headers`",
+            "ringback.toml:6: traces.service_name: is empty; write some text, or remove the key",
         ],
     );
     check(

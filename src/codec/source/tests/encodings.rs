@@ -219,7 +219,7 @@ fn the_fingerprints_are_those_of_the_specification() {
     for (schema, fingerprint) in [
         (schema::FLOW_COMPLETE, 0xc5b1_197e_63ed_7fe2_u64),
         (schema::DELIVERY_REPORT, 0x278c_7e77_981c_371e),
-        (schema::STATE, 0x19d5_baae_6c91_07e7),
+        (schema::STATE, 0x5184_def1_e647_8a1c),
         (schema::META, 0x62f0_1144_06f5_56ba),
         ("\"null\"", 0x63dd_24e7_cc25_8f8a),
     ] {

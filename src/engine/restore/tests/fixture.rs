@@ -49,6 +49,10 @@ pub(super) const FIXTURES: &[Fixture] = &[
         version: "8",
         sums: "dc19729173f7966051af235e7619e2a741f266739bbed9b5301d543822bc5c2e",
     },
+    Fixture {
+        version: "9",
+        sums: "68f4daf6882004b961526f6064f0b5bedef7a1ba86b8ca707f14c2fb158ecbd6",
+    },
 ];
 
 /// A record of the changelog.
