@@ -241,7 +241,7 @@ impl App {
         let exporting = self.begin_traces();
         self.traces = exporting.as_ref().map(Exporting::traces);
         let ended = self.run_engines(signals, stop).await;
-        if let Some(exporting) = exporting {
+        if let Some(exporting) = exporting.filter(|_| !matches!(ended, Err(AppError::Impatient))) {
             exporting.finish().await;
         }
         ended

@@ -3,12 +3,13 @@
 
 mod failing;
 
-use crate::harness::PATIENCE;
 use crate::harness::collector::{Collector, Span};
+use crate::harness::http;
 use crate::harness::kafka::Record;
-use crate::harness::receiver::{Answer, Received};
+use crate::harness::receiver::{Answer, Received, now_ms};
 use crate::harness::samples::{flow, report};
 use crate::harness::stage::{Stage, WEBHOOK};
+use crate::harness::{PATIENCE, wait_until};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
@@ -150,6 +151,16 @@ fn a_producers_trace_goes_on_to_the_endpoint_with_its_state() {
         assert!(of_trace.clone().all(|span| span.state == state), "{spans:#?}");
         assert_eq!(of_trace.count(), 4);
     }
+    let accept = [("Accept", "application/openmetrics-text;version=1.0.0")];
+    wait_until("the producer's trace is an exemplar", PATIENCE, || {
+        let (_, text) = http::get_with(daemon.port(), "/metrics", &accept).ok()?;
+        let exemplar = format!(" # {{trace_id=\"{TRACE}\"}} ");
+        let of = |name: &str| {
+            text.lines().any(|line| line.starts_with(name) && line.contains(&exemplar))
+        };
+        (of("ringback_delivery_latency_seconds") || of("ringback_attempt_duration_seconds"))
+            .then_some(())
+    });
     daemon.stop();
     stage.verify();
 }
@@ -203,6 +214,33 @@ fn a_record_in_the_wrong_partition_and_one_that_is_ignored_keep_their_trace() {
         .collect();
     assert_eq!(reasons, ["duplicate"]);
     daemon.stop();
+}
+
+/// A record that is decided and not committed may be read again, by another instance.
+#[test]
+fn the_spans_of_a_record_leave_once_it_is_committed() {
+    let (stage, collector) = traced("traces-committed");
+    let mut daemon = stage.start();
+    stage.send_flows(&[flow("first", &[])]);
+    stage.wait_events("delivered", 1);
+    let events = stage.topic("events");
+    stage.kafka.alter_topic(&events, "max.message.bytes", "100");
+    stage.send_flows(&[flow("second", &[])]);
+    let errors = |kind| daemon.metric("ringback_transaction_errors_total", &[("kind", kind)]);
+    wait_until("the commit fails and is tried again", PATIENCE, || {
+        (["abortable", "fatal"].map(errors).into_iter().flatten().sum::<f64>() >= 2.0).then_some(())
+    });
+    let raised_ns = now_ms() * 1_000_000;
+    stage.kafka.alter_topic(&events, "max.message.bytes", "1048588");
+    let requests = stage.receiver.wait_for(2, PATIENCE);
+    let spans = wait_attempts(&collector, &requests);
+    let record = check_chain(&stage, &spans, "flow-complete", &requests[1]);
+    let commit = only(&spans, &record.trace, "commit");
+    for span in [&record, commit] {
+        assert!(u128::from(span.end_ns) > raised_ns, "{span:?} ended before {raised_ns}");
+    }
+    daemon.stop();
+    stage.verify();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Collectors that fail: deliveries go on, and spans are dropped and counted.
 
-use super::{AGAIN, DROPPED, EXPORTED, FAILING, traced};
+use super::{AGAIN, DROPPED, EXPORTED, FAILING, parent_of, traced};
 use crate::harness::child::free_port;
 use crate::harness::collector::accepted;
 use crate::harness::daemon::Daemon;
@@ -104,4 +104,22 @@ fn spans_that_the_collector_rejects_count_as_dropped() {
         (exported + dropped == 4.0 && dropped == requests as f64).then_some(())
     });
     daemon.stop();
+}
+
+/// The collector is slow, so that spans wait when the daemon gets SIGTERM.
+#[test]
+fn the_last_spans_are_exported_at_a_shutdown() {
+    let (stage, collector) = traced("traces-last");
+    collector.answer(|| accepted().after(Duration::from_millis(1500)));
+    let mut daemon = stage.start();
+    stage.send_flows(&[flow("first", &[])]);
+    collector.wait("the first spans", |spans| !spans.is_empty());
+    stage.send_flows(&[flow("last", &[])]);
+    let requests = stage.receiver.wait_for(2, PATIENCE);
+    daemon.stop();
+    let spans = collector.spans();
+    for request in requests {
+        let trace = parent_of(&request)[0].clone();
+        assert_eq!(spans.iter().filter(|span| span.trace == trace).count(), 4, "{spans:#?}");
+    }
 }
