@@ -108,8 +108,8 @@ pub(super) fn cluster_lost(page: &Page) {
     stage.send_flows_of(&uuids);
     let mut daemon = stage.start();
     stage.wait_events("attempt_failed", uuids.len());
-    drop(lost);
     daemon.stop();
+    drop(lost);
     create_inputs(&new, &stage, PARTITIONS);
     change_cluster(&mut stage, &new);
     let mut reader = page.follow();
