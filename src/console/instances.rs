@@ -79,7 +79,8 @@ pub(super) fn read(
             let partitions: BTreeSet<i32> = of_inbox.map(|it| it.partition).collect();
             InstanceView {
                 instance_id: id.to_owned(),
-                host: member.host,
+                // Kafka's brokers write an address as Java does, behind a slash.
+                host: member.host.trim_start_matches('/').to_owned(),
                 is_this,
                 partitions: partitions.into_iter().collect(),
                 states: is_this.then(|| own_partitions(health)),

@@ -131,7 +131,7 @@ fn the_api_shows_a_delivery_its_dead_letter_and_its_webhook() {
     let one = asked(&daemon, &format!("webhooks/{WEBHOOK}"));
     assert_eq!(
         (&one["definition"]["name"], &one["definition"]["state"]),
-        (&json!(WEBHOOK), &json!("enabled"))
+        (&json!(WEBHOOK), &json!("failing"))
     );
 }
 
@@ -299,6 +299,7 @@ fn every_instance_answers_for_the_group() {
             assert_eq!(instance["is_this"], number == place, "{instance}");
             // Only the instance itself knows what its partition does.
             let state = &instance["states"][0]["state"];
+            assert_eq!(instance["host"], "127.0.0.1");
             let expected = if number == place { json!("running") } else { Value::Null };
             assert_eq!(*state, expected, "{instance}");
         }

@@ -87,8 +87,9 @@ impl Debian {
     fn command(&self, before: &str, user: &str, line: &str) -> Command {
         let mut command = as_root("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child=KILL", "sh", "-ec"]);
+        // The shell stays: a process that changes its user loses the signal that ends it with its parent.
         let inside =
-            format!("{before}; exec chroot --userspec={user} \"$0\" /usr/bin/env -i \"$@\"");
+            format!("{before}; chroot --userspec={user} \"$0\" /usr/bin/env -i \"$@\"; exit 0");
         command.arg(inside).arg(&self.0);
         command.args(["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8"]);
         command.args(["DEBIAN_FRONTEND=noninteractive", "sh", "-ec", line]);

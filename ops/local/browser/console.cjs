@@ -117,6 +117,10 @@ async function main() {
   await light.click('text=Send a test');
   await light.waitForSelector('text=would be delivered');
   await inspect(light, 'light-test');
+  // The charts have values by now.
+  await light.goto(`${base}/`);
+  await light.waitForFunction(() => document.querySelectorAll('polyline[points*=" "]').length >= 6);
+  await inspect(light, 'light-overview-later');
 
   // Without scripts, on a telephone, in the dark.
   const phone = await open(browser, { colorScheme: 'dark', viewport: { width: 360, height: 740 }, javaScriptEnabled: false });
