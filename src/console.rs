@@ -98,6 +98,7 @@ pub struct Console {
 }
 
 impl Console {
+    /// Creates the console of a daemon that uses these settings of Kafka and these topics.
     #[must_use]
     pub fn new(
         (kafka, topics): (&KafkaSettings, &TopicNames),
