@@ -168,7 +168,7 @@ wait_for 'Prometheus scrapes the daemon' is_scraped
 
 say "Ready after $SECONDS s. Open:"
 cat <<ADDRESSES
-  http://127.0.0.1:$daemon_port/        the daemon: health, status, configuration, metrics
+  http://127.0.0.1:$daemon_port/        the console: webhooks, executions, dead letters
   http://127.0.0.1:$prometheus_port/    Prometheus, with the alerts of ops/monitoring
 In another terminal, send more:
   export RINGBACK_CONFIG=$RINGBACK_CONFIG RINGBACK__HTTP__LISTEN=$RINGBACK__HTTP__LISTEN
