@@ -136,6 +136,24 @@ fn the_api_shows_a_delivery_its_dead_letter_and_its_webhook() {
 }
 
 #[test]
+fn a_record_that_is_keyed_by_a_phone_number_is_listed_with_a_masked_key() {
+    let (stage, _) = stage("console-key");
+    let daemon = stage.start();
+    let mut record = stage.raw("flow-complete", "{no");
+    record.key = Some(b"919879072567".to_vec());
+    stage.kafka.produce(&[record]);
+    stage.dead_letters(1, PATIENCE);
+    let key = |more: &str| {
+        let letters = asked(&daemon, &format!("dead-letters?{more}"));
+        letters["dead_letters"][0]["phonon_uuid"].clone()
+    };
+    assert_eq!((key(""), key("numbers=true")), (json!("9198******67"), json!("919879072567")));
+    let bearer = &headers("asha")[..1];
+    let (_, page) = http::get_with(daemon.port(), "/dead-letters", bearer).expect("a page");
+    assert!(page.contains("9198******67") && !page.contains("919879072567"), "{page}");
+}
+
+#[test]
 fn a_replay_is_planned_and_started_and_its_event_names_the_operator() {
     let (stage, repaired) = stage("console-replay");
     let daemon = stage.start();

@@ -58,6 +58,7 @@ const LETTERS: &[Parameter] = &{
         g,
         flag("open", "Only dead letters without a known replay."),
         integer("limit", "The maximum number, at most 1000. The default is 100."),
+        NUMBERS,
         WAIT,
     ]
 };
@@ -366,8 +367,12 @@ async fn deliveries(State(console): State<Arc<Console>>, mut fields: Fields) -> 
 
 async fn letters(State(console): State<Arc<Console>>, mut fields: Fields) -> Answered {
     let (which, patience) = (Which::take_list(&mut fields)?, wait(&mut fields)?);
+    // The key of a record without a uuid may be a phone number.
+    let disclosure = Disclosure { bodies: false, numbers: fields.flag("numbers")? };
     fields.end()?;
-    read(console.letters(which, patience).await?, |letters| Ok(page(letters)))
+    read(console.letters(which, patience).await?, |letters| {
+        Ok(page(&disclosure.json(serde_json::to_value(letters).unwrap_or_default())))
+    })
 }
 
 async fn letter(

@@ -12,6 +12,7 @@ use crate::console::visitor::Visitor;
 use crate::domain::DeadLetterReason;
 use crate::inspect::dead_letters::{LetterView, WholeLetter};
 use crate::replay::{Filter, Summary, Target};
+use crate::telemetry::mask;
 use axum::extract::State;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
@@ -126,8 +127,10 @@ fn row(letter: &LetterView) -> Markup {
             td { @match letter.phase { Some(phase) => (phase), None => "–" } }
             td.number { @match letter.attempts { Some(attempts) => (attempts), None => "–" } }
             td {
-                @match &letter.phonon_uuid {
-                    Some(uuid) => a href={ "/executions?" (encoded(&[("uuid", uuid)])) } { (uuid) },
+                @match letter.phonon_uuid.as_deref().map(|uuid| (uuid, mask::text(uuid))) {
+                    // The key of a record without a uuid may be a phone number.
+                    Some((uuid, shown)) if shown != uuid => (shown),
+                    Some((uuid, _)) => a href={ "/executions?" (encoded(&[("uuid", uuid)])) } { (uuid) },
                     None => "–",
                 }
             }
