@@ -18,6 +18,7 @@ pub mod content;
 pub mod event;
 pub mod header;
 pub mod letter;
+pub mod owner_notice;
 pub mod rendering;
 pub mod row;
 pub mod source;

@@ -16,6 +16,7 @@ mod decide;
 mod endpoint;
 mod event;
 mod evolve;
+mod finding;
 mod id;
 mod outcome;
 mod policy;
@@ -41,6 +42,10 @@ pub use event::{
     SkippedRule,
 };
 pub use evolve::evolve;
+pub use finding::{
+    Finding, FindingKind, Letters, NOTICE_INTERVAL_MS, NoticePolicy, Notices, Reported,
+    notice_delivery_id, notices_id, notices_owner,
+};
 pub use id::{
     AccountId, DeliveryId, FlowId, PhononUuid, SmsId, WebhookName, canonical_uuid, owner,
 };

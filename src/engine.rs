@@ -334,6 +334,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         self.timers(&mut work)?;
         self.give_up(&mut work)?;
         self.report_inputs(&mut work);
+        work.report_dead_letters(&self.view());
         work.reloads(self.dispatcher.reload_events(), &self.settings.kafka.instance_id);
         self.commit(work)?;
         self.reread()?;

@@ -1,6 +1,7 @@
 //! Checks the entries of any source, and builds accounts from them.
 
 mod graph;
+mod notices;
 mod order;
 mod rules;
 mod warnings;
@@ -156,6 +157,9 @@ impl Builder<'_> {
         for (index, entry) in written.rule.iter().enumerate() {
             self.rule(index, entry, &place.key("rule").item(index));
         }
+        for (index, entry) in written.account.iter().enumerate() {
+            self.notices(entry, written, &place.key("account").item(index));
+        }
         self.order_rules(written, place);
         self.warn(written, place);
     }
@@ -175,6 +179,7 @@ impl Builder<'_> {
             rules: Vec::new(),
             uses_variables: false,
             relations: Computed::default(),
+            notices: None,
         };
         self.built.accounts.insert(id, policy);
         let constants = tokens::constants(&entry.values, &place.key("values"), &mut self.context);

@@ -34,7 +34,7 @@ pub(crate) struct AccountsFile {
 }
 
 /// A customer account.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AccountEntry {
     /// The account's id in the platform.
@@ -63,6 +63,24 @@ pub(crate) struct AccountEntry {
     /// Constant values of tokens for all webhooks of the account, as in location_name = "Main Street".
     #[serde(default)]
     pub(super) values: BTreeMap<String, Scalar>,
+    /// The webhook of the account that gets notices about the account's other endpoints.
+    pub(super) notify: Option<String>,
+    /// How many seconds an endpoint fails, or is held, before there is a notice.
+    #[schemars(range(min = 1, max = 604_800))]
+    #[serde(default = "notify_after_s")]
+    pub(super) notify_after_s: u64,
+    /// The number of dead letters within an hour from which on there is a notice.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    #[serde(default = "notify_dead_letters")]
+    pub(super) notify_dead_letters: u32,
+}
+
+const fn notify_after_s() -> u64 {
+    600
+}
+
+const fn notify_dead_letters() -> u32 {
+    10
 }
 
 /// An HTTP endpoint of a customer.

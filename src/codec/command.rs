@@ -5,8 +5,10 @@
 
 mod endpoint;
 
+pub(in crate::codec) use endpoint::write_finding;
 pub use endpoint::{
-    DISABLE_ENDPOINT, ENABLE_ENDPOINT, write_disable_endpoint, write_enable_endpoint,
+    DISABLE_ENDPOINT, ENABLE_ENDPOINT, REPORT_ENDPOINT, write_disable_endpoint,
+    write_enable_endpoint, write_report_endpoint,
 };
 
 pub use super::header::{COMMAND as COMMAND_HEADER, LETTER as LETTER_HEADER};
@@ -76,7 +78,7 @@ pub fn read_command(name: &str, value: &[u8]) -> Result<InboxCommand, &'static s
     match name {
         REPLAY => {}
         RECORD_REPLAYED => return Ok(InboxCommand::Note),
-        ENABLE_ENDPOINT | DISABLE_ENDPOINT => return endpoint::read(name, value),
+        ENABLE_ENDPOINT | DISABLE_ENDPOINT | REPORT_ENDPOINT => return endpoint::read(name, value),
         _ => return Err("the record in the inbox is a command that this version does not know"),
     }
     let found = Members::read(value);

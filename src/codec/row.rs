@@ -37,7 +37,7 @@ const STATE_5: [u8; 8] = 0x19d5_baae_6c91_07e7_u64.to_le_bytes();
 /// The fingerprint of `schemas/meta.avsc`.
 const META: [u8; 8] = 0x62f0_1144_06f5_56ba_u64.to_le_bytes();
 /// The fingerprint of `schemas/endpoint.avsc`.
-const ENDPOINT: [u8; 8] = 0x7b00_f2ac_1fed_8b23_u64.to_le_bytes();
+const ENDPOINT: [u8; 8] = 0xddd8_4f20_ea83_97af_u64.to_le_bytes();
 
 /// Why stored bytes are no row. The store or the changelog is damaged, or a newer version wrote the row.
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ pub(super) const ENDPOINT: &str = include_str!("../../schemas/endpoint.avsc");
 
 /// All earlier versions: each file of `schemas/retired/`.
 pub(super) const RETIRED: &[&str] = &[
+    include_str!("../../schemas/retired/endpoint-1.avsc"),
     include_str!("../../schemas/retired/meta-1.avsc"),
     include_str!("../../schemas/retired/meta-2.avsc"),
     include_str!("../../schemas/retired/state-1.avsc"),

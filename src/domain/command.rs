@@ -26,4 +26,6 @@ pub enum Command {
     FireTimer(PhononUuid),
     /// An operator sends a dead letter again. The delivery is the one that the dead letter contains.
     Replay(Box<Delivery>),
+    /// The owner of an endpoint gets a notice. It belongs to no flow.
+    Notify(Box<Delivery>),
 }

@@ -18,8 +18,9 @@ mod timer;
 mod watch;
 
 use super::{
-    AccountId, Collected, Collection, Command, Correlation, Event, IgnoreReason, IgnoredRecord,
-    Policy, RecordKind, STATE_BYTES_MAX, SmsId, Source, State, Timestamp,
+    AccountId, Collected, Collection, Command, Correlation, Delivery, Event, IgnoreReason,
+    IgnoredRecord, Policy, RecordKind, STATE_BYTES_MAX, SharedList, SmsId, Source, State,
+    Timestamp,
 };
 
 /// Returns the events that `command` causes in `state` at the time `now`. Returns none if nothing was due or the
@@ -38,12 +39,21 @@ pub fn decide(state: &State, command: &Command, policy: &Policy, now: Timestamp)
         }
         Command::FireTimer(uuid) => timer::fire(state, uuid, policy, now),
         Command::Replay(delivery) => replay::revive(state, delivery, policy, now),
+        Command::Notify(delivery) => notify(state, delivery),
     };
     if settle::may_settle(state, &events) {
         settle::settle(state, policy, now, &mut events);
     }
     end_if_done(state, policy, now, &mut events);
     events
+}
+
+/// Puts a notice to the owner of an endpoint into the outbox, unless a repeated command has done it.
+fn notify(state: &State, delivery: &Delivery) -> Vec<Event> {
+    let is_new = state.delivery(delivery.id).is_none();
+    let delivery = Box::new(delivery.clone());
+    let sms = SharedList::default();
+    is_new.then_some(Event::DeliveryScheduled { delivery, sms }).into_iter().collect()
 }
 
 /// Returns the event of a record that changes nothing.

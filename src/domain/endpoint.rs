@@ -1,10 +1,14 @@
-//! The state of an endpoint beside its deliveries: a pause that it asked for, a time without success, and whether it is
-//! disabled.
+//! The state of an endpoint beside its deliveries: a pause that it asked for, a time without success, whether it is
+//! disabled, and the notices to its owner.
 //!
 //! Each partition keeps its own copy, which moves with the partition to another instance. Limits, concurrency and
 //! breaker are not stored: an instance finds them out again in seconds.
 
-use super::{DeliveryId, ErrorReason, Outcome, RetrySchedule, Timestamp, Verdict, WebhookPolicy};
+use super::finding::{decide_notice, find};
+use super::{
+    DeliveryId, ErrorReason, Finding, FindingKind, Letters, NoticePolicy, Notices, Outcome,
+    Reported, RetrySchedule, Timestamp, Verdict, WebhookPolicy,
+};
 
 /// The longest pause after a 429 without a time. The interval of an old delivery may be hours.
 const BUSY_PAUSE_MAX_MS: u64 = 60_000;
@@ -18,6 +22,18 @@ pub struct EndpointState {
     pub held_until: Option<Timestamp>,
     /// Set while the endpoint is disabled. Its deliveries become dead letters until an operator enables it.
     pub disabled: Option<Disabled>,
+    /// The failure that this partition has reported for a notice, until it has reported its end.
+    pub reported: Option<Reported>,
+    /// The notices to the owner of the endpoint, in the partition that decides about them.
+    pub notices: Notices,
+}
+
+impl EndpointState {
+    /// Returns whether nothing is known against the endpoint.
+    #[must_use]
+    pub const fn works(&self) -> bool {
+        self.failing_since.is_none() && self.held_until.is_none() && self.disabled.is_none()
+    }
 }
 
 /// When and why an endpoint was disabled.
@@ -71,6 +87,8 @@ pub enum EndpointCommand<'a> {
     Disable(Disabled),
     /// An operator enables the endpoint.
     Enable,
+    /// A partition has a finding for the owner of the endpoint.
+    Report(Finding),
 }
 
 /// A fact about one endpoint.
@@ -95,11 +113,43 @@ pub enum EndpointEvent {
     DisabledElsewhere(Disabled),
     /// An operator has enabled the endpoint.
     Enabled,
+    /// This partition reports a finding to the partition that decides about notices.
+    Reported { finding: Finding, at: Timestamp },
+    /// More deliveries became dead letters, but not enough for a notice.
+    LettersCounted(Letters),
+    /// The owner gets a notice of a finding.
+    NoticeDue {
+        finding: Finding,
+        /// When the notice is sent at the earliest.
+        due: Timestamp,
+    },
 }
 
-/// Returns the events that `command` causes in `state` at the time `now`.
+/// Returns the events that `command` causes in `state` at the time `now`. `notices` returns the wish of the account for
+/// notices about this endpoint; it is called only if there may be a finding.
 #[must_use]
-pub fn decide_endpoint(
+pub fn decide_endpoint<'p>(
+    state: &EndpointState,
+    command: EndpointCommand<'_>,
+    policy: &WebhookPolicy,
+    notices: impl FnOnce() -> Option<&'p NoticePolicy>,
+    now: Timestamp,
+) -> Vec<EndpointEvent> {
+    if let EndpointCommand::Report(finding) = command {
+        let due = notices().and_then(|policy| decide_notice(&state.notices, finding, policy, now));
+        return due.into_iter().collect();
+    }
+    let is_of_others = matches!(command, EndpointCommand::Disable(_));
+    let mut events = change(state, command, policy, now);
+    let may_find = !events.is_empty() || state.failing_since.is_some() || state.reported.is_some();
+    if let Some(policy) = (may_find && !is_of_others).then(notices).flatten() {
+        let after = events.iter().fold(*state, evolve_endpoint);
+        events.extend(find(state, &after, policy, now));
+    }
+    events
+}
+
+fn change(
     state: &EndpointState,
     command: EndpointCommand<'_>,
     policy: &WebhookPolicy,
@@ -121,10 +171,10 @@ pub fn decide_endpoint(
         EndpointCommand::Disable(disabled) if state.disabled.is_none() => {
             vec![EndpointEvent::DisabledElsewhere(disabled)]
         }
-        EndpointCommand::Enable if *state != EndpointState::default() => {
-            vec![EndpointEvent::Enabled]
+        EndpointCommand::Enable if !state.works() => vec![EndpointEvent::Enabled],
+        EndpointCommand::Disable(_) | EndpointCommand::Enable | EndpointCommand::Report(_) => {
+            Vec::new()
         }
-        EndpointCommand::Disable(_) | EndpointCommand::Enable => Vec::new(),
     }
 }
 
@@ -232,6 +282,21 @@ pub fn evolve_endpoint(state: EndpointState, event: &EndpointEvent) -> EndpointS
         EndpointEvent::Disabled { disabled, .. } | EndpointEvent::DisabledElsewhere(disabled) => {
             EndpointState { disabled: Some(*disabled), held_until: None, ..state }
         }
-        EndpointEvent::Enabled => EndpointState::default(),
+        EndpointEvent::Enabled => {
+            EndpointState { notices: state.notices, ..EndpointState::default() }
+        }
+        EndpointEvent::Reported { finding, at } => {
+            let kind = finding.kind();
+            let goes_on = kind != FindingKind::Recovered;
+            let reported = goes_on.then_some(Reported { kind, at: *at });
+            EndpointState { reported, ..state }
+        }
+        EndpointEvent::LettersCounted(letters) => {
+            let notices = Notices { letters: Some(*letters), ..state.notices };
+            EndpointState { notices, ..state }
+        }
+        EndpointEvent::NoticeDue { finding, due } => {
+            EndpointState { notices: state.notices.sent(finding, *due), ..state }
+        }
     }
 }

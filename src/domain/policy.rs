@@ -1,7 +1,8 @@
 //! The part of the configuration that decisions need.
 
 use super::{
-    AccountId, Computed, Definitions, FlowId, RetrySchedule, Rule, StatusTable, WebhookName,
+    AccountId, Computed, Definitions, FlowId, NoticePolicy, RetrySchedule, Rule, StatusTable,
+    WebhookName,
 };
 use imbl::OrdMap;
 use std::collections::BTreeMap;
@@ -67,6 +68,8 @@ pub struct AccountPolicy {
     pub uses_variables: bool,
     /// What follows from the rules and the definitions. It is computed at the first use.
     pub relations: Computed,
+    /// The notices about the account's endpoints, if it wants any.
+    pub notices: Option<NoticePolicy>,
 }
 
 /// The flow of an occasion, as far as rules depend on it.
@@ -135,6 +138,14 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Returns the notices about the endpoint of `webhook` that its account wants.
+    #[must_use]
+    pub fn notices(&self, account: AccountId, webhook: &WebhookName) -> Option<&NoticePolicy> {
+        let notices = self.accounts.get(&account)?.notices.as_ref()?;
+        // If its own endpoint fails, a notice about it would fail too.
+        (notices.webhook != *webhook).then_some(notices)
+    }
+
     /// Returns the policy of `webhook`, or the defaults if it is not configured.
     #[must_use]
     pub fn webhook(&self, webhook: &WebhookName) -> &WebhookPolicy {

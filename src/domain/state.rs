@@ -297,7 +297,7 @@ pub(super) const SEEN_MAX: usize = 16;
 /// The phase of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// The webhook of a rule, which belongs to neither phase.
+    /// The webhook of a rule, or a notice to the owner of an endpoint, which belong to neither phase.
     Rule,
     One,
     Two,
@@ -307,7 +307,7 @@ impl Phase {
     /// All variants, in declaration order.
     pub const ALL: [Self; 3] = [Self::Rule, Self::One, Self::Two];
 
-    /// Returns 1 or 2, and 0 for a rule.
+    /// Returns 1 or 2, and 0 for neither phase.
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {

@@ -9,6 +9,7 @@ mod attempts;
 mod collection;
 mod endpoint;
 mod ends;
+mod finding;
 mod gather;
 mod ignored;
 mod model;

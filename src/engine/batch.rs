@@ -59,7 +59,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
             }
             RecordBody::Endpoint { webhook, command } => {
                 if let Some(task) = self.partitions.running(record.place.partition) {
-                    work.endpoint(&task.rows, webhook, *command, view);
+                    work.endpoint(&task.rows, webhook, *command, Some(record), view)?;
                 }
             }
             // Its offset is committed like any other.
@@ -137,7 +137,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
                 outcome: &attempted.outcome,
                 delivered_at: self.dispatcher.delivered_at(webhook),
             };
-            work.endpoint(&task.rows, webhook, command, &view);
+            work.endpoint(&task.rows, webhook, command, None, &view)?;
         }
         work.outcomes.push(attempted);
         Ok(())

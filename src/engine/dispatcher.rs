@@ -179,6 +179,10 @@ impl Dispatcher {
             EndpointEvent::Held { .. }
             | EndpointEvent::Failing { .. }
             | EndpointEvent::Recovered { .. } => {}
+            // The notices change nothing for the endpoint that they are about.
+            EndpointEvent::Reported { .. }
+            | EndpointEvent::LettersCounted(_)
+            | EndpointEvent::NoticeDue { .. } => {}
         }
     }
 

@@ -246,9 +246,15 @@ impl Report {
                 self.metrics.endpoint_change(EndpointChange::Enabled);
                 tracing::info!(webhook, "an endpoint is enabled in a partition");
             }
+            EndpointEvent::NoticeDue { finding, .. } => {
+                let finding = finding.kind().as_str();
+                tracing::info!(webhook, finding, "the owner of an endpoint gets a notice");
+            }
             EndpointEvent::DisabledElsewhere(_)
             | EndpointEvent::Failing { .. }
-            | EndpointEvent::Recovered { .. } => {}
+            | EndpointEvent::Recovered { .. }
+            | EndpointEvent::Reported { .. }
+            | EndpointEvent::LettersCounted(_) => {}
         }
     }
 

@@ -41,8 +41,8 @@ pub(super) struct Witness {
 }
 
 const SEEDS: u64 = 5000;
-/// A healed world comes to rest within this time.
-const REST_MS: u64 = 1_200_000;
+/// A healed world comes to rest within this time: a notice to an owner may be due hours later.
+const REST_MS: u64 = 36_000_000;
 
 /// The run ends after this number of failed seeds.
 const FAILED_MAX: usize = 10;

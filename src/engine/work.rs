@@ -112,6 +112,8 @@ pub(super) struct Work {
     pub(super) outcomes: Vec<Attempted>,
     /// The deliveries that become dead letters without an attempt.
     pub(super) abandoned: Vec<Abandoned>,
+    /// The number of deliveries to each endpoint that became dead letters.
+    dead_letters: BTreeMap<WebhookName, u32>,
     /// The records' part of the reader's budget.
     pub(super) read_bytes: usize,
     pub(super) reports: Vec<DeferredReport>,
@@ -288,6 +290,7 @@ impl Work {
         }
         match event {
             Event::DeadLettered { delivery, reason, .. } => {
+                *self.dead_letters.entry(delivery.webhook.clone()).or_default() += 1;
                 self.delivery_dead_letter(uuid, key, delivery, *reason, view);
             }
             Event::RecordDeadLettered { record, reason, detail } => {
@@ -437,7 +440,7 @@ fn account(state: &State, command: &Command) -> Option<AccountId> {
         Command::AcceptStart(start, _) => return Some(start.account),
         Command::AcceptFlow(flow, _) => return Some(flow.account),
         Command::AcceptReport(report, _) => return Some(report.account),
-        Command::Replay(delivery) => return Some(delivery.account),
+        Command::Replay(delivery) | Command::Notify(delivery) => return Some(delivery.account),
         Command::RecordOutcome { .. } | Command::GiveUp { .. } | Command::FireTimer(_) => {}
     }
     match &state.correlation {

@@ -49,6 +49,7 @@ fn account(command: &Command) -> Option<AccountId> {
         Command::RecordOutcome { .. }
         | Command::GiveUp { .. }
         | Command::FireTimer(_)
-        | Command::Replay(_) => None,
+        | Command::Replay(_)
+        | Command::Notify(_) => None,
     }
 }

@@ -72,7 +72,8 @@ const PAGES: [(&str, &[Scene]); 30] = [
 const README: &str = "../../README.md";
 
 /// A page that another test reads, and that test.
-const ELSEWHERE: [(&str, &str); 3] = [
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("notices.md", "tests/ringback/notices.rs::the_configuration_of_the_guide_sends_its_notice"),
     ("rights.md", "tests/ringback/rights.rs::commands_need_exactly_the_rights_of_the_guide"),
     ("traces.md", "tests/ringback/traces.rs::the_configuration_of_the_guide_exports_traces"),
     ("databases.md", "tests/ringback/databases.rs::the_statements_and_commands_of_the_guide_work"),

@@ -48,6 +48,7 @@ mod marks;
 mod metrics;
 mod monitoring;
 mod names;
+mod notices;
 mod offsets;
 mod operation;
 mod operators;

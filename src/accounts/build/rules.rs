@@ -54,7 +54,7 @@ impl Builder<'_> {
     }
 
     /// Returns the webhook `name` of the account `id`, and reports a fault if there is none.
-    fn webhook_of(
+    pub(super) fn webhook_of(
         &mut self,
         id: AccountId,
         name: Option<&str>,

@@ -21,13 +21,14 @@ impl Builder<'_> {
 
     /// Warns of webhooks that nothing sends, and of default webhooks without a body.
     fn warn_of_webhooks(&mut self, written: &AccountsFile, place: &Place<'_>) {
-        let used: BTreeSet<&str> =
-            written.rule.iter().filter_map(|rule| rule.webhook.as_deref()).collect();
+        let rules = written.rule.iter().filter_map(|rule| rule.webhook.as_deref());
+        let notices = written.account.iter().filter_map(|account| account.notify.as_deref());
+        let used: BTreeSet<&str> = rules.chain(notices).collect();
         for (index, entry) in written.webhook.iter().enumerate() {
             let place = place.item(index);
             let Some(name) = entry.name.as_deref() else { continue };
             if !entry.default && !used.contains(name) {
-                let problem = "is sent by nothing: it is no default webhook, and no rule names it";
+                let problem = "is sent by nothing: it is no default webhook, and neither a rule nor notify names it";
                 let fix = "write default = true, add a [[rule]], or remove it";
                 self.context.warn(&place.key("name"), problem, fix);
             }

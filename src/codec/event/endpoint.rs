@@ -30,7 +30,11 @@ pub fn write_endpoint_event(
         // Events of attempts show failures and successes. The other partition has published its own event.
         EndpointEvent::Failing { .. }
         | EndpointEvent::Recovered { .. }
-        | EndpointEvent::DisabledElsewhere(_) => return false,
+        | EndpointEvent::DisabledElsewhere(_)
+        // The delivery of a notice has events of its own.
+        | EndpointEvent::Reported { .. }
+        | EndpointEvent::LettersCounted(_)
+        | EndpointEvent::NoticeDue { .. } => return false,
     }
     true
 }

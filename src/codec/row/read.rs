@@ -5,10 +5,10 @@ use crate::codec::content;
 use crate::codec::varint::{self, Unread};
 use crate::domain::{
     AccountId, Collected, Collection, ContentType, Correlation, Deferred, Delivery, DeliveryId,
-    DisableCause, Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId,
-    FlowIdentity, Header, IgnoreReason, Mapped, Outcome, Pending, Phase, Rendered, Rendering,
-    Scope, SharedList, SmsId, Source, Started, State, StatusClass, Timestamp, TraceContext,
-    Verdict, WebhookName,
+    DisableCause, Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, FindingKind,
+    Flow, FlowId, FlowIdentity, Header, IgnoreReason, Letters, Mapped, Notices, Outcome, Pending,
+    Phase, Rendered, Rendering, Reported, Scope, SharedList, SmsId, Source, Started, State,
+    StatusClass, Timestamp, TraceContext, Verdict, WebhookName,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -245,7 +245,28 @@ pub(super) fn endpoint(datum: &mut Datum<'_>) -> Result<EndpointState> {
         failing_since: datum.optional(Datum::time)?,
         held_until: datum.optional(Datum::time)?,
         disabled: datum.optional(disabled)?,
+        reported: datum
+            .optional(|datum| Ok(Reported { kind: finding_kind(datum)?, at: datum.time()? }))?,
+        notices: datum.optional(notices)?.unwrap_or_default(),
     })
+}
+
+fn notices(datum: &mut Datum<'_>) -> Result<Notices> {
+    Ok(Notices {
+        failing: datum.optional(Datum::time)?,
+        held: datum.optional(Datum::time)?,
+        disabled: datum.optional(Datum::time)?,
+        dead_letters: datum.optional(Datum::time)?,
+        recovered: datum.optional(Datum::time)?,
+        open: datum.optional(finding_kind)?,
+        letters: datum
+            .optional(|datum| Ok(Letters { count: datum.int("count")?, since: datum.time()? }))?,
+    })
+}
+
+fn finding_kind(datum: &mut Datum<'_>) -> Result<FindingKind> {
+    let number: usize = datum.int("kind")?;
+    FindingKind::ALL.get(number).copied().ok_or(RowError::Invalid("kind"))
 }
 
 fn collected(datum: &mut Datum<'_>) -> Result<Collected> {

@@ -4,9 +4,9 @@
 use super::{InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
     Collected, Collection, Correlation, Deferred, Delivery, DisableCause, Disabled, Due,
-    EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowIdentity, Header, IgnoreReason,
-    Mapped, Outcome, Phase, Rendering, SmsId, Source, Started, State, StatusClass, Timestamp,
-    TraceContext, Verdict, WebhookName,
+    EndedWebhook, EndpointState, ErrorReason, Facts, FindingKind, Flow, FlowIdentity, Header,
+    IgnoreReason, Letters, Mapped, Notices, Outcome, Phase, Rendering, Reported, SmsId, Source,
+    Started, State, StatusClass, Timestamp, TraceContext, Verdict, WebhookName,
 };
 
 pub(super) fn state(state: &State, out: &mut Vec<u8>) {
@@ -103,6 +103,35 @@ pub(super) fn endpoint(endpoint: &EndpointState, out: &mut Vec<u8>) {
         );
     };
     optional(endpoint.disabled, disabled, out);
+    let reported = |reported: Reported, out: &mut Vec<u8>| {
+        long(finding_kind(reported.kind), out);
+        time(reported.at, out);
+    };
+    optional(endpoint.reported, reported, out);
+    let written = (endpoint.notices != Notices::default()).then_some(&endpoint.notices);
+    optional(written, notices, out);
+}
+
+fn notices(notices: &Notices, out: &mut Vec<u8>) {
+    for kind in FindingKind::ALL {
+        optional(notices.last(kind), time, out);
+    }
+    optional(notices.open, |kind, out| long(finding_kind(kind), out), out);
+    let letters = |letters: Letters, out: &mut Vec<u8>| {
+        long(i64::from(letters.count), out);
+        time(letters.since, out);
+    };
+    optional(notices.letters, letters, out);
+}
+
+const fn finding_kind(kind: FindingKind) -> i64 {
+    match kind {
+        FindingKind::Failing => 0,
+        FindingKind::Held => 1,
+        FindingKind::Disabled => 2,
+        FindingKind::DeadLetters => 3,
+        FindingKind::Recovered => 4,
+    }
 }
 
 fn collected(report: &Collected, out: &mut Vec<u8>) {

@@ -180,6 +180,7 @@ pub(in crate::config) const TEXTS: &[(&str, Show)] = &[
     ("account.rate", Plain),
     ("account.group", Plain),
     ("account.values", Hidden),
+    ("account.notify", Plain),
     ("template.name", Plain),
     ("template.group", Plain),
     ("template.format", Hidden),

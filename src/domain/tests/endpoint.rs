@@ -29,7 +29,8 @@ struct Scene {
 impl Scene {
     fn handle(&mut self, command: EndpointCommand<'_>, now: i64) -> Vec<EndpointEvent> {
         let policy = policy();
-        let events = decide_endpoint(&self.state, command, &policy.webhook_defaults, at(now));
+        let events =
+            decide_endpoint(&self.state, command, &policy.webhook_defaults, || None, at(now));
         self.state = events.iter().fold(self.state, evolve_endpoint);
         events
     }
@@ -163,8 +164,11 @@ fn a_disabled_endpoint_has_no_pause_and_keeps_the_time_of_its_first_failure() {
     let disabled = Disabled { at: at(5000), cause: DisableCause::Failing };
     let event = EndpointEvent::Disabled { disabled, failing_since: Some(at(0)) };
     assert_eq!(scene.ends(&asks(), 5000), [event]);
-    let state =
-        EndpointState { failing_since: Some(at(0)), held_until: None, disabled: Some(disabled) };
+    let state = EndpointState {
+        failing_since: Some(at(0)),
+        disabled: Some(disabled),
+        ..EndpointState::default()
+    };
     assert_eq!(scene.state, state);
 }
 

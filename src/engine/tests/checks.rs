@@ -4,7 +4,7 @@ use super::port::Row;
 use super::world::World;
 use crate::codec::row;
 use crate::codec::source::Unwrap;
-use crate::domain::{PhononUuid, State, Timestamp};
+use crate::domain::{FindingKind, PhononUuid, State, Timestamp, notices_owner};
 use crate::log::TopicPartition;
 use crate::store::RowKey;
 use crate::verify::{
@@ -20,6 +20,7 @@ pub(super) fn faults(world: &World, is_at_rest: bool) -> Vec<String> {
     let mut faults = std::mem::take(&mut world.ledger.borrow_mut().faults);
     if world.is_timely.get() {
         faults.append(&mut world.ledger.borrow_mut().timing.early);
+        faults.append(&mut world.ledger.borrow_mut().early_notices);
     }
     let found = &mut faults;
     rows(world, found);
@@ -30,6 +31,9 @@ pub(super) fn faults(world: &World, is_at_rest: bool) -> Vec<String> {
         evidence(world, is_at_rest, found);
     }
     requests(world, found);
+    if is_at_rest {
+        notices(world, found);
+    }
     faults
 }
 
@@ -266,6 +270,32 @@ fn witnesses(world: &World, evidence: &mut Evidence) {
             status: request.status,
             body: xxh3_128(&request.body),
         });
+    }
+}
+
+/// Checks that the owner of each endpoint that a partition has disabled knows of it.
+fn notices(world: &World, faults: &mut Vec<String>) {
+    let partitions = world.setting.partitions;
+    let rows: Vec<BTreeMap<Bytes, (i64, Bytes)>> =
+        (0..partitions.cast_signed()).map(|number| latest(world, number)).collect();
+    for (number, own) in rows.iter().enumerate() {
+        for (key, (_, value)) in own {
+            let Some(RowKey::Endpoint(webhook)) = RowKey::parse(key) else { continue };
+            let endpoint = row::decode_endpoint(value).expect("a row of the engine");
+            let has_reported =
+                endpoint.reported.is_some_and(|reported| reported.kind == FindingKind::Disabled);
+            if endpoint.disabled.is_none() || !has_reported {
+                continue;
+            }
+            let owner = notices_owner(&webhook, partitions).expect("an owner");
+            let known = rows[usize::try_from(owner).unwrap()].get(key);
+            let known = known.map(|(_, value)| row::decode_endpoint(value).expect("a row"));
+            if known.and_then(|known| known.notices.open) != Some(FindingKind::Disabled) {
+                faults.push(format!(
+                    "partition {number} has disabled {webhook}, and its owner does not know of it: {known:?}"
+                ));
+            }
+        }
     }
 }
 

@@ -8,8 +8,8 @@ use crate::codec::row;
 use crate::delivery::Job;
 use crate::domain::fates::Fates;
 use crate::domain::{
-    Command, DeliveryId, PhononUuid, Policy, Source, State, Timestamp, WebhookName, decide, evolve,
-    hold_ms,
+    Command, Delivery, DeliveryId, NOTICE_INTERVAL_MS, PhononUuid, Policy, Source, State,
+    Timestamp, WebhookName, decide, evolve, hold_ms,
 };
 use crate::store::RowKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,10 +34,16 @@ pub(super) struct Ledger {
     pub(super) recorded: u64,
     /// The offset of the last decided record, by uuid and input partition.
     last: BTreeMap<(PhononUuid, String, i32), (i64, Option<u32>)>,
-    /// The committed times until which endpoints asked for a pause.
-    held: BTreeMap<WebhookName, Timestamp>,
+    /// The committed times until which endpoints asked for a pause. Each partition keeps its own.
+    held: BTreeMap<(i32, WebhookName), Timestamp>,
+    /// When an operator last enabled an endpoint. The commands are decided within [`LATE_MS`], and end pauses.
+    enabled_ms: Option<i64>,
     /// The number of attempts that began in such a pause.
     pub(super) intrusions: u64,
+    /// When the last notice of each kind was due, by webhook and kind.
+    notices: BTreeMap<(String, String), Timestamp>,
+    /// Notices that came too early.
+    pub(super) early_notices: Vec<String>,
     pub(super) timing: Timing,
     pub(super) faults: Vec<String>,
 }
@@ -55,7 +61,10 @@ impl Ledger {
             recorded: 0,
             last: BTreeMap::new(),
             held: BTreeMap::new(),
+            enabled_ms: None,
             intrusions: 0,
+            notices: BTreeMap::new(),
+            early_notices: Vec::new(),
             timing: Timing::default(),
             faults: Vec::new(),
         }
@@ -65,7 +74,8 @@ impl Ledger {
     pub(super) fn begun(&mut self, node: usize, job: &Job, now: Timestamp, world_ms: i64) {
         self.timing.begun(job, world_ms);
         self.open.entry(node).or_default().insert((job.id, job.attempt));
-        let is_held = self.held.get(&job.webhook).is_some_and(|until| *until > now);
+        let held = self.held.get(&(job.partition, job.webhook.clone()));
+        let is_held = held.is_some_and(|until| *until > now);
         self.intrusions += u64::from(is_held);
     }
 
@@ -95,7 +105,9 @@ impl Ledger {
             self.count(node, command);
             self.place(uuid, command);
             let state = self.states.remove(uuid).unwrap_or_default();
-            self.hold(&state, command, *now);
+            if self.enabled_ms.is_none_or(|ms| world_ms > ms + LATE_MS.cast_signed()) {
+                self.hold(*partition, &state, command, *now);
+            }
             let events = decide(&state, command, &self.policy, *now);
             self.timing.committed(&state, command, &events, &self.policy, world_ms);
             let state = events.iter().fold(state, evolve);
@@ -142,11 +154,12 @@ impl Ledger {
     }
 
     /// Forgets all pauses, because an operator enables an endpoint.
-    pub(super) fn forget_holds(&mut self) {
+    pub(super) fn forget_holds(&mut self, world_ms: i64) {
+        self.enabled_ms = Some(world_ms);
         self.held.clear();
     }
 
-    fn hold(&mut self, state: &State, command: &Command, now: Timestamp) {
+    fn hold(&mut self, partition: i32, state: &State, command: &Command, now: Timestamp) {
         if let Command::RecordOutcome { delivery, attempt, outcome } = command
             && let Some(delivery) = state.delivery(*delivery)
             && let policy = self.policy.webhook(&delivery.webhook)
@@ -155,7 +168,22 @@ impl Ledger {
             let ms = ms.min(policy.retry_after_max_ms);
             // The lane counts from the answer on.
             let until = now.plus_ms(ms.saturating_sub(LATE_MS));
-            self.held.insert(delivery.webhook.clone(), until);
+            self.held.insert((partition, delivery.webhook.clone()), until);
+        }
+    }
+
+    /// Checks that the owner of an endpoint gets at most one notice of each kind per hour.
+    fn notified(&mut self, notice: &Delivery) {
+        let text = String::from_utf8_lossy(&notice.body);
+        let value: serde_json::Value = serde_json::from_str(&text).expect("a notice is JSON");
+        let of =
+            |place| value.pointer(place).and_then(serde_json::Value::as_str).map(str::to_owned);
+        let key = (of("/data/webhook").expect("a webhook"), of("/type").expect("a type"));
+        let due = notice.scheduled_at;
+        if let Some(before) = self.notices.insert(key.clone(), due)
+            && due.ms_since(before) < NOTICE_INTERVAL_MS
+        {
+            self.early_notices.push(format!("{key:?}: notices at {before:?} and at {due:?}"));
         }
     }
 
@@ -174,6 +202,7 @@ impl Ledger {
                     self.recorded += 1;
                 }
             }
+            Command::Notify(notice) => self.notified(notice),
             Command::GiveUp { .. } | Command::FireTimer(_) | Command::Replay(_) => {}
         }
     }

@@ -468,7 +468,7 @@ impl World {
     }
 
     fn enable(&self, webhook: &str) {
-        self.ledger.borrow_mut().forget_holds();
+        self.ledger.borrow_mut().forget_holds(self.true_ms());
         let mut value = Vec::new();
         command::write_enable_endpoint(&mut value, &WebhookName::new(webhook).unwrap());
         for partition in 0..self.setting.inbox_partitions.cast_signed() {

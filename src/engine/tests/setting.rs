@@ -9,9 +9,9 @@ use crate::delivery::{
     Webhook,
 };
 use crate::domain::{
-    AccountId, AccountPolicy, Computed, Condition, CorrelationPolicy, FlowId, OnReportTimeout,
-    Phase2Order, Phase2Wait, Policy, RetrySchedule, Rule, StatusTable, Test, Trigger, WebhookEnd,
-    WebhookName, WebhookPolicy,
+    AccountId, AccountPolicy, Computed, Condition, CorrelationPolicy, FlowId, NoticePolicy,
+    OnReportTimeout, Phase2Order, Phase2Wait, Policy, RetrySchedule, Rule, StatusTable, Test,
+    Trigger, WebhookEnd, WebhookName, WebhookPolicy,
 };
 use crate::engine::{EngineConfig, EngineSettings, Permissions};
 use crate::log::{KafkaSettings, Role, TopicNames, Topics};
@@ -25,8 +25,10 @@ use std::time::Duration;
 /// The accounts and their webhooks.
 pub(super) const ACCOUNTS: [(i64, &str); 2] = [(28, "crm"), (29, "desk")];
 /// All webhooks, including those of rules.
-pub(super) const WEBHOOKS: [(i64, &str); 4] =
-    [(28, "crm"), (29, "desk"), (28, "first"), (28, "then")];
+pub(super) const WEBHOOKS: [(i64, &str); 5] =
+    [(28, "crm"), (29, "desk"), (28, "first"), (28, "then"), (28, NOTIFIED)];
+/// The webhook that gets the notices about the endpoints of its account.
+const NOTIFIED: &str = "notified";
 /// The variable whose value comes from the answer of the webhook `first`.
 pub(super) const GIVEN: &str = "$flow.key.given";
 
@@ -177,6 +179,11 @@ fn account(dice: &mut Dice, webhook: &str, starts: bool) -> AccountPolicy {
         default_webhook: WebhookName::new(webhook).filter(|_| !dice.one_in(10)),
         flows: BTreeMap::new(),
         relations: Computed::default(),
+        notices: (webhook == "crm" && dice.one_in(2)).then(|| NoticePolicy {
+            webhook: WebhookName::new(NOTIFIED).unwrap(),
+            after_ms: dice.pick(&[1_000, 5_000]),
+            dead_letters: dice.pick(&[1, 3]),
+        }),
     }
 }
 

@@ -210,7 +210,8 @@ fn record(command: &Command) -> Option<&Source> {
         Command::RecordOutcome { .. }
         | Command::GiveUp { .. }
         | Command::FireTimer(_)
-        | Command::Replay(_) => None,
+        | Command::Replay(_)
+        | Command::Notify(_) => None,
     }
 }
 

@@ -48,6 +48,7 @@ fn account(dice: &mut Dice) -> AccountPolicy {
         webhook_enabled: dice.pick(&[Some(true), Some(true), Some(true), Some(false), None]),
         default_webhook: WebhookName::new("crm").filter(|_| !dice.one_in(8)),
         flows: std::collections::BTreeMap::new(),
+        notices: None,
         relations: Computed::default(),
     }
 }

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use ringback::codec::row::{InputOffset, Landmark, Meta, Owner, TopicId};
 use ringback::domain::{
     AccountId, Collected, Collection, Correlation, Deferred, Delivery, DeliveryId, DisableCause,
-    Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity,
-    Header, IgnoreReason, Mapped, Outcome, Pending, Phase, PhononUuid, Rendering, Scope,
-    SharedList, SmsId, Source, State, StatusClass, Timestamp, Verdict, WebhookName,
+    Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, FindingKind, Flow, FlowId,
+    FlowIdentity, Header, IgnoreReason, Letters, Mapped, Notices, Outcome, Pending, Phase,
+    PhononUuid, Rendering, Reported, Scope, SharedList, SmsId, Source, State, StatusClass,
+    Timestamp, Verdict, WebhookName,
 };
 use serde_json::Value;
 
@@ -156,12 +157,22 @@ pub(crate) fn endpoints() -> Vec<EndpointState> {
         EndpointState {
             failing_since: Some(AT),
             disabled: disabled(DisableCause::Failing),
-            held_until: None,
+            reported: Some(Reported { kind: FindingKind::Disabled, at: AT }),
+            ..EndpointState::default()
         },
         EndpointState {
             failing_since: Some(AT),
             disabled: disabled(DisableCause::Gone),
-            held_until: None,
+            ..EndpointState::default()
+        },
+        EndpointState {
+            notices: Notices {
+                failing: Some(AT),
+                open: Some(FindingKind::Failing),
+                letters: Some(Letters { count: 3, since: AT }),
+                ..Notices::default()
+            },
+            ..EndpointState::default()
         },
     ]
 }

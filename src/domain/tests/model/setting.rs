@@ -74,6 +74,7 @@ pub(super) fn random_account(dice: &mut Dice) -> AccountPolicy {
         webhook_enabled: dice.pick(&[Some(true), Some(true), Some(true), Some(false), None]),
         default_webhook: WebhookName::new("crm").filter(|_| !dice.one_in(8)),
         flows: BTreeMap::new(),
+        notices: None,
         relations: Computed::default(),
     }
 }

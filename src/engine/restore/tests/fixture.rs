@@ -53,6 +53,10 @@ pub(super) const FIXTURES: &[Fixture] = &[
         version: "9",
         sums: "68f4daf6882004b961526f6064f0b5bedef7a1ba86b8ca707f14c2fb158ecbd6",
     },
+    Fixture {
+        version: "10",
+        sums: "ee1e168844926c532b3f7771bab7fe239fddc9bcf15586964f65b4815f541f7d",
+    },
 ];
 
 /// A record of the changelog.

@@ -8,10 +8,10 @@ use super::fixture::Change;
 use crate::codec::row::{self, InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
     AccountId, Collected, Collection, Correlation, Deferred, Delivery, DeliveryId, DisableCause,
-    Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, Flow, FlowId, FlowIdentity,
-    Header, Headers, IgnoreReason, Mapped, Outcome, Pending, Phase, PhononUuid, Rendered,
-    Rendering, Scope, SmsId, Source, Started, State, StatusClass, Timestamp, TraceContext, Verdict,
-    WebhookName,
+    Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, FindingKind, Flow, FlowId,
+    FlowIdentity, Header, Headers, IgnoreReason, Letters, Mapped, Notices, Outcome, Pending, Phase,
+    PhononUuid, Rendered, Rendering, Reported, Scope, SmsId, Source, Started, State, StatusClass,
+    Timestamp, TraceContext, Verdict, WebhookName,
 };
 use crate::store::RowKey;
 use bytes::Bytes;
@@ -350,28 +350,45 @@ fn states() -> Vec<(String, State)> {
     named.chain(silent).chain(failed).collect()
 }
 
+fn notices() -> Notices {
+    Notices {
+        failing: Some(THEN),
+        held: None,
+        disabled: Some(FAR),
+        dead_letters: Some(THEN),
+        recovered: None,
+        open: Some(FindingKind::Disabled),
+        letters: Some(Letters { count: 7, since: THEN }),
+    }
+}
+
 fn endpoints() -> Vec<(&'static str, EndpointState)> {
     let failing_since = Some(THEN);
     let disabled = |cause| Some(Disabled { at: THEN, cause });
     vec![
         ("crm", EndpointState { failing_since, ..EndpointState::default() }),
-        ("held", EndpointState { failing_since, held_until: Some(FAR), disabled: None }),
+        (
+            "held",
+            EndpointState { failing_since, held_until: Some(FAR), ..EndpointState::default() },
+        ),
         (
             "gone",
             EndpointState {
                 failing_since,
-                held_until: None,
                 disabled: disabled(DisableCause::Gone),
+                ..EndpointState::default()
             },
         ),
         (
             "failing",
             EndpointState {
                 failing_since,
-                held_until: None,
                 disabled: disabled(DisableCause::Failing),
+                reported: Some(Reported { kind: FindingKind::Disabled, at: THEN }),
+                ..EndpointState::default()
             },
         ),
+        ("noticed", EndpointState { notices: notices(), ..EndpointState::default() }),
     ]
 }
 

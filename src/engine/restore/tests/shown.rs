@@ -3,8 +3,8 @@
 use crate::codec::row::{InputOffset, Landmark, Meta, Owner, TopicId};
 use crate::domain::{
     Collected, Collection, Correlation, Deferred, Delivery, Due, EndedWebhook, EndpointState,
-    Facts, Flow, FlowIdentity, Mapped, Outcome, Pending, Rendered, Rendering, Source, Started,
-    State, Timestamp,
+    Facts, FindingKind, Flow, FlowIdentity, Letters, Mapped, Notices, Outcome, Pending, Rendered,
+    Rendering, Reported, Source, Started, State, Timestamp,
 };
 use crate::store::Tally;
 use bytes::Bytes;
@@ -76,12 +76,25 @@ fn ended(ended: &EndedWebhook) -> Value {
 }
 
 pub(super) fn endpoint(endpoint: &EndpointState) -> Value {
-    let EndpointState { failing_since, held_until, disabled } = endpoint;
-    json!({
+    let EndpointState { failing_since, held_until, disabled, reported, notices } = endpoint;
+    let mut shown = json!({
         "failing_since": time(*failing_since),
         "held_until": time(*held_until),
         "disabled": disabled.map(|disabled| json!({"at": disabled.at.as_ms(), "cause": disabled.cause.as_str()})),
-    })
+    });
+    // Earlier versions had no notices.
+    if let Some(Reported { kind, at }) = reported {
+        shown["reported"] = json!({"kind": kind.as_str(), "at": at.as_ms()});
+    }
+    if *notices != Notices::default() {
+        for kind in FindingKind::ALL {
+            shown["notices"][kind.as_str()] = json!(time(notices.last(kind)));
+        }
+        shown["notices"]["open"] = json!(notices.open.map(FindingKind::as_str));
+        let letters = |Letters { count, since }: Letters| json!([count, since.as_ms()]);
+        shown["notices"]["letters"] = json!(notices.letters.map(letters));
+    }
+    shown
 }
 
 pub(super) fn meta(meta: &Meta) -> Value {
