@@ -1,7 +1,7 @@
 //! The result of an exchange: an answer, read as far as needed, or the reason why there is none.
 
 use super::address::BlockedAddress;
-use super::client::{Cause, ConnectTimedOut};
+use super::client::{Cause, ConnectTimedOut, Response};
 use super::control::Control;
 use super::response::{End, Unusable};
 use super::retry_after::retry_after_ms;
@@ -10,9 +10,11 @@ use super::webhook::Webhook;
 use crate::domain::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
 use bytes::BytesMut;
 use http::StatusCode;
+use http_body_util::BodyExt as _;
 use hyper_util::client::legacy;
 use std::error::Error;
 use std::io;
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout_at};
 
@@ -36,11 +38,7 @@ impl From<Outcome> for NoAnswer {
 /// Reads the answer to a request of `webhook`. Once the status is known, it decides, whatever happens to the body. A
 /// body longer than the limit, or later than [`BODY_PATIENCE`], is not waited for, and its connection is closed. Only a
 /// webhook with a response map needs the body of a success, and waits for it until the deadline.
-pub(super) async fn read(
-    webhook: &Webhook,
-    mut response: reqwest::Response,
-    deadline: Instant,
-) -> Outcome {
+pub(super) async fn read(webhook: &Webhook, response: Response, deadline: Instant) -> Outcome {
     let status = response.status();
     let retry_after_ms = retry_after_ms(status, response.headers(), SystemTime::now());
     let (mut verdict, mut reason) = judge(webhook, status);
@@ -54,19 +52,22 @@ pub(super) async fn read(
         Some(_) => deadline,
         None => deadline.min(Instant::now() + BODY_PATIENCE),
     };
+    let mut body = pin!(response.into_body());
     let mut kept = BytesMut::new();
     let end = loop {
         // Chunks are counted after decompression, so that a small answer can't expand into a large one.
-        match timeout_at(deadline, response.chunk()).await {
-            Ok(Ok(None)) => break End::Whole,
-            Ok(Ok(Some(chunk))) => {
+        match timeout_at(deadline, body.frame()).await {
+            Ok(None) => break End::Whole,
+            Ok(Some(Ok(frame))) => {
+                // Trailers say nothing.
+                let Ok(chunk) = frame.into_data() else { continue };
                 let room = RESPONSE_BYTES_KEPT - kept.len();
                 kept.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
                 if chunk.len() > room {
                     break End::TooLong;
                 }
             }
-            Ok(Err(_)) | Err(_) => break End::Broken,
+            Ok(Some(Err(_))) | Err(_) => break End::Broken,
         }
     };
     let (mut mapped, mut error) = (Vec::new(), None);
@@ -129,6 +130,12 @@ pub(super) fn unrenderable(problem: &str) -> Outcome {
     Outcome::unanswered(Verdict::GiveUp, ErrorReason::InvalidFlowVar, problem.to_owned())
 }
 
+/// Nothing was sent, because HTTP has no form for the URL.
+pub(super) fn unaddressable(problem: &http::Error) -> Outcome {
+    let text = format!("the request can't be built: {problem}");
+    Outcome::unanswered(Verdict::GiveUp, ErrorReason::InvalidRequest, text)
+}
+
 /// The deadline passed before a status came.
 pub(super) fn timed_out() -> Outcome {
     let error = "no answer within request_timeout_ms".to_owned();
@@ -153,7 +160,6 @@ pub(super) fn headless(webhook: &Webhook, status: StatusCode, cause: &Cause) -> 
             chain("can't be read", error)
         }
         Cause::Exchange(error) => chain("broke off", error),
-        Cause::Request(error) => chain("can't be read", error),
     };
     let error = format!("the status is {}, but the head of the answer {why}", status.as_u16());
     Outcome {
@@ -168,11 +174,6 @@ pub(super) fn headless(webhook: &Webhook, status: StatusCode, cause: &Cause) -> 
 /// The exchange failed before a status came.
 pub(super) fn broken(cause: &Cause) -> NoAnswer {
     let error = match cause {
-        Cause::Request(error) => {
-            let text = chain("the request failed", error);
-            let reason = ErrorReason::InvalidRequest;
-            return Outcome::unanswered(Verdict::GiveUp, reason, text).into();
-        }
         Cause::Late => return timed_out().into(),
         Cause::Exchange(error) => error,
     };
@@ -223,9 +224,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     std::iter::successors(Some(error), |cause| (*cause).source())
 }
 
-/// Joins `text` with the error and its causes, without the URL, which may hold a customer's secret.
+/// Joins `text` with the error and its causes. None of them contains the URL, which may hold a customer's secret.
 fn chain(text: &str, error: &(dyn Error + 'static)) -> String {
-    // The client's own error contains the URL of the request.
-    let causes = causes(error).filter(|cause| !cause.is::<reqwest::Error>());
-    causes.fold(text.to_owned(), |text, cause| format!("{text}: {cause}"))
+    causes(error).fold(text.to_owned(), |text, cause| format!("{text}: {cause}"))
 }

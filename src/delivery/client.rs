@@ -13,17 +13,18 @@ pub(super) use connector::ConnectTimedOut;
 
 use super::proxy::Proxy;
 use again::Again;
+use bytes::Bytes;
 use connector::{Connector, Proxied};
 use http::header::{ACCEPT, PROXY_AUTHORIZATION};
 use http::uri::Scheme;
 use http::{Extensions, HeaderValue, StatusCode};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use link::Link;
 use reqwest::dns::Resolve;
-use reqwest::{Body, Request, Response};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -77,16 +78,17 @@ pub(super) struct Broken {
 
 /// Why an exchange failed.
 pub(super) enum Cause {
-    /// The request can't be sent.
-    Request(reqwest::Error),
     /// The connection could not be made, or the exchange was interrupted.
     Exchange(legacy::Error),
     /// The deadline passed first.
     Late,
 }
 
-type Answer = http::Response<DecompressionBody<Incoming>>;
-type Service = Decompression<legacy::Client<Connector, Body>>;
+/// A request with its whole body. A copy shares the body and the values of headers.
+pub(super) type Request = http::Request<Full<Bytes>>;
+/// The head of an answer, with a body that is still to be read.
+pub(super) type Response = http::Response<DecompressionBody<Incoming>>;
+type Service = Decompression<legacy::Client<Connector, Full<Bytes>>>;
 
 /// The client of an endpoint.
 pub(super) struct Client {
@@ -131,19 +133,19 @@ impl Client {
         request: Request,
         deadline: tokio::time::Instant,
     ) -> Result<Response, Broken> {
-        let again = request.try_clone();
+        let again = request.clone();
         let started = Instant::now();
         let channels = self.channels();
         let first = channels.exchange(&channels.kept, request, started, deadline).await;
         self.learn(&first);
-        let (Some(Again::Fresh | Again::Http1), Some(request)) = (first.again, again) else {
-            return first.end();
-        };
+        if !matches!(first.again, Some(Again::Fresh | Again::Http1)) {
+            return first.result;
+        }
         self.repeated.fetch_add(1, Ordering::Relaxed);
         // An endpoint that serves one connection at a time waits until this one is closed.
         drop(first);
         let channels = self.channels();
-        channels.exchange(&channels.fresh, request, Instant::now(), deadline).await.end()
+        channels.exchange(&channels.fresh, again, Instant::now(), deadline).await.result
     }
 
     /// Chooses the HTTP version for the endpoint's next requests.
@@ -171,15 +173,11 @@ impl Client {
 
 /// The result of one exchange.
 struct Exchange {
-    result: Result<Answer, Broken>,
+    result: Result<Response, Broken>,
     again: Option<Again>,
 }
 
 impl Exchange {
-    fn end(self) -> Result<Response, Broken> {
-        self.result.map(|answer| Response::from(answer.map(Body::wrap)))
-    }
-
     /// Returns whether the connection could not be made.
     fn is_unconnected(&self) -> bool {
         let Err(Broken { cause: Cause::Exchange(error), .. }) = &self.result else { return false };
@@ -212,14 +210,10 @@ impl Channels {
     async fn exchange(
         &self,
         service: &Service,
-        request: Request,
+        mut request: Request,
         started: Instant,
         deadline: tokio::time::Instant,
     ) -> Exchange {
-        let mut request = match http::Request::try_from(request) {
-            Ok(request) => request,
-            Err(error) => return Exchange::broken(Cause::Request(error), None, None),
-        };
         let is_plain = request.uri().scheme() == Some(&Scheme::HTTP);
         let headers = request.headers_mut();
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
@@ -250,7 +244,7 @@ impl Channels {
 
 impl Exchange {
     fn answered(
-        answer: Answer,
+        answer: Response,
         captured: &CaptureConnection,
         started: Instant,
         connection_max_age: Duration,

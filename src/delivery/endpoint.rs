@@ -2,7 +2,7 @@
 
 use super::address::{AddressPolicy, BlockedAddress};
 use super::answer::{self, NoAnswer};
-use super::client::{Client, Setup};
+use super::client::{Client, Request, Response, Setup};
 use super::guard::Guard;
 use super::header_signature::Signed;
 use super::hidden::Hidden;
@@ -21,7 +21,8 @@ use crate::domain::{DeliveryId, Outcome, Rendered, TraceContext};
 use base64::Engine as _;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http_body_util::Full;
 use reqwest::dns::Resolve;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -71,6 +72,8 @@ pub struct Endpoint {
     client: Client,
     /// The headers of every request. Credentials are marked as sensitive.
     headers: HeaderMap,
+    /// The address of every request. `None`: each delivery has its own, or HTTP has no form for the URL.
+    uri: Option<Uri>,
     guard: Guard,
     /// The URL, or the template that makes it.
     destinations: Destinations,
@@ -200,7 +203,20 @@ impl Endpoint {
         };
         let guard = guard(&webhook.url);
         let hidden = Hidden::sent_by(&webhook);
-        Ok(Self { webhook, client, headers, guard, destinations, tokens, hidden, policy, kept_max })
+        let is_fixed = webhook.request.is_none();
+        let uri = is_fixed.then(|| Uri::try_from(webhook.url.as_str()).ok()).flatten();
+        Ok(Self {
+            webhook,
+            client,
+            headers,
+            uri,
+            guard,
+            destinations,
+            tokens,
+            hidden,
+            policy,
+            kept_max,
+        })
     }
 
     /// Returns whether this endpoint can serve `webhook` like a new one, built with the same trust and name look-ups.
@@ -276,8 +292,8 @@ impl Endpoint {
     /// were sent to `own`, except one that all requests have.
     pub(super) async fn exchange(
         &self,
-        request: reqwest::Request,
-        see_head: impl FnOnce(&reqwest::Response),
+        request: Request,
+        see_head: impl FnOnce(&Response),
         own: &mut Vec<HeaderValue>,
     ) -> Result<Outcome, Shortage> {
         let started = Instant::now();
@@ -294,8 +310,8 @@ impl Endpoint {
 
     async fn answer(
         &self,
-        request: reqwest::Request,
-        see_head: impl FnOnce(&reqwest::Response),
+        request: Request,
+        see_head: impl FnOnce(&Response),
         started: Instant,
         own: &mut Vec<HeaderValue>,
     ) -> Result<Outcome, NoAnswer> {
@@ -310,12 +326,12 @@ impl Endpoint {
     /// Sends `request` and returns the head of its answer. Renews a refused token once.
     async fn send(
         &self,
-        mut request: reqwest::Request,
+        mut request: Request,
         deadline: Deadline,
         own: &mut Vec<HeaderValue>,
-    ) -> Result<reqwest::Response, NoAnswer> {
+    ) -> Result<Response, NoAnswer> {
         let Some(tokens) = &self.tokens else { return self.execute(request, deadline, own).await };
-        let again = request.try_clone();
+        let mut again = request.clone();
         let token = tokens.get(&self.client, deadline).await?;
         request.headers_mut().insert(AUTHORIZATION, token.header.clone());
         let response = self.execute(request, deadline, own).await?;
@@ -323,9 +339,7 @@ impl Endpoint {
             return Ok(response);
         }
         let renewed = tokens.renew(&self.client, &token, deadline).await?;
-        let (Some(mut again), Some(token)) = (again, renewed) else {
-            return Ok(response);
-        };
+        let Some(token) = renewed else { return Ok(response) };
         // An endpoint that serves one connection at a time would wait until this answer is read.
         drop(response);
         again.headers_mut().insert(AUTHORIZATION, token.header);
@@ -334,10 +348,10 @@ impl Endpoint {
 
     async fn execute(
         &self,
-        request: reqwest::Request,
+        request: Request,
         deadline: Deadline,
         own: &mut Vec<HeaderValue>,
-    ) -> Result<reqwest::Response, NoAnswer> {
+    ) -> Result<Response, NoAnswer> {
         let shared = self.headers.get(AUTHORIZATION);
         let sent = request.headers().get(AUTHORIZATION).filter(|sent| shared != Some(*sent));
         own.extend(sent.cloned());
@@ -356,19 +370,17 @@ impl Endpoint {
         attempt: u32,
         message: Message<'_>,
         unix_seconds: i64,
-    ) -> Result<reqwest::Request, Outcome> {
+    ) -> Result<Request, Outcome> {
         let Message { body, rendered, trace } = message;
-        let parts = self.parts(rendered).map_err(|text| answer::unrenderable(&text))?;
+        let (uri, own_headers) = self.place(rendered)?;
         // A body may have been rendered when the webhook had secrets that it no longer has.
         let filled = match &self.webhook.body_secrets {
             Some(secrets) => secrets.filled(&body),
             None => BodySecrets::default().filled(&body),
         };
         let body = filled.map_err(|text| answer::unrenderable(&text))?;
-        let mut request = reqwest::Request::new(self.webhook.method.clone(), parts.url);
         let timestamp = unix_seconds.to_string();
-        let headers = request.headers_mut();
-        headers.clone_from(&self.headers);
+        let mut headers = self.headers.clone();
         // What is not rendered is a predefined body, which the endpoint's own headers are about.
         let content_type = rendered.map(|rendered| rendered.content_type.as_deref());
         match content_type {
@@ -381,7 +393,7 @@ impl Endpoint {
             Some(None) => drop(headers.remove(CONTENT_TYPE)),
         }
         let mut own = BTreeSet::new();
-        for (name, value) in parts.headers {
+        for (name, value) in own_headers {
             // A header of the definition replaces ours, and the definition may repeat a name.
             if own.insert(name.as_str().to_owned()) {
                 headers.insert(name, value);
@@ -389,7 +401,7 @@ impl Endpoint {
                 headers.append(name, value);
             }
         }
-        self.sign(headers, &Signed { id: &id_text, timestamp: &timestamp, body: &body });
+        self.sign(&mut headers, &Signed { id: &id_text, timestamp: &timestamp, body: &body });
         // Ids and numbers are always valid header values.
         let own_trace = || TraceContext::of_attempt(None, id, attempt, unix_seconds, true);
         let trace = trace.map_or_else(|| Cow::Owned(own_trace()), Cow::Borrowed);
@@ -406,15 +418,29 @@ impl Endpoint {
             headers.extend(HeaderValue::try_from(value).ok().map(|value| (name, value)));
         }
         let body = if content_type == Some(None) { Bytes::new() } else { body };
-        if body.is_empty() {
-            // The library does not send it by itself, and many servers refuse a request without it (411).
-            if EXPECT_CONTENT.contains(&self.webhook.method) {
-                request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-            }
-        } else {
-            *request.body_mut() = Some(body.into());
+        // The library does not send it by itself, and many servers refuse a request without it (411).
+        if body.is_empty() && EXPECT_CONTENT.contains(&self.webhook.method) {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = self.webhook.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
         Ok(request)
+    }
+
+    /// Returns the address of a request that carries `rendered`, and the headers of the definition.
+    fn place(
+        &self,
+        rendered: Option<&Rendered>,
+    ) -> Result<(Uri, Vec<(HeaderName, HeaderValue)>), Outcome> {
+        if let Some(uri) = &self.uri {
+            return Ok((uri.clone(), Vec::new()));
+        }
+        let parts = self.parts(rendered).map_err(|text| answer::unrenderable(&text))?;
+        let uri = Uri::try_from(parts.url.as_str());
+        let uri = uri.map_err(|error| answer::unaddressable(&error.into()))?;
+        Ok((uri, parts.headers))
     }
 
     /// Adds the signatures of both kinds.

@@ -2,7 +2,7 @@
 
 use super::address::BlockedAddress;
 use super::answer::{self, BODY_PATIENCE, NoAnswer};
-use super::client::Client;
+use super::client::{Client, Request, Response};
 use super::guard::Guard;
 use super::retry_after::retry_after_ms;
 use super::webhook::Secret;
@@ -10,12 +10,14 @@ use crate::domain::{ErrorReason, Outcome, RESPONSE_BYTES_KEPT, Verdict};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, StatusCode};
-use reqwest::{Request, Response, Url};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body_util::{BodyExt as _, Full};
 use serde::Deserialize;
+use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Mutex;
 use tokio::time::{Instant as Deadline, timeout};
+use url::Url;
 use url::form_urlencoded::{self, byte_serialize};
 
 /// A token is renewed this long before it expires, because the answer and the next request take time.
@@ -182,8 +184,9 @@ impl Tokens {
         deadline: Deadline,
     ) -> Result<(HeaderValue, Duration), NoAnswer> {
         self.guard.check(self.connect_timeout).await?;
-        let answered = client.execute(self.request(), deadline).await;
-        let mut response = answered.map_err(|broken| match answer::broken(&broken.cause) {
+        let request = self.request().map_err(|error| answer::unaddressable(&error))?;
+        let answered = client.execute(request, deadline).await;
+        let response = answered.map_err(|broken| match answer::broken(&broken.cause) {
             NoAnswer::Failed(outcome) => {
                 let text = outcome.error.as_deref().unwrap_or_default();
                 let text = format!("the token server: {text}");
@@ -194,10 +197,10 @@ impl Tokens {
         let status = response.status();
         let asked_ms = retry_after_ms(status, response.headers(), SystemTime::now());
         let body = if status.is_success() {
-            read(&mut response).await
+            read(response).await
         } else {
             // A refusal without a readable body is still a refusal.
-            timeout(BODY_PATIENCE, read(&mut response)).await.unwrap_or_default()
+            timeout(BODY_PATIENCE, read(response)).await.unwrap_or_default()
         };
         if self.has_proxy && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             let text = "the proxy answered 407 instead of the token server".to_owned();
@@ -221,7 +224,7 @@ impl Tokens {
         })
     }
 
-    fn request(&self) -> Request {
+    fn request(&self) -> Result<Request, http::Error> {
         let ClientCredentials { token_url, client_id, client_secret, scope, audience, sent_in } =
             &self.credentials;
         let mut form = form_urlencoded::Serializer::new(String::new());
@@ -231,8 +234,7 @@ impl Tokens {
                 form.append_pair(name, value);
             }
         }
-        let mut request = Request::new(Method::POST, token_url.clone());
-        let headers = request.headers_mut();
+        let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         match sent_in {
@@ -252,8 +254,10 @@ impl Tokens {
                 }
             }
         }
-        *request.body_mut() = Some(form.finish().into());
-        request
+        let request = http::Request::post(token_url.as_str());
+        let mut request = request.body(Full::from(form.finish()))?;
+        *request.headers_mut() = headers;
+        Ok(request)
     }
 }
 
@@ -270,9 +274,11 @@ impl Seconds {
 }
 
 /// Reads as much of the answer as a token server needs.
-async fn read(response: &mut Response) -> Vec<u8> {
+async fn read(response: Response) -> Vec<u8> {
+    let mut answered = pin!(response.into_body());
     let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
+    while let Some(Ok(frame)) = answered.frame().await {
+        let Ok(chunk) = frame.into_data() else { continue };
         if body.len() + chunk.len() > RESPONSE_BYTES_KEPT {
             break;
         }

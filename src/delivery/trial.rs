@@ -2,6 +2,7 @@
 //! operator wants to see.
 
 use super::address::AddressPolicy;
+use super::client::Response;
 use super::endpoint::{Endpoint, EndpointError, Message};
 use super::hidden::Hidden;
 use super::names::Names;
@@ -10,6 +11,7 @@ use super::tls::Trust;
 use super::webhook::Webhook;
 use crate::domain::{DeliveryId, Outcome, Rendered};
 use bytes::Bytes;
+use hyper_util::client::legacy::connect::HttpInfo;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -96,9 +98,11 @@ impl Trial {
         let sent = request.headers().clone();
         let mut head = None;
         let started = Instant::now();
-        let see_head = |response: &reqwest::Response| {
+        let see_head = |response: &Response| {
             let version = format!("{:?}", response.version());
-            let head_of = (version, response.remote_addr(), response.headers().clone());
+            let connection = response.extensions().get::<HttpInfo>();
+            let address = connection.map(HttpInfo::remote_addr);
+            let head_of = (version, address, response.headers().clone());
             head = Some((started.elapsed(), head_of));
         };
         let mut own = Vec::new();

@@ -282,7 +282,9 @@ fn an_endpoint_that_only_fails_for_too_long_is_disabled() {
 
 #[test]
 fn a_slow_answer_after_a_start_delays_no_other_delivery_to_the_endpoint() {
-    let stage = Stage::new("lanes-start");
+    let mut stage = Stage::new("lanes-start");
+    // The time-out of the request does not end the wait.
+    stage.set("delivery.request_timeout_ms", 60_000);
     let (gate, opened) = tokio::sync::watch::channel(false);
     stage.receiver.script(move |request, _| match request.uuid().as_str() {
         "slow" => Answer::status(200).behind(&opened),
