@@ -27,6 +27,7 @@
 //! | 3 | [`sink`] | writes the answers of endpoints into a database |
 //! | 3 | [`offsets`] | shows the positions of inputs, and moves them while no daemon runs |
 //! | 3 | [`verify`] | checks that inputs, events, dead letters, changelog, offsets and store agree |
+//! | 4 | [`repartition`] | copies changelog and inbox to another number of partitions |
 //! | 4 | [`document`] | configuration values with their origins; the check against a schema; faults |
 //! | 4 | [`inspect`] | typed answers for operators: traces, webhooks, dead letters, verification, previews |
 //! | 5 | [`accounts`] | builds accounts with their webhooks, flows and rules from a file or the rows of a database |
@@ -485,6 +486,7 @@ pub mod json;
 pub mod log;
 pub mod offsets;
 pub mod rebuild;
+pub mod repartition;
 pub mod replay;
 pub mod shutdown;
 pub mod sink;

@@ -14,6 +14,7 @@ pub(super) const ENDPOINT: &str = include_str!("../../schemas/endpoint.avsc");
 pub(super) const RETIRED: &[&str] = &[
     include_str!("../../schemas/retired/meta-1.avsc"),
     include_str!("../../schemas/retired/meta-2.avsc"),
+    include_str!("../../schemas/retired/meta-3.avsc"),
     include_str!("../../schemas/retired/state-1.avsc"),
     include_str!("../../schemas/retired/state-2.avsc"),
     include_str!("../../schemas/retired/state-3.avsc"),

@@ -381,8 +381,7 @@ fn rows_of_another_owner_are_named() {
         group: "ours".into(),
         changelog: Some("t".into()),
         partitions: OWNERS,
-        replaces: None,
-        rebuilt_up_to: None,
+        ..Owner::default()
     };
     let theirs = [
         (Owner { cluster: Some("d".into()), ..ours.clone() }, "the Kafka cluster d"),
