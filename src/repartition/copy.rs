@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-const ROWS_MAX: usize = 5000;
+const ROWS_MAX: usize = 2000;
 const BYTES_MAX: usize = 4 << 20;
 /// How long to wait until the brokers show the new topics; each of them learns of them separately.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -66,6 +66,7 @@ impl Repartition {
         }
         let ours = self.new_owner(plan)?;
         self.check_rights()?;
+        self.check_compaction(runtime)?;
         let owner = |number| Owner {
             replaces: replaced(&plan.ids, number, plan.former_partitions).cloned(),
             ..ours.clone()
@@ -90,6 +91,20 @@ impl Repartition {
             State::Done => {}
         }
         Ok(copier)
+    }
+
+    /// Checks that Kafka compacts the new changelog and not the new inbox. They may have existed before.
+    fn check_compaction(&self, runtime: &tokio::runtime::Handle) -> Result<(), RepartitionError> {
+        let topics = [self.new.changelog.as_str(), self.new.inbox.as_str()];
+        let compacted = runtime.block_on(log::compacted(&self.kafka, &topics))?;
+        for (topic, policy) in topics.into_iter().zip(["compact", "delete"]) {
+            if compacted.iter().any(|name| name == topic) != (policy == "compact") {
+                return Err(RepartitionError::Refused(format!(
+                    "topic {topic}: cleanup.policy must be {policy}. Correct it, or delete the topic: this command creates it"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Waits until the new topics exist, and returns the owner of the new rows.

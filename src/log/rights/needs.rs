@@ -135,7 +135,7 @@ use NeededBy::{
 };
 
 #[rustfmt::skip]
-const LIST: [(Operation, Upon, &[NeededBy]); 33] = [
+const LIST: [(Operation, Upon, &[NeededBy]); 34] = [
     (Operation::Read, Upon::Inputs, &[Run, Verify, Trace, Offsets, Move, Repartition]),
     (Operation::Read, Upon::Inbox, &[Run, Verify, Trace, Offsets, Move, Letters, Replay, Repartition]),
     (Operation::Read, Upon::Changelog, &[Run, Verify, Trace, Offsets, Move, Rebuild, Webhooks, Repartition]),
@@ -158,6 +158,7 @@ const LIST: [(Operation, Upon, &[NeededBy]); 33] = [
     (Operation::Create, Upon::Own, &[Create]),
     (Operation::Read, Upon::New, &[Repartition]),
     (Operation::Write, Upon::New, &[Repartition]),
+    (Operation::DescribeConfigs, Upon::New, &[Repartition]),
     (Operation::Create, Upon::New, &[Repartition]),
     (Operation::Read, Upon::Group, &[Run, Move, Repartition]),
     (Operation::Describe, Upon::Group, &[Verify, Offsets, Rebuild]),
