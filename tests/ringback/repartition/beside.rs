@@ -119,6 +119,29 @@ fn when_two_repartitions_overlap_the_first_one_stops() {
     delivers(&stage, &recovered, &uuids);
 }
 
+#[test]
+fn an_instance_that_was_paused_forwards_nothing_to_the_former_inbox() {
+    let (mut stage, recovered, mut uuids) = waiting("repartition-paused", 1918);
+    // The inputs have other numbers of partitions than the inbox, so that all records are forwarded.
+    for kind in ["flow-complete", "sms-delivery-report"] {
+        stage.kafka.grow_topic(&stage.topic(kind), 4);
+    }
+    let mut paused = stage.start();
+    paused.signal("STOP");
+    let former = stage.topic("inbox");
+    repartition(&mut stage, "5");
+    let ends = |topic: &str| [0, 1].map(|partition| stage.kafka.end(topic, partition));
+    let before = ends(&former);
+    let more = Random::seeded(1919).uuids(40);
+    stage.send_flows_of(&more);
+    uuids.extend(more);
+    paused.signal("CONT");
+    let ended = paused.wait_end(crate::harness::daemon::EX_CONFIG, PATIENCE);
+    assert!(ended.contains("was replaced by `ringback repartition`"), "{ended}");
+    assert_eq!(ends(&former), before);
+    delivers(&stage, &recovered, &uuids);
+}
+
 /// The test follows the advice of the message from beginning to end.
 #[test]
 fn a_row_that_another_program_has_written_to_the_copy_is_found() {
