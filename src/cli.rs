@@ -10,6 +10,7 @@ mod healthcheck;
 mod init;
 mod man;
 mod offsets;
+mod repartition;
 mod run;
 mod secret;
 mod send;
@@ -82,6 +83,7 @@ enum Command {
     DeadLetter(Box<dead_letter::Command>),
     #[command(subcommand)]
     Changelog(changelog::Command),
+    Repartition(repartition::Arguments),
     #[command(subcommand)]
     Offsets(offsets::Command),
     #[command(subcommand)]
@@ -124,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Webhook(command) => runtime.block_on(webhook::run(&config, &command)),
         Command::DeadLetter(command) => runtime.block_on(dead_letter::run(&config, *command)),
         Command::Changelog(command) => runtime.block_on(changelog::run(&config, command)),
+        Command::Repartition(arguments) => runtime.block_on(repartition::run(&config, arguments)),
         Command::Offsets(command) => runtime.block_on(offsets::run(&config, command)),
         Command::Sink(command) => runtime.block_on(sink::run(&config, &command)),
         Command::Secret(command) => secret::run(&command),

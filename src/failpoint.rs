@@ -38,6 +38,14 @@ pub enum Failpoint {
     Rebuilt,
     /// Kafka has the rows and events of moved positions, and the transaction is still open.
     PositionsSent,
+    /// A part of a changelog is copied to another number of partitions, and the rest is not.
+    RowsCopied,
+    /// A changelog is copied and compared, and the unread records of the inbox are not copied.
+    RowsCompared,
+    /// Kafka has the last rows and offsets of a repartition, and the transaction is still open.
+    SwitchSent,
+    /// A repartition is committed, and the command has not reported it.
+    Switched,
 }
 
 impl Failpoint {
@@ -59,6 +67,10 @@ impl Failpoint {
             Self::SetAside => "set-aside",
             Self::Rebuilt => "rebuilt",
             Self::PositionsSent => "positions-sent",
+            Self::RowsCopied => "rows-copied",
+            Self::RowsCompared => "rows-compared",
+            Self::SwitchSent => "switch-sent",
+            Self::Switched => "switched",
         }
     }
 }

@@ -27,6 +27,7 @@
 //! | 3 | [`sink`] | writes the answers of endpoints into a database |
 //! | 3 | [`offsets`] | shows the positions of inputs, and moves them while no daemon runs |
 //! | 3 | [`verify`] | checks that inputs, events, dead letters, changelog, offsets and store agree |
+//! | 4 | [`repartition`] | copies changelog and inbox to another number of partitions |
 //! | 4 | [`document`] | configuration values with their origins; the check against a schema; faults |
 //! | 4 | [`inspect`] | typed answers for operators: traces, webhooks, dead letters, verification, previews |
 //! | 5 | [`accounts`] | builds accounts with their webhooks, flows and rules from a file or the rows of a database |
@@ -71,18 +72,11 @@
 //!
 //! - *backlog*, *lease*: a backlog is all outbox rows of one webhook. A lane has a lease on a row until its outcome is
 //!   committed.
-//! - *generation*: the rows of the write-back cache that are written to RocksDB together.
-//! - *landmark*: a record that was read from an input without a topic id. It shows later whether the topic is still the
-//!   same.
 //! - *lane*: the jobs of one endpoint in memory, with its rate limit, concurrency limit and breaker.
-//! - *letter*: a dead letter, in `replay` with its place in the topic.
-//! - *notice*: the content of a published event, as `codec` reads it.
 //! - *occasion*, *facts*: an occasion can trigger rules. Its facts are the records and saved answers that variables
 //!   read.
-//! - *orphan*: an outcome whose partition is still being restored.
 //! - *slot*, *pool*: a slot is the right to one unanswered request of the instance. A pool is the slots that jobs of
 //!   one kind may use.
-//! - *word*: in `verify`, an event's statement about a record.
 //!
 //! # What there is not
 //!
@@ -109,9 +103,8 @@
 //!   `tests/ringback/instances.rs::an_instance_that_its_own_earlier_join_fenced_joins_again_once`.
 //! - A crash resets no due time and no count of attempts:
 //!   `tests/ringback/retries.rs::due_times_and_attempt_counts_survive_a_crash`.
-//! - A setting of the system's clock makes no retry late and no delivery expire early:
-//!   `tests/ringback/clock.rs`, a test for each direction, and
-//!   `src/engine/tests.rs::nothing_comes_early_or_late_because_clocks_jump`.
+//! - A setting of the system's clock makes no retry late and no delivery expire early: `tests/ringback/clock.rs`, a
+//!   test for each direction, and `src/engine/tests.rs::nothing_comes_early_or_late_because_clocks_jump`.
 //!
 //! ## Correlations and phases
 //!
@@ -253,6 +246,10 @@
 //!   `src/store/recovery/tests.rs::a_third_damage_within_an_hour_is_not_restored_and_after_it_the_oldest_copy_goes`.
 //! - No state is lost with the changelog's topic:
 //!   `tests/ringback/rebuild.rs::a_deleted_changelog_is_written_from_the_store`.
+//! - Another number of partitions loses no row and no unread record, sends nothing twice, and enables no endpoint:
+//!   `tests/ringback/repartition.rs::every_state_survives_more_partitions_under_load`.
+//! - A repartition is finished as a whole or not at all, and no daemon uses the former changelog afterwards:
+//!   `tests/ringback/repartition/beside.rs`, a test for each kind of interference.
 //! - A daemon does not use a changelog whose rebuild was interrupted:
 //!   `tests/ringback/rebuild.rs::an_interrupted_rebuild_is_refused_by_the_daemon_and_can_be_continued`.
 //! - No rebuild completes if another rebuild, an instance or a producer writes or starts meanwhile:
@@ -485,6 +482,7 @@ pub mod json;
 pub mod log;
 pub mod offsets;
 pub mod rebuild;
+pub mod repartition;
 pub mod replay;
 pub mod shutdown;
 pub mod sink;

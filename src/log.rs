@@ -73,12 +73,12 @@ pub use restore::{
 };
 pub use rights::{
     Missing, Need, NeededBy, Operation, Resource, Right, check_transactional, insist_on_groups,
-    missing, needs, replay_groups, sink_group,
+    missing, needs, repartition_group, replay_groups, sink_group,
 };
 pub use scan::{Progress, ScanFrom, ScanRange, ScanRecord, Scanned, Scanner, Watch};
 pub use sender::Sender;
 pub use settings::{KafkaSettings, RegistrySettings, TopicNames};
-pub use steward::Steward;
+pub use steward::{GroupName, Steward};
 pub use subscription::{LetterProducer, Subscription, SubscriptionError};
 pub use topics::{
     INBOX_KEPT_MS, TopicFault, TopicState, compacted, could_create_missing, create_missing,

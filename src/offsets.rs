@@ -168,6 +168,16 @@ impl Offsets {
         Ok(())
     }
 
+    /// Returns the positions of all inputs for the command `by`, which writes them elsewhere. Blocks.
+    ///
+    /// # Errors
+    /// Kafka does not answer, or the changelog's rows are not the state of this group.
+    pub fn read(&self, by: NeededBy) -> Result<Vec<Position>, OffsetsError> {
+        let seen = self.look_to_move(by)?;
+        let positions = self.inputs().map(|topic| self.positions(topic, None, &seen));
+        Ok(positions.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
     /// Plans the moves of `request` without changing anything. Blocks.
     ///
     /// # Errors
@@ -181,7 +191,7 @@ impl Offsets {
                 format!("{topic} is not an input of this configuration; [topics] has {inputs}");
             return Err(OffsetsError::Refused(text));
         }
-        let seen = self.look_to_move()?;
+        let seen = self.look_to_move(NeededBy::Move)?;
         let positions = self.positions(&request.topic, request.partition, &seen)?;
         if positions.is_empty() {
             let (topic, partition) = (&request.topic, request.partition.unwrap_or(0));
@@ -204,7 +214,7 @@ impl Offsets {
         // Opening the steward fences another command that still runs, and aborts its open transaction.
         let steward = Steward::open(&self.kafka)?;
         let moves = self.plan(request)?;
-        let seen = self.look_to_move()?;
+        let seen = self.look_to_move(NeededBy::Move)?;
         steward.begin()?;
         let sent = self.send(&steward, &moves, request.by, &seen);
         failpoint::pass(Failpoint::PositionsSent);
@@ -306,8 +316,8 @@ impl Offsets {
     }
 
     /// Like `look`, but fails if rows belong to another group or to an interrupted rebuild.
-    fn look_to_move(&self) -> Result<Seen, OffsetsError> {
-        let seen = self.look(NeededBy::Move)?;
+    fn look_to_move(&self, by: NeededBy) -> Result<Seen, OffsetsError> {
+        let seen = self.look(by)?;
         if let Some((partition, unusable)) = seen.unusable.first_key_value() {
             let (topic, why) = (&self.topics.changelog, unusable.explain(&self.kafka.group_id));
             return Err(OffsetsError::Refused(format!(

@@ -34,6 +34,7 @@ pub use note::{Note, Passed};
 pub use open::{OpenCount, OpenLetters};
 pub use plan::{Plan, Summary};
 pub use run::Pace;
+pub use since::note_home;
 pub use states::{LetterState, Looked, Since};
 
 use crate::log::{LogError, TransactionError, TransactionFault, Unavailable};

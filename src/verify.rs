@@ -299,6 +299,8 @@ pub struct Evidence {
     events: Cuts,
     dead_letters: Cuts,
     inbox: Cuts,
+    /// When a repartition began the inbox. The commands that were read before are in another topic.
+    inbox_since: Option<Timestamp>,
     counts: Counts,
     book: Book,
     encoded: Vec<u8>,
@@ -329,6 +331,7 @@ impl Evidence {
             events: Cuts::new(&layout.events),
             dead_letters: Cuts::new(&layout.dead_letters),
             inbox: Cuts::new(&layout.inbox),
+            inbox_since: None,
             layout,
             uuids: HashMap::new(),
             letters: Letters::default(),

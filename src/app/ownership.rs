@@ -2,7 +2,7 @@
 
 use super::AppError;
 use crate::clock;
-use crate::codec::row::{self, Meta, Owner};
+use crate::codec::row::{self, Meta, Owner, TopicId};
 use crate::config::Settings;
 use crate::engine::{Holder, Mismatch, Permissions};
 use crate::log::{self, Begin, Cluster, Identity, LogError, Newest, Scanner};
@@ -50,7 +50,9 @@ pub async fn inspect(
     stored: Vec<StoredPartition>,
 ) -> Result<Vec<Mismatch>, LogError> {
     let seen = look(settings).await?;
-    Ok(mismatches(settings, &seen, &stored, &Permissions::default()))
+    let permissions =
+        Permissions { superseded: superseded(&metas(&seen)), ..Permissions::default() };
+    Ok(mismatches(settings, &seen, &stored, &permissions))
 }
 
 /// Reads the partitions of the store on disk. A daemon may run meanwhile.
@@ -82,7 +84,7 @@ pub(super) async fn permit(
     let mut permissions = Permissions {
         accepts_loss: start.accept_loss,
         begin: start.begin,
-        superseded: owners().filter_map(|owner| owner.replaces.clone()).collect(),
+        superseded: superseded(&metas),
         adopted: BTreeSet::new(),
     };
     if start.adopt {
@@ -94,6 +96,11 @@ pub(super) async fn permit(
     let stored = store.as_ref().map_or_else(|| Ok(Vec::new()), stored)?;
     let found = mismatches(settings, &seen, &stored, &permissions);
     if found.is_empty() {
+        if stored.iter().any(|partition| is_repartitioned(partition, &seen, &permissions)) {
+            let says = "a repartition has replaced the changelog of the store";
+            tracing::info!("{says} by topic {}", settings.topics.changelog);
+            move_aside(settings, store, says)?;
+        }
         return Ok(permissions);
     }
     if !start.accept_loss || found.iter().any(|mismatch| !is_acceptable(mismatch)) {
@@ -102,18 +109,40 @@ pub(super) async fn permit(
     for mismatch in &found {
         tracing::warn!("--accept-loss: {mismatch}");
     }
+    let says = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    move_aside(settings, store, &says)?;
+    Ok(permissions)
+}
+
+/// Moves the store aside for the reason `says`, and opens an empty one.
+fn move_aside(settings: &Settings, store: &mut Option<Store>, says: &str) -> Result<(), AppError> {
     let directory = &settings.store.directory;
     // The store must be closed before it is moved.
     drop(store.take());
-    let says = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let aside = set_aside(directory, Why::Replaced, &says, clock::now())?;
+    let aside = set_aside(directory, Why::Replaced, says, clock::now())?;
     tracing::warn!(
         store = %directory.display(),
         aside = %aside.copy.display(),
         "the store was moved aside; its rows are restored from the changelog"
     );
     *store = Some(Store::open(directory)?);
-    Ok(permissions)
+    Ok(())
+}
+
+/// Returns the changelogs that this one replaces.
+fn superseded(metas: &BTreeMap<i32, Meta>) -> BTreeSet<TopicId> {
+    let owners = metas.values().filter_map(|meta| meta.owner.as_ref());
+    owners.filter_map(|owner| owner.replaces.clone()).collect()
+}
+
+/// Returns whether the store's partition belongs to a changelog with another number of partitions, which this one
+/// replaces. Then no partition of the store is of use.
+fn is_repartitioned(stored: &StoredPartition, seen: &Seen, permissions: &Permissions) -> bool {
+    let owner = stored.meta.as_ref().and_then(|meta| meta.owner.as_ref());
+    owner.is_some_and(|owner| {
+        usize::try_from(owner.partitions) != Ok(seen.changelog.len())
+            && owner.changelog.as_ref().is_some_and(|id| permissions.superseded.contains(id))
+    })
 }
 
 /// Returns whether moving the store aside resolves the mismatch.
@@ -123,7 +152,10 @@ fn is_acceptable(mismatch: &Mismatch) -> bool {
         | Mismatch::Range { .. }
         | Mismatch::Empty { .. }
         | Mismatch::Missing { .. } => true,
-        Mismatch::Foreign { holder: Holder::Changelog, .. } | Mismatch::Rebuilding { .. } => false,
+        Mismatch::Foreign { holder: Holder::Changelog, .. }
+        | Mismatch::Rebuilding { .. }
+        | Mismatch::Copying { .. }
+        | Mismatch::Replaced { .. } => false,
     }
 }
 
@@ -201,8 +233,7 @@ fn mismatches(
         group: settings.kafka.group_id.as_str().into(),
         changelog: seen.identity.topic(topic).cloned(),
         partitions: u32::try_from(seen.changelog.len()).unwrap_or(u32::MAX),
-        replaces: None,
-        rebuilt_up_to: None,
+        ..Owner::default()
     };
     let find = |at, owner: &Owner| Mismatch::find(at, owner, &ours, permissions, topic);
     let metas = metas(seen);
@@ -210,7 +241,9 @@ fn mismatches(
         .iter()
         .filter_map(|(number, meta)| find((Holder::Changelog, *number), meta.owner.as_ref()?));
     let mut found: Vec<Mismatch> = of_changelog.collect();
-    for StoredPartition { number, checkpoint, meta } in held {
+    // A store of the former number of partitions is moved aside.
+    let is_moved = stored.iter().any(|partition| is_repartitioned(partition, seen, permissions));
+    for StoredPartition { number, checkpoint, meta } in held.filter(|_| !is_moved) {
         let owner = meta.as_ref().and_then(|meta| meta.owner.as_ref());
         let rows = metas.get(number).and_then(|meta| meta.owner.as_ref());
         let is_superseded = owner.map_or(Ok(false), |owner| {

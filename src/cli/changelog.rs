@@ -82,7 +82,7 @@ pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
 }
 
 /// Passes the first signal to the command. The second signal ends the process.
-async fn patience(interrupted: &AtomicBool) -> ExitCode {
+pub(super) async fn patience(interrupted: &AtomicBool) -> ExitCode {
     let Ok(mut signals) = Signals::of_command() else { return std::future::pending().await };
     signals.next().await;
     interrupted.store(true, Ordering::Relaxed);

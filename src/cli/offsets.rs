@@ -222,6 +222,8 @@ const fn note(unusable: &Unusable) -> &'static str {
     match unusable {
         Unusable::OtherGroup(_) => "the changelog's rows belong to another consumer group",
         Unusable::InterruptedRebuild => "a rebuild of the changelog was interrupted",
+        Unusable::UnfinishedCopy(_) => "the changelog is an unfinished copy of another one",
+        Unusable::Replaced(_) => "another changelog has replaced this one",
     }
 }
 

@@ -32,6 +32,7 @@
 //! | `input_recreated` (of a topic-partition) | `topic`, `partition`, `former_topic_id`, `topic_id` (if the topics have ids), `former_offset`, `offset` (from which it is read) |
 //! | `records_missed` (of a topic-partition) | `topic`, `partition`, `from_offset`, `to_offset`, `records`: Kafka deleted them before they were read |
 //! | `offsets_moved` (of a topic-partition) | `topic`, `partition`, `from_offset`, `to_offset`, `by` (`skip`, `reset`: an operator moved the position; `group`: another program moved the group's offset back) |
+//! | `repartitioned` (key: the former changelog) | `changelog`, `former_changelog`, `inbox`, `former_inbox`, `partitions`, `former_partitions`: an operator has given changelog and inbox another number of partitions, by new topics |
 //! | `reload_refused` (of an instance) | `instance`, `detail`: SIGHUP reloaded the configuration, which is wrong, and the former one stays in force |
 //! | `operator_action` (of an instance) | `webhook` (if it is about one), `instance`, `action` (`replay_started`, `replay_stopped`, `endpoint_enabled`, `test_sent`), `operator`, `address` (of the operator's client), `detail`: an operator has requested a change by the console or the API, and it follows |
 //! | `restart_needed` (of an instance) | `instance`, `keys`: SIGHUP reloaded the configuration, and these keys keep their old values until a restart |
@@ -51,6 +52,7 @@ mod members;
 mod notice;
 mod operator;
 mod outcome;
+mod repartition;
 mod replayed;
 mod schema;
 mod sms;
@@ -71,6 +73,7 @@ pub use members::{
 };
 pub use notice::{About, Fact, Notice, read_notice, read_notice_of};
 pub use operator::{OperatorAction, OperatorEvent, write_operator_event};
+pub use repartition::{RepartitionEvent, write_repartitioned};
 pub use replayed::{Became, write_record_replayed};
 pub use schema::schema;
 

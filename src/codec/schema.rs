@@ -15,6 +15,7 @@ pub(super) const RETIRED: &[&str] = &[
     include_str!("../../schemas/retired/endpoint-1.avsc"),
     include_str!("../../schemas/retired/meta-1.avsc"),
     include_str!("../../schemas/retired/meta-2.avsc"),
+    include_str!("../../schemas/retired/meta-3.avsc"),
     include_str!("../../schemas/retired/state-1.avsc"),
     include_str!("../../schemas/retired/state-2.avsc"),
     include_str!("../../schemas/retired/state-3.avsc"),

@@ -168,13 +168,23 @@ fn change(
             let asked_ms = asked_ms.map(|ms| ms.min(policy.retry_after_max_ms));
             failed(state, outcome, delivered_at, asked_ms, policy, now)
         }
-        EndpointCommand::Disable(disabled) if state.disabled.is_none() => {
-            vec![EndpointEvent::DisabledElsewhere(disabled)]
+        EndpointCommand::Disable(_) | EndpointCommand::Enable => {
+            decide_order(state, command).into_iter().collect()
         }
-        EndpointCommand::Enable if !state.works() => vec![EndpointEvent::Enabled],
-        EndpointCommand::Disable(_) | EndpointCommand::Enable | EndpointCommand::Report(_) => {
-            Vec::new()
+        EndpointCommand::Report(_) => Vec::new(),
+    }
+}
+
+/// Returns the event that an order of another partition or of an operator causes in `state`. No policy matters for it,
+/// unlike for the outcome of an attempt or a report, which are no orders.
+#[must_use]
+pub fn decide_order(state: &EndpointState, order: EndpointCommand<'_>) -> Option<EndpointEvent> {
+    match order {
+        EndpointCommand::Disable(disabled) => {
+            state.disabled.is_none().then_some(EndpointEvent::DisabledElsewhere(disabled))
         }
+        EndpointCommand::Enable => (!state.works()).then_some(EndpointEvent::Enabled),
+        EndpointCommand::RecordOutcome { .. } | EndpointCommand::Report(_) => None,
     }
 }
 
@@ -299,4 +309,27 @@ pub fn evolve_endpoint(state: EndpointState, event: &EndpointEvent) -> EndpointS
             EndpointState { notices: state.notices.sent(finding, *due), ..state }
         }
     }
+}
+
+/// Returns the one state of an endpoint whose partitions had these states, for new partitions with other uuids.
+///
+/// It is disabled if it was so in any partition, since the first time. A pause ends with the longest one. The time
+/// without success is the shortest one that a partition has seen, so that no endpoint is disabled too early. The notices
+/// are those of the partition that decided about them last.
+#[must_use]
+pub fn merge_endpoints(states: impl IntoIterator<Item = EndpointState>) -> EndpointState {
+    let merged = states.into_iter().fold(EndpointState::default(), |one, other| EndpointState {
+        failing_since: one.failing_since.max(other.failing_since),
+        held_until: one.held_until.max(other.held_until),
+        disabled: match (one.disabled, other.disabled) {
+            (Some(one), Some(other)) => Some(if other.at < one.at { other } else { one }),
+            (one, other) => one.or(other),
+        },
+        reported: match (one.reported, other.reported) {
+            (Some(one), Some(other)) => Some(if other.at > one.at { other } else { one }),
+            (one, other) => one.or(other),
+        },
+        notices: one.notices.merged(other.notices),
+    });
+    EndpointState { held_until: merged.held_until.filter(|_| merged.disabled.is_none()), ..merged }
 }

@@ -144,6 +144,15 @@ impl Notices {
         }
     }
 
+    /// Returns the notices that were decided later.
+    pub(super) fn merged(self, other: Self) -> Self {
+        let newest =
+            |notices: &Self| FindingKind::ALL.iter().filter_map(|it| notices.last(*it)).max();
+        let newest =
+            |notices: &Self| newest(notices).max(notices.letters.map(|letters| letters.since));
+        if newest(&other) > newest(&self) { other } else { self }
+    }
+
     /// Returns when the next notice of this kind may be due.
     fn next(&self, kind: FindingKind, now: Timestamp) -> Timestamp {
         let next = self.last(kind).map(|last| last.plus_ms(NOTICE_INTERVAL_MS));

@@ -4,7 +4,7 @@
 //! were written for. A daemon that finds another owner there ends. Otherwise it would send every webhook twice, or lose
 //! rows of the other copy. Nothing is deleted or overwritten before an operator has permitted it.
 
-use crate::codec::row::{Difference, Owner, TopicId};
+use crate::codec::row::{Difference, Owner, Replacement, TopicId};
 use crate::log::Begin;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,7 +17,8 @@ pub struct Permissions {
     pub adopted: BTreeSet<Arc<str>>,
     /// Whether missing rows are accepted (`run --accept-loss`).
     pub accepts_loss: bool,
-    /// The changelogs that this one was rebuilt from. A store that belongs to one of them is out of date.
+    /// The changelogs that this one replaces, by a rebuild or a repartition. A store that belongs to one of them is out
+    /// of date.
     pub superseded: BTreeSet<TopicId>,
     /// The start of an input that was deleted and created again (`run --from`).
     pub begin: Begin,
@@ -73,6 +74,14 @@ pub enum Mismatch {
     },
     /// A rebuild of the changelog was interrupted.
     Rebuilding { partition: i32, topic: String },
+    /// `ringback repartition` still copies rows to the changelog, or was interrupted.
+    Copying {
+        /// The changelog that it copies.
+        from: Arc<str>,
+        topic: String,
+    },
+    /// `ringback repartition` has replaced the changelog and the inbox.
+    Replaced { by: Replacement, topic: String },
 }
 
 impl Mismatch {
@@ -85,6 +94,8 @@ impl Mismatch {
             Self::Missing { .. } => (2, None),
             Self::Empty { .. } => (3, None),
             Self::Rebuilding { .. } => (4, None),
+            Self::Copying { .. } => (5, None),
+            Self::Replaced { .. } => (6, None),
         }
     }
 
@@ -97,14 +108,15 @@ impl Mismatch {
         permissions: &Permissions,
         topic: &str,
     ) -> Option<Self> {
-        if theirs.rebuilt_up_to.is_some() && holder == Holder::Changelog {
-            return Some(Self::Rebuilding { partition, topic: topic.to_owned() });
+        if holder == Holder::Changelog
+            && let Some(unusable) = Self::find_unusable(theirs, partition, topic)
+        {
+            return Some(unusable);
         }
         let difference = theirs.difference(ours)?;
         let former = theirs.changelog.as_ref();
-        // A rebuild has written the store's rows to this changelog, perhaps on another cluster.
+        // A rebuild or a repartition has written the store's rows to this changelog, perhaps on another cluster.
         let is_superseded = holder == Holder::Store
-            && theirs.partitions == ours.partitions
             && former.is_some_and(|former| permissions.superseded.contains(former));
         let is_allowed = match &difference {
             // A store is a copy of its changelog, whichever group writes to the changelog.
@@ -116,6 +128,18 @@ impl Mismatch {
         };
         let topic = topic.to_owned();
         (!is_allowed).then_some(Self::Foreign { holder, partition, difference, topic })
+    }
+
+    /// Returns why no daemon can use the changelog's rows, whomever they belong to: they are incomplete or replaced.
+    fn find_unusable(theirs: &Owner, partition: i32, topic: &str) -> Option<Self> {
+        let topic = topic.to_owned();
+        if let Some(by) = &theirs.replaced_by {
+            return Some(Self::Replaced { by: by.clone(), topic });
+        }
+        if let Some(from) = &theirs.copies {
+            return Some(Self::Copying { from: from.clone(), topic });
+        }
+        theirs.rebuilt_up_to.is_some().then_some(Self::Rebuilding { partition, topic })
     }
 
     /// Checks a store's partition, whose rows belong to `stored`, against a changelog whose newest rows belong to
@@ -188,6 +212,18 @@ impl fmt::Display for Mismatch {
                 "topic {topic}, partition {partition}: a rebuild of the changelog was interrupted. Run `ringback changelog \
                  rebuild` again: it continues where it stopped. See ops/guide/changelog-lost.md"
             ),
+            Self::Copying { from, topic } => write!(
+                f,
+                "topic {topic} is an unfinished copy of topic {from}: `ringback repartition` still runs or was interrupted. \
+                 Set [topics] changelog to \"{from}\" and [topics] inbox to its inbox until it is done. To continue an \
+                 interrupted one, run the same command again. See ops/guide/partitions.md"
+            ),
+            Self::Replaced { by: Replacement { changelog, inbox }, topic } => write!(
+                f,
+                "topic {topic} was replaced by `ringback repartition`, and its rows are no longer used: they would be sent \
+                 twice. Set [topics] changelog = \"{changelog}\" and [topics] inbox = \"{inbox}\" (in the environment \
+                 RINGBACK__TOPICS__CHANGELOG and RINGBACK__TOPICS__INBOX). See ops/guide/partitions.md"
+            ),
         }
     }
 }
@@ -227,10 +263,10 @@ fn foreign(
         Difference::Partitions(theirs, ours) => write!(
             f,
             "{rows} are spread over {theirs} partitions, and topic {topic} has {ours}: the rows of most uuids would be \
-             in other partitions. The number of partitions of a changelog never changes. To keep {theirs} partitions, stop all \
-             instances, delete topic {topic} and run `ringback changelog rebuild`: it creates the topic with {theirs} \
-             partitions and writes the store's rows to it. To start afresh with another number, see \
-             ops/guide/partitions.md: it says how to drain first, so that nothing is lost"
+             in other partitions. Partitions must not be added to a changelog. Stop all instances, delete topic {topic} and \
+             run `ringback changelog rebuild`: it creates the topic with {theirs} partitions and writes the store's rows \
+             to it. For another number of partitions, run `ringback repartition` afterwards: it copies the rows to new \
+             topics. See ops/guide/partitions.md"
         ),
     }
 }
@@ -245,8 +281,7 @@ mod tests {
             group: group.into(),
             changelog: Some(changelog.into()),
             partitions: 2,
-            replaces: None,
-            rebuilt_up_to: None,
+            ..Owner::default()
         }
     }
 
@@ -311,5 +346,34 @@ mod tests {
         assert!(find(Holder::Store, &Permissions::default()).is_some());
         assert_eq!(find(Holder::Store, &rebuilt), None);
         assert!(find(Holder::Changelog, &rebuilt).is_some());
+        // A repartition changes the number too.
+        let ours = Owner { partitions: 5, ..owner("g", "u") };
+        let find = |permissions: &Permissions| {
+            Mismatch::find((Holder::Store, 1), &theirs, &ours, permissions, "changelog")
+        };
+        assert!(find(&Permissions::default()).is_some());
+        assert_eq!(find(&rebuilt), None);
+    }
+
+    #[test]
+    fn incomplete_and_replaced_rows_are_refused_whatever_is_permitted() {
+        let ours = owner("g", "t");
+        let permissions = Permissions {
+            adopted: ["g".into()].into(),
+            accepts_loss: true,
+            superseded: ["t".into()].into(),
+            ..Permissions::default()
+        };
+        let found = |theirs: Owner| {
+            let at = (Holder::Changelog, 0);
+            Mismatch::find(at, &theirs, &ours, &permissions, "old").unwrap().to_string()
+        };
+        let copying = found(Owner { copies: Some("former".into()), ..ours.clone() });
+        assert!(copying.contains("unfinished copy of topic former"), "{copying}");
+        let by = Replacement { changelog: "new".into(), inbox: "new-inbox".into() };
+        let replaced = found(Owner { replaced_by: Some(by), ..ours.clone() });
+        for text in ["topic old was replaced", "changelog = \"new\"", "inbox = \"new-inbox\""] {
+            assert!(replaced.contains(text), "{replaced}");
+        }
     }
 }

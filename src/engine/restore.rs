@@ -161,7 +161,13 @@ impl<O: Offsets, F: Family> Rows<O, F> {
         }
         let committed = match foreign.places.as_slice() {
             [] => BTreeMap::new(),
-            places => self.offsets.committed(places)?,
+            places => {
+                let committed = self.offsets.committed(places)?;
+                // These records are forwarded without a restore, and so without a look at the changelog. The inbox may
+                // have been replaced together with it.
+                self.check_changelog()?;
+                committed
+            }
         };
         let (mut starts, mut landmarks, mut events) = (Vec::new(), Vec::new(), Vec::new());
         for place in &foreign.places {
@@ -207,6 +213,22 @@ impl<O: Offsets, F: Family> Rows<O, F> {
         Ok(wants)
     }
 
+    /// Refuses a changelog whose newest rows can't be used.
+    fn check_changelog(&self) -> Result<(), RestoreFailure> {
+        if !self.settings.is_identified {
+            return Ok(());
+        }
+        let (permissions, topic) = (&self.settings.permissions, &self.settings.topics.changelog);
+        let ours = self.ours();
+        for (partition, theirs) in self.offsets.owners()? {
+            let at = (Holder::Changelog, partition);
+            if let Some(mismatch) = Mismatch::find(at, &theirs, &ours, permissions, topic) {
+                return Err(RestoreFailure::Mismatch(Box::new(mismatch)));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the owner of this daemon's rows.
     fn ours(&self) -> Owner {
         let EngineSettings { kafka, topics, partitions, .. } = &*self.settings;
@@ -215,8 +237,7 @@ impl<O: Offsets, F: Family> Rows<O, F> {
             group: kafka.group_id.as_str().into(),
             changelog: self.identity.topic(&topics.changelog).cloned(),
             partitions: *partitions,
-            replaces: None,
-            rebuilt_up_to: None,
+            ..Owner::default()
         }
     }
 

@@ -188,6 +188,7 @@ impl Work {
                 value: leaving.value.as_ref().map(|range| self.slice(range)),
                 headers: &leaving.headers,
                 foreign: &leaving.foreign,
+                at: None,
             }
         })
     }

@@ -58,11 +58,10 @@ pub fn broadcast(
             transactions.send(&Outgoing {
                 topic,
                 partition: i32::try_from(partition).ok(),
-                changelog: false,
                 key: Some(key),
                 value: Some(value),
                 headers,
-                foreign: &[],
+                ..Outgoing::default()
             })?;
         }
         transactions.flush()?;

@@ -94,7 +94,7 @@ pub trait Offsets {
     /// Kafka does not answer.
     fn found(&self, place: &TopicPartition, landmark: Landmark) -> Result<Found, LogError>;
 
-    /// Returns the owners that the newest meta rows of the changelog's partitions name.
+    /// Returns the owners that the newest meta rows of the changelog's partitions name. Waits for open transactions.
     ///
     /// # Errors
     /// Kafka does not answer.

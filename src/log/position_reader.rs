@@ -59,6 +59,20 @@ impl PositionReader {
         group_offsets(&self.group, places)
     }
 
+    /// Returns the end of the partition of each range, with the records of open transactions.
+    ///
+    /// # Errors
+    /// Kafka does not answer.
+    pub fn highs(&self, topic: &str, ranges: &[ScanRange]) -> Result<Vec<i64>, LogError> {
+        let high = |range: &ScanRange| {
+            let marks = self.all.fetch_watermarks(topic, range.partition, REQUEST_TIMEOUT);
+            let marks =
+                marks.map_err(LogError::request(format!("the ends of {topic} can't be read")))?;
+            Ok(marks.1)
+        };
+        ranges.iter().map(high).collect()
+    }
+
     /// Returns the range of each partition of `topic` from `from` to its present end, once no transaction below it is
     /// open.
     ///
@@ -70,13 +84,7 @@ impl PositionReader {
         topic: &str,
         from: ScanFrom,
     ) -> Result<Vec<ScanRange>, LogError> {
-        let mut highs = Vec::new();
-        for range in scanner.all(topic, from)? {
-            let marks = self.all.fetch_watermarks(topic, range.partition, REQUEST_TIMEOUT);
-            highs.push(
-                marks.map_err(LogError::request(format!("the ends of {topic} can't be read")))?.1,
-            );
-        }
+        let highs = self.highs(topic, &scanner.all(topic, from)?)?;
         let began = Instant::now();
         loop {
             let ranges = scanner.all(topic, from)?;

@@ -36,8 +36,8 @@ impl Patient {
         self.0.send(outgoing).map_err(|error| self.abort_after(error))
     }
 
-    /// Commits, with these offsets of a group without members.
-    pub(super) fn commit(
+    /// Adds these offsets of a group without members to the transaction.
+    fn offer(
         &self,
         group: &ConsumerGroupMetadata,
         offsets: &TopicPartitionList,
@@ -46,7 +46,22 @@ impl Patient {
             insist(|| self.0.offsets_of_nobody(group, offsets))
                 .map_err(|error| self.abort_after(error))?;
         }
-        insist(|| self.0.flush()).map_err(|error| self.abort_after(error))?;
+        Ok(())
+    }
+
+    /// Waits until Kafka has accepted every record of the transaction.
+    fn flush(&self) -> Result<(), TransactionError> {
+        insist(|| self.0.flush()).map_err(|error| self.abort_after(error))
+    }
+
+    /// Commits, with these offsets of a group without members.
+    pub(super) fn commit(
+        &self,
+        group: &ConsumerGroupMetadata,
+        offsets: &TopicPartitionList,
+    ) -> Result<(), TransactionError> {
+        self.offer(group, offsets)?;
+        self.flush()?;
         match insist(|| self.0.commit()) {
             Ok(_) => Ok(()),
             // Only this error says that it was not committed, and so may be aborted.
@@ -97,11 +112,29 @@ pub(super) fn unusable(text: String) -> TransactionError {
     TransactionError { call: "offsets", fault: TransactionFault::Fatal, text }
 }
 
+/// Names a consumer group whose offsets are committed, and does not join it.
+pub struct GroupName(client::Observer);
+
+impl GroupName {
+    /// Names the group of `settings`.
+    ///
+    /// # Errors
+    /// A property of `[kafka.client]` is wrong.
+    pub fn new(settings: &KafkaSettings) -> Result<Self, LogError> {
+        let mut config = client::observer(settings, "read_committed");
+        config.set("group.id", &settings.group_id);
+        config.create_with_context(super::report::Reports).map(Self).map_err(LogError::Client)
+    }
+
+    fn metadata(&self) -> Result<ConsumerGroupMetadata, TransactionError> {
+        self.0.group_metadata().ok_or_else(|| unusable("the client has no group".to_owned()))
+    }
+}
+
 /// Writes rows and offsets while no daemon runs.
 pub struct Steward {
     producer: Patient,
-    /// Names the group, and does not join it.
-    group: client::Observer,
+    group: GroupName,
 }
 
 impl Steward {
@@ -110,9 +143,7 @@ impl Steward {
     /// # Errors
     /// Kafka does not answer.
     pub fn open(settings: &KafkaSettings) -> Result<Self, LogError> {
-        let mut config = client::observer(settings, "read_committed");
-        config.set("group.id", &settings.group_id);
-        let group = config.create_with_context(super::report::Reports).map_err(LogError::Client)?;
+        let group = GroupName::new(settings)?;
         let producer = Patient::open(&rights::rebuild_id(&settings.group_id), settings)?;
         Ok(Self { producer, group })
     }
@@ -133,6 +164,26 @@ impl Steward {
         self.producer.send(outgoing)
     }
 
+    /// Waits until Kafka has accepted every record of the transaction.
+    ///
+    /// # Errors
+    /// A record is refused. Nothing of the transaction is committed.
+    pub fn flush(&self) -> Result<(), TransactionError> {
+        self.producer.flush()
+    }
+
+    /// Adds these offsets of the group to the transaction. From now on, a member that reads them waits until the
+    /// transaction has ended.
+    ///
+    /// # Errors
+    /// The offsets are not accepted. Nothing of the transaction is committed.
+    pub fn offer(
+        &self,
+        offsets: &BTreeMap<TopicPartition, GroupOffset>,
+    ) -> Result<(), TransactionError> {
+        self.producer.offer(&self.group.metadata()?, &listed(offsets)?)
+    }
+
     /// Commits the transaction with these offsets of the group.
     ///
     /// # Errors
@@ -141,15 +192,29 @@ impl Steward {
         &self,
         offsets: &BTreeMap<TopicPartition, GroupOffset>,
     ) -> Result<(), TransactionError> {
-        let group = self.group.group_metadata();
-        let group = group.ok_or_else(|| unusable("the client has no group".to_owned()))?;
-        let offsets =
-            transaction::positions(offsets).map_err(|error| unusable(error.to_string()))?;
-        self.producer.commit(&group, &offsets)
+        self.commit_of(&self.group, offsets)
+    }
+
+    /// Commits the transaction with these offsets of another group.
+    ///
+    /// # Errors
+    /// The transaction is not known to be committed.
+    pub fn commit_of(
+        &self,
+        group: &GroupName,
+        offsets: &BTreeMap<TopicPartition, GroupOffset>,
+    ) -> Result<(), TransactionError> {
+        self.producer.commit(&group.metadata()?, &listed(offsets)?)
     }
 
     /// Aborts the open transaction. Errors are not reported.
     pub fn abort(&self) {
         self.producer.abort();
     }
+}
+
+fn listed(
+    offsets: &BTreeMap<TopicPartition, GroupOffset>,
+) -> Result<TopicPartitionList, TransactionError> {
+    transaction::positions(offsets).map_err(|error| unusable(error.to_string()))
 }

@@ -345,6 +345,8 @@ pub async fn create_with_partitions(
     partitions: u32,
 ) -> Result<Vec<String>, LogError> {
     let counts = counts(settings, names).await?;
+    // All or none: if a right is missing for one topic, no other is created.
+    create((settings, names), partitions, &counts, &options().validate_only(true)).await?;
     create((settings, names), partitions, &counts, &options()).await
 }
 

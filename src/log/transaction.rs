@@ -11,7 +11,7 @@ use super::report;
 use super::rights::{self, Missing, NeededBy, Right};
 use super::settings::{KafkaSettings, TopicNames};
 use crate::clock;
-use crate::domain;
+use crate::domain::{self, Timestamp};
 #[cfg(feature = "failpoints")]
 use crate::failpoint::{self, Failpoint};
 use rdkafka::config::RDKafkaLogLevel;
@@ -82,6 +82,8 @@ pub struct Outgoing<'a> {
     pub headers: &'a [(&'static str, String)],
     /// Headers of the source record. They follow ours.
     pub foreign: &'a [domain::Header],
+    /// The record's timestamp; `None`: the time of the transaction.
+    pub at: Option<Timestamp>,
 }
 
 /// The offsets of the changelog that a transaction wrote: per partition, the first one after it.
@@ -286,7 +288,8 @@ impl Transactions for Producer {
         record.partition = outgoing.partition;
         record.key = outgoing.key;
         record.payload = outgoing.value;
-        record.timestamp = Some(self.written_ms.load(Ordering::Relaxed));
+        let written_ms = || self.written_ms.load(Ordering::Relaxed);
+        record.timestamp = Some(outgoing.at.map_or_else(written_ms, Timestamp::as_ms));
         if !outgoing.headers.is_empty() || !outgoing.foreign.is_empty() {
             let count = outgoing.headers.len() + outgoing.foreign.len();
             let headers = OwnedHeaders::new_with_capacity(count);

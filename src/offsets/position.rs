@@ -11,12 +11,22 @@ pub enum Unusable {
     OtherGroup(Arc<str>),
     /// They are those of a rebuild that was interrupted.
     InterruptedRebuild,
+    /// They are those of a repartition that copies this changelog and is not finished.
+    UnfinishedCopy(Arc<str>),
+    /// A repartition has replaced the changelog by this one.
+    Replaced(Arc<str>),
 }
 
 impl Unusable {
     /// Returns why the rows that `meta` describes are unusable for the consumer group `group`.
     pub(super) fn of(meta: &Meta, group: &str) -> Option<Self> {
         let owner = meta.owner.as_ref()?;
+        if let Some(by) = &owner.replaced_by {
+            return Some(Self::Replaced(by.changelog.clone()));
+        }
+        if let Some(from) = &owner.copies {
+            return Some(Self::UnfinishedCopy(from.clone()));
+        }
         if *owner.group != *group {
             return Some(Self::OtherGroup(owner.group.clone()));
         }
@@ -35,6 +45,14 @@ impl Unusable {
                  again: it goes on where it stopped"
                     .to_owned()
             }
+            Self::UnfinishedCopy(from) => format!(
+                "it is an unfinished copy of topic {from}. Set [topics] changelog to \"{from}\", and [topics] inbox to \
+                 its inbox, until `ringback repartition` is done"
+            ),
+            Self::Replaced(by) => format!(
+                "`ringback repartition` has replaced it by topic {by}: set [topics] changelog to \"{by}\", and [topics] \
+                 inbox to its inbox"
+            ),
         }
     }
 }
@@ -78,6 +96,24 @@ impl Position {
             (one, other) => one.or(other),
         };
         earlier.unwrap_or(self.first).max(self.first)
+    }
+
+    /// Returns the position with the ids of the topic that was read, for the rows of another changelog. `None`: nothing
+    /// was read.
+    #[must_use]
+    pub fn carried(&self) -> Option<InputOffset> {
+        let (group, state) = (self.group.as_ref(), self.state.as_ref());
+        let offsets = [group.map(|it| it.offset), state.map(|it| it.next_offset)];
+        let next_offset = offsets.into_iter().flatten().min()?;
+        let TopicPartition { topic, partition } = self.place.clone();
+        let landmark = state.and_then(|it| it.landmark).or(group.and_then(|it| it.landmark));
+        Some(InputOffset {
+            topic,
+            partition,
+            next_offset,
+            topic_id: self.read().cloned(),
+            landmark,
+        })
     }
 
     /// Returns the number of offsets that are left to read.

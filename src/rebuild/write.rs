@@ -79,8 +79,7 @@ impl Rebuild {
                     // If Kafka has no topic ids, this rebuild generates one for all partitions that it writes.
                     changelog: identity.topic(topic).cloned().or_else(|| Some(generated_id())),
                     partitions,
-                    replaces: None,
-                    rebuilt_up_to: None,
+                    ..Owner::default()
                 });
             }
             if began.elapsed() > CREATION_TIMEOUT {
@@ -184,8 +183,7 @@ impl Writer<'_> {
             changelog: true,
             key: Some(key),
             value: Some(value),
-            headers: &[],
-            foreign: &[],
+            ..Outgoing::default()
         }
     }
 

@@ -244,11 +244,11 @@ impl Run<'_> {
                 self.replayer.send(&Outgoing {
                     topic: &source.topic,
                     partition: Some(source.partition),
-                    changelog: false,
                     key: letter.key,
                     value: letter.value,
                     headers: std::slice::from_ref(&place),
                     foreign: &letter.foreign_headers(),
+                    ..Outgoing::default()
                 })?;
                 // The inbox gets a note, because the record is hard to find among the records of its topic.
                 self.replayer.send(&Outgoing {
@@ -258,7 +258,7 @@ impl Run<'_> {
                     key: letter.key,
                     value: Some(b"{}"),
                     headers: &[(COMMAND_HEADER, RECORD_REPLAYED.to_owned()), place],
-                    foreign: &[],
+                    ..Outgoing::default()
                 })?;
             }
             LetterKind::Delivery => {
@@ -279,11 +279,10 @@ impl Run<'_> {
                 self.replayer.send(&Outgoing {
                     topic: &self.topics.inbox,
                     partition: Some(owner(key, self.inbox_partitions)),
-                    changelog: false,
                     key: Some(key),
                     value: Some(&self.buffer),
                     headers: &headers,
-                    foreign: &[],
+                    ..Outgoing::default()
                 })?;
             }
         }

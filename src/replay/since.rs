@@ -129,6 +129,7 @@ pub(super) fn record_sent_back(record: &ScanRecord<'_>) -> Option<(i32, i64)> {
 
 /// Returns the partition of the inbox for the notes about letters of this partition. `inbox` is the number of its
 /// partitions.
-pub(super) fn note_home(partition: i32, inbox: u32) -> i32 {
+#[must_use]
+pub fn note_home(partition: i32, inbox: u32) -> i32 {
     partition.checked_rem(i32::try_from(inbox).unwrap_or(1)).unwrap_or(0)
 }

@@ -43,6 +43,7 @@ impl Turn {
             | Fact::ReportTimedOut
             | Fact::CorrelationEnded { .. }
             | Fact::Input(_)
+            | Fact::Repartitioned { .. }
             | Fact::Other => None,
         }
     }

@@ -38,6 +38,11 @@ impl Evidence {
                 {
                     self.changes.see(which, notice.at, input);
                 }
+                if let Fact::Repartitioned { inbox } = &notice.fact
+                    && **inbox == *self.layout.inbox.name
+                {
+                    self.inbox_since = self.inbox_since.max(Some(notice.at));
+                }
             }
         }
     }
@@ -97,6 +102,7 @@ impl Evidence {
             | Fact::CorrelationEnded { .. }
             | Fact::RecordReplayed { .. }
             | Fact::Input(_)
+            | Fact::Repartitioned { .. }
             | Fact::Other => None,
         };
         let ignored =
@@ -166,6 +172,7 @@ impl Evidence {
             | Fact::CorrelationEnded { .. }
             | Fact::RecordReplayed { .. }
             | Fact::Input(_)
+            | Fact::Repartitioned { .. }
             | Fact::Other => {}
         }
     }

@@ -12,6 +12,11 @@ impl Evidence {
         for (partition, at) in self.changes.recreated(self.layout.inputs.len()) {
             self.inbox.cut(partition, at);
         }
+        if let Some(since) = self.inbox_since {
+            (0_i32..).zip(&self.layout.inbox.firsts).for_each(|(partition, _)| {
+                self.inbox.cut(partition, since);
+            });
+        }
         self.ledgers.settle();
         self.uuids(options);
         let moving = |uuid: &str| self.uuids.get(uuid).is_some_and(|known| known.moving);

@@ -110,6 +110,7 @@ impl History {
             Fact::RecordDeadLettered { .. }
             | Fact::RecordReplayed { .. }
             | Fact::Input(_)
+            | Fact::Repartitioned { .. }
             | Fact::Other => {}
             Fact::Scheduled { about, due_at, pending, account, sms } => {
                 self.reports.carried(about.phase, *account, sms);

@@ -1,5 +1,6 @@
 //! Describes what could not be read or judged, for operators.
 
+use super::violation::shown;
 use super::{Cuts, Evidence, Options, OwnTopic};
 
 impl Evidence {
@@ -17,12 +18,17 @@ impl Evidence {
         for input in self.layout.inputs.iter().filter(|input| input.partitions == 0) {
             notes.push(format!("topic {} does not exist, so it was not compared", input.topic));
         }
-        let own = [
-            (&self.layout.events, &self.events),
-            (&self.layout.dead_letters, &self.dead_letters),
-            (&self.layout.inbox, &self.inbox),
-        ];
-        notes.extend(own.into_iter().filter_map(|(topic, cuts)| retention(topic, cuts)));
+        let (events, letters) = (&self.layout.events, &self.layout.dead_letters);
+        notes.extend(retention(events, &self.events));
+        notes.extend(retention(letters, &self.dead_letters));
+        notes.extend(match self.inbox_since {
+            Some(since) => Some(format!(
+                "topic {} is the inbox since the repartition at {}: earlier replays were not compared with their commands",
+                self.layout.inbox.name,
+                shown(since)
+            )),
+            None => retention(&self.layout.inbox, &self.inbox),
+        });
         if self.counts.scattered > 0 {
             notes.push(format!(
                 "the events of {} uuids are in several partitions, so that their order is unknown: they were not \

@@ -7,6 +7,7 @@ mod inputs;
 mod moving;
 mod operating;
 mod page;
+mod partitions;
 mod receiving;
 mod records;
 mod security;
@@ -54,7 +55,13 @@ const PAGES: [(&str, &[Scene]); 30] = [
     ("operating.md", &[operating::running]),
     (
         "partitions.md",
-        &[changelog::grown, changelog::small_inbox, changelog::large_inbox, changelog::afresh],
+        &[
+            partitions::more,
+            partitions::input_first,
+            changelog::grown,
+            changelog::small_inbox,
+            changelog::large_inbox,
+        ],
     ),
     ("receiving.md", &[receiving::verified, receiving::verified_in_a_header]),
     ("records.md", &[records::producers]),

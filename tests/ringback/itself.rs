@@ -89,6 +89,7 @@ fn a_changelog_is_read_as_the_last_value_of_each_key() {
         key: Some(key.into()),
         value: value.map(Into::into),
         raw_headers: Vec::new(),
+        timestamp_ms: None,
         headers: BTreeMap::new(),
     };
     let rows = [

@@ -60,6 +60,7 @@ mod quickstart;
 mod rebuild;
 mod refusals;
 mod reloads;
+mod repartition;
 mod responses;
 mod restores;
 mod retries;

@@ -67,11 +67,16 @@ fn resources(stage: &Stage, number: u8, name: &str) -> Vec<(&'static str, String
     match name {
         "each input" => topics(&["flow-complete", "sms-delivery-report"]),
         "each own topic" => topics(&OWN),
+        "each new topic" => {
+            let new = |kind: &str| ("TOPIC", format!("{}-2", stage.topic(kind)), false);
+            ["changelog", "inbox"].map(new).to_vec()
+        }
         "`topics.inbox`" => topics(&["inbox"]),
         "`topics.changelog`" => topics(&["changelog"]),
         "`topics.events`" => topics(&["events"]),
         "`topics.dead_letter`" => topics(&["dead-letter"]),
         "`group_id`" => vec![("GROUP", group, false)],
+        "`group_id.repartition`" => vec![("GROUP", format!("{group}.repartition"), false)],
         "prefix `group_id.replay.`" => vec![("GROUP", format!("{group}.replay."), true)],
         // The names of the stage's instances begin with the stage's name.
         "`group_id.instance_id`" => id(&format!("{}-{number}", group.trim_end_matches(".group"))),
@@ -122,6 +127,7 @@ fn arguments(stage: &Stage, command: &str) -> Vec<String> {
             add(&["--topic", &stage.topic("flow-complete"), "--to", "end", "--yes"]);
         }
         "dead-letter replay" | "changelog rebuild" => add(&["--yes"]),
+        "repartition" => add(&["--partitions", "2", "--yes"]),
         _ => {}
     }
     arguments
@@ -247,6 +253,11 @@ fn commands_need_exactly_the_rights_of_the_guide() {
         "{online:?}"
     );
     daemon.stop();
+
+    assert_each_right_is_needed(&mut stage, &cases, "repartition");
+    assert_works(&mut stage, &cases, "repartition");
+    let new = ["changelog", "inbox"].map(|kind| format!("{}-2", stage.topic(kind)));
+    delete(&stage, &new);
 
     // The new changelog has no rows, so that the rebuild has something to write.
     stage.recreate("changelog", 1);

@@ -24,6 +24,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("sink", 3),
     ("offsets", 3),
     ("verify", 3),
+    ("repartition", 4),
     ("document", 4),
     ("inspect", 4),
     ("accounts", 5),

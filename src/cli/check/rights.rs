@@ -41,6 +41,7 @@ pub(super) async fn check(settings: &Settings) -> Result<bool, LogError> {
         | NeededBy::Offsets
         | NeededBy::Move
         | NeededBy::Rebuild
+        | NeededBy::Repartition
         | NeededBy::Topics
         | NeededBy::Create
         | NeededBy::Alter

@@ -229,6 +229,28 @@ pub struct Members<'a> {
     #[serde(borrow, default, deserialize_with = "text")]
     #[schemars(with = "String")]
     pub detail: Option<Cow<'a, str>>,
+    /// The topic of the changelog.
+    #[serde(borrow, default, deserialize_with = "text")]
+    #[schemars(with = "String")]
+    pub changelog: Option<Cow<'a, str>>,
+    /// The topic that was the changelog before.
+    #[serde(borrow, default, deserialize_with = "text")]
+    #[schemars(with = "String")]
+    pub former_changelog: Option<Cow<'a, str>>,
+    /// The topic of the inbox.
+    #[serde(borrow, default, deserialize_with = "text")]
+    #[schemars(with = "String")]
+    pub inbox: Option<Cow<'a, str>>,
+    /// The topic that was the inbox before.
+    #[serde(borrow, default, deserialize_with = "text")]
+    #[schemars(with = "String")]
+    pub former_inbox: Option<Cow<'a, str>>,
+    /// The number of partitions of changelog and inbox.
+    #[schemars(with = "u32")]
+    pub partitions: Option<u32>,
+    /// The number of partitions that the changelog had before.
+    #[schemars(with = "u32")]
+    pub former_partitions: Option<u32>,
     /// The keys of the configuration that keep their old values until a restart.
     #[serde(borrow, default, deserialize_with = "texts")]
     #[schemars(with = "Vec<String>")]

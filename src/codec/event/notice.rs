@@ -115,6 +115,11 @@ pub enum Fact<'a> {
     },
     /// `input_recreated`, `records_missed` or `offsets_moved`
     Input(InputEvent),
+    /// `repartitioned`
+    Repartitioned {
+        /// The topic of the new inbox.
+        inbox: Cow<'a, str>,
+    },
     /// Any other event: of an endpoint, of an instance, or of a later version.
     Other,
 }
@@ -214,6 +219,7 @@ impl<'a> Members<'a> {
                     (None, _) | (_, None) => Fact::Other,
                 }
             }
+            "repartitioned" => Fact::Repartitioned { inbox: self.inbox? },
             "report_timed_out" => Fact::ReportTimedOut,
             "correlation_ended" => Fact::CorrelationEnded { reports_sent: self.reports_sent },
             _ => Fact::Other,

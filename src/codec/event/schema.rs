@@ -204,6 +204,19 @@ const TYPES: &[Type] = &[
         &[],
     ),
     of(
+        "repartitioned",
+        "An operator has given changelog and inbox another number of partitions, by new topics.",
+        &[
+            "changelog",
+            "former_changelog",
+            "inbox",
+            "former_inbox",
+            "partitions",
+            "former_partitions",
+        ],
+        &[],
+    ),
+    of(
         "reload_refused",
         "The configuration was reloaded and is wrong; the former one stays in force.",
         &["instance", "detail"],

@@ -101,7 +101,7 @@ pub struct InputOffset {
 }
 
 /// The owner of the rows of a changelog or of a store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Owner {
     /// The id of the Kafka cluster; `None` if the broker does not report it.
     pub cluster: Option<Arc<str>>,
@@ -115,6 +115,20 @@ pub struct Owner {
     pub replaces: Option<TopicId>,
     /// The last uuid whose row an unfinished rebuild has written; `None` if the rows are complete.
     pub rebuilt_up_to: Option<Arc<str>>,
+    /// The name of the changelog whose rows an unfinished repartition copies to this one; `None` if the rows are
+    /// complete.
+    pub copies: Option<Arc<str>>,
+    /// The topics that have replaced this changelog and its inbox; `None` while the rows are in use.
+    pub replaced_by: Option<Replacement>,
+}
+
+/// The topics that a repartition has written instead of a changelog and its inbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replacement {
+    /// The name of the new changelog.
+    pub changelog: Arc<str>,
+    /// The name of the new inbox.
+    pub inbox: Arc<str>,
 }
 
 /// A difference between the owner of some rows and the daemon that reads them.
@@ -176,8 +190,7 @@ mod tests {
             group: "g".into(),
             changelog: Some("t".into()),
             partitions: 2,
-            replaces: None,
-            rebuilt_up_to: None,
+            ..Owner::default()
         }
     }
 

@@ -1,6 +1,6 @@
 //! Reads rows. Lengths are compared with the remaining bytes before anything is allocated.
 
-use super::{InputOffset, Landmark, Meta, Owner, RowError, TopicId};
+use super::{InputOffset, Landmark, Meta, Owner, Replacement, RowError, TopicId};
 use crate::codec::content;
 use crate::codec::varint::{self, Unread};
 use crate::domain::{
@@ -213,6 +213,9 @@ pub(super) fn meta(datum: &mut Datum<'_>) -> Result<Meta> {
             landmark: datum.optional(landmark)?,
         })
     };
+    let replacement = |datum: &mut Datum<'_>| {
+        Ok(Replacement { changelog: datum.text()?.into(), inbox: datum.text()?.into() })
+    };
     let owner = |datum: &mut Datum<'_>| {
         Ok(Owner {
             cluster: datum.optional(|datum| datum.text().map(Into::into))?,
@@ -221,6 +224,8 @@ pub(super) fn meta(datum: &mut Datum<'_>) -> Result<Meta> {
             partitions: datum.int("partitions")?,
             replaces: datum.optional(topic_id)?,
             rebuilt_up_to: datum.optional(|datum| datum.text().map(Into::into))?,
+            copies: datum.optional(|datum| datum.text().map(Into::into))?,
+            replaced_by: datum.optional(replacement)?,
         })
     };
     Ok(Meta {

@@ -5,8 +5,8 @@ mod size;
 
 use super::{ENDPOINT, ENDPOINT_SCHEMA, META_SCHEMA, STATE_SCHEMA, migrate};
 use super::{
-    InputOffset, META, Meta, Owner, RowError, STATE, TopicId, decode_meta, decode_state,
-    encode_meta, encode_state,
+    InputOffset, META, Meta, Owner, Replacement, RowError, STATE, TopicId, decode_meta,
+    decode_state, encode_meta, encode_state,
 };
 use super::{decode_endpoint, encode_endpoint};
 use crate::codec::schema::Known;
@@ -229,7 +229,7 @@ prop_compose! {
     fn owner()(
         cluster in of("[a-z]{0,9}"), group in "[a-z]{0,9}", changelog in of("[a-z]{0,9}"),
         partitions in 0..=u32::try_from(i32::MAX).unwrap(), replaces in of("[a-z]{0,9}"),
-        rebuilt in of("[a-z]{0,9}"),
+        rebuilt in of("[a-z]{0,9}"), copies in of("[a-z]{0,9}"), by in of(("[a-z]{0,9}", "[a-z]{0,9}")),
     ) -> Owner {
         let id = |id: Option<String>| id.as_deref().map(TopicId::from);
         Owner {
@@ -239,6 +239,11 @@ prop_compose! {
             partitions,
             replaces: id(replaces),
             rebuilt_up_to: rebuilt.map(Into::into),
+            copies: copies.map(Into::into),
+            replaced_by: by.map(|(changelog, inbox)| Replacement {
+                changelog: changelog.into(),
+                inbox: inbox.into(),
+            }),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Writes rows as Avro, field by field in the order of the schema. Variants of enumerations and unions have the numbers
 //! of the schema.
 
-use super::{InputOffset, Landmark, Meta, Owner, TopicId};
+use super::{InputOffset, Landmark, Meta, Owner, Replacement, TopicId};
 use crate::domain::{
     Collected, Collection, Correlation, Deferred, Delivery, DisableCause, Disabled, Due,
     EndedWebhook, EndpointState, ErrorReason, Facts, FindingKind, Flow, FlowIdentity, Header,
     IgnoreReason, Letters, Mapped, Notices, Outcome, Phase, Rendering, Reported, SmsId, Source,
     Started, State, StatusClass, Timestamp, TraceContext, Verdict, WebhookName,
 };
+use std::sync::Arc;
 
 pub(super) fn state(state: &State, out: &mut Vec<u8>) {
     match &state.correlation {
@@ -82,7 +83,14 @@ pub(super) fn meta(meta: &Meta, out: &mut Vec<u8>) {
         optional(owner.changelog.as_ref(), topic_id, out);
         long(i64::from(owner.partitions), out);
         optional(owner.replaces.as_ref(), topic_id, out);
-        optional(owner.rebuilt_up_to.as_ref(), |uuid, out| bytes(uuid.as_bytes(), out), out);
+        let text = |text: &Arc<str>, out: &mut Vec<u8>| bytes(text.as_bytes(), out);
+        optional(owner.rebuilt_up_to.as_ref(), text, out);
+        optional(owner.copies.as_ref(), text, out);
+        let replacement = |by: &Replacement, out: &mut Vec<u8>| {
+            bytes(by.changelog.as_bytes(), out);
+            bytes(by.inbox.as_bytes(), out);
+        };
+        optional(owner.replaced_by.as_ref(), replacement, out);
     };
     array(&meta.offsets, offset, out);
     time(meta.committed_at, out);

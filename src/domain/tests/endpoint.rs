@@ -3,7 +3,8 @@
 use super::{outcome, policy};
 use crate::domain::{
     DeliveryId, DisableCause, Disabled, EndpointCommand, EndpointEvent, EndpointState, ErrorReason,
-    Outcome, RetrySchedule, Timestamp, Verdict, decide_endpoint, evolve_endpoint, hold_ms,
+    Outcome, RetrySchedule, Timestamp, Verdict, decide_endpoint, decide_order, evolve_endpoint,
+    hold_ms, merge_endpoints,
 };
 
 fn failed(status: u16) -> Outcome {
@@ -228,4 +229,47 @@ fn an_endpoint_is_disabled_by_what_it_asks_for_with_any_status() {
     let retried = Outcome { verdict: Verdict::Retry, ..failed(410) };
     let _ = scene.ends(&retried, 5);
     assert_eq!(scene.state.disabled, None);
+}
+
+#[test]
+fn one_state_for_other_partitions_disables_no_endpoint_and_enables_none() {
+    let of = |failing: Option<i64>, held: Option<i64>, disabled: Option<i64>| EndpointState {
+        failing_since: failing.map(at),
+        held_until: held.map(at),
+        disabled: disabled.map(|ms| Disabled { at: at(ms), cause: DisableCause::Failing }),
+        ..EndpointState::default()
+    };
+    let healthy = EndpointState::default();
+    assert_eq!(merge_endpoints([]), healthy);
+    assert_eq!(merge_endpoints([healthy, healthy]), healthy);
+    for (one, other, merged) in [
+        (of(Some(1), None, None), healthy, of(Some(1), None, None)),
+        // The time until it is disabled becomes longer and never shorter.
+        (of(Some(1), None, None), of(Some(5), None, None), of(Some(5), None, None)),
+        (of(None, Some(7), None), of(None, Some(9), None), of(None, Some(9), None)),
+        (of(None, None, Some(3)), healthy, of(None, None, Some(3))),
+        (of(None, None, Some(3)), of(None, None, Some(2)), of(None, None, Some(2))),
+        // A pause of a disabled endpoint means nothing.
+        (of(Some(1), Some(7), None), of(None, None, Some(3)), of(Some(1), None, Some(3))),
+    ] {
+        assert_eq!(merge_endpoints([one, other]), merged);
+        assert_eq!(merge_endpoints([other, one]), merged);
+    }
+}
+
+#[test]
+fn an_order_is_decided_without_a_policy_as_with_one() {
+    let disabled = Disabled { at: at(3), cause: DisableCause::Gone };
+    let policy = policy();
+    let states = [
+        EndpointState::default(),
+        EndpointState { failing_since: Some(at(1)), ..EndpointState::default() },
+        EndpointState { disabled: Some(disabled), ..EndpointState::default() },
+    ];
+    for state in states {
+        for order in [EndpointCommand::Enable, EndpointCommand::Disable(disabled)] {
+            let decided = decide_endpoint(&state, order, &policy.webhook_defaults, || None, at(9));
+            assert_eq!(decide_order(&state, order).into_iter().collect::<Vec<_>>(), decided);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use crate::domain::{
     AccountId, Command, Delivery, DeliveryId, DisableCause, Disabled, EndpointCommand,
     EndpointEvent, EndpointState, ErrorReason, Finding, FindingKind, NOTICE_INTERVAL_MS,
     NoticePolicy, Outcome, Phase, State, Timestamp, Verdict, WebhookName, decide, decide_endpoint,
-    evolve, evolve_endpoint, notice_delivery_id, notices_id,
+    evolve, evolve_endpoint, merge_endpoints, notice_delivery_id, notices_id,
 };
 use bytes::Bytes;
 
@@ -256,4 +256,24 @@ fn a_notice_is_scheduled_once_and_leaves_nothing_behind() {
     let events = decide(&state, &outcome, &policy(), at(7));
     let state = events.iter().fold(state, evolve);
     assert!(state.is_empty(), "{state:?}");
+}
+
+#[test]
+fn other_partitions_get_the_notices_of_the_one_that_decided_last_and_the_newest_report() {
+    let (mut owner, mut former) = (Partition::default(), Partition::default());
+    let failing = Finding::Failing { since: at(0) };
+    assert!(former.takes(failing, 1).is_some());
+    assert!(owner.takes(failing, 2).is_some());
+    assert!(owner.takes(RECOVERED, 3).is_some());
+    former.ends(&failed(410), 4);
+    let states = [Partition::default().state, former.state, owner.state];
+    for states in [states, [states[2], states[1], states[0]]] {
+        let merged = merge_endpoints(states);
+        assert_eq!(merged.notices, owner.state.notices);
+        assert_eq!(merged.reported, former.state.reported);
+    }
+    // Dead letters that are counted are newer than any notice.
+    assert!(former.takes(Finding::DeadLetters(1), 5).is_none());
+    let merged = merge_endpoints([former.state, owner.state]);
+    assert_eq!(merged.notices, former.state.notices);
 }

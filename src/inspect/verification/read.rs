@@ -185,8 +185,7 @@ impl<'a> Reader<'a> {
                 group: self.kafka.group_id.as_str().into(),
                 changelog: identity.topic(&topics.changelog).cloned(),
                 partitions,
-                replaces: None,
-                rebuilt_up_to: None,
+                ..Owner::default()
             }),
             replaced: if identity.lacks_ids() { self.replaced()? } else { BTreeSet::new() },
             ids: identity.topics.into_iter().filter_map(|(name, id)| Some((name, id?))).collect(),

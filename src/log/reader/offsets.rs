@@ -8,9 +8,9 @@ use crate::log::landmark::{Found, LandmarkReader};
 use crate::log::newest::Newest;
 use crate::log::ports::Offsets;
 use crate::log::position::{Begin, GroupOffset};
-use crate::log::position_reader;
+use crate::log::position_reader::{self, PositionReader};
 use crate::log::record::TopicPartition;
-use crate::log::scan::Scanner;
+use crate::log::scan::{ScanFrom, Scanner};
 use crate::log::settings::KafkaSettings;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
@@ -68,7 +68,9 @@ impl Offsets for OffsetsClient {
 
     fn owners(&self) -> Result<BTreeMap<i32, Owner>, LogError> {
         let topic = &self.changelog;
-        let newest = Scanner::new(&self.settings)?.newest(topic, self.meta_key)?;
+        let scanner = Scanner::new(&self.settings)?;
+        PositionReader::new(&self.settings)?.settled(&scanner, topic, ScanFrom::Beginning)?;
+        let newest = scanner.newest(topic, self.meta_key)?;
         // A broker that has just started may not know the topic yet; that does not mean that the topic has no rows.
         if newest.is_empty() {
             let what = "Kafka reports no partitions of the topic".to_owned();

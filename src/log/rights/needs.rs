@@ -25,6 +25,8 @@ pub enum NeededBy {
     Move,
     /// `ringback changelog rebuild`
     Rebuild,
+    /// `ringback repartition`
+    Repartition,
     /// `ringback topics`
     Topics,
     /// `ringback topics --create`
@@ -39,7 +41,7 @@ pub enum NeededBy {
 
 impl NeededBy {
     /// All variants, in declaration order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Run,
         Self::Verify,
         Self::Trace,
@@ -50,6 +52,7 @@ impl NeededBy {
         Self::Offsets,
         Self::Move,
         Self::Rebuild,
+        Self::Repartition,
         Self::Topics,
         Self::Create,
         Self::Alter,
@@ -71,6 +74,7 @@ impl NeededBy {
             Self::Offsets => "offsets show",
             Self::Move => "offsets reset",
             Self::Rebuild => "changelog rebuild",
+            Self::Repartition => "repartition",
             Self::Topics => "topics",
             Self::Create => "topics --create",
             Self::Alter => "topics --mend",
@@ -84,6 +88,14 @@ impl NeededBy {
     pub fn rights(self, settings: &KafkaSettings, names: &TopicNames) -> Vec<Right> {
         let all = needs(settings, names).into_iter();
         all.filter(|need| need.by.contains(&self)).map(|need| need.right).collect()
+    }
+
+    /// Returns the rights that the command needs on the topic `name`, which it creates.
+    #[must_use]
+    pub fn rights_on_new(self, name: &str) -> Vec<Right> {
+        let on_new =
+            |row: &&(Operation, Upon, &[Self])| matches!(row.1, Upon::New) && row.2.contains(&self);
+        LIST.iter().filter(on_new).map(|row| Right::on_topic(row.0, name)).collect()
     }
 }
 
@@ -104,8 +116,11 @@ enum Upon {
     DeadLetters,
     /// Our own four topics.
     Own,
+    /// The topics that `ringback repartition` creates. The configuration does not contain their names.
+    New,
     Group,
     ReplayGroups,
+    RepartitionGroup,
     Instance,
     Operator,
     Replay,
@@ -115,40 +130,45 @@ enum Upon {
 }
 
 use NeededBy::{
-    Alter, Create, Enable, Letters, Move, Offsets, Rebuild, Replay, Run, Send, Sink, Topics, Trace,
-    Verify, Webhooks,
+    Alter, Create, Enable, Letters, Move, Offsets, Rebuild, Repartition, Replay, Run, Send, Sink,
+    Topics, Trace, Verify, Webhooks,
 };
 
 #[rustfmt::skip]
-const LIST: [(Operation, Upon, &[NeededBy]); 29] = [
-    (Operation::Read, Upon::Inputs, &[Run, Verify, Trace, Offsets, Move]),
-    (Operation::Read, Upon::Inbox, &[Run, Verify, Trace, Offsets, Move, Letters, Replay]),
-    (Operation::Read, Upon::Changelog, &[Run, Verify, Trace, Offsets, Move, Rebuild, Webhooks]),
+const LIST: [(Operation, Upon, &[NeededBy]); 34] = [
+    (Operation::Read, Upon::Inputs, &[Run, Verify, Trace, Offsets, Move, Repartition]),
+    (Operation::Read, Upon::Inbox, &[Run, Verify, Trace, Offsets, Move, Letters, Replay, Repartition]),
+    (Operation::Read, Upon::Changelog, &[Run, Verify, Trace, Offsets, Move, Rebuild, Webhooks, Repartition]),
     (Operation::Read, Upon::Events, &[Verify, Trace, Letters, Replay, Sink]),
     (Operation::Read, Upon::DeadLetters, &[Verify, Trace, Letters, Replay]),
     (Operation::Write, Upon::Inputs, &[Replay, Send]),
     (Operation::Write, Upon::Inbox, &[Run, Replay, Enable]),
-    (Operation::Write, Upon::Changelog, &[Run, Move, Rebuild]),
-    (Operation::Write, Upon::Events, &[Run, Move]),
+    (Operation::Write, Upon::Changelog, &[Run, Move, Rebuild, Repartition]),
+    (Operation::Write, Upon::Events, &[Run, Move, Repartition]),
     (Operation::Write, Upon::DeadLetters, &[Run, Sink]),
     (Operation::Describe, Upon::Inputs, &[Topics, Create, Alter, Rebuild]),
     (Operation::Describe, Upon::Own, &[Topics, Create]),
     (Operation::Describe, Upon::Inbox, &[Rebuild]),
     (Operation::Describe, Upon::Changelog, &[Alter]),
     (Operation::Describe, Upon::Events, &[Alter, Rebuild]),
-    (Operation::Describe, Upon::DeadLetters, &[Alter, Rebuild]),
+    (Operation::Describe, Upon::DeadLetters, &[Alter, Rebuild, Repartition]),
     (Operation::DescribeConfigs, Upon::Own, &[Run, Topics, Create]),
     (Operation::Alter, Upon::Inbox, &[Alter]),
     (Operation::AlterConfigs, Upon::Own, &[Alter]),
     (Operation::Create, Upon::Own, &[Create]),
-    (Operation::Read, Upon::Group, &[Run, Move]),
+    (Operation::Read, Upon::New, &[Repartition]),
+    (Operation::Write, Upon::New, &[Repartition]),
+    (Operation::DescribeConfigs, Upon::New, &[Repartition]),
+    (Operation::Create, Upon::New, &[Repartition]),
+    (Operation::Read, Upon::Group, &[Run, Move, Repartition]),
     (Operation::Describe, Upon::Group, &[Verify, Offsets, Rebuild]),
     (Operation::Read, Upon::ReplayGroups, &[Replay]),
+    (Operation::Read, Upon::RepartitionGroup, &[Repartition]),
     (Operation::Read, Upon::SinkGroup, &[Sink]),
     (Operation::Write, Upon::Instance, &[Run]),
     (Operation::Write, Upon::Operator, &[Enable]),
     (Operation::Write, Upon::Replay, &[Replay]),
-    (Operation::Write, Upon::Rebuild, &[Move, Rebuild]),
+    (Operation::Write, Upon::Rebuild, &[Move, Rebuild, Repartition]),
     (Operation::Write, Upon::SinkInstance, &[Sink]),
 ];
 
@@ -163,8 +183,10 @@ impl Upon {
             Self::Events => vec![topic(&names.events)],
             Self::DeadLetters => vec![topic(&names.dead_letter)],
             Self::Own => names.own().map(topic).collect(),
+            Self::New => Vec::new(),
             Self::Group => vec![Resource::Group(group.clone())],
             Self::ReplayGroups => vec![Resource::Groups(replay_groups(group))],
+            Self::RepartitionGroup => vec![Resource::Group(repartition_group(group))],
             Self::Instance => vec![Resource::TransactionalId(instance_id(settings))],
             Self::Operator => vec![Resource::TransactionalId(operator_id(group))],
             Self::Replay => vec![Resource::TransactionalId(replay_id(group))],
@@ -213,6 +235,12 @@ pub fn sink_group(group: &str) -> String {
     format!("{group}.sink.mongodb")
 }
 
+/// Returns the consumer group in which a repartition stores its progress.
+#[must_use]
+pub fn repartition_group(group: &str) -> String {
+    format!("{group}.repartition")
+}
+
 /// Returns the transactional id with which the sink of an instance writes dead letters.
 pub(in crate::log) fn sink_id(settings: &KafkaSettings) -> String {
     format!("{}.{}", sink_group(&settings.group_id), settings.instance_id)
@@ -237,12 +265,14 @@ mod tests {
             Upon::Events => ("topic", "`topics.events`"),
             Upon::DeadLetters => ("topic", "`topics.dead_letter`"),
             Upon::Own => ("topic", "each own topic"),
+            Upon::New => ("topic", "each new topic"),
             Upon::Group => ("group", "`group_id`"),
             Upon::ReplayGroups => ("group", "prefix `group_id.replay.`"),
             Upon::Instance => ("transactional id", "`group_id.instance_id`"),
             Upon::Operator => ("transactional id", "`group_id.operator`"),
             Upon::Replay => ("transactional id", "`group_id.dead-letter.replay`"),
             Upon::Rebuild => ("transactional id", "`group_id.rebuild`"),
+            Upon::RepartitionGroup => ("group", "`group_id.repartition`"),
             Upon::SinkGroup => ("group", "`group_id.sink.mongodb`"),
             Upon::SinkInstance => ("transactional id", "`group_id.sink.mongodb.instance_id`"),
         }

@@ -2,7 +2,9 @@
 
 use super::world::{FLOWS, INBOX, OURS, OWNERS, REPORTS, Said, World, flow, report, time, uuid};
 use super::{check_in, id};
-use crate::codec::event::{InputChange, InputEvent, MovedBy, write_input_event};
+use crate::codec::event::{
+    InputChange, InputEvent, MovedBy, RepartitionEvent, write_input_event, write_repartitioned,
+};
 use crate::codec::row::{Owner, TopicId};
 use crate::domain::{Source, owner};
 use crate::log::TopicPartition;
@@ -337,6 +339,37 @@ fn replays_from_a_former_inbox_need_no_command_in_the_new_one() {
 }
 
 #[test]
+fn replays_before_a_repartition_need_no_command_in_the_new_inbox() {
+    let mut world = World::new();
+    let delivery = id("u", 1, &[]);
+    world.flow("u", &[]);
+    world.attempt("u", delivery, crate::domain::Verdict::GiveUp);
+    let letters = world.delivery_letters();
+    world.replay(&letters[0]);
+    world.attempt("u", delivery, crate::domain::Verdict::Delivered);
+    world.now = time(1);
+    world.recreate(INBOX);
+    let event = |inbox| RepartitionEvent {
+        changelog: "new",
+        former_changelog: "changelog",
+        inbox,
+        former_inbox: "former",
+        partitions: OWNERS,
+        former_partitions: 2,
+    };
+    let mut out = Vec::new();
+    write_repartitioned(&mut out, world.now, &event("another"));
+    world.publish_input("changelog", out);
+    check_in(&world, What::UnexplainedEvent, "u");
+    let mut out = Vec::new();
+    write_repartitioned(&mut out, world.now, &event(INBOX));
+    world.publish_input("changelog", out);
+    let report = verified(&world);
+    assert_eq!(report.violations, []);
+    noted(&report, "topic inbox is the inbox since the repartition at");
+}
+
+#[test]
 fn positions_in_a_replaced_topic_are_named_and_no_record_is_lost() {
     positions_are_named(true);
 }
@@ -381,8 +414,7 @@ fn rows_of_another_owner_are_named() {
         group: "ours".into(),
         changelog: Some("t".into()),
         partitions: OWNERS,
-        replaces: None,
-        rebuilt_up_to: None,
+        ..Owner::default()
     };
     let theirs = [
         (Owner { cluster: Some("d".into()), ..ours.clone() }, "the Kafka cluster d"),

@@ -304,8 +304,7 @@ fn a_store_of_another_changelog_is_named_and_not_compared() {
         group: "ours".into(),
         changelog: Some("t".into()),
         partitions: OWNERS,
-        replaces: None,
-        rebuilt_up_to: None,
+        ..Owner::default()
     };
     let former = Owner { changelog: Some("former".into()), ..ours.clone() };
     let elsewhere = Owner { cluster: Some("d".into()), ..ours.clone() };

@@ -5,7 +5,7 @@ use apache_avro::rabin::Rabin;
 use apache_avro::types::Value as Avro;
 use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
-use ringback::codec::row::{InputOffset, Landmark, Meta, Owner, TopicId};
+use ringback::codec::row::{InputOffset, Landmark, Meta, Owner, Replacement, TopicId};
 use ringback::domain::{
     AccountId, Collected, Collection, Correlation, Deferred, Delivery, DeliveryId, DisableCause,
     Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, FindingKind, Flow, FlowId,
@@ -196,6 +196,11 @@ pub(crate) fn metas() -> Vec<Meta> {
         partitions: 4,
         replaces: Some("x".into()),
         rebuilt_up_to: Some("uuid-1".into()),
+        copies: Some("ringback.changelog".into()),
+        replaced_by: Some(Replacement {
+            changelog: "ringback.changelog-4".into(),
+            inbox: "ringback.inbox-4".into(),
+        }),
     };
     vec![Meta::default(), Meta { offsets, committed_at: AT, owner: Some(owner) }]
 }

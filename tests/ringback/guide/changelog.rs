@@ -4,7 +4,7 @@ use super::page::Page;
 use crate::harness::daemon::{Daemon, copy_dir};
 use crate::harness::samples::{Random, flow};
 use crate::harness::stage::Stage;
-use crate::harness::{PATIENCE, broker, invariants, wait_until};
+use crate::harness::{PATIENCE, broker, invariants};
 use crate::rebuild::{delivers_by, waiting};
 use serde_json::Value;
 use std::sync::atomic::Ordering;
@@ -170,7 +170,7 @@ pub(super) fn renamed_group(page: &Page) {
 pub(super) fn grown(page: &Page) {
     let (stage, recovered, uuids) = waiting("guide-grown", 969);
     stage.kafka.grow_topic(&stage.topic("changelog"), 4);
-    let mut reader = page.follow();
+    let mut reader = page.follow().below("The changelog was given more partitions");
     let said = reader.is_refused(&stage, 0, "ringback run");
     assert!(said.contains("are spread over 2 partitions"), "{said}");
     stage.delete_topic("changelog");
@@ -220,53 +220,4 @@ pub(super) fn large_inbox(page: &Page) {
     reader.succeeds(&stage, "ringback topics");
     daemon.stop();
     invariants::assert_delivered(&stage, &uuids, 0);
-}
-
-/// `partitions.md`: a fresh start with another number of partitions.
-pub(super) fn afresh(page: &Page) {
-    let (stage, recovered, uuids) = waiting("guide-afresh", 970);
-    let mut daemon = stage.start();
-    recovered.store(true, Ordering::Relaxed);
-    stage.send_reports_of(&uuids);
-    stage.wait_events("delivered", 2 * uuids.len());
-    let mut reader = page.follow().below("Start afresh with another number of partitions");
-    for metric in ["ringback_outbox_rows", "ringback_correlations"] {
-        reader.says(metric);
-    }
-    let waits = |daemon: &Daemon| {
-        let of = |state| daemon.metric("ringback_correlations", &[("state", state)]);
-        let states = ["awaiting_flow", "open"].map(of);
-        states
-            .into_iter()
-            .chain([daemon.metric("ringback_outbox_rows", &[])])
-            .flatten()
-            .sum::<f64>()
-    };
-    wait_until("nothing waits", PATIENCE, || (waits(&daemon) < 0.5).then_some(()));
-    reader.until(&stage, "ringback offsets show", |done| no_lag(&done.out));
-    daemon.stop();
-    reader.succeeds(&stage, "ringback verify --at-rest");
-    stage.delete_topic("changelog");
-    stage.delete_topic("inbox");
-    stage.kafka.grow_topic(&stage.topic("flow-complete"), 4);
-    reader.runs(&stage, "ringback topics --create");
-    let mut daemon = reader.starts_ready(&stage, "ringback run --accept-loss");
-    let topics = reader.runs(&stage, "ringback topics");
-    for kind in ["changelog", "inbox"] {
-        let shown = format!("{} ({kind}): 4 partitions", stage.topic(kind));
-        assert!(topics.out.contains(&shown), "{}", topics.out);
-    }
-    is_ready(&daemon);
-    // New records are delivered, both phases of them.
-    let more = Random::seeded(971).uuids(20);
-    stage.send_flows_of(&more);
-    stage.send_reports_of(&more);
-    let all = [uuids, more].concat();
-    invariants::wait_delivered(&stage, &all, PATIENCE);
-    daemon.stop();
-    invariants::assert_delivered(&stage, &all, usize::MAX);
-    invariants::assert_attempts_counted(&stage, 0);
-    let shown = || stage.command(&["offsets", "show"]);
-    wait_until("no lag is left", PATIENCE, || no_lag(&shown().out).then_some(()));
-    stage.start().stop();
 }

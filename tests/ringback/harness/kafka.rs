@@ -50,6 +50,7 @@ pub(crate) struct Message {
     pub(crate) headers: BTreeMap<String, String>,
     /// The headers in their order, with the values as bytes.
     pub(crate) raw_headers: Vec<(String, Option<Vec<u8>>)>,
+    pub(crate) timestamp_ms: Option<i64>,
 }
 
 impl Message {
@@ -80,6 +81,7 @@ impl Message {
         };
         Self {
             raw_headers: message.headers().map_or_else(Vec::new, raw),
+            timestamp_ms: message.timestamp().to_millis(),
             partition: message.partition(),
             offset: message.offset(),
             key: message.key().map(<[u8]>::to_vec),

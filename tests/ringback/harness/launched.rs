@@ -35,6 +35,16 @@ impl Launched {
         child::signal(&self.child, signal);
     }
 
+    /// Waits until the command has written `text` to stderr.
+    pub(crate) fn wait_said(&mut self, text: &str) {
+        wait_until(&format!("the command says {text:?}"), PATIENCE, || {
+            let said = std::fs::read_to_string(&self.err).expect("a file");
+            let ended = self.child.try_wait().expect("a child");
+            assert!(ended.is_none() || said.contains(text), "{ended:?}: {said}");
+            said.contains(text).then_some(())
+        });
+    }
+
     /// Waits for the end of the command and returns its result.
     pub(crate) fn wait(&mut self) -> Done {
         let status =

@@ -9,6 +9,7 @@ use super::receiver::Receiver;
 use super::samples::ACCOUNT;
 use super::{PATIENCE, wait_until};
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -47,6 +48,8 @@ pub(crate) struct Stage {
     flows: Vec<Table>,
     variables: Vec<(String, String)>,
     shell: Option<&'static str>,
+    /// The topics that have other names than those of their kinds.
+    renamed: BTreeMap<&'static str, String>,
 }
 
 impl Stage {
@@ -84,6 +87,7 @@ impl Stage {
             flows: Vec::new(),
             variables: Vec::new(),
             shell: None,
+            renamed: BTreeMap::new(),
         };
         stage.defaults();
         stage.add_account(ACCOUNT);
@@ -113,7 +117,13 @@ impl Stage {
 
     /// Returns the name of the stage's topic of this kind.
     pub(crate) fn topic(&self, kind: &str) -> String {
-        format!("{}.{kind}", self.name)
+        self.renamed.get(kind).cloned().unwrap_or_else(|| format!("{}.{kind}", self.name))
+    }
+
+    /// Uses another topic of this kind, for daemons and commands that start afterwards.
+    pub(crate) fn rename(&mut self, kind: &'static str, topic: String) {
+        self.set(&format!("topics.{kind}"), topic.clone());
+        self.renamed.insert(kind, topic);
     }
 
     /// Returns the name of the consumer group.
@@ -318,7 +328,12 @@ impl Drop for Stage {
     /// Deletes the topics, because one broker serves hundreds of tests.
     fn drop(&mut self) {
         let names = TOPICS.map(|(_, kind)| self.topic(kind));
-        self.kafka.delete_topics(&names.each_ref().map(String::as_str));
+        self.renamed.clear();
+        let former = TOPICS.map(|(_, kind)| self.topic(kind));
+        let mut names: Vec<&str> = names.iter().chain(&former).map(String::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        self.kafka.delete_topics(&names);
     }
 }
 

@@ -192,6 +192,7 @@ fn write_meta(stage: &Stage, group: &str, rebuilt_up_to: Option<&str>) {
         partitions: 1,
         replaces: None,
         rebuilt_up_to: rebuilt_up_to.map(Into::into),
+        ..Owner::default()
     };
     let committed_at = Timestamp::from_ms(1_700_000_000_000);
     let meta = Meta { offsets: Vec::new(), committed_at, owner: Some(owner) };

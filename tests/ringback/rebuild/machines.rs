@@ -68,6 +68,7 @@ fn meta_row(stage: &Stage, replaces: Option<&str>, rebuilt_up_to: Option<&str>) 
         partitions: 2,
         replaces: replaces.map(Into::into),
         rebuilt_up_to: rebuilt_up_to.map(Into::into),
+        ..Owner::default()
     };
     let committed_at = Timestamp::from_ms(1_700_000_000_000);
     let (meta, mut bytes) =

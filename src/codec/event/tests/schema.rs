@@ -3,8 +3,9 @@
 use super::{ACCOUNT, AT, delivery, identity, sms, source, uuid, written};
 use crate::codec::event::{
     Became, Fact, InputChange, InputEvent, MovedBy, OperatorAction, OperatorEvent, ReloadEvent,
-    read_members, read_notice, schema, write_breaker_event, write_endpoint_event,
+    RepartitionEvent, read_members, read_notice, schema, write_breaker_event, write_endpoint_event,
     write_input_event, write_operator_event, write_record_replayed, write_reload_event,
+    write_repartitioned,
 };
 use crate::codec::row::TopicId;
 use crate::domain::{
@@ -158,6 +159,17 @@ fn every_other_event_conforms_to_the_schema() {
         let out = write(&|out| write_input_event(out, AT, &event));
         assert_eq!(read_notice(&out).unwrap().fact, Fact::Input(event));
     }
+    let event = RepartitionEvent {
+        changelog: "ringback.changelog-5",
+        former_changelog: "ringback.changelog",
+        inbox: "ringback.inbox-5",
+        former_inbox: "ringback.inbox",
+        partitions: 5,
+        former_partitions: 2,
+    };
+    let out = write(&|out| write_repartitioned(out, AT, &event));
+    let fact = Fact::Repartitioned { inbox: "ringback.inbox-5".into() };
+    assert_eq!(read_notice(&out).unwrap().fact, fact);
     for event in [
         ReloadEvent::refused("config/ringback.toml: wrong"),
         ReloadEvent::RestartNeeded(vec!["kafka.group_id".to_owned()]),

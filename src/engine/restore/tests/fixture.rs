@@ -55,7 +55,7 @@ pub(super) const FIXTURES: &[Fixture] = &[
     },
     Fixture {
         version: "10",
-        sums: "ee1e168844926c532b3f7771bab7fe239fddc9bcf15586964f65b4815f541f7d",
+        sums: "03e4c261b1570120fa73d97aa446e3e94f18abf7679834d5181c6c979f6129a9",
     },
 ];
 

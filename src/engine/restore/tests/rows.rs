@@ -487,7 +487,7 @@ impl Log {
             changelog: Some(TopicId::from("fixture-changelog")),
             partitions: 1,
             replaces: Some(TopicId::from("fixture-former")),
-            rebuilt_up_to: None,
+            ..Owner::default()
         };
         let offsets =
             vec![input(TOPIC, next_offset, Some("fixture-topic")), input("fixture.inbox", 8, None)];

@@ -1,6 +1,6 @@
 //! Shows rows as readable lines. They stay the same when a type gets another field: a new field is a new line.
 
-use crate::codec::row::{InputOffset, Landmark, Meta, Owner, TopicId};
+use crate::codec::row::{InputOffset, Landmark, Meta, Owner, Replacement, TopicId};
 use crate::domain::{
     Collected, Collection, Correlation, Deferred, Delivery, Due, EndedWebhook, EndpointState,
     Facts, FindingKind, Flow, FlowIdentity, Letters, Mapped, Notices, Outcome, Pending, Rendered,
@@ -104,7 +104,8 @@ pub(super) fn meta(meta: &Meta) -> Value {
     };
     let ids = |input: &InputOffset| json!(input.topic_id.as_ref().map(TopicId::as_str));
     let mut shown = json!({"offsets": list(offsets, offset), "committed_at": committed_at.as_ms()});
-    if let Some(Owner { cluster, group, changelog, partitions, replaces, rebuilt_up_to }) = owner {
+    if let Some(owner) = owner {
+        let Owner { cluster, group, changelog, partitions, replaces, rebuilt_up_to, .. } = owner;
         let id = |id: &Option<TopicId>| id.as_ref().map(|id| id.as_str().to_owned());
         shown["topic_ids"] = list(offsets, ids);
         for input in offsets {
@@ -117,6 +118,13 @@ pub(super) fn meta(meta: &Meta) -> Value {
             "cluster": cluster.as_deref(), "group": **group, "changelog": id(changelog),
             "partitions": partitions, "replaces": id(replaces), "rebuilt_up_to": rebuilt_up_to.as_deref(),
         });
+        // Earlier versions had no repartition.
+        if let Some(copies) = &owner.copies {
+            shown["owner"]["copies"] = json!(**copies);
+        }
+        if let Some(Replacement { changelog, inbox }) = &owner.replaced_by {
+            shown["owner"]["replaced_by"] = json!([**changelog, **inbox]);
+        }
     }
     shown
 }
