@@ -75,9 +75,12 @@ async fn follow(api: &Api, path: &str) -> (usize, BTreeSet<String>) {
         assert!(start.elapsed() < PAGE_TIME, "{path} took {:?}", start.elapsed());
         assert!(page.len() <= PAGE_BYTES, "{path} has {} bytes", page.len());
         let rows = page.split("<td><a href=\"/webhooks/").skip(1);
-        let before = names.len();
-        names.extend(rows.filter_map(|row| Some(row.split_once('"')?.0.to_owned())));
-        assert!(names.len() - before <= 200, "{path} has {} rows", names.len() - before);
+        let rows: Vec<String> =
+            rows.filter_map(|row| Some(row.split_once('"')?.0.to_owned())).collect();
+        assert!(rows.len() <= 200, "{path} has {} rows", rows.len());
+        let count = names.len() + rows.len();
+        names.extend(rows);
+        assert_eq!(names.len(), count, "{path} shows a webhook again");
         let link = page.split_once("\">Next page").map(|(before, _)| before.rsplit('"').next());
         next = link.flatten().map(|link| link.replace("&amp;", "&"));
         pages += 1;
