@@ -24,7 +24,15 @@ struct Scene {
 
 impl Scene {
     fn open(name: &str, seed: u64) -> Self {
+        Self::open_with(name, seed, "")
+    }
+
+    /// Like `open`, with a failpoint of the daemon.
+    fn open_with(name: &str, seed: u64, failpoint: &str) -> Self {
         let mut stage = Stage::on(proxy::shared().kafka(), name, 1);
+        if !failpoint.is_empty() {
+            stage.set_variable("RINGBACK_FAILPOINT", failpoint);
+        }
         stage.set("kafka.bootstrap_servers", proxy::shared().bootstrap());
         let (gate, gated) = watch::channel(false);
         stage.receiver.script(move |_, _| Answer::status(503).behind(&gated));
@@ -32,6 +40,7 @@ impl Scene {
         let uuids = Random::seeded(seed).uuids(20);
         stage.send_flows_of(&uuids);
         invariants::wait_consumed(&stage, PATIENCE);
+        stage.receiver.wait_for(1, PATIENCE);
         Self { stage, daemon, client: format!("ringback-{name}-0"), gate }
     }
 
@@ -79,4 +88,33 @@ fn the_store_has_all_rows_before_the_drain_waits() {
     scene.daemon.wait_logged("partitions revoked", 0);
     scene.daemon.kill();
     scene.assert_stored();
+}
+
+/// The last commit fails for good, and stops the partitions.
+#[test]
+fn the_store_has_all_rows_although_the_last_commit_is_abandoned() {
+    let mut scene = Scene::open("drains-abandoned", 1904);
+    scene.stage.kafka.alter_topic(&scene.stage.topic("events"), "max.message.bytes", "100");
+    scene.gate.send(true).expect("the endpoint listens");
+    scene.daemon.wait_logged("a transaction failed; retrying", 0);
+    scene.daemon.stop_within(GRACE);
+    scene.assert_stored();
+}
+
+/// The process ends before the store is closed.
+#[cfg(feature = "failpoints")]
+#[test]
+fn the_store_has_the_outcomes_of_requests_that_end_during_the_drain() {
+    let mut scene = Scene::open_with("drains-outcomes", 1905, "drained:1");
+    scene.daemon.signal("TERM");
+    scene.daemon.wait_logged("partitions revoked", 0);
+    scene.gate.send(true).expect("the endpoint listens");
+    scene.daemon.wait_abort("drained", PATIENCE);
+    scene.stage.wait_events("attempt_failed", 1);
+    scene.stage.clear_variables();
+    let restored = scene.stage.start().logged();
+    let mut lines = restored.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let is_one = |line: &serde_json::Value| line["message"] == "partition restored";
+    let last = lines.rfind(is_one).expect("a line about the restore");
+    assert_eq!(last["records"], 0, "no row is in the changelog only");
 }
