@@ -12,6 +12,7 @@ mod registry;
 mod reload;
 mod requests;
 mod sink;
+mod stop;
 mod stored;
 mod topics;
 
@@ -47,13 +48,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use stop::ending;
 use tokio::sync::{oneshot, watch};
 
 /// If this instance is fenced again within this time, another daemon with the same `instance_id` runs.
 const FENCED_AGAIN: Duration = Duration::from_secs(600);
-/// The longest drain. The next instance repeats work that is unfinished then.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(4500);
-
 /// The reason why the daemon could not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -338,25 +337,6 @@ impl App {
             .ok()
     }
 
-    async fn stop(
-        &self,
-        handle: &EngineHandle,
-        ended: oneshot::Receiver<Result<(), EngineError>>,
-        signals: &mut Signals,
-    ) -> Result<(), AppError> {
-        tracing::info!("stopping: requests in flight get a moment to finish");
-        self.health.wait(Waiting::Shutdown);
-        handle.shut_down();
-        tokio::select! {
-            result = ended => ending(result),
-            () = signals.next() => Err(AppError::Impatient),
-            () = tokio::time::sleep(SHUTDOWN_TIMEOUT) => {
-                tracing::warn!("the drain did not finish in time: the rest is repeated after the next start");
-                Ok(())
-            }
-        }
-    }
-
     async fn serve(&self, mut stop: watch::Receiver<bool>) -> Result<(), AppError> {
         let kafka = (&self.settings.kafka, &self.settings.topics);
         let (metrics, health) = (self.metrics.clone(), self.health.clone());
@@ -468,16 +448,6 @@ async fn serve(
         }
     });
     Ok(())
-}
-
-/// Returns the engine's result. A thread that ended without a result has panicked.
-fn ending(
-    result: Result<Result<(), EngineError>, oneshot::error::RecvError>,
-) -> Result<(), AppError> {
-    match result {
-        Ok(ended) => ended.map_err(AppError::from),
-        Err(_) => Err(AppError::System(std::io::Error::other("the engine's thread panicked"))),
-    }
 }
 
 /// Creates the resolver and counts its failed look-ups.

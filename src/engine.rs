@@ -116,6 +116,13 @@ impl EngineHandle {
         self.mailbox.put_urgent(Input::Shutdown);
     }
 
+    /// Waits until an engine that was asked to stop has saved its rows in the store and has given its partitions back.
+    /// It may not end soon after: Kafka may be slow to let it leave the group. Does not return if the engine had no
+    /// partitions.
+    pub async fn rows_saved(&self) {
+        self.signals.without_rows().await;
+    }
+
     /// Publishes the result of a reload.
     pub fn publish(&self, event: ReloadEvent) {
         self.reloads.publish(event);
@@ -221,21 +228,12 @@ impl<L: Log, D: Disk> Shell<L, D> {
         }
     }
 
-    /// Marks a damaged store. If the changelog can't be used, writes the rows in memory to the store: it may have the
-    /// only copy.
+    /// Marks a damaged store. After any other error, saves the rows in memory: the store has the only copy if the
+    /// changelog is lost too.
     fn keep_copy(&mut self, error: &EngineError) {
-        let written = match error {
-            EngineError::Store(error) => {
-                self.partitions.mark(error);
-                return;
-            }
-            EngineError::Mismatch(_) => self.partitions.write_all(),
-            EngineError::Log(_)
-            | EngineError::Fenced { .. }
-            | EngineError::Consumer(_)
-            | EngineError::Reader => return,
-        };
-        if let Err(error) = written {
+        if let EngineError::Store(error) = error {
+            self.partitions.mark(error);
+        } else if let Err(error) = self.partitions.save_all() {
             tracing::error!(%error, "the rows in memory can't be written to the store");
         }
     }
@@ -305,6 +303,8 @@ impl<L: Log, D: Disk> Shell<L, D> {
                 Input::Reloads(reloads) => self.dispatcher.reload(reloads.take()),
                 Input::Shutdown => {
                     self.report.health().wait(Waiting::Shutdown);
+                    // Before any call that waits for Kafka: the process may be killed meanwhile.
+                    self.partitions.save_all()?;
                     self.close();
                 }
                 Input::Fenced { was_disturbed } => {

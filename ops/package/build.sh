@@ -33,8 +33,10 @@ for shell in bash zsh fish; do
     "$binary" completions $shell >"$built/package/ringback.$shell"
 done
 # The package has the user, and the binary where Debian has binaries.
-sed -e '2,/^$/{/^#/d}' -e 's|/usr/local/bin/ringback|/usr/bin/ringback|' "$root/ops/ringback.service" \
-    >"$built/package/ringback.service"
+for unit in ringback ringback-sink-mongodb; do
+    sed -e '2,/^$/{/^#/d}' -e 's|/usr/local/bin/ringback|/usr/bin/ringback|' "$root/ops/$unit.service" \
+        >"$built/package/$unit.service"
+done
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml")
 name=ringback-$version-$(uname -m)-linux
@@ -48,7 +50,7 @@ mkdir -p "$archive/share/man" "$archive/share/completions" "$archive/config" "$a
 cp -r "$built/package/man" "$archive/share/man/man1"
 cp "$built/package/ringback."{bash,zsh,fish} "$archive/share/completions/"
 cp "$root/config/"{ringback,accounts}.toml "$archive/config/"
-cp "$root/ops/ringback.service" "$archive/systemd/"
+cp "$root/ops/"ringback{,-sink-mongodb}.service "$archive/systemd/"
 cp -r "$root/ops/monitoring/"{rules,dashboards} "$archive/"
 cp "$root/"{LICENSE,CHANGELOG.md} "$archive/"
 # The same files make the same archive.

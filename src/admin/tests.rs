@@ -1,6 +1,7 @@
 //! Tests of the API through a real socket.
 
 mod console;
+mod lists;
 
 use super::*;
 use crate::codec::source::Unwrap;
@@ -60,8 +61,12 @@ impl InForce for OneAccount {
     }
 }
 
-/// Returns the console of a daemon that can't reach Kafka.
-fn console(metrics: &Arc<Metrics>, health: &Arc<Health>) -> Arc<Console> {
+/// Returns the console of a daemon with these accounts that can't reach Kafka.
+fn console(
+    in_force: Arc<dyn InForce>,
+    metrics: &Arc<Metrics>,
+    health: &Arc<Health>,
+) -> Arc<Console> {
     let kafka = KafkaSettings {
         bootstrap_servers: "127.0.0.1:1".to_owned(),
         group_id: "ringback".to_owned(),
@@ -79,7 +84,7 @@ fn console(metrics: &Arc<Metrics>, health: &Arc<Health>) -> Arc<Console> {
         inbox: "ringback.inbox".to_owned(),
         unwrap: Unwrap::default(),
     };
-    Console::new((&kafka, &topics), metrics.clone(), health.clone(), Arc::new(OneAccount))
+    Console::new((&kafka, &topics), metrics.clone(), health.clone(), in_force)
 }
 
 impl Api {
@@ -99,12 +104,12 @@ fn block_on<F: Future>(future: F) -> F::Output {
 
 /// Starts an API, runs `test` with it, and checks that the API stops when asked to.
 fn with_api<F: Future<Output = ()>>(token: Option<&str>, test: impl FnOnce(Arc<Api>) -> F) {
-    with_console(true, token, test);
+    with_console(Some(Arc::new(OneAccount)), token, test);
 }
 
-/// Like `with_api`, for a process with a console or without one.
+/// Like `with_api`, for a process with these accounts, or for one without a console.
 fn with_console<F: Future<Output = ()>>(
-    has_console: bool,
+    in_force: Option<Arc<dyn InForce>>,
     token: Option<&str>,
     test: impl FnOnce(Arc<Api>) -> F,
 ) {
@@ -119,7 +124,7 @@ fn with_console<F: Future<Output = ()>>(
             metrics: metrics.clone(),
             health: Arc::clone(&health),
             config: Arc::default(),
-            console: has_console.then(|| console(&metrics, &health)),
+            console: in_force.map(|in_force| console(in_force, &metrics, &health)),
             token: token.map(|text| Secret::new(text.to_owned())),
         };
         let (stop, stopped) = oneshot::channel::<()>();
@@ -282,7 +287,7 @@ fn the_status_is_json() {
 
 #[test]
 fn a_process_without_a_console_has_an_index_that_links_to_existing_pages() {
-    with_console(false, None, |api| async move {
+    with_console(None, None, |api| async move {
         let page = api.get("/").await;
         assert_eq!(header(&page, "content-type"), "text/html; charset=utf-8");
         let page = page.text().await.unwrap();

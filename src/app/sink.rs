@@ -1,8 +1,9 @@
 //! The process of a sink: built from its configuration, and run until it is stopped.
 
 use super::reload::{self, config_pages};
+use super::serve;
+use super::stop::SHUTDOWN_TIMEOUT;
 use super::topics::{KAFKA_PAUSE, KAFKA_TIMEOUT, show_failure, show_missing};
-use super::{SHUTDOWN_TIMEOUT, serve};
 use crate::admin::Admin;
 use crate::config::{Effective, Settings, Warning};
 use crate::log::{self, Cluster, LogError, NeededBy, Operation, Resource, sink_group};

@@ -1,8 +1,6 @@
 //! The parameters of a request, from its query, its form or its JSON object.
 
 use super::failure::Failure;
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -13,14 +11,6 @@ use std::str::FromStr;
 pub(super) struct Fields {
     left: BTreeMap<String, String>,
     taken: Vec<&'static str>,
-}
-
-impl<S: Sync> FromRequestParts<S> for Fields {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
-        Self::of_form(parts.uri.query().unwrap_or_default().as_bytes())
-    }
 }
 
 impl Fields {

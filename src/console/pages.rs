@@ -9,14 +9,15 @@ mod live;
 mod overview;
 mod replays;
 pub(super) mod sign_in;
+mod table;
 mod webhooks;
 
 use super::Console;
 use super::failure::Failure;
 use super::readings::{Advance, Answer};
-use super::visitor::{CSRF_FIELD, Posted, Visitor};
+use super::visitor::{Asked, CSRF_FIELD, Posted, Visitor};
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -137,9 +138,8 @@ fn progress(visitor: &Visitor, advance: &Advance) -> Markup {
 }
 
 async fn cancel(
-    State(console): State<Arc<Console>>,
     Path(reading): Path<u64>,
-    Posted(_, fields): Posted,
+    Posted(Asked { console, fields, .. }): Posted,
 ) -> Result<Redirect, Failure> {
     fields.end()?;
     console.cancel(reading);

@@ -250,3 +250,16 @@ impl Console {
 pub(super) fn running(advance: &Advance) -> serde_json::Value {
     serde_json::json!({ "running": advance })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_dead_letters_has_a_limit() {
+        for (query, limit) in [("", 100), ("limit=7", 7), ("limit=0", 1), ("limit=5000", 1000)] {
+            let mut fields = Fields::of_form(query.as_bytes()).unwrap();
+            assert_eq!(Which::take_list(&mut fields).unwrap().limit, limit, "{query}");
+        }
+    }
+}

@@ -1,5 +1,7 @@
-//! The operator behind a request, and the proof that a form was sent by a page of the console.
+//! What the handlers of pages and of the API get of a request: the console, the operator and the parameters. A request
+//! that changes something also has the proof that a page of the console sent its form.
 
+use super::Console;
 use super::failure::Failure;
 use super::fields::Fields;
 use axum::body::Bytes;
@@ -57,15 +59,37 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
     }
 }
 
-/// The fields of a request that changes something, from a page of the console or from a client with a bearer token.
-pub(super) struct Posted(pub(super) Visitor, pub(super) Fields);
+/// A request that reads.
+pub(super) struct Asked {
+    pub(super) console: Arc<Console>,
+    pub(super) visitor: Visitor,
+    /// The parameters of the query.
+    pub(super) fields: Fields,
+}
 
-impl<S: Send + Sync> FromRequest<S> for Posted {
+impl FromRequestParts<Arc<Console>> for Asked {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        console: &Arc<Console>,
+    ) -> Result<Self, Failure> {
+        let visitor = Visitor::from_request_parts(parts, console).await?;
+        let fields = Fields::of_form(parts.uri.query().unwrap_or_default().as_bytes())?;
+        Ok(Self { console: console.clone(), visitor, fields })
+    }
+}
+
+/// A request that changes something, from a page of the console or from a client with a bearer token. Its parameters
+/// are those of the body.
+pub(super) struct Posted(pub(super) Asked);
+
+impl FromRequest<Arc<Console>> for Posted {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, console: &Arc<Console>) -> Result<Self, Failure> {
         let (mut parts, body) = request.into_parts();
-        let visitor = Visitor::from_request_parts(&mut parts, state).await?;
+        let visitor = Visitor::from_request_parts(&mut parts, console).await?;
         let text = |name| {
             let value = parts.headers.get(name).and_then(|value| value.to_str().ok());
             value.map(str::to_owned)
@@ -73,12 +97,12 @@ impl<S: Send + Sync> FromRequest<S> for Posted {
         let (in_header, kind) = (text(CSRF_HEADER), text(header::CONTENT_TYPE.as_str()));
         let is_json = kind.is_some_and(|kind| kind.starts_with("application/json"));
         let is_form = parts.method == Method::POST && !is_json;
-        let bytes = Bytes::from_request(Request::from_parts(parts, body), state)
+        let bytes = Bytes::from_request(Request::from_parts(parts, body), console)
             .await
             .map_err(|rejection| Failure::BadRequest(rejection.body_text()))?;
         let mut fields = if is_json { Fields::of_json(&bytes)? } else { Fields::of_form(&bytes)? };
         let in_form = fields.text(CSRF_FIELD);
         visitor.check(in_form.as_deref().or(in_header.as_deref()), is_form)?;
-        Ok(Self(visitor, fields))
+        Ok(Self(Asked { console: console.clone(), visitor, fields }))
     }
 }

@@ -11,13 +11,15 @@ use crate::log::{Landmarks, LogEvent, Record};
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Notify;
 
-/// Flags that make the engine stop waiting for Kafka.
+/// Flags that make the engine stop waiting for Kafka, and the signal that a stopping engine has no rows in memory.
 #[derive(Clone, Default)]
 pub(super) struct Signals {
     revoking: Arc<AtomicBool>,
     failing: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
+    without_rows: Arc<Notify>,
 }
 
 impl Signals {
@@ -42,6 +44,18 @@ impl Signals {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Signals that the engine has forgotten its partitions. They get no more rows if the process is to end.
+    pub(super) fn forgotten(&self) {
+        if self.is_stopping() {
+            self.without_rows.notify_one();
+        }
+    }
+
+    /// Waits until a stopping engine has forgotten its partitions. One caller at a time can wait.
+    pub(super) async fn without_rows(&self) {
+        self.without_rows.notified().await;
     }
 
     /// Returns whether the partitions are revoked, or the engine or the process is to end.

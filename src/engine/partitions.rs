@@ -435,9 +435,16 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         self.all_running().try_for_each(|task| task.rows.write_some(share, now))
     }
 
-    /// Writes all rows to the store.
+    /// Writes all rows to the store, also those of partitions that a failed commit has stopped.
     pub(super) fn write_all(&mut self) -> Result<(), StoreError> {
-        self.all_running().try_for_each(|task| task.rows.write_all())
+        self.tasks.values_mut().try_for_each(|task| task.rows.write_all())
+    }
+
+    /// Writes all rows to the store's files, since the process ends. Without this, the newest ones are in RocksDB's memory
+    /// until the store is closed.
+    pub(super) fn save_all(&mut self) -> Result<(), StoreError> {
+        self.write_all()?;
+        self.tasks.values().try_for_each(|task| task.rows.partition().flush())
     }
 
     /// Marks the store for the next start if the error shows damage.

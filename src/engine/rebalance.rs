@@ -50,10 +50,13 @@ impl<L: Log, D: Disk> Shell<L, D> {
         } else {
             // The group waits for the reply.
             self.committer.set_last_try(true);
-            self.drain(&mut work)
-                .and_then(|()| self.commit(work))
-                .and_then(|()| Ok(self.partitions.write_all()?))
+            self.drain(&mut work).and_then(|()| self.commit(work))
         };
+        let result = result.and_then(|()| {
+            let is_stopping = self.signals.is_stopping();
+            let partitions = &mut self.partitions;
+            Ok(if is_stopping { partitions.save_all() } else { partitions.write_all() }?)
+        });
         self.committer.set_last_try(false);
         failpoint::pass(Failpoint::Drained);
         if let Err(error) = &result {
@@ -120,14 +123,16 @@ impl<L: Log, D: Disk> Shell<L, D> {
         self.log.release_budget(self.dispatcher.clear());
         self.share();
         self.committer.clear(&self.report);
+        self.signals.forgotten();
     }
 
     /// Restores all partitions after a transaction with an unknown result. A new producer makes sure that it ends, and
     /// the changelog shows how it ended. The outcomes are kept: to record one again changes nothing.
     pub(super) fn reset(&mut self, outcomes: Vec<Attempted>) -> Result<(), EngineError> {
+        // First the rows are written: to close the producer may take long.
+        let epoch = self.hold()?;
         self.committer.close();
         self.partitions.keep(outcomes);
-        let epoch = self.hold()?;
         if self.committer.reopen(&self.log, &self.report) {
             self.partitions.restore(epoch, None, &self.log, &self.report);
         }

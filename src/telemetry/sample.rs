@@ -23,6 +23,24 @@ pub struct Sample {
     pub open_letters: Vec<(DeadLetterReason, u64)>,
 }
 
+impl Sample {
+    /// Returns the number of deliveries that wait in this state.
+    #[must_use]
+    pub fn waiting(&self, state: OutboxState) -> u64 {
+        count_of(&self.outbox, state)
+    }
+
+    /// Returns the number of open dead letters with this reason; 0 until they are counted.
+    #[must_use]
+    pub fn open(&self, reason: DeadLetterReason) -> u64 {
+        count_of(&self.open_letters, reason)
+    }
+}
+
+fn count_of<K: Copy + PartialEq>(counts: &[(K, u64)], key: K) -> u64 {
+    counts.iter().find(|(of, _)| *of == key).map_or(0, |(_, count)| *count)
+}
+
 /// The figures of one webhook on this instance.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WebhookFigures {

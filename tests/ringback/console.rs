@@ -255,6 +255,11 @@ fn a_replay_is_stopped_and_resumed() {
     let flows: Vec<Value> = (0..40).map(|number| flow(&format!("stop-{number}"), &[])).collect();
     stage.send_flows(&flows);
     stage.dead_letters(40, PATIENCE);
+    for (limit, count, is_whole) in [(7, 7, false), (40, 40, true)] {
+        let letters = asked(&daemon, &format!("dead-letters?limit={limit}"));
+        let shown = letters["dead_letters"].as_array().map(Vec::len);
+        assert_eq!((shown, &letters["is_whole"]), (Some(count), &json!(is_whole)), "{limit}");
+    }
     repaired.store(true, Ordering::SeqCst);
     let order = json!({"reason": "refused", "rate": 10});
     let (_, begun) = change(&daemon, "replays", &order);

@@ -5,6 +5,7 @@ use crate::harness::daemon::{Daemon, Done};
 use crate::harness::database;
 use crate::harness::stage::Stage;
 use crate::harness::{PATIENCE, broker, wait_until};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -72,6 +73,31 @@ fn a_server_that_does_not_answer_is_not_waited_for_longer_than_the_timeout() {
     is(&done, 1, "");
     assert!(done.err.contains("/livez does not answer: no answer in 1s\n"), "{done:?}");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn an_answer_that_is_no_http_or_too_long_is_a_failure() {
+    let mut stage = Stage::without_topics(broker::shared(), "healthcheck-rude");
+    let port = listen_on(&mut stage, "127.0.0.1");
+    let rude = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+    let endless = format!("HTTP/1.0 200 OK\r\n\r\n{}", "ok\n".repeat(1 << 20));
+    for (answer, problem) in
+        [("ok\n", "the answer is no HTTP"), (&endless, "the answer is too long")]
+    {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = rude.accept().expect("a connection");
+                let lines = BufReader::new(&stream).lines();
+                // An unread part of the request would reset the connection.
+                lines.map_while(Result::ok).find(String::is_empty).expect("a request");
+                // The command may close the connection before it has the whole answer.
+                drop(stream.write_all(answer.as_bytes()));
+            });
+            let done = stage.command(&["healthcheck"]);
+            is(&done, 1, "");
+            assert!(done.err.contains(&format!("/livez does not answer: {problem}\n")), "{done:?}");
+        });
+    }
 }
 
 #[test]

@@ -199,7 +199,7 @@ fn pods_have_no_rights_that_they_do_not_need() {
     assert_eq!(pod["automountServiceAccountToken"], false);
     assert_eq!(pod["enableServiceLinks"], false, "services would set RINGBACK_PORT");
     assert_eq!(set["spec"]["podManagementPolicy"], "Parallel");
-    // The daemon drains within 5 s: see TimeoutStopSec of the systemd unit.
+    // The daemon stops within 9 s: see TimeoutStopSec of the systemd unit.
     assert!(pod["terminationGracePeriodSeconds"].as_u64() >= Some(15));
     for (probe, path) in
         [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]

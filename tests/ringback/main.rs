@@ -23,6 +23,7 @@ mod dead_letters;
 mod definitions;
 mod demo;
 mod disks;
+mod drains;
 mod encodings;
 mod exchanges;
 #[cfg(feature = "failpoints")]

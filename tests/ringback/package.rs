@@ -57,6 +57,46 @@ fn as_root(program: &str) -> Command {
     command
 }
 
+/// A unit of the package.
+struct Unit {
+    file: &'static str,
+    /// What `/usr/bin/ringback` does.
+    does: &'static str,
+}
+
+/// The units of the daemon and of the sink.
+const UNITS: [Unit; 2] = [
+    Unit { file: "ringback.service", does: "run" },
+    Unit { file: "ringback-sink-mongodb.service", does: "sink mongodb" },
+];
+
+impl Unit {
+    fn path(&self) -> String {
+        format!("/usr/lib/systemd/system/{}", self.file)
+    }
+
+    fn command(&self) -> String {
+        format!("/usr/bin/ringback {} --config /etc/ringback/ringback.toml", self.does)
+    }
+
+    /// Checks the installed unit. This machine's systemd checks it too, if there is one. The clean Debian has none.
+    fn check(&self, debian: &Debian) {
+        let unit = debian.runs(&format!("cat {}", self.path()));
+        let start = format!("\nExecStart={}\n", self.command());
+        assert!(unit.contains(&start) && !unit.contains("useradd"), "{unit}");
+        let file = run_dir().join(self.file);
+        let here = unit.replace("/usr/bin/ringback", &binary().to_string_lossy());
+        std::fs::write(&file, here).expect("a file");
+        match Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output() {
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert!(!said.contains(self.file), "{said}");
+            }
+            Err(error) => println!("the unit is not verified: systemd-analyze: {error}"),
+        }
+    }
+}
+
 /// A clean Debian 12 in a directory. Dropping it removes it.
 struct Debian(PathBuf);
 
@@ -114,8 +154,8 @@ impl Debian {
             mount --bind \"$0/var/lib/ringback\" \"$0/var/lib/ringback\"
             mount -o remount,rw,bind \"$0/var/lib/ringback\"
             mount -t proc proc \"$0/proc\"";
-        let run = self.runs("sed -n 's/^ExecStart=//p' /usr/lib/systemd/system/ringback.service");
-        assert_eq!(run.trim(), "/usr/bin/ringback run --config /etc/ringback/ringback.toml");
+        let [daemon, _] = UNITS;
+        let run = daemon.command();
         let line = format!("! touch /tmp/x 2>/dev/null; exec env {variables} {run}");
         let mut command = self.command(read_only, "ringback:ringback", &line);
         command.stderr(std::fs::File::create(log).expect("a log"));
@@ -150,7 +190,6 @@ fn is_installed(debian: &Debian) {
         "/usr/share/bash-completion/completions/ringback",
         "/usr/share/zsh/vendor-completions/_ringback",
         "/usr/share/fish/vendor_completions.d/ringback.fish",
-        "/usr/lib/systemd/system/ringback.service",
         "/usr/share/doc/ringback/copyright",
     ] {
         assert!(files.lines().any(|line| line == file), "no {file} in {files}");
@@ -161,24 +200,15 @@ fn is_installed(debian: &Debian) {
     let conffiles = debian.runs("dpkg-query --show --showformat '${Conffiles}' ringback");
     assert!(conffiles.trim().starts_with("/etc/ringback/environment "), "{conffiles}");
     assert_eq!(conffiles.trim().lines().count(), 1, "{conffiles}");
-    is_valid_unit(&debian.runs("cat /usr/lib/systemd/system/ringback.service"));
-}
-
-/// Lets this machine's systemd check the unit, if it has one. The clean Debian has none.
-fn is_valid_unit(unit: &str) {
-    assert!(
-        unit.contains("\nExecStart=/usr/bin/ringback run ") && !unit.contains("useradd"),
-        "{unit}"
-    );
-    let file = run_dir().join("ringback.service");
-    let here = unit.replace("/usr/bin/ringback", &binary().to_string_lossy());
-    std::fs::write(&file, here).expect("a file");
-    match Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output() {
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(!said.contains("ringback.service"), "{said}");
-        }
-        Err(error) => println!("the unit is not verified: systemd-analyze: {error}"),
+    for unit in UNITS {
+        unit.check(debian);
+    }
+    // Neither is enabled or started, because both need a configuration first: a unit is enabled again only if the
+    // administrator had enabled it, and restarted only if it runs.
+    let script = debian.runs("cat /var/lib/dpkg/info/ringback.postinst");
+    for unit in UNITS {
+        let asks = format!("if deb-systemd-helper debian-installed {}; then", unit.file);
+        assert!(script.contains(&asks) && !script.contains("=start"), "{script}");
     }
 }
 
@@ -220,6 +250,10 @@ fn the_package_installs_on_a_clean_debian_and_its_daemon_delivers_webhooks() {
         http::get(port, "/readyz").is_ok_and(|(status, _)| status == 200).then_some(())
     });
     debian.runs(&format!("env {variables} ringback healthcheck"));
+    // The sink needs a section of the configuration that this one lacks.
+    let [_, sink] = UNITS;
+    let refused = debian.runs(&format!("{} 2>&1 || test $? = 78", sink.command()));
+    assert!(refused.contains("sink.mongodb"), "{refused}");
     debian.runs(&format!("env {variables} ringback send --sample"));
     let requests = stage.receiver.wait_for(2, PATIENCE);
     let secret = debian.runs("cat /etc/ringback/crm.secret");
@@ -254,6 +288,7 @@ fn the_archive_has_a_binary_that_runs_and_its_checksum() {
         "config/ringback.toml",
         "share/man/man1/ringback-run.1.gz",
         "systemd/ringback.service",
+        "systemd/ringback-sink-mongodb.service",
     ] {
         assert!(root.join(file).exists(), "{file}");
     }

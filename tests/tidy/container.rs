@@ -120,7 +120,12 @@ fn the_skeleton_has_all_targets_of_the_manifest() {
             serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{error}"));
         let targets = metadata.pointer("/packages/0/targets").and_then(|it| it.as_array());
         let targets = targets.expect("targets").iter();
-        targets.map(|it| format!("{} {}", it["kind"], it["name"])).collect::<BTreeSet<_>>()
+        let exists =
+            |it: &serde_json::Value| it["src_path"].as_str().map(|it| Path::new(it).exists());
+        let target = |it: &serde_json::Value| {
+            format!("{} {}, exists: {:?}", it["kind"], it["name"], exists(it))
+        };
+        targets.map(target).collect::<BTreeSet<_>>()
     };
     let (of_skeleton, all) = (targets(&to), targets(&root()));
     std::fs::remove_dir_all(&to).expect("it is removed");

@@ -34,7 +34,17 @@ async function signIn(page, to) {
 
 // Waits until a page that shows the progress of a reading has loaded itself again.
 async function settled(page) {
-  await page.waitForFunction(() => !document.querySelector('meta[http-equiv=refresh]') || document.querySelector('[data-live]'));
+  await page.waitForFunction(() => !document.querySelector('meta[http-equiv=refresh]'));
+}
+
+// Plans a replay of refused letters, at most this many, and starts it at one letter per second.
+async function startReplay(page, max) {
+  await page.goto(`${base}/dead-letters/plan?reason=refused`);
+  await page.waitForSelector('#max');
+  await page.fill('#rate', '1');
+  await page.fill('#max', max);
+  await page.click('button:has-text("Replay reason = refused")');
+  await page.waitForSelector('h2:has-text("State: running")');
 }
 
 async function inspect(page, name) {
@@ -109,9 +119,18 @@ async function main() {
   await settled(light);
   await light.click('text=Plan a replay of');
   await settled(light);
-  await light.fill('#max', '1');
-  await light.click('button:has-text("Replay reason = refused")');
+  await startReplay(light, '6');
+  // The script shows the progress without loading the page again, until the replay has ended.
+  await light.evaluate(() => { window.same = true; });
+  const sent = 'p[role=status]:has-text("sending: ")';
+  const before = await light.textContent(sent);
+  await light.waitForFunction(([it, text]) => {
+    const now = document.querySelector('p[role=status]');
+    return now && now.textContent.startsWith(it) && now.textContent !== text;
+  }, ['sending: ', before]);
+  check('a page with progress was loaded again', await light.evaluate(() => window.same));
   await light.waitForSelector('h2:has-text("State: finished")');
+  check('a replay that has ended can be stopped', !(await light.$('button:has-text("Stop")')));
   await inspect(light, 'light-replay');
   await light.goto(`${base}/webhooks/${WEBHOOK}`);
   await light.click('text=Send a test');
@@ -120,6 +139,7 @@ async function main() {
   // The charts have values by now.
   await light.goto(`${base}/`);
   await light.waitForFunction(() => document.querySelectorAll('polyline[points*=" "]').length >= 6);
+  await light.waitForSelector('svg[aria-label^="undecodable: 1 now, at most 1"]');
   await inspect(light, 'light-overview-later');
 
   // Without scripts, on a telephone, in the dark.
@@ -130,6 +150,9 @@ async function main() {
   await phone.click('button');
   check('signed in without scripts', (await phone.textContent('body')).includes('Signed in as'));
   for (const to of ['/', '/webhooks', `/webhooks/${WEBHOOK}`, '/dead-letters', '/accounts/28']) await phone.goto(base + to);
+  // A replay's page loads itself again until the replay has ended.
+  await startReplay(phone, '');
+  await phone.waitForSelector('h2:has-text("State: finished")');
   await phone.click('button:has-text("Sign out")');
   check('signed out', (await phone.textContent('h1')) === 'Sign in');
 

@@ -7,20 +7,19 @@ use super::super::instances::InstancesView;
 use super::super::questions::{Deliveries, LetterPage, running};
 use super::super::readings::Answer;
 use super::super::replays::{Order, ReplayView};
-use super::super::visitor::Posted;
+use super::super::visitor::{Asked, Posted};
 use super::super::{Console, Fields, Which};
 use super::{Method, Operation, Parameter, document, flag, integer, page, text};
 use crate::domain::AccountId;
 use crate::inspect::accounts::{AccountLine, AccountView, FaultView};
 use crate::replay::{Summary, Target};
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use schemars::{Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::json;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The time that a request waits for its reading, unless it says another one.
@@ -292,7 +291,7 @@ fn read<T>(answer: Answer<T>, show: impl FnOnce(&T) -> Answered) -> Answered {
     }
 }
 
-async fn accounts(State(console): State<Arc<Console>>, mut fields: Fields) -> Answered {
+async fn accounts(Asked { console, mut fields, .. }: Asked) -> Answered {
     let after = fields.number("after")?.map(AccountId);
     let limit = fields.number("limit")?.unwrap_or(ROWS_MAX).min(ROWS_MAX);
     fields.end()?;
@@ -300,23 +299,20 @@ async fn accounts(State(console): State<Arc<Console>>, mut fields: Fields) -> An
     Ok(page(&AccountsPage { accounts, faults }))
 }
 
-async fn account(State(console): State<Arc<Console>>, Path(id): Path<String>) -> Answered {
+async fn account(Path(id): Path<String>, Asked { console, fields, .. }: Asked) -> Answered {
+    fields.end()?;
     let view = id.parse().ok().and_then(|id| console.in_force.account(AccountId(id)));
     view.map(|view| page(&view)).ok_or_else(|| Failure::Missing("no such account".to_owned()))
 }
 
-async fn webhooks(State(console): State<Arc<Console>>, mut fields: Fields) -> Answered {
+async fn webhooks(Asked { console, mut fields, .. }: Asked) -> Answered {
     let (search, after) = (fields.text("q").unwrap_or_default(), fields.text("after"));
     let limit = fields.number("limit")?.unwrap_or(ROWS_MAX).min(ROWS_MAX);
     fields.end()?;
     Ok(page(&Webhooks { webhooks: console.webhooks(&search, after.as_deref(), limit)? }))
 }
 
-async fn webhook(
-    State(console): State<Arc<Console>>,
-    Path(name): Path<String>,
-    mut fields: Fields,
-) -> Answered {
+async fn webhook(Path(name): Path<String>, Asked { console, mut fields, .. }: Asked) -> Answered {
     let patience = wait(&mut fields)?;
     fields.end()?;
     let facts = console.webhook(&name)?;
@@ -327,9 +323,8 @@ async fn webhook(
 }
 
 async fn enable(
-    State(console): State<Arc<Console>>,
     Path(name): Path<String>,
-    Posted(visitor, fields): Posted,
+    Posted(Asked { console, visitor, fields }): Posted,
 ) -> Answered {
     fields.end()?;
     let partitions = console.enable(&visitor, &name).await?;
@@ -337,16 +332,15 @@ async fn enable(
 }
 
 async fn test(
-    State(console): State<Arc<Console>>,
     Path(name): Path<String>,
-    Posted(visitor, mut fields): Posted,
+    Posted(Asked { console, visitor, mut fields }): Posted,
 ) -> Answered {
     let phase = Console::phase(&mut fields)?;
     fields.end()?;
     console.test(&visitor, &name, phase, |shown| page(shown)).await
 }
 
-async fn deliveries(State(console): State<Arc<Console>>, mut fields: Fields) -> Answered {
+async fn deliveries(Asked { console, mut fields, .. }: Asked) -> Answered {
     let uuid = fields.text("uuid");
     let (disclosure, patience) = (Disclosure::take(&mut fields)?, wait(&mut fields)?);
     fields.end()?;
@@ -365,7 +359,7 @@ async fn deliveries(State(console): State<Arc<Console>>, mut fields: Fields) -> 
     })
 }
 
-async fn letters(State(console): State<Arc<Console>>, mut fields: Fields) -> Answered {
+async fn letters(Asked { console, mut fields, .. }: Asked) -> Answered {
     let (which, patience) = (Which::take_list(&mut fields)?, wait(&mut fields)?);
     // The key of a record without a uuid may be a phone number.
     let disclosure = Disclosure { bodies: false, numbers: fields.flag("numbers")? };
@@ -375,11 +369,7 @@ async fn letters(State(console): State<Arc<Console>>, mut fields: Fields) -> Ans
     })
 }
 
-async fn letter(
-    State(console): State<Arc<Console>>,
-    Path(target): Path<String>,
-    mut fields: Fields,
-) -> Answered {
+async fn letter(Path(target): Path<String>, Asked { console, mut fields, .. }: Asked) -> Answered {
     let (disclosure, patience) = (Disclosure::take(&mut fields)?, wait(&mut fields)?);
     fields.end()?;
     let target = Target::parse(&target).map_err(Failure::BadRequest)?;
@@ -389,14 +379,12 @@ async fn letter(
     })
 }
 
-async fn replays(State(console): State<Arc<Console>>) -> Answered {
+async fn replays(Asked { console, fields, .. }: Asked) -> Answered {
+    fields.end()?;
     Ok(page(&console.replays.all()))
 }
 
-async fn begin_replay(
-    State(console): State<Arc<Console>>,
-    Posted(visitor, mut fields): Posted,
-) -> Answered {
+async fn begin_replay(Posted(Asked { console, visitor, mut fields }): Posted) -> Answered {
     let (is_dry, patience) = (fields.flag("dry_run")?, wait(&mut fields)?);
     let order = Order::take(&mut fields)?;
     fields.end()?;
@@ -408,29 +396,28 @@ async fn begin_replay(
     Ok((StatusCode::ACCEPTED, page(&run.view())).into_response())
 }
 
-async fn replay(State(console): State<Arc<Console>>, Path(id): Path<String>) -> Answered {
+async fn replay(Path(id): Path<String>, Asked { console, fields, .. }: Asked) -> Answered {
+    fields.end()?;
     Ok(page(&console.replays.find(number(&id)?)?.view()))
 }
 
 async fn stop_replay(
-    State(console): State<Arc<Console>>,
     Path(id): Path<String>,
-    Posted(visitor, fields): Posted,
+    Posted(Asked { console, visitor, fields }): Posted,
 ) -> Answered {
     fields.end()?;
     Ok(page(&console.stop_replay(&visitor, number(&id)?).await?.view()))
 }
 
-async fn instances(State(console): State<Arc<Console>>, mut fields: Fields) -> Answered {
+async fn instances(Asked { console, mut fields, .. }: Asked) -> Answered {
     let patience = wait(&mut fields)?;
     fields.end()?;
     read(console.instances(patience).await?, |instances| Ok(page(instances)))
 }
 
 async fn cancel(
-    State(console): State<Arc<Console>>,
     Path(reading): Path<String>,
-    Posted(_, fields): Posted,
+    Posted(Asked { console, fields, .. }): Posted,
 ) -> Answered {
     fields.end()?;
     if console.cancel(number(&reading)?) {

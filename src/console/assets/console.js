@@ -6,5 +6,9 @@ for (const part of document.querySelectorAll('[data-live]')) {
     // The server has escaped everything in this text.
     part.innerHTML = event.data;
   };
+  events.addEventListener('ended', () => {
+    events.close();
+    window.location.reload();
+  });
   window.addEventListener('pagehide', () => events.close());
 }

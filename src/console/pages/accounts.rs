@@ -1,78 +1,61 @@
 //! The accounts in force, each setting with its source.
 
-use super::super::{Console, Fields};
 use super::Shown;
 use super::layout::{Tab, page};
+use super::table::{self, Column, ROWS_MAX};
 use crate::console::failure::Failure;
-use crate::console::visitor::Visitor;
+use crate::console::visitor::Asked;
 use crate::domain::AccountId;
-use crate::inspect::accounts::FaultView;
-use axum::extract::{Path, State};
+use crate::inspect::accounts::{AccountLine, FaultView};
+use axum::extract::Path;
 use maud::{Markup, html};
-use std::sync::Arc;
 
-/// The number of accounts on a page.
-const ROWS_MAX: usize = 200;
+const COLUMNS: &[Column] = &[
+    Column::Text("Account"),
+    Column::Text("Default webhook"),
+    Column::Text("Phase 2"),
+    Column::Number("Webhooks"),
+    Column::Number("Flows"),
+    Column::Number("Rules"),
+    Column::Number("Faults"),
+];
+const SETTINGS: &[Column] = &[Column::Text("Key"), Column::Text("Value"), Column::Text("Source")];
 
-pub(super) async fn list(
-    State(console): State<Arc<Console>>,
-    visitor: Visitor,
-    mut fields: Fields,
-) -> Shown {
+pub(super) async fn list(Asked { console, visitor, mut fields }: Asked) -> Shown {
     let after = fields.number("after")?.map(AccountId);
     fields.end()?;
     let accounts = console.in_force.lines(after, ROWS_MAX + 1);
-    let (shown, rest) = accounts.split_at(accounts.len().min(ROWS_MAX));
     let body = html! {
         (faults(&console.in_force.faults(ROWS_MAX)))
-        div.scroll tabindex="0" role="region" aria-label="Accounts" {
-            table {
-                thead {
-                    tr {
-                        th scope="col" { "Account" } th scope="col" { "Default webhook" } th scope="col" { "Phase 2" }
-                        th.number scope="col" { "Webhooks" } th.number scope="col" { "Flows" } th.number scope="col" { "Rules" } th.number scope="col" { "Faults" }
-                    }
-                }
-                tbody {
-                    @for account in shown {
-                        tr {
-                            td { a href={ "/accounts/" (account.id) } { (account.id) } }
-                            td { (account.default_webhook.as_deref().unwrap_or("–")) }
-                            td { @if account.notify_on_delivery { "sent" } @else { "not sent" } }
-                            td.number { (account.webhooks) } td.number { (account.flows) } td.number { (account.rules) } td.number { (account.faults) }
-                        }
-                    }
-                }
-            }
-        }
-        @if shown.is_empty() { p { "No account is configured." } }
-        @if let (Some(last), false) = (shown.last(), rest.is_empty()) {
-            p { a href={ "/accounts?after=" (last.id) } { "Next page" } }
-        }
+        (table::list(("Accounts", COLUMNS), &accounts, row, |last| format!("/accounts?after={}", last.id)))
     };
     Ok(page(&visitor, Tab::Accounts, "Accounts", &body))
 }
 
+fn row(account: &AccountLine) -> Markup {
+    html! {
+        tr {
+            td { a href={ "/accounts/" (account.id) } { (account.id) } }
+            td { (account.default_webhook.as_deref().unwrap_or("–")) }
+            td { @if account.notify_on_delivery { "sent" } @else { "not sent" } }
+            td.number { (account.webhooks) } td.number { (account.flows) } td.number { (account.rules) } td.number { (account.faults) }
+        }
+    }
+}
+
 pub(super) async fn show(
-    State(console): State<Arc<Console>>,
-    visitor: Visitor,
     Path(id): Path<String>,
+    Asked { console, visitor, fields }: Asked,
 ) -> Shown {
+    fields.end()?;
     let view = id.parse().ok().and_then(|id| console.in_force.account(AccountId(id)));
     let view = view.ok_or_else(|| Failure::Missing("There is no such account.".to_owned()))?;
     let body = html! {
         @if !view.is_configured { p.problem { "Records of this account are not processed: its rows are wrong." } }
         (faults(&view.faults))
-        div.scroll tabindex="0" role="region" aria-label="Settings" {
-            table {
-                thead { tr { th scope="col" { "Key" } th scope="col" { "Value" } th scope="col" { "Source" } } }
-                tbody {
-                    @for setting in &view.settings {
-                        tr { td { code { (setting.key) } } td { (setting.value) } td { (setting.source) } }
-                    }
-                }
-            }
-        }
+        (table::table("Settings", SETTINGS, view.settings.iter().map(|setting| html! {
+            tr { td { code { (setting.key) } } td { (setting.value) } td { (setting.source) } }
+        })))
     };
     Ok(page(&visitor, Tab::Accounts, &format!("Account {}", view.id), &body))
 }

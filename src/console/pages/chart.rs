@@ -7,19 +7,25 @@ const HEIGHT: f64 = 48.0;
 
 /// Draws the values of the last hour as a line, with the latest and the largest value as text.
 pub(super) fn line(title: &str, unit: &str, values: &[f64]) -> Markup {
-    let max = values.iter().copied().fold(0.0, f64::max);
-    let latest = values.last().copied();
-    let text = latest.map_or_else(
-        || "no value yet".to_owned(),
-        |latest| format!("{} {unit}, at most {} in the last hour", short(latest), short(max)),
-    );
     html! {
         figure.chart {
             figcaption { (title) }
-            p.value { (latest.map_or_else(|| "–".to_owned(), short)) " " small { (unit) } }
-            svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-label={ (title) ": " (text) } {
-                polyline fill="none" points=(points(values, max)) {}
-            }
+            p.value { (values.last().map_or_else(|| "–".to_owned(), |latest| short(*latest))) " " small { (unit) } }
+            (curve(title, unit, values))
+        }
+    }
+}
+
+/// Draws the line alone. Readers that can't see it get the latest and the largest value.
+pub(super) fn curve(title: &str, unit: &str, values: &[f64]) -> Markup {
+    let max = values.iter().copied().fold(0.0, f64::max);
+    let text = values.last().map_or_else(
+        || "no value yet".to_owned(),
+        |latest| format!("{} {unit}, at most {} in the last hour", short(*latest), short(max)),
+    );
+    html! {
+        svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-label={ (title) ": " (text) } {
+            polyline fill="none" points=(points(values, max)) {}
         }
     }
 }

@@ -1,23 +1,16 @@
 //! Everything about one phonon-uuid: what happened, what it waits for.
 
-use super::super::{Console, Fields};
 use super::layout::{Tab, page};
 use super::webhooks::{encoded, path_segment};
 use super::{PATIENCE, Shown, when_read};
 use crate::console::disclosure::Disclosure;
-use crate::console::visitor::Visitor;
+use crate::console::visitor::Asked;
 use crate::inspect::trace::{COLUMNS, Fact, Trace};
-use axum::extract::State;
 use maud::{Markup, html};
-use std::sync::Arc;
 
 const TITLE: &str = "Executions";
 
-pub(super) async fn show(
-    State(console): State<Arc<Console>>,
-    visitor: Visitor,
-    mut fields: Fields,
-) -> Shown {
+pub(super) async fn show(Asked { console, visitor, mut fields }: Asked) -> Shown {
     let uuid = fields.text("uuid").map(|uuid| uuid.trim().to_owned());
     let disclosure = Disclosure::take(&mut fields)?;
     fields.end()?;

@@ -37,24 +37,39 @@ impl Tab {
     }
 }
 
+/// When a page loads itself again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reload {
+    Never,
+    /// After a second.
+    Always,
+    /// After a second, unless the script updates the page.
+    WithoutScript,
+}
+
 pub(super) fn page(visitor: &Visitor, tab: Tab, title: &str, body: &Markup) -> Html<String> {
-    framed(Some((visitor, tab)), title, false, body)
+    framed(Some((visitor, tab)), title, Reload::Never, body)
 }
 
 /// Returns a page that loads itself again after a second.
 pub(super) fn loading(visitor: &Visitor, tab: Tab, title: &str, body: &Markup) -> Html<String> {
-    framed(Some((visitor, tab)), title, true, body)
+    framed(Some((visitor, tab)), title, Reload::Always, body)
+}
+
+/// Returns a page that the script updates. Without the script, it loads itself again after a second.
+pub(super) fn live(visitor: &Visitor, tab: Tab, title: &str, body: &Markup) -> Html<String> {
+    framed(Some((visitor, tab)), title, Reload::WithoutScript, body)
 }
 
 /// Returns a page without navigation.
 pub(super) fn bare(title: &str, body: &Markup) -> Html<String> {
-    framed(None, title, false, body)
+    framed(None, title, Reload::Never, body)
 }
 
 fn framed(
     within: Option<(&Visitor, Tab)>,
     title: &str,
-    loads_again: bool,
+    reload: Reload,
     body: &Markup,
 ) -> Html<String> {
     let markup = html! {
@@ -64,7 +79,11 @@ fn framed(
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                @if loads_again { meta http-equiv="refresh" content="1"; }
+                @match reload {
+                    Reload::Never => {}
+                    Reload::Always => meta http-equiv="refresh" content="1";,
+                    Reload::WithoutScript => noscript { meta http-equiv="refresh" content="1"; },
+                }
                 title { (title) " · Ringback" }
                 link rel="stylesheet" href="/assets/console.css";
                 script src="/assets/console.js" defer {}

@@ -2,34 +2,38 @@
 
 use super::super::questions::{LETTERS_DEFAULT, LetterPage, Which};
 use super::super::replays::{filter_fields, filter_text};
-use super::super::{Console, Fields};
 use super::layout::Tab;
+use super::table::Column;
 use super::webhooks::encoded;
 use super::{PATIENCE, Shown, grouped, proof, when_read};
 use crate::console::disclosure::Disclosure;
 use crate::console::failure::Failure;
-use crate::console::visitor::Visitor;
+use crate::console::visitor::{Asked, Visitor};
 use crate::domain::DeadLetterReason;
 use crate::inspect::dead_letters::{LetterView, WholeLetter};
 use crate::replay::{Filter, Summary, Target};
 use crate::telemetry::mask;
-use axum::extract::State;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 const TITLE: &str = "Dead letters";
+const COLUMNS: &[Column] = &[
+    Column::Text("Place"),
+    Column::Text("State"),
+    Column::Text("Time"),
+    Column::Text("Reason"),
+    Column::Text("Webhook"),
+    Column::Text("Phase"),
+    Column::Number("Attempts"),
+    Column::Text("phonon-uuid"),
+];
 
-pub(super) async fn list(
-    State(console): State<Arc<Console>>,
-    visitor: Visitor,
-    mut fields: Fields,
-) -> Shown {
+pub(super) async fn list(Asked { console, visitor, mut fields }: Asked) -> Shown {
     let which = Which::take_list(&mut fields)?;
     fields.end()?;
     let answer = console.letters(which.clone(), PATIENCE).await?;
     Ok(when_read(&visitor, (Tab::DeadLetters, TITLE), answer, |letters| {
-        html! { (form(&which)) (table(&which, letters)) }
+        html! { (form(&which)) (found(&which, letters)) }
     }))
 }
 
@@ -79,7 +83,7 @@ fn form(which: &Which) -> Markup {
     }
 }
 
-fn table(which: &Which, letters: &LetterPage) -> Markup {
+fn found(which: &Which, letters: &LetterPage) -> Markup {
     let fields = filter_fields(&which.filter);
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
     html! {
@@ -92,18 +96,7 @@ fn table(which: &Which, letters: &LetterPage) -> Markup {
         @if letters.dead_letters.is_empty() {
             p { "No dead letter matches." }
         } @else {
-            div.scroll tabindex="0" role="region" aria-label="Dead letters" {
-                table {
-                    thead {
-                        tr {
-                            th scope="col" { "Place" } th scope="col" { "State" } th scope="col" { "Time" }
-                            th scope="col" { "Reason" } th scope="col" { "Webhook" } th scope="col" { "Phase" }
-                            th.number scope="col" { "Attempts" } th scope="col" { "phonon-uuid" }
-                        }
-                    }
-                    tbody { @for letter in &letters.dead_letters { (row(letter)) } }
-                }
-            }
+            (super::table::table("Dead letters", COLUMNS, letters.dead_letters.iter().map(row)))
             @if !letters.is_whole {
                 p.hint { "Only the first " (which.limit) " are shown, oldest first in each partition. Narrow the filter to see others." }
             }
@@ -138,11 +131,7 @@ fn row(letter: &LetterView) -> Markup {
     }
 }
 
-pub(super) async fn show(
-    State(console): State<Arc<Console>>,
-    visitor: Visitor,
-    mut fields: Fields,
-) -> Shown {
+pub(super) async fn show(Asked { console, visitor, mut fields }: Asked) -> Shown {
     let target = fields.parsed("target", Target::parse)?;
     let disclosure = Disclosure::take(&mut fields)?;
     fields.end()?;
@@ -176,11 +165,7 @@ fn whole(letter: &WholeLetter, target: Target, disclosure: Disclosure) -> Markup
     }
 }
 
-pub(super) async fn plan(
-    State(console): State<Arc<Console>>,
-    visitor: Visitor,
-    mut fields: Fields,
-) -> Shown {
+pub(super) async fn plan(Asked { console, visitor, mut fields }: Asked) -> Shown {
     let Which { filter, .. } = Which::take(&mut fields)?;
     fields.end()?;
     let answer = console.plan(filter.clone(), None, PATIENCE).await?;

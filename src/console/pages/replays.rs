@@ -1,45 +1,50 @@
 //! The replays that were started on this instance.
 
 use super::super::replays::{Order, ReplayView, filter_fields};
-use super::super::{Console, Fields, Which};
+use super::super::{Fields, Which};
 use super::layout::{Tab, page};
 use super::letters::outcome;
+use super::table::Column;
 use super::{Shown, grouped, proof};
 use crate::console::failure::Failure;
-use crate::console::visitor::{Posted, Visitor};
-use axum::extract::{Path, State};
+use crate::console::visitor::{Asked, Posted};
+use axum::extract::Path;
 use axum::response::Redirect;
 use maud::{Markup, html};
-use std::sync::Arc;
 
-pub(super) async fn list(State(console): State<Arc<Console>>, visitor: Visitor) -> Shown {
+const COLUMNS: &[Column] = &[
+    Column::Text("Replay"),
+    Column::Text("State"),
+    Column::Text("Filter"),
+    Column::Text("Operator"),
+    Column::Text("Began"),
+];
+
+pub(super) async fn list(Asked { console, visitor, fields }: Asked) -> Shown {
+    fields.end()?;
     let all = console.replays.all();
     let body = html! {
         p { "The latest replays that were started here or by the API of this instance. Commands and other instances have their own. "
             a href="/dead-letters" { "Select dead letters" } " to start one." }
         @if all.is_empty() { p { "None since the start of this instance." } } @else {
-            div.scroll tabindex="0" role="region" aria-label="Replays" {
-                table {
-                    thead { tr { th scope="col" { "Replay" } th scope="col" { "State" } th scope="col" { "Filter" } th scope="col" { "Operator" } th scope="col" { "Began" } } }
-                    tbody {
-                        @for replay in &all {
-                            tr {
-                                td { a href={ "/replays/" (replay.id) } { (replay.id) } }
-                                td { (replay.state) } td { (replay.filter) } td { (replay.operator) }
-                                td { time datetime=(replay.began_at) { (replay.began_at) } }
-                            }
-                        }
-                    }
-                }
-            }
+            (super::table::table("Replays", COLUMNS, all.iter().map(row)))
         }
     };
     Ok(page(&visitor, Tab::Replays, "Replays", &body))
 }
 
+fn row(replay: &ReplayView) -> Markup {
+    html! {
+        tr {
+            td { a href={ "/replays/" (replay.id) } { (replay.id) } }
+            td { (replay.state) } td { (replay.filter) } td { (replay.operator) }
+            td { time datetime=(replay.began_at) { (replay.began_at) } }
+        }
+    }
+}
+
 pub(super) async fn begin(
-    State(console): State<Arc<Console>>,
-    Posted(visitor, mut fields): Posted,
+    Posted(Asked { console, visitor, mut fields }): Posted,
 ) -> Result<Redirect, Failure> {
     let order = Order::take(&mut fields)?;
     fields.end()?;
@@ -47,11 +52,8 @@ pub(super) async fn begin(
     Ok(Redirect::to(&format!("/replays/{}", run.id())))
 }
 
-pub(super) async fn show(
-    State(console): State<Arc<Console>>,
-    visitor: Visitor,
-    Path(id): Path<u64>,
-) -> Shown {
+pub(super) async fn show(Path(id): Path<u64>, Asked { console, visitor, fields }: Asked) -> Shown {
+    fields.end()?;
     let run = console.replays.find(id)?;
     let view = run.view();
     let title = format!("Replay {id}");
@@ -77,9 +79,8 @@ pub(super) async fn show(
             }
         }
     };
-    // Without the script, the page loads itself again while the replay runs.
-    Ok(if view.state == "running" && visitor.csrf.is_some() {
-        super::layout::loading(&visitor, Tab::Replays, &title, &body)
+    Ok(if view.state == "running" {
+        super::layout::live(&visitor, Tab::Replays, &title, &body)
     } else {
         page(&visitor, Tab::Replays, &title, &body)
     })
@@ -102,9 +103,8 @@ pub(super) fn state(view: &ReplayView) -> Markup {
 }
 
 pub(super) async fn stop(
-    State(console): State<Arc<Console>>,
     Path(id): Path<u64>,
-    Posted(visitor, fields): Posted,
+    Posted(Asked { console, visitor, fields }): Posted,
 ) -> Result<Redirect, Failure> {
     fields.end()?;
     console.stop_replay(&visitor, id).await?;

@@ -1,31 +1,33 @@
 //! The webhooks: a list with a search, and a page for each.
 
+use super::super::Console;
 use super::super::figures::{WebhookFacts, WebhookState};
 use super::super::readings::Answer;
-use super::super::{Console, Fields};
 use super::layout::{Tab, page};
+use super::table::{self, Column, ROWS_MAX};
 use super::{PATIENCE, Shown, grouped, progress, proof};
-use crate::console::visitor::{Posted, Visitor};
+use crate::console::visitor::{Asked, Posted, Visitor};
 use crate::domain::Phase;
 use crate::inspect::trial::TrialView;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::response::Html;
 use maud::{Markup, html};
-use std::sync::Arc;
 
-/// The number of webhooks on a page.
-const ROWS_MAX: usize = 200;
+const COLUMNS: &[Column] = &[
+    Column::Text("Webhook"),
+    Column::Text("Account"),
+    Column::Text("State"),
+    Column::Number("Waiting"),
+    Column::Number("Success"),
+    Column::Number("Mean latency"),
+    Column::Text("Last failure"),
+];
 
-pub(super) async fn list(
-    State(console): State<Arc<Console>>,
-    visitor: Visitor,
-    mut fields: Fields,
-) -> Shown {
+pub(super) async fn list(Asked { console, visitor, mut fields }: Asked) -> Shown {
     let search = fields.text("q").unwrap_or_default();
     let after = fields.text("after");
     fields.end()?;
     let found = console.webhooks(&search, after.as_deref(), ROWS_MAX + 1)?;
-    let (shown, rest) = found.split_at(found.len().min(ROWS_MAX));
     let body = html! {
         form.search method="get" action="/webhooks" role="search" {
             label for="q" { "Name or account" }
@@ -33,22 +35,9 @@ pub(super) async fn list(
             button type="submit" { "Search" }
         }
         p.hint { "States and figures are those of this instance since its start. The page of a webhook can read what all instances have recorded." }
-        div.scroll tabindex="0" role="region" aria-label="Webhooks" {
-            table {
-                thead {
-                    tr {
-                        th scope="col" { "Webhook" } th scope="col" { "Account" } th scope="col" { "State" }
-                        th.number scope="col" { "Waiting" } th.number scope="col" { "Success" }
-                        th.number scope="col" { "Mean latency" } th scope="col" { "Last failure" }
-                    }
-                }
-                tbody { @for webhook in shown { (row(webhook)) } }
-            }
-        }
-        @if shown.is_empty() { p { "No webhook matches." } }
-        @if let (Some(last), false) = (shown.last(), rest.is_empty()) {
-            p { a href={ "/webhooks?" (encoded(&[("q", &search), ("after", &last.name)])) } { "Next page" } }
-        }
+        (table::list(("Webhooks", COLUMNS), &found, row, |last| {
+            format!("/webhooks?{}", encoded(&[("q", &search), ("after", &last.name)]))
+        }))
     };
     Ok(page(&visitor, Tab::Webhooks, "Webhooks", &body))
 }
@@ -78,10 +67,8 @@ fn state(state: WebhookState) -> Markup {
 }
 
 pub(super) async fn show(
-    State(console): State<Arc<Console>>,
-    visitor: Visitor,
     Path(name): Path<String>,
-    mut fields: Fields,
+    Asked { console, visitor, mut fields }: Asked,
 ) -> Shown {
     let is_recorded = fields.flag("recorded")?;
     fields.end()?;
@@ -159,9 +146,8 @@ fn definition(view: &serde_json::Value, is_recorded: bool, name: &str) -> Markup
 }
 
 pub(super) async fn enable(
-    State(console): State<Arc<Console>>,
     Path(name): Path<String>,
-    Posted(visitor, fields): Posted,
+    Posted(Asked { console, visitor, fields }): Posted,
 ) -> Shown {
     fields.end()?;
     let partitions = console.enable(&visitor, &name).await?;
@@ -173,9 +159,8 @@ pub(super) async fn enable(
 }
 
 pub(super) async fn test(
-    State(console): State<Arc<Console>>,
     Path(name): Path<String>,
-    Posted(visitor, mut fields): Posted,
+    Posted(Asked { console, visitor, mut fields }): Posted,
 ) -> Shown {
     let phase = Console::phase(&mut fields)?;
     fields.end()?;
