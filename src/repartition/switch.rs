@@ -10,10 +10,11 @@ use crate::codec::event::{RepartitionEvent, write_repartitioned};
 use crate::codec::row::{self, Meta, Owner};
 use crate::domain::{EndpointState, Timestamp, WebhookName};
 use crate::failpoint::{self, Failpoint};
-use crate::log::{GroupOffset, NeededBy, Outgoing, ScanRange, TopicPartition};
+use crate::log::{self, GroupOffset, NeededBy, Outgoing, ScanFrom, ScanRange, TopicPartition};
 use crate::offsets::Position;
 use crate::store::RowKey;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 const ROWS_MAX: usize = 1000;
@@ -187,12 +188,9 @@ impl Repartition {
     /// Fails if an instance has written something since the rows and positions were read: it has started and stopped
     /// again.
     fn check_unchanged(&self, last: &Last<'_>) -> Result<(), RepartitionError> {
-        let changelog = self.positions.highs(&self.topics.changelog, last.former)?;
-        // This transaction has added the marked row to each partition.
-        let is_same = |(range, high): (&ScanRange, &i64)| range.end + 1 == *high;
-        let same_rows = last.former.iter().zip(&changelog).all(is_same);
-        let inbox = self.positions.highs(&self.topics.inbox, &last.unread.former)?;
-        let same_inbox = last.unread.former.iter().zip(&inbox).all(|(it, high)| it.end == *high);
+        // This transaction has added the marked row to each partition of the changelog.
+        let same_rows = self.is_unchanged(&self.topics.changelog, last.former, 1)?;
+        let same_inbox = self.is_unchanged(&self.topics.inbox, &last.unread.former, 0)?;
         let places: Vec<TopicPartition> =
             last.positions.iter().map(|position| position.place.clone()).collect();
         let committed = self.positions.offsets(&places)?;
@@ -206,5 +204,26 @@ impl Repartition {
              same command again: it continues"
                 .to_owned(),
         ))
+    }
+
+    /// Returns whether each partition of `topic` has got no record since it was read as `former`, except for the last
+    /// `own` ones, which belong to this transaction. Kafka may have ended the transaction of an instance that was killed:
+    /// its marker is no record.
+    fn is_unchanged(
+        &self,
+        topic: &str,
+        former: &[ScanRange],
+        own: i64,
+    ) -> Result<bool, RepartitionError> {
+        let wants = former.iter().map(|range| (range.partition, ScanFrom::Offset(range.end)));
+        let added = self.scanner.ranges(topic, &wants.collect::<Vec<_>>())?;
+        let highs = self.positions.highs(topic, former)?;
+        // Nothing but the own records is behind the last stable offset.
+        if !added.iter().zip(&highs).all(|(range, high)| range.end + own == *high) {
+            return Ok(false);
+        }
+        let mut watch = |_: log::Progress<'_>| ControlFlow::Continue(());
+        let flow = self.scanner.scan(topic, &added, &mut watch, &mut |_| ControlFlow::Break(()))?;
+        Ok(flow.is_continue())
     }
 }
