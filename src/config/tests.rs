@@ -11,6 +11,7 @@ mod examples;
 mod functions;
 mod headers;
 mod kept;
+mod notices;
 mod published;
 mod rates;
 mod retired;

@@ -79,6 +79,7 @@ impl FindingKind {
 }
 
 impl Finding {
+    /// Returns the kind of the finding.
     #[must_use]
     pub const fn kind(&self) -> FindingKind {
         match self {

@@ -1,6 +1,7 @@
 //! Rows: they are read as they were written, agree with the Avro library in both directions, and other bytes are
 //! refused.
 
+mod endpoints;
 mod size;
 
 use super::{ENDPOINT, ENDPOINT_SCHEMA, META_SCHEMA, STATE_SCHEMA, migrate};
@@ -8,14 +9,12 @@ use super::{
     InputOffset, META, Meta, Owner, Replacement, RowError, STATE, TopicId, decode_meta,
     decode_state, encode_meta, encode_state,
 };
-use super::{decode_endpoint, encode_endpoint};
 use crate::codec::schema::Known;
 use crate::domain::{
-    AccountId, Collected, Collection, Correlation, Deferred, Delivery, DeliveryId, DisableCause,
-    Disabled, Due, EndedWebhook, EndpointState, ErrorReason, Facts, FindingKind, Flow, FlowId,
-    FlowIdentity, Header, Headers, IgnoreReason, Letters, Mapped, Notices, Outcome, Pending, Phase,
-    Rendered, Rendering, Reported, Scope, SmsId, Source, Started, State, StatusClass, Timestamp,
-    TraceContext, Verdict, WebhookName,
+    AccountId, Collected, Collection, Correlation, Deferred, Delivery, DeliveryId, Due,
+    EndedWebhook, ErrorReason, Facts, Flow, FlowId, FlowIdentity, Header, Headers, IgnoreReason,
+    Mapped, Outcome, Pending, Phase, Rendered, Rendering, Scope, SmsId, Source, Started, State,
+    StatusClass, Timestamp, TraceContext, Verdict, WebhookName,
 };
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -438,49 +437,6 @@ proptest! {
         prop_assert_eq!(&decode_meta(&row).unwrap(), &meta);
         let (_, again) = through_library(&row, &schema(&META_SCHEMA).schema);
         prop_assert_eq!(&again, &row);
-    }
-
-    #[test]
-    fn every_endpoint_row_round_trips_and_the_library_agrees(
-        failing in of(any::<i64>()), held in of(any::<i64>()),
-        disabled in of((any::<i64>(), select(DisableCause::ALL.to_vec()))),
-        reported in of((select(FindingKind::ALL.to_vec()), any::<i64>())),
-        notices in of((
-            proptest::array::uniform5(of(any::<i64>())),
-            of(select(FindingKind::ALL.to_vec())),
-            of((any::<u32>(), any::<i64>())),
-        )),
-    ) {
-        let time = Timestamp::from_ms;
-        let endpoint = EndpointState {
-            failing_since: failing.map(time),
-            held_until: held.map(time),
-            disabled: disabled.map(|(at, cause)| Disabled { at: time(at), cause }),
-            reported: reported.map(|(kind, at)| Reported { kind, at: time(at) }),
-            notices: notices.map_or_else(Notices::default, |(times, open, letters)| {
-                let [failing, held, disabled, dead_letters, recovered] =
-                    times.map(|it| it.map(time));
-                let letters =
-                    letters.map(|(count, since)| Letters { count, since: time(since) });
-                Notices { failing, held, disabled, dead_letters, recovered, open, letters }
-            }),
-        };
-        let mut row = Vec::new();
-        encode_endpoint(&endpoint, &mut row);
-        let row = Bytes::from(row);
-        prop_assert_eq!(decode_endpoint(&row).unwrap(), endpoint);
-        let (value, again) = through_library(&row, &schema(&ENDPOINT_SCHEMA).schema);
-        prop_assert_eq!(&again, &row);
-        if let Some(reported) = endpoint.reported {
-            let symbol = format!("Enum({}, {:?})", reported.kind as u8, reported.kind.as_str());
-            let named = format!("{value:?}").contains(&symbol);
-            prop_assert!(named);
-        }
-        if let Some(disabled) = endpoint.disabled {
-            let symbol = disabled.cause.as_str();
-            let named = format!("{value:?}").contains(symbol);
-            prop_assert!(named);
-        }
     }
 
     #[test]
