@@ -2,6 +2,7 @@
 //! folder per version that changed any of them. A folder is never changed.
 
 mod fixture;
+mod forwarded;
 mod rows;
 mod shown;
 

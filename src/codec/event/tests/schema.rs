@@ -159,17 +159,6 @@ fn every_other_event_conforms_to_the_schema() {
         let out = write(&|out| write_input_event(out, AT, &event));
         assert_eq!(read_notice(&out).unwrap().fact, Fact::Input(event));
     }
-    let event = RepartitionEvent {
-        changelog: "ringback.changelog-5",
-        former_changelog: "ringback.changelog",
-        inbox: "ringback.inbox-5",
-        former_inbox: "ringback.inbox",
-        partitions: 5,
-        former_partitions: 2,
-    };
-    let out = write(&|out| write_repartitioned(out, AT, &event));
-    let fact = Fact::Repartitioned { inbox: "ringback.inbox-5".into() };
-    assert_eq!(read_notice(&out).unwrap().fact, fact);
     for event in [
         ReloadEvent::refused("config/ringback.toml: wrong"),
         ReloadEvent::RestartNeeded(vec!["kafka.group_id".to_owned()]),
@@ -194,4 +183,21 @@ fn the_events_of_operators_conform_to_the_schema() {
         let short = OperatorEvent { address: None, webhook: None, ..whole.clone() };
         check_event(&short);
     }
+}
+
+#[test]
+fn the_event_of_a_repartition_conforms_to_the_schema() {
+    let event = RepartitionEvent {
+        changelog: "ringback.changelog-5",
+        former_changelog: "ringback.changelog",
+        inbox: "ringback.inbox-5",
+        former_inbox: "ringback.inbox",
+        partitions: 5,
+        former_partitions: 2,
+    };
+    let mut out = Vec::new();
+    write_repartitioned(&mut out, AT, &event);
+    check(&out);
+    let fact = Fact::Repartitioned { inbox: "ringback.inbox-5".into() };
+    assert_eq!(read_notice(&out).unwrap().fact, fact);
 }
