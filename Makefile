@@ -39,12 +39,12 @@ build: own ## build the release binary
 	@ops/local/setup.sh build
 	cargo build --release --locked
 
-# A profile of its own makes the binary a third smaller, and compiles everything once more. RELR makes the table of relocations
-# small, and ICF keeps one of several functions with the same code.
+# A profile of its own makes the binary a fifth smaller, and compiles everything once more. RELR makes the table of
+# relocations small.
 DIST ?= $(RINGBACK_CACHE)/dist
 dist: own ## make a Debian package, an archive, an SBOM and checksums in DIST (dist/ of the cache)
 	@ops/local/setup.sh dist
-	cargo rustc --profile dist --locked --bin ringback -- -C link-arg=-Wl,-z,pack-relative-relocs,--icf=all
+	cargo rustc --profile dist --locked --bin ringback -- -C link-arg=-Wl,-z,pack-relative-relocs
 	ops/package/build.sh --sbom "$(CARGO_TARGET_DIR)/dist/ringback" "$(DIST)"
 
 test: own ## run everything that CI runs

@@ -34,8 +34,8 @@ mod trace;
 pub use command::Command;
 pub use decide::decide;
 pub use endpoint::{
-    DisableCause, Disabled, EndpointCommand, EndpointEvent, EndpointState, busy_pause_ms,
-    decide_endpoint, decide_order, evolve_endpoint, hold_ms, is_busy_for_a_while, merge_endpoints,
+    DisableCause, Disabled, EndpointCommand, EndpointEvent, EndpointState, apply_command,
+    busy_pause_ms, decide_endpoint, evolve_endpoint, hold_ms, is_busy_for_a_while, merge_endpoints,
 };
 pub use event::{
     DeadLetterReason, Event, IgnoreReason, IgnoredRecord, RawRecord, RecordKind, SkipReason,

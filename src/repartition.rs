@@ -185,7 +185,10 @@ impl Repartition {
         watch: Watch<'_>,
     ) -> Result<Summary, RepartitionError> {
         // Opening the steward fences another command that still runs, and aborts its open transaction.
-        let steward = Steward::open(&self.kafka)?;
+        let mut kafka = self.kafka.clone();
+        // The last transaction asks about every partition of the inputs.
+        kafka.client.entry("transaction.timeout.ms".to_owned()).or_insert("60000".to_owned());
+        let steward = Steward::open(&kafka)?;
         let plan = self.plan()?;
         if plan.state == State::Done {
             return Ok(Summary::default());

@@ -132,7 +132,7 @@ fn move_aside(settings: &Settings, store: &mut Option<Store>, says: &str) -> Res
 /// Returns the changelogs that this one replaces.
 fn superseded(metas: &BTreeMap<i32, Meta>) -> BTreeSet<TopicId> {
     let owners = metas.values().filter_map(|meta| meta.owner.as_ref());
-    owners.filter_map(|owner| owner.replaces.clone()).collect()
+    owners.flat_map(Owner::outdated).cloned().collect()
 }
 
 /// Returns whether the store's partition belongs to a changelog with another number of partitions, which this one

@@ -7,7 +7,7 @@
 //! | `endpoint.failing` | `since`: the first failure after which no delivery succeeded |
 //! | `endpoint.held` | `until`: the end of the pause that the endpoint asked for |
 //! | `endpoint.disabled` | `at` and `cause`: when and why |
-//! | `endpoint.dead_letters` | `count`: the dead letters since the last such notice, within an hour |
+//! | `endpoint.dead_letters` | `count`: the dead letters that led to the notice, within an hour |
 //! | `endpoint.recovered` | `enabled`: whether an operator has enabled it, or a delivery succeeded |
 
 use super::command::write_finding;

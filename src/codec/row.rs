@@ -35,7 +35,7 @@ const STATE_4: [u8; 8] = 0x52ed_7876_bc8f_7568_u64.to_le_bytes();
 /// The fingerprint of `schemas/retired/state-5.avsc`, which is read by hand too.
 const STATE_5: [u8; 8] = 0x19d5_baae_6c91_07e7_u64.to_le_bytes();
 /// The fingerprint of `schemas/meta.avsc`.
-const META: [u8; 8] = 0x9de0_f5e7_9d68_b99c_u64.to_le_bytes();
+const META: [u8; 8] = 0xda61_be12_9a75_c0a9_u64.to_le_bytes();
 /// The fingerprint of `schemas/endpoint.avsc`.
 const ENDPOINT: [u8; 8] = 0xddd8_4f20_ea83_97af_u64.to_le_bytes();
 

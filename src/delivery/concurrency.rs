@@ -1,9 +1,10 @@
 //! The limit of an endpoint's unanswered requests: additive increase, multiplicative decrease.
 //!
-//! A lane starts with a limit of [`FIRST`], so that one slow answer does not hold back all others. While the limit is used
-//! up, each answer raises it by one. Above the point of the
-//! last failure it grows more slowly. Each time-out halves the limit, down to one; that of the first request sets it to one. A request that took most of its
-//! time-out counts like a time-out, whatever its answer. So an endpoint that hangs, or nearly does, holds one slot.
+//! A lane starts with a limit of [`FIRST`], so that one slow answer does not hold back all others. While the limit is
+//! used up, it grows: by one with each answer up to this point, or up to half of the limit at which the last failure
+//! came, and more slowly above it. Each time-out halves the limit, down to one; that of the first request sets it to
+//! one. A request that took most of its time-out counts like a time-out, whatever its answer. So an endpoint that hangs,
+//! or nearly does, holds one slot.
 
 use std::time::Duration;
 
@@ -42,7 +43,8 @@ pub(super) struct Concurrency {
 impl Concurrency {
     pub(super) fn new(max: u32) -> Self {
         let average = Duration::ZERO;
-        Self { limit: FIRST.min(max), max, threshold: max, answers: 0, held_long: None, average }
+        let first = FIRST.min(max);
+        Self { limit: first, max, threshold: first, answers: 0, held_long: None, average }
     }
 
     /// Sets the maximum, and lowers the limit to it if necessary.
@@ -142,7 +144,11 @@ mod tests {
         assert_eq!((lane.limit(), lane.responsiveness()), known, "an unused limit does not grow");
         lane.failed();
         assert_eq!((lane.limit(), lane.responsiveness()), known);
-        for _ in 0..100 {
+        for _ in 0..10 {
+            lane.answered(true);
+        }
+        assert_eq!(lane.limit(), 9, "it grows slowly where nothing is known");
+        for _ in 0..500 {
             lane.answered(true);
         }
         assert_eq!(lane.limit(), 32);
@@ -185,7 +191,7 @@ mod tests {
     #[test]
     fn a_busy_endpoint_gets_half_of_its_limit_and_more_again_when_it_answers() {
         let mut lane = Concurrency::new(32);
-        for _ in 0..100 {
+        for _ in 0..500 {
             lane.answered(true);
         }
         for half in [16, 8, 4, 2, 1, 1] {

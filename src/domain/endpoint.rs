@@ -4,7 +4,7 @@
 //! Each partition keeps its own copy, which moves with the partition to another instance. Limits, concurrency and
 //! breaker are not stored: an instance finds them out again in seconds.
 
-use super::finding::{decide_notice, find};
+use super::finding::{Occasion, decide_notice, find};
 use super::{
     DeliveryId, ErrorReason, Finding, FindingKind, Letters, NoticePolicy, Notices, Outcome,
     Reported, RetrySchedule, Timestamp, Verdict, WebhookPolicy,
@@ -139,12 +139,23 @@ pub fn decide_endpoint<'p>(
         let due = notices().and_then(|policy| decide_notice(&state.notices, finding, policy, now));
         return due.into_iter().collect();
     }
-    let is_of_others = matches!(command, EndpointCommand::Disable(_));
+    let occasion = match command {
+        EndpointCommand::RecordOutcome { outcome, .. } => Some(match outcome.verdict {
+            Verdict::Delivered => Occasion::Delivered,
+            Verdict::Retry => Occasion::Retried,
+            Verdict::GiveUp => Occasion::Refused,
+        }),
+        EndpointCommand::Enable => Some(Occasion::Enabled),
+        // The partition that disabled it has reported it.
+        EndpointCommand::Disable(_) | EndpointCommand::Report(_) => None,
+    };
     let mut events = change(state, command, policy, now);
     let may_find = !events.is_empty() || state.failing_since.is_some() || state.reported.is_some();
-    if let Some(policy) = (may_find && !is_of_others).then(notices).flatten() {
+    if let Some(occasion) = occasion.filter(|_| may_find)
+        && let Some(policy) = notices()
+    {
         let after = events.iter().fold(*state, evolve_endpoint);
-        events.extend(find(state, &after, policy, now));
+        events.extend(find(state, &after, occasion, policy, now));
     }
     events
 }
@@ -169,17 +180,17 @@ fn change(
             failed(state, outcome, delivered_at, asked_ms, policy, now)
         }
         EndpointCommand::Disable(_) | EndpointCommand::Enable => {
-            decide_order(state, command).into_iter().collect()
+            apply_command(state, command).into_iter().collect()
         }
         EndpointCommand::Report(_) => Vec::new(),
     }
 }
 
-/// Returns the event that an order of another partition or of an operator causes in `state`. No policy matters for it,
-/// unlike for the outcome of an attempt or a report, which are no orders.
+/// Returns the event that a command of another partition or of an operator causes in `state`: one that disables or
+/// enables the endpoint. No policy matters for it.
 #[must_use]
-pub fn decide_order(state: &EndpointState, order: EndpointCommand<'_>) -> Option<EndpointEvent> {
-    match order {
+pub fn apply_command(state: &EndpointState, command: EndpointCommand<'_>) -> Option<EndpointEvent> {
+    match command {
         EndpointCommand::Disable(disabled) => {
             state.disabled.is_none().then_some(EndpointEvent::DisabledElsewhere(disabled))
         }
@@ -293,7 +304,10 @@ pub fn evolve_endpoint(state: EndpointState, event: &EndpointEvent) -> EndpointS
             EndpointState { disabled: Some(*disabled), held_until: None, ..state }
         }
         EndpointEvent::Enabled => {
-            EndpointState { notices: state.notices, ..EndpointState::default() }
+            // A failure that is reported goes on until a delivery succeeds.
+            let reported = state.reported.filter(|it| it.kind != FindingKind::Disabled);
+            let notices = state.notices;
+            EndpointState { reported, notices, ..EndpointState::default() }
         }
         EndpointEvent::Reported { finding, at } => {
             let kind = finding.kind();

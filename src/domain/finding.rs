@@ -175,26 +175,53 @@ impl Notices {
     }
 }
 
-/// Returns the event of the finding that a partition reports after an outcome, or after an operator's command, has
-/// changed the endpoint from `before` to `after`.
+/// What a partition learns about an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// An operator has enabled it.
+    Enabled,
+    Delivered,
+    /// An attempt failed, and the delivery is retried.
+    Retried,
+    /// An attempt failed for good. The endpoint may accept other deliveries.
+    Refused,
+}
+
+/// Returns the event of the finding that a partition reports after `occasion` has changed the endpoint from `before` to
+/// `after`.
 #[must_use]
 pub(super) fn find(
     before: &EndpointState,
     after: &EndpointState,
+    occasion: Occasion,
     policy: &NoticePolicy,
     now: Timestamp,
 ) -> Option<EndpointEvent> {
-    let finding = match after.disabled {
-        Some(_) if before.disabled.is_some() => return None,
-        Some(disabled) => Finding::Disabled { at: disabled.at, cause: disabled.cause },
-        // A success in another partition also ends a failure. Then the next failure begins another one.
-        None if after.failing_since.is_none() || after.failing_since != before.failing_since => {
-            match before.reported {
-                Some(_) => Finding::Recovered { enabled: before.disabled.is_some() },
-                None => going_on(after, policy, now)?,
-            }
+    let is_reported = before.reported.is_some();
+    let was_disabled = before.disabled.is_some();
+    let finding = match (after.disabled, occasion) {
+        (Some(_), _) if was_disabled => return None,
+        (Some(disabled), _) => Finding::Disabled { at: disabled.at, cause: disabled.cause },
+        // An endpoint that was not disabled has not answered yet.
+        (None, Occasion::Enabled) if was_disabled && is_reported => {
+            Finding::Recovered { enabled: true }
         }
-        None => going_on(after, policy, now)?,
+        (None, Occasion::Enabled) => return None,
+        (None, Occasion::Delivered) if is_reported => Finding::Recovered { enabled: false },
+        (None, Occasion::Delivered) => return None,
+        (None, Occasion::Retried | Occasion::Refused) => match going_on(after, policy, now) {
+            // One refusal long after another does not show that everything fails.
+            Some(Finding::Failing { .. }) if occasion == Occasion::Refused => return None,
+            Some(finding) => finding,
+            // A success in another partition ended the failure, and another failure has begun.
+            None if is_reported
+                && before.failing_since.is_some()
+                && after.failing_since != before.failing_since =>
+            {
+                Finding::Recovered { enabled: false }
+            }
+            None => return None,
+        },
     };
     let is_repeated = |reported: &Reported| {
         reported.kind == finding.kind() && now.ms_since(reported.at) < REPORT_INTERVAL_MS
@@ -234,7 +261,7 @@ pub(super) fn decide_notice(
         Finding::Failing { .. } | Finding::Held { .. } => {
             (is_free && !is_known_disabled).then_some(now)?
         }
-        // These two end what was said before, so that they are sent later rather than not at all.
+        // These are not reported again, so they are sent later and not left out.
         Finding::Disabled { .. } => (!is_known_disabled).then_some(next)?,
         // A delivery may succeed just before its partition learns that the endpoint is disabled.
         Finding::Recovered { enabled: false } if notices.open == Some(FindingKind::Disabled) => {
@@ -244,26 +271,23 @@ pub(super) fn decide_notice(
             let of = notices.last(notices.open?);
             of.map_or(next, |of| of.max(next))
         }
-        Finding::DeadLetters(more) => return Some(letters(notices, more, policy, now, is_free)),
+        Finding::DeadLetters(more) => return Some(letters(notices, more, policy, now)),
     };
     Some(EndpointEvent::NoticeDue { finding, due })
 }
 
-fn letters(
-    notices: &Notices,
-    more: u32,
-    policy: &NoticePolicy,
-    now: Timestamp,
-    is_free: bool,
-) -> EndpointEvent {
+/// Counts dead letters. Those that reach the threshold within an hour of a notice get theirs when the hour is over, and
+/// later ones count for the next.
+fn letters(notices: &Notices, more: u32, policy: &NoticePolicy, now: Timestamp) -> EndpointEvent {
     let counts = |letters: &Letters| now.ms_since(letters.since) < NOTICE_INTERVAL_MS;
     let before = notices.letters.filter(counts).unwrap_or(Letters { count: 0, since: now });
     let letters = Letters { count: before.count.saturating_add(more), ..before };
-    if is_free && letters.count >= policy.dead_letters {
-        EndpointEvent::NoticeDue { finding: Finding::DeadLetters(letters.count), due: now }
-    } else {
-        EndpointEvent::LettersCounted(letters)
+    let waits = notices.dead_letters.is_some_and(|due| due > now);
+    if letters.count < policy.dead_letters || waits {
+        return EndpointEvent::LettersCounted(letters);
     }
+    let due = notices.next(FindingKind::DeadLetters, now);
+    EndpointEvent::NoticeDue { finding: Finding::DeadLetters(letters.count), due }
 }
 
 /// Returns the id of the row that has the notices about an endpoint, in place of a phonon-uuid.

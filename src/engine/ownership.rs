@@ -167,7 +167,7 @@ impl Mismatch {
             let (theirs, topic) = (former.clone(), topic.to_owned());
             return Err(Self::Empty { partition, theirs, topic });
         };
-        let is_superseded = rows.replaces.as_ref() == Some(former);
+        let is_superseded = rows.outdated().any(|id| id == former);
         let here = if is_superseded { None } else { rows.changelog.clone() };
         find(&Owner { changelog: here.clone(), ..ours.clone() }).map_or(Ok(()), Err)?;
         match here {

@@ -56,8 +56,12 @@ impl Rebuild {
         }
         let ours = self.owner(plan.partitions)?;
         for partition in plan.stored.iter().filter(is_work) {
-            let former = partition.meta.owner.as_ref().and_then(|owner| owner.changelog.clone());
-            let owner = Owner { replaces: former, ..ours.clone() };
+            let former = partition.meta.owner.as_ref();
+            let owner = Owner {
+                replaces: former.and_then(|owner| owner.changelog.clone()),
+                earlier: former.into_iter().flat_map(Owner::outdated).cloned().collect(),
+                ..ours.clone()
+            };
             let writer = Writer { rebuild: self, steward: &steward, plan: partition, owner };
             writer.run(watch)?;
         }

@@ -69,6 +69,7 @@ impl Repartition {
         self.check_compaction(runtime)?;
         let owner = |number| Owner {
             replaces: replaced(&plan.ids, number, plan.former_partitions).cloned(),
+            earlier: plan.earlier.clone(),
             ..ours.clone()
         };
         let changelog = self.topics.changelog.as_str();

@@ -10,8 +10,8 @@ use crate::codec::command::{COMMAND_HEADER, REPORT_ENDPOINT, write_report_endpoi
 use crate::codec::event::write_endpoint_event;
 use crate::codec::row::{InputOffset, TopicId};
 use crate::domain::{
-    EndpointCommand, EndpointEvent, Finding, Header, Timestamp, WebhookName, decide_order,
-    evolve_endpoint, notices_owner,
+    EndpointCommand, EndpointEvent, Finding, FindingKind, Header, Timestamp, WebhookName,
+    apply_command, evolve_endpoint, notices_owner,
 };
 use crate::log::{self, Outgoing, ScanFrom, ScanRange, ScanRecord, Steward};
 use crate::offsets::Position;
@@ -50,6 +50,8 @@ struct InboxCopier<'a> {
     former_partitions: u32,
     endpoints: &'a mut super::compare::Endpoints,
     events: Vec<(WebhookName, Vec<u8>)>,
+    /// The endpoints that a command has enabled after a report that they are disabled.
+    enabled: BTreeMap<WebhookName, Timestamp>,
     records: Vec<CopiedRecord>,
     bytes: usize,
     copied: u64,
@@ -85,6 +87,7 @@ impl Repartition {
             former_partitions,
             endpoints,
             events,
+            enabled: BTreeMap::new(),
             records,
             bytes: 0,
             copied: 0,
@@ -101,6 +104,10 @@ impl Repartition {
             )
         })?;
         failed.map_or(Ok(()), Err)?;
+        // Behind the reports that they are disabled.
+        for (webhook, at) in std::mem::take(&mut copier.enabled) {
+            copier.report_enabled(&webhook, at);
+        }
         copier.commit()?;
         let InboxCopier { events, copied, .. } = copier;
         let topic_id = self.cluster.identity(&[new], REQUEST_TIMEOUT)?.topic(new).cloned();
@@ -127,7 +134,7 @@ impl InboxCopier<'_> {
         let header = |name: &str| record.header(name);
         match destination(record.partition(), payload, header, partitions) {
             Destination::Endpoint(webhook, command) => {
-                self.obey(record.partition(), webhook, command, record.timestamp());
+                self.apply(record.partition(), webhook, command, record.timestamp());
                 return Ok(());
             }
             Destination::Partition(partition) => {
@@ -153,23 +160,23 @@ impl InboxCopier<'_> {
     }
 
     /// Carries out the command as the owner of the former partition would do it.
-    fn obey(
+    fn apply(
         &mut self,
         partition: i32,
         webhook: WebhookName,
         command: EndpointCommand<'_>,
         at: Timestamp,
     ) {
-        // A partition that the changelog does not have owns no rows, so no instance obeys.
+        // A partition that the changelog does not have owns no rows, so no instance applies it.
         if partition.cast_unsigned() >= self.former_partitions {
             return;
         }
         let state = self.endpoints.entry((partition, webhook.clone())).or_default();
-        let Some(event) = decide_order(state, command) else { return };
-        let is_reported = state.reported.is_some();
+        let Some(event) = apply_command(state, command) else { return };
+        let is_reported = state.reported.is_some_and(|it| it.kind == FindingKind::Disabled);
         *state = evolve_endpoint(*state, &event);
         if is_reported && event == EndpointEvent::Enabled {
-            self.report_enabled(&webhook, at);
+            self.enabled.insert(webhook.clone(), at);
         }
         self.publish(webhook, &event);
     }

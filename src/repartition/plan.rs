@@ -5,7 +5,7 @@ use crate::codec::row::{self, Meta, Owner, Replacement, TopicId};
 use crate::engine::{Holder, Mismatch, Permissions};
 use crate::log::{self, Identity, Newest, Operation, ScanFrom};
 use crate::store::RowKey;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -33,6 +33,8 @@ pub struct Plan {
     pub forwarded: Vec<(String, u32)>,
     /// The ids that the rows of the former changelog carry, by its partitions.
     pub(super) ids: BTreeMap<i32, TopicId>,
+    /// The changelogs that the former one has replaced.
+    pub(super) earlier: Vec<TopicId>,
     /// The numbers of partitions of the inputs.
     pub(super) counts: BTreeMap<String, u32>,
     /// The id that an earlier run has given the new changelog.
@@ -61,6 +63,9 @@ impl Repartition {
         let owners = metas.iter().map(|(number, meta)| (*number, meta.owner.as_ref()));
         let ids = owners.filter_map(|(number, owner)| Some((number, owner?.changelog.clone()?)));
         let ids: BTreeMap<i32, TopicId> = ids.collect();
+        let earlier =
+            metas.values().filter_map(|meta| meta.owner.as_ref()).flat_map(Owner::outdated);
+        let earlier = BTreeSet::from_iter(earlier.cloned()).into_iter().collect();
         let (state, new_id) = self.target(&ids, former_partitions, is_replaced, &seen)?;
         let forwarded = self.topics.sources().filter_map(|(name, _)| {
             let count = *seen.counts.get(name)?;
@@ -69,7 +74,7 @@ impl Repartition {
         let offsets = seen.former.iter().map(|it| it.end.abs_diff(it.first)).sum();
         let forwarded = forwarded.collect();
         let counts = seen.counts;
-        Ok(Plan { state, former_partitions, offsets, forwarded, ids, counts, new_id })
+        Ok(Plan { state, former_partitions, offsets, forwarded, ids, earlier, counts, new_id })
     }
 
     fn check_names(&self) -> Result<(), RepartitionError> {

@@ -99,8 +99,10 @@ impl Repartition {
     /// Commits the last transaction, unless an instance has started meanwhile.
     fn commit_last(&self, copier: &Copier<'_>, last: &Last<'_>) -> Result<(), RepartitionError> {
         let steward = copier.steward;
+        // Before the transaction, which must not time out.
+        let marked = self.marked(last)?;
         steward.begin()?;
-        let sent = self.send_last(copier, last).and_then(|()| {
+        let sent = self.send_last(copier, last, marked).and_then(|()| {
             steward.flush()?;
             // Nothing has changed since everything was read. An instance that starts from now on waits: first for the
             // rows of this transaction, then for its offsets.
@@ -116,7 +118,12 @@ impl Repartition {
         Ok(steward.commit(&BTreeMap::new())?)
     }
 
-    fn send_last(&self, copier: &Copier<'_>, last: &Last<'_>) -> Result<(), RepartitionError> {
+    fn send_last(
+        &self,
+        copier: &Copier<'_>,
+        last: &Last<'_>,
+        marked: BTreeMap<i32, Meta>,
+    ) -> Result<(), RepartitionError> {
         let committed_at = last.now;
         let mut bytes = Vec::new();
         for (number, owner) in (0_i32..).zip(&copier.owners) {
@@ -128,7 +135,7 @@ impl Repartition {
             );
             copier.send(number, RowKey::META, Some(&bytes))?;
         }
-        for (number, meta) in self.marked(last)? {
+        for (number, meta) in marked {
             bytes.clear();
             row::encode_meta(&meta, &mut bytes);
             copier.steward.send(&Outgoing {

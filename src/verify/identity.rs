@@ -21,7 +21,7 @@ impl Evidence {
             // violation.
             let is_rebuilt = match difference {
                 Difference::Cluster(..) | Difference::Changelog(..) => changelog
-                    .is_some_and(|id| owners().any(|owner| owner.replaces.as_ref() == Some(id))),
+                    .is_some_and(|id| owners().any(|owner| owner.outdated().any(|it| it == id))),
                 Difference::Partitions(..) | Difference::Group(..) => false,
             };
             if !is_rebuilt {

@@ -411,8 +411,8 @@ fn the_grants_of_the_guide_are_enough() {
     let user = nobody();
     let guide = std::fs::read_to_string(GUIDE).expect("the guide");
     let blocks: Vec<&str> = guide.split("```").skip(1).step_by(2).collect();
-    let [for_the_daemon, for_commands, for_the_sink] = blocks[..] else {
-        panic!("three blocks of commands")
+    let [for_the_daemon, for_commands, for_a_repartition, for_the_sink] = blocks[..] else {
+        panic!("four blocks of commands")
     };
     let (function, _) = for_the_daemon.split_once("\ngrant --").expect("a function comes first");
     run_script(&stage, &user, for_the_daemon);
@@ -425,6 +425,7 @@ fn the_grants_of_the_guide_are_enough() {
     };
     let user_of_sink = nobody();
     add(&user, for_commands);
+    add(&user, for_a_repartition);
     add(&user_of_sink, for_the_sink);
     stage.command(&["topics", "--create"]).succeeds();
     let mut daemon = stage.start();
@@ -446,6 +447,8 @@ fn the_grants_of_the_guide_are_enough() {
     });
     sink.stop();
     daemon.stop();
+    stage.log_in("PLAIN", &user);
+    stage.command(&["repartition", "--partitions", "24", "--yes"]).succeeds();
 }
 
 /// Runs a block of the guide with this stage's names.

@@ -68,7 +68,7 @@ fn check_warns_of_everything_that_is_valid_and_hardly_meant() {
             "accounts.toml:22: warning: webhook[began].response.map[#1].path: ",
             "`data.glossary.title`",
         ),
-        ("accounts.toml:25: warning: webhook[nobody].name: ", "no rule names it"),
+        ("accounts.toml:25: warning: webhook[nobody].name: ", "neither a rule nor notify names it"),
         ("accounts.toml:32: warning: flow[7].webhook_enabled: ", "account 29 has none"),
         ("accounts.toml:36: warning: rule[#1].on: ", "$call.endTime (%call_end_time%), $sms.id"),
         ("accounts.toml:41: warning: rule[#2].on[#1]: ", "did you mean sms:DELIVERED?"),

@@ -113,6 +113,8 @@ pub struct Owner {
     pub partitions: u32,
     /// The id of the changelog that this one replaces. A store that belongs to the former one is out of date.
     pub replaces: Option<TopicId>,
+    /// The ids of the changelogs that were replaced before that one, the newest last. Stores of them are out of date too.
+    pub earlier: Vec<TopicId>,
     /// The last uuid whose row an unfinished rebuild has written; `None` if the rows are complete.
     pub rebuilt_up_to: Option<Arc<str>>,
     /// The name of the changelog whose rows an unfinished repartition copies to this one; `None` if the rows are
@@ -145,14 +147,23 @@ pub enum Difference {
 }
 
 impl Owner {
+    /// Returns the ids of the changelogs whose stores are out of date, the newest last.
+    pub fn outdated(&self) -> impl Iterator<Item = &TopicId> {
+        self.earlier.iter().chain(&self.replaces)
+    }
+
     /// Takes over the ids of `former`, whose rows these rows continue.
     pub fn goes_on(&mut self, former: &Self) {
         self.replaces.clone_from(&former.replaces);
+        self.earlier.clone_from(&former.earlier);
         match (&self.changelog, &former.changelog) {
             // Kafka gives no id for the changelog, but its rows carry one.
             (None, theirs) => self.changelog.clone_from(theirs),
             // Stores that still have the former id are restored.
-            (Some(ours), Some(theirs)) if ours != theirs => self.replaces = Some(theirs.clone()),
+            (Some(ours), Some(theirs)) if ours != theirs => {
+                self.replaces = Some(theirs.clone());
+                self.earlier = former.outdated().cloned().collect();
+            }
             (Some(_), _) => {}
         }
     }
@@ -247,8 +258,27 @@ mod tests {
         ] {
             let mut rows = ours;
             rows.goes_on(&former);
+            // The test below is about the earlier ones.
+            rows.earlier.clear();
             assert_eq!(rows, becomes, "{former:?}");
         }
+    }
+
+    #[test]
+    fn rows_name_every_changelog_whose_stores_are_out_of_date() {
+        let of = |changelog: &str, replaces: &str, earlier: &[&str]| Owner {
+            changelog: Some(changelog.into()),
+            replaces: Some(replaces.into()),
+            earlier: earlier.iter().map(|id| TopicId::from(*id)).collect(),
+            ..owner()
+        };
+        let former = of("c", "b", &["a"]);
+        let mut next = Owner { changelog: Some("d".into()), ..owner() };
+        next.goes_on(&former);
+        assert_eq!(next, of("d", "c", &["a", "b"]));
+        let mut same = Owner { changelog: Some("c".into()), ..owner() };
+        same.goes_on(&former);
+        assert_eq!(same, former);
     }
 
     #[test]

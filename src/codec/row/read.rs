@@ -226,6 +226,7 @@ pub(super) fn meta(datum: &mut Datum<'_>) -> Result<Meta> {
             rebuilt_up_to: datum.optional(|datum| datum.text().map(Into::into))?,
             copies: datum.optional(|datum| datum.text().map(Into::into))?,
             replaced_by: datum.optional(replacement)?,
+            earlier: datum.array(topic_id)?,
         })
     };
     Ok(Meta {

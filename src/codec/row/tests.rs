@@ -229,6 +229,7 @@ prop_compose! {
         cluster in of("[a-z]{0,9}"), group in "[a-z]{0,9}", changelog in of("[a-z]{0,9}"),
         partitions in 0..=u32::try_from(i32::MAX).unwrap(), replaces in of("[a-z]{0,9}"),
         rebuilt in of("[a-z]{0,9}"), copies in of("[a-z]{0,9}"), by in of(("[a-z]{0,9}", "[a-z]{0,9}")),
+        earlier in vec("[a-z]{0,9}", 0..3),
     ) -> Owner {
         let id = |id: Option<String>| id.as_deref().map(TopicId::from);
         Owner {
@@ -243,6 +244,7 @@ prop_compose! {
                 changelog: changelog.into(),
                 inbox: inbox.into(),
             }),
+            earlier: earlier.iter().map(|id| TopicId::from(id.as_str())).collect(),
         }
     }
 }

@@ -91,6 +91,7 @@ pub(super) fn meta(meta: &Meta, out: &mut Vec<u8>) {
             bytes(by.inbox.as_bytes(), out);
         };
         optional(owner.replaced_by.as_ref(), replacement, out);
+        array(&owner.earlier, topic_id, out);
     };
     array(&meta.offsets, offset, out);
     time(meta.committed_at, out);

@@ -218,7 +218,8 @@ fn a_lane_starts_with_several_requests_and_grows_to_its_maximum() {
     scene.push("a", 1, 500);
     let mut tickets = scene.all();
     assert_eq!(tickets.len(), 8);
-    for _ in 0..100 {
+    scene.push("a", 1, 1000);
+    for _ in 0..600 {
         let ticket = tickets.remove(0);
         scene.end(&ticket, &outcome(Some(200)));
         tickets.extend(scene.all());

@@ -134,7 +134,7 @@ fn times_out(server: &Server) {
     let outcome = outcome(server, Duration::from_millis(300));
     let then = (outcome.status, outcome.verdict, outcome.reason);
     assert_eq!(then, (None, Retry, Some(Timeout)), "{outcome:?}");
-    assert!((300..5000).contains(&outcome.duration_ms), "{outcome:?}");
+    assert!((300..15_000).contains(&outcome.duration_ms), "{outcome:?}");
     server.wait_ended();
 }
 

@@ -3,7 +3,7 @@
 use super::{outcome, policy};
 use crate::domain::{
     DeliveryId, DisableCause, Disabled, EndpointCommand, EndpointEvent, EndpointState, ErrorReason,
-    Outcome, RetrySchedule, Timestamp, Verdict, decide_endpoint, decide_order, evolve_endpoint,
+    Outcome, RetrySchedule, Timestamp, Verdict, apply_command, decide_endpoint, evolve_endpoint,
     hold_ms, merge_endpoints,
 };
 
@@ -269,7 +269,7 @@ fn an_order_is_decided_without_a_policy_as_with_one() {
     for state in states {
         for order in [EndpointCommand::Enable, EndpointCommand::Disable(disabled)] {
             let decided = decide_endpoint(&state, order, &policy.webhook_defaults, || None, at(9));
-            assert_eq!(decide_order(&state, order).into_iter().collect::<Vec<_>>(), decided);
+            assert_eq!(apply_command(&state, order).into_iter().collect::<Vec<_>>(), decided);
         }
     }
 }

@@ -216,8 +216,10 @@ fn dead_letters_are_counted_within_an_hour_up_to_the_threshold() {
     assert_eq!(owner.takes(letters(2), 0), None);
     assert_eq!(owner.takes(letters(1), HOUR), None, "the first two are too old");
     assert_eq!(owner.takes(letters(4), HOUR + 1), Some((letters(5), HOUR + 1)));
-    assert_eq!(owner.takes(letters(9), HOUR + 2), None, "a notice was just sent");
-    assert_eq!(owner.takes(letters(1), 2 * HOUR + 1), Some((letters(10), 2 * HOUR + 1)));
+    let later = Some((letters(9), 2 * HOUR + 1));
+    assert_eq!(owner.takes(letters(9), HOUR + 2), later, "an hour after the last notice");
+    assert_eq!(owner.takes(letters(5), HOUR + 3), None, "a notice waits");
+    assert_eq!(owner.takes(letters(1), 2 * HOUR + 1), Some((letters(6), 3 * HOUR + 1)));
     assert_eq!(owner.state.notices.letters, None);
 }
 
@@ -276,4 +278,37 @@ fn other_partitions_get_the_notices_of_the_one_that_decided_last_and_the_newest_
     assert!(former.takes(Finding::DeadLetters(1), 5).is_none());
     let merged = merge_endpoints([former.state, owner.state]);
     assert_eq!(merged.notices, former.state.notices);
+}
+
+#[test]
+fn single_refusals_do_not_show_that_an_endpoint_fails_and_a_retried_failure_does() {
+    let mut partition = Partition::default();
+    let refused = Outcome { verdict: Verdict::GiveUp, ..failed(400) };
+    assert_eq!(partition.ends(&refused, 0), None);
+    assert_eq!(partition.ends(&refused, HOUR), None, "others may have been delivered");
+    let since = at(0);
+    assert_eq!(partition.ends(&failed(500), HOUR + 1), Some(Finding::Failing { since }));
+}
+
+#[test]
+fn an_operator_who_enables_a_failing_endpoint_does_not_end_its_failure() {
+    let mut partition = Partition::default();
+    partition.ends(&failed(500), 0);
+    assert!(partition.ends(&failed(500), 10 * MINUTE).is_some());
+    let events = partition.handle(EndpointCommand::Enable, 11 * MINUTE);
+    assert_eq!(events, [EndpointEvent::Enabled]);
+    assert_eq!(partition.ends(&failed(500), 12 * MINUTE), None, "it has not answered yet");
+    assert_eq!(partition.ends(&delivered(), 13 * MINUTE), Some(RECOVERED));
+    assert_eq!(partition.ends(&delivered(), 14 * MINUTE), None);
+}
+
+#[test]
+fn a_long_pause_is_reported_although_another_partition_has_delivered() {
+    let mut partition = Partition::default();
+    partition.ends(&failed(500), 0);
+    assert!(partition.ends(&failed(500), 10 * MINUTE).is_some());
+    partition.delivered_at = Some(at(11 * MINUTE));
+    let until = at(72 * MINUTE);
+    let long = busy((60 * MINUTE).cast_unsigned());
+    assert_eq!(partition.ends(&long, 12 * MINUTE), Some(Finding::Held { until }));
 }

@@ -201,6 +201,7 @@ pub(crate) fn metas() -> Vec<Meta> {
             changelog: "ringback.changelog-4".into(),
             inbox: "ringback.inbox-4".into(),
         }),
+        earlier: vec!["w".into(), "v".into()],
     };
     vec![Meta::default(), Meta { offsets, committed_at: AT, owner: Some(owner) }]
 }

@@ -142,3 +142,14 @@ fn instances_go_on_if_the_command_ends_while_it_waits_for_them() {
     repartition(&mut stage, "5");
     delivers(&stage, &recovered, &uuids);
 }
+
+#[test]
+fn instances_start_after_two_repartitions_whose_topics_none_has_used() {
+    for (seed, last) in [(1923, "2"), (1924, "3")] {
+        let (mut stage, recovered, uuids) = waiting(&format!("repartition-twice-{last}"), seed);
+        repartition(&mut stage, "5");
+        repartition(&mut stage, last);
+        // The store has rows of the first changelog.
+        delivers(&stage, &recovered, &uuids);
+    }
+}

@@ -220,7 +220,7 @@ fn the_fingerprints_are_those_of_the_specification() {
         (schema::FLOW_COMPLETE, 0xc5b1_197e_63ed_7fe2_u64),
         (schema::DELIVERY_REPORT, 0x278c_7e77_981c_371e),
         (schema::STATE, 0x5184_def1_e647_8a1c),
-        (schema::META, 0x9de0_f5e7_9d68_b99c),
+        (schema::META, 0xda61_be12_9a75_c0a9),
         ("\"null\"", 0x63dd_24e7_cc25_8f8a),
     ] {
         assert_eq!(Known::parse(schema).unwrap().fingerprint, fingerprint.to_le_bytes());

@@ -55,7 +55,7 @@ pub(super) const FIXTURES: &[Fixture] = &[
     },
     Fixture {
         version: "10",
-        sums: "03e4c261b1570120fa73d97aa446e3e94f18abf7679834d5181c6c979f6129a9",
+        sums: "e1cf4294f86fa41cde051a92939c598a700f012fb4453ab4c1d046f3b8978872",
     },
 ];
 

@@ -487,6 +487,7 @@ impl Log {
             changelog: Some(TopicId::from("fixture-changelog")),
             partitions: 1,
             replaces: Some(TopicId::from("fixture-former")),
+            earlier: vec![TopicId::from("fixture-first")],
             ..Owner::default()
         };
         let offsets =

@@ -122,6 +122,9 @@ pub(super) fn meta(meta: &Meta) -> Value {
         if let Some(copies) = &owner.copies {
             shown["owner"]["copies"] = json!(**copies);
         }
+        if !owner.earlier.is_empty() {
+            shown["owner"]["earlier"] = list(&owner.earlier, |id| json!(id.as_str()));
+        }
         if let Some(Replacement { changelog, inbox }) = &owner.replaced_by {
             shown["owner"]["replaced_by"] = json!([**changelog, **inbox]);
         }
