@@ -459,6 +459,7 @@ fn run_script(stage: &Stage, user: &str, block: &str) {
         "flow-complete" | "sms-delivery-report" => stage.topic(word),
         "ringback" => group.clone(),
         "ringback." => format!("{group}."),
+        "ringback.repartition" => format!("{group}.repartition"),
         "ringback.sink.mongodb" => format!("{group}.sink.mongodb"),
         "ringback.sink.mongodb." => format!("{group}.sink.mongodb."),
         "ringback.replay." => format!("{group}.replay."),

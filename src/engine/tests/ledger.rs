@@ -8,7 +8,7 @@ use crate::codec::row;
 use crate::delivery::Job;
 use crate::domain::fates::Fates;
 use crate::domain::{
-    Command, Delivery, DeliveryId, NOTICE_INTERVAL_MS, PhononUuid, Policy, Source, State,
+    Command, Delivery, DeliveryId, Due, NOTICE_INTERVAL_MS, PhononUuid, Policy, Source, State,
     Timestamp, WebhookName, decide, evolve, hold_ms,
 };
 use crate::store::RowKey;
@@ -179,7 +179,7 @@ impl Ledger {
         let of =
             |place| value.pointer(place).and_then(serde_json::Value::as_str).map(str::to_owned);
         let key = (of("/data/webhook").expect("a webhook"), of("/type").expect("a type"));
-        let due = notice.scheduled_at;
+        let Due::At(due) = notice.due else { panic!("{notice:?}") };
         if let Some(before) = self.notices.insert(key.clone(), due)
             && due.ms_since(before) < NOTICE_INTERVAL_MS
         {

@@ -101,8 +101,7 @@ impl Work {
                 policy.webhook.clone(),
                 body.into(),
                 source,
-                // The age counts from the time from which the notice may be sent.
-                due,
+                view.now,
             )
         };
         self.command(rows, &id, &Command::Notify(Box::new(delivery)), None, view)?;
