@@ -174,23 +174,7 @@ impl Endpoint {
             kept_max,
             http1_only: webhook.http1_only,
         });
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        let authorization = match &webhook.auth {
-            Auth::None | Auth::OAuth2(_) => None,
-            Auth::Basic { username, password } => {
-                let pair = format!("{username}:{}", password.reveal());
-                Some(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
-            }
-            Auth::Bearer(token) => Some(format!("Bearer {}", token.reveal())),
-        };
-        if let Some(value) = authorization {
-            let mut value =
-                HeaderValue::try_from(value).map_err(|_| EndpointError::Credentials(name()))?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
+        let headers = shared_headers(&webhook)?;
         let guard = |url| Guard::of(url, &policy, behind_proxy.as_ref());
         let tokens = match &webhook.auth {
             Auth::OAuth2(credentials) => Some(Tokens::new(
@@ -460,4 +444,26 @@ impl Endpoint {
             }
         }
     }
+}
+
+/// Returns the headers of every request of `webhook`. Credentials are marked as sensitive.
+fn shared_headers(webhook: &Webhook) -> Result<HeaderMap, EndpointError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    let authorization = match &webhook.auth {
+        Auth::None | Auth::OAuth2(_) => None,
+        Auth::Basic { username, password } => {
+            let pair = format!("{username}:{}", password.reveal());
+            Some(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
+        }
+        Auth::Bearer(token) => Some(format!("Bearer {}", token.reveal())),
+    };
+    if let Some(value) = authorization {
+        let mut value = HeaderValue::try_from(value)
+            .map_err(|_| EndpointError::Credentials(webhook.name.to_string()))?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
 }

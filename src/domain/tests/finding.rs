@@ -73,17 +73,17 @@ impl Partition {
     /// Returns the notice that a reported finding causes, and when it is due.
     fn takes(&mut self, finding: Finding, now: i64) -> Option<(Finding, i64)> {
         let events = self.handle(EndpointCommand::Report(finding), now);
-        events.iter().find_map(|event| match event {
-            EndpointEvent::NoticeDue { finding, due } => Some((*finding, due.as_ms())),
-            _ => None,
+        events.iter().find_map(|event| {
+            let EndpointEvent::NoticeDue { finding, due } = event else { return None };
+            Some((*finding, due.as_ms()))
         })
     }
 }
 
 fn reported(events: &[EndpointEvent]) -> Option<Finding> {
-    events.iter().find_map(|event| match event {
-        EndpointEvent::Reported { finding, .. } => Some(*finding),
-        _ => None,
+    events.iter().find_map(|event| {
+        let EndpointEvent::Reported { finding, .. } = event else { return None };
+        Some(*finding)
     })
 }
 
@@ -251,7 +251,7 @@ fn a_notice_is_scheduled_once_and_leaves_nothing_behind() {
     let notify = Command::Notify(Box::new(delivery.clone()));
     let events = decide(&State::default(), &notify, &policy(), at(5));
     let state = events.iter().fold(State::default(), evolve);
-    assert_eq!(state.deliveries, [delivery.clone()]);
+    assert_eq!(state.deliveries, std::slice::from_ref(&delivery));
     assert_eq!(decide(&state, &notify, &policy(), at(6)), [], "the record came again");
     let outcome =
         Command::RecordOutcome { delivery: delivery.id, attempt: 1, outcome: delivered() };
