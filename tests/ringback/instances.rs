@@ -104,7 +104,7 @@ fn zombies_commit_no_outcome_of_deliveries_that_another_instance_made() {
     const REVOKED: &str = "partitions revoked";
     let mut stage = Stage::on(broker::shared(), "instances-zombies", 6);
     stage.set("delivery.request_timeout_ms", 60_000);
-    let uuids = Random::seeded(44).uuids(276);
+    let uuids = Random::seeded(44).uuids(288);
     let (early, late) = uuids.split_at(240);
     let (open, gate) = watch::channel(false);
     let held = Arc::new(AtomicBool::new(false));

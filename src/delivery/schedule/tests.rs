@@ -213,13 +213,12 @@ fn lanes_take_turns() {
 }
 
 #[test]
-fn a_lane_starts_with_several_requests_and_grows_to_its_maximum() {
+fn a_lane_starts_low_and_grows_to_its_maximum() {
     let mut scene = Scene::new(limits(1000), vec![webhook("a", None, 32)], None);
     scene.push("a", 1, 500);
     let mut tickets = scene.all();
-    assert_eq!(tickets.len(), 8);
-    scene.push("a", 1, 1000);
-    for _ in 0..600 {
+    assert_eq!(tickets.len(), 1);
+    for _ in 0..100 {
         let ticket = tickets.remove(0);
         scene.end(&ticket, &outcome(Some(200)));
         tickets.extend(scene.all());
@@ -249,7 +248,7 @@ fn retries_leave_slots_to_first_attempts_of_their_lane_and_of_others() {
 fn unproven_endpoints_leave_slots_to_healthy_and_new_ones() {
     let doubtful: Vec<String> = (0..60).map(|n| format!("doubtful-{n}")).collect();
     let mut webhooks: Vec<Webhook> = doubtful.iter().map(|name| webhook(name, None, 32)).collect();
-    webhooks.extend(["healthy", "new"].map(|name| webhook(name, None, 4)));
+    webhooks.extend(["healthy", "new"].map(|name| webhook(name, None, 32)));
     let mut scene = Scene::new(limits(64), webhooks, None);
     scene.prove(&["healthy"], 4);
     for name in &doubtful {
@@ -273,23 +272,8 @@ fn unproven_endpoints_leave_slots_to_healthy_and_new_ones() {
 }
 
 #[test]
-fn unproven_endpoints_take_several_slots_only_while_few_are_used() {
-    let names: Vec<String> = (0..40).map(|n| format!("doubtful-{n}")).collect();
-    let webhooks = names.iter().map(|name| webhook(name, None, 32)).collect();
-    let mut scene = Scene::new(limits(64), webhooks, None);
-    let mut left = Vec::new();
-    for name in &names {
-        scene.push(name, 1, 10);
-        left.push(scene.all().len());
-    }
-    // Three quarters of 64 slots are for endpoints without answers. An eighth of these is for their other attempts.
-    assert_eq!(left.remove(0), 6);
-    assert!(left.iter().all(|count| *count == 1), "{left:?}");
-}
-
-#[test]
 fn an_open_breaker_returns_waiting_jobs_probes_singly_and_closes() {
-    let mut scene = Scene::new(limits(100), vec![webhook("a", None, 4)], None);
+    let mut scene = Scene::new(limits(100), vec![webhook("a", None, 8)], None);
     scene.prove(&["a"], 4);
     scene.push("a", 1, 20);
     let mut tickets = scene.all();
@@ -352,7 +336,7 @@ fn a_token_server_that_is_down_opens_the_breaker_and_one_that_refuses_does_not()
 
 #[test]
 fn retry_after_holds_the_whole_lane_and_is_clamped() {
-    let mut scene = Scene::new(limits(100), vec![webhook("a", None, 4)], None);
+    let mut scene = Scene::new(limits(100), vec![webhook("a", None, 8)], None);
     scene.prove(&["a"], 4);
     scene.push("a", 1, 20);
     let tickets = scene.all();
@@ -371,7 +355,7 @@ fn retry_after_holds_the_whole_lane_and_is_clamped() {
 
 #[test]
 fn nothing_is_sent_to_an_endpoint_after_a_410() {
-    let mut scene = Scene::new(limits(100), vec![webhook("a", None, 4)], None);
+    let mut scene = Scene::new(limits(100), vec![webhook("a", None, 8)], None);
     scene.prove(&["a"], 4);
     scene.push("a", 1, 20);
     let tickets = scene.all();
@@ -470,7 +454,7 @@ fn outcomes_that_are_not_committed_hold_back_further_attempts() {
 #[test]
 fn a_reload_keeps_limits_and_breakers_and_returns_the_jobs_of_removed_webhooks() {
     let mut scene =
-        Scene::new(limits(100), vec![webhook("a", None, 4), webhook("b", None, 4)], None);
+        Scene::new(limits(100), vec![webhook("a", None, 8), webhook("b", None, 8)], None);
     scene.prove(&["a", "b"], 4);
     while matches!(scene.demand("a"), Demand::Jobs { .. }) {
         scene.push("a", 1, 1);

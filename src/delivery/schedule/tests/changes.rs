@@ -6,7 +6,7 @@ use crate::delivery::LaneChanges;
 #[test]
 fn a_change_concerns_only_its_own_lanes() {
     let mut scene =
-        Scene::new(limits(100), vec![webhook("a", None, 4), webhook("b", None, 4)], None);
+        Scene::new(limits(100), vec![webhook("a", None, 8), webhook("b", None, 8)], None);
     scene.prove(&["a", "b"], 4);
     scene.push("a", 1, 6);
     scene.push("b", 1, 6);

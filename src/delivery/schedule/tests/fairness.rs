@@ -60,7 +60,7 @@ fn an_answer_in_good_time_counts_for_its_lane_however_short_the_time_out_is() {
         let mut scene = Scene::new(limits(1024), vec![webhook], None);
         scene.push("a", 1, 1000);
         let mut tickets = scene.all();
-        for _ in 0..600 {
+        for _ in 0..100 {
             let ticket = tickets.remove(0);
             let outcome = Outcome { duration_ms: took_ms, ..outcome(Some(status)) };
             scene.end(&ticket, &outcome);
@@ -76,14 +76,9 @@ fn an_answer_in_good_time_counts_for_its_lane_however_short_the_time_out_is() {
     let took = u64::try_from(BODY_PATIENCE.as_millis()).unwrap();
     let cut =
         Outcome { duration_ms: took, response, response_truncated: true, ..outcome(Some(200)) };
-    let mut tickets = scene.all();
-    assert_eq!(tickets.len(), 8);
-    for _ in 0..8 {
-        let ticket = tickets.remove(0);
-        scene.end(&ticket, &cut);
-        tickets.extend(scene.all());
-    }
-    assert_eq!(tickets.len(), 9, "the limit grows");
+    let tickets = scene.all();
+    scene.end(&tickets[0], &cut);
+    assert_eq!(scene.all().len(), 2, "the limit grows");
 }
 
 /// Forty failing lanes always have work, and healthy lanes get new jobs. The failing lanes fail from the start, or
