@@ -69,12 +69,20 @@ pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
         Err(code) => return code,
     };
     let Command::Rebuild(arguments) = command;
+    interruptible(move |runtime, interrupted| {
+        let done = rebuild(&settings, &arguments, runtime, interrupted);
+        done.unwrap_or_else(|error| refused(&settings, &error))
+    })
+    .await
+}
+
+/// Runs a command that blocks. The first signal sets its flag, and the second one ends the process.
+pub(super) async fn interruptible(
+    work: impl FnOnce(&tokio::runtime::Handle, &AtomicBool) -> ExitCode + Send + 'static,
+) -> ExitCode {
     let interrupted = Arc::new(AtomicBool::new(false));
     let (flag, runtime) = (interrupted.clone(), tokio::runtime::Handle::current());
-    let done = tokio::task::spawn_blocking(move || {
-        let done = rebuild(&settings, &arguments, &runtime, &flag);
-        done.unwrap_or_else(|error| refused(&settings, &error))
-    });
+    let done = tokio::task::spawn_blocking(move || work(&runtime, &flag));
     tokio::select! {
         done = done => done.unwrap_or(ExitCode::from(FAILED)),
         code = patience(&interrupted) => code,
@@ -82,7 +90,7 @@ pub(super) async fn run(file: &Path, command: Command) -> ExitCode {
 }
 
 /// Passes the first signal to the command. The second signal ends the process.
-pub(super) async fn patience(interrupted: &AtomicBool) -> ExitCode {
+async fn patience(interrupted: &AtomicBool) -> ExitCode {
     let Ok(mut signals) = Signals::of_command() else { return std::future::pending().await };
     signals.next().await;
     interrupted.store(true, Ordering::Relaxed);

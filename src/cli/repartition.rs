@@ -1,6 +1,6 @@
 //! `ringback repartition`
 
-use super::changelog::patience;
+use super::changelog::interruptible;
 use super::{FAILED, kafka_failed, load, terminal};
 use crate::config::Settings;
 use crate::exit::ExitCode;
@@ -14,7 +14,6 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -63,16 +62,11 @@ pub(super) async fn run(file: &Path, arguments: Arguments) -> ExitCode {
         Ok((settings, _)) => settings,
         Err(code) => return code,
     };
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let (flag, runtime) = (interrupted.clone(), tokio::runtime::Handle::current());
-    let done = tokio::task::spawn_blocking(move || {
-        let done = repartition(&settings, &arguments, &runtime, &flag);
+    interruptible(move |runtime, interrupted| {
+        let done = repartition(&settings, &arguments, runtime, interrupted);
         done.unwrap_or_else(|error| refused(&settings, &error))
-    });
-    tokio::select! {
-        done = done => done.unwrap_or(ExitCode::from(FAILED)),
-        code = patience(&interrupted) => code,
-    }
+    })
+    .await
 }
 
 /// Returns the default name of the topic that replaces `topic`.

@@ -297,7 +297,8 @@ pub fn evolve_endpoint(state: EndpointState, event: &EndpointEvent) -> EndpointS
     match event {
         EndpointEvent::Failing { since } => EndpointState { failing_since: Some(*since), ..state },
         EndpointEvent::Recovered { held_until } => {
-            EndpointState { failing_since: None, held_until: *held_until, ..state }
+            // Its end is reported in the same decision, or the account wants no notices any more.
+            EndpointState { failing_since: None, held_until: *held_until, reported: None, ..state }
         }
         EndpointEvent::Held { until } => EndpointState { held_until: Some(*until), ..state },
         EndpointEvent::Disabled { disabled, .. } | EndpointEvent::DisabledElsewhere(disabled) => {

@@ -175,7 +175,7 @@ impl Notices {
     }
 }
 
-/// What a partition learns about an endpoint.
+/// The occasion on which a partition may find something about an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Occasion {
     /// An operator has enabled it.

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 const ROWS_MAX: usize = 1000;
 
-/// What the last transaction writes, and what it depends on.
+/// The content of the last transaction, and the facts that it depends on.
 struct Last<'a> {
     plan: &'a Plan,
     unread: &'a Unread,

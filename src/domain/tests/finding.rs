@@ -312,3 +312,17 @@ fn a_long_pause_is_reported_although_another_partition_has_delivered() {
     let long = busy((60 * MINUTE).cast_unsigned());
     assert_eq!(partition.ends(&long, 12 * MINUTE), Some(Finding::Held { until }));
 }
+
+#[test]
+fn an_endpoint_of_an_account_that_wants_no_notices_any_more_leaves_no_row() {
+    let mut partition = Partition::default();
+    partition.ends(&failed(500), 0);
+    assert!(partition.ends(&failed(500), 10 * MINUTE).is_some());
+    let (delivery, attempt) = (DeliveryId::from_bytes([7; 16]), 1);
+    let (outcome, policy) = (delivered(), policy());
+    let command =
+        EndpointCommand::RecordOutcome { delivery, attempt, outcome: &outcome, delivered_at: None };
+    let (state, policy) = (partition.state, &policy.webhook_defaults);
+    let events = decide_endpoint(&state, command, policy, || None, at(11 * MINUTE));
+    assert_eq!(events.iter().fold(state, evolve_endpoint), EndpointState::default());
+}
