@@ -4,13 +4,16 @@
 //! inputs ─ Work (decide, evolve; nothing written) ─ transaction ─ store ─ outbox, timers ─ lanes
 //! ```
 //!
+//! While a transaction runs, the engine decides the next batch on the state that the transaction will leave. If it is not
+//! committed, the next batch is discarded, too.
+//!
 //! The engine commits first and acts after. A lane sees a row only once it is committed to Kafka and written to the
 //! store. The row is read back from there, so that running and recovering are one path.
 //!
 //! The shell has four parts, and each owns its fields:
 //!
 //! - [`Partitions`]: the partitions that this instance owns, their restore, and the state of the inputs;
-//! - [`Committer`]: the transaction, and how long a batch is gathered;
+//! - [`Committer`]: the batch that is decided, and the one whose transaction runs;
 //! - [`Dispatcher`]: the outbox, the lanes, and how many records are taken in;
 //! - [`Report`]: metrics, health and the lines of the log.
 //!
@@ -61,8 +64,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use work::{Traced, View, Work};
 
-/// A busy engine stops gathering at this weight, and commits the batch at once.
-const BATCH_WEIGHT: usize = 1000;
 const IDLE_WAKE: Duration = Duration::from_secs(1);
 
 /// The parts that the daemon's engine is built of.
@@ -188,11 +189,13 @@ impl<L: Log, D: Disk> Shell<L, D> {
         let Pieces { metrics, health, traces, .. } = pieces;
         let Channels { mailbox, signals, landmarks } = channels;
         let settings = Arc::new(settings);
+        let report = Report::new(metrics, health);
+        let (letters, flags) = (mailbox.clone(), signals.clone());
         Self {
             partitions: Partitions::new(settings.clone(), mailbox.clone(), store, landmarks),
-            committer: Committer::new(settings.clone(), signals.clone(), transactions),
+            committer: Committer::new(settings.clone(), flags, letters, &report, transactions),
             dispatcher: Dispatcher::new(config, lanes, settings.uncommitted_max, traces.is_some()),
-            report: Report::new(metrics, health),
+            report,
             traces,
             settings,
             log,
@@ -216,8 +219,10 @@ impl<L: Log, D: Disk> Shell<L, D> {
 
     /// Does one round of the loop with the inputs that have arrived.
     fn go_round(&mut self, inputs: &mut Vec<Input>) {
-        let mut work = self.committer.batch();
-        work.traced = self.traces.clone().map(Traced::new);
+        let mut work = self.committer.take_open();
+        if work.traced.is_none() {
+            work.traced = self.traces.clone().map(Traced::new);
+        }
         let turn = self.turn(inputs, &mut work);
         if let Err(error) = turn.and_then(|()| self.finish_turn(work)) {
             self.keep_copy(&error);
@@ -253,28 +258,31 @@ impl<L: Log, D: Disk> Shell<L, D> {
         self.log.close();
     }
 
-    /// Returns the weight of inputs to wait for, and the deadline. A busy engine gathers a batch; an idle one takes any
-    /// input.
+    /// Returns the weight of inputs to wait for, and the deadline. While a transaction runs, its end is urgent, and few
+    /// other inputs can wait.
     fn patience(&self) -> (usize, Instant) {
-        if let Some(until) = self.committer.gathers_until() {
-            let weight = BATCH_WEIGHT.min(self.settings.uncommitted_max.div_ceil(2));
-            return (weight, until);
-        }
+        let (weight, until) = self.committer.gathers().unwrap_or((1, None));
         let now = clock::instant();
         let left = self.next_due().map_or(IDLE_WAKE, |due| {
             Duration::from_millis(due.ms_since(clock::now())).min(IDLE_WAKE)
         });
-        (1, now + left)
+        let deadline = now + left;
+        (weight, until.map_or(deadline, |until| until.min(deadline)))
     }
 
     /// Returns when there is something to do without any input.
     fn next_due(&self) -> Option<Timestamp> {
         let dispatch = self.dispatcher.next_due(self.partitions.unsettled());
-        self.partitions.next_timer().into_iter().chain(dispatch).min()
+        // They wait for the next transaction.
+        let timer = self.partitions.next_timer().into_iter().chain(self.dispatcher.batch_due());
+        let timer = timer.min().filter(|_| self.committer.gathers().is_none());
+        timer.into_iter().chain(dispatch).min()
     }
 
     fn turn(&mut self, inputs: &mut Vec<Input>, work: &mut Work) -> Result<(), EngineError> {
+        self.follow(work)?;
         let mut revoked = None;
+        let counted = work.outcomes.len();
         for input in inputs.drain(..) {
             match input {
                 Input::Records(bundle) => self.dispatcher.take_in(bundle),
@@ -284,6 +292,8 @@ impl<L: Log, D: Disk> Shell<L, D> {
                 Input::Assigned(assignment) => self.assigned(assignment)?,
                 // Handled after all other inputs: no other instance knows their outcomes, so they are committed first.
                 Input::Revoked { lost, reply } => revoked = Some((lost, reply)),
+                // Its result was followed at the beginning of this round, or of one before.
+                Input::TransactionEnded => {}
                 Input::Identity(identity) => self.partitions.compare(&identity)?,
                 Input::Owners(owners) => self.partitions.compare_owners(&owners)?,
                 Input::Replaced(places) => self.partitions.replaced(&places),
@@ -316,7 +326,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         if let Some((lost, reply)) = revoked {
             return self.revoked(lost, &reply, work);
         }
-        self.dispatcher.ended(&work.outcomes);
+        self.dispatcher.ended(work.outcomes.get(counted..).unwrap_or_default());
         // Before the next records of these inputs, so that the inputs' events are written first.
         self.report_inputs(work);
         while let Some(bundle) = self.dispatcher.next_records() {
@@ -331,17 +341,31 @@ impl<L: Log, D: Disk> Shell<L, D> {
             self.release_budget(&work);
             return Ok(());
         }
-        self.timers(&mut work)?;
-        self.give_up(&mut work)?;
-        self.report_inputs(&mut work);
-        work.report_dead_letters(&self.view());
-        work.reloads(self.dispatcher.reload_events(), &self.settings.kafka.instance_id);
-        self.commit(work)?;
+        let is_to_reread = self.partitions.is_to_reread();
+        if is_to_reread {
+            self.settle(&mut work)?;
+        }
+        if self.committer.waits(&work) && !is_to_reread {
+            self.committer.keep_open(work);
+        } else {
+            self.complete(&mut work)?;
+            self.commit(work, self.signals.is_leaving());
+        }
         self.reread()?;
         self.dispatcher.dispatch(&self.partitions)?;
         self.partitions.write_some()?;
         self.report.show_lag(&self.partitions, &self.dispatcher);
         self.report.gauges(&mut self.partitions, &mut self.dispatcher)?;
+        Ok(())
+    }
+
+    /// Adds everything to a batch that is decided when its transaction begins.
+    fn complete(&mut self, work: &mut Work) -> Result<(), EngineError> {
+        self.timers(work)?;
+        self.give_up(work)?;
+        self.report_inputs(work);
+        work.report_dead_letters(&self.view());
+        work.reloads(self.dispatcher.take_reload_events(), &self.settings.kafka.instance_id);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Kafka: the consumer, the transactions, the restore and the topics.
 //!
-//! Blocking calls never run on a Tokio worker. One thread consumes and decodes ([`KafkaLog`]). Commits run on the
-//! caller's thread ([`Producer`]), and restores on a thread of their own ([`Restoration`]). Commands that inspect
+//! Blocking calls never run on a Tokio worker. One thread consumes and decodes ([`KafkaLog`]). Transactions
+//! ([`Producers`]) and restores ([`Restoration`]) run on threads of their own. Commands that inspect
 //! topics read them once, to their end ([`Scanner`]).
 
 mod accounts;
@@ -19,6 +19,7 @@ mod newest;
 mod ports;
 mod position;
 mod position_reader;
+mod producers;
 mod reader;
 mod record;
 mod refusal;
@@ -56,8 +57,9 @@ pub use newest::Newest;
 pub use ports::{Log, Offsets, Transactions};
 pub use position::{Begin, GroupOffset};
 pub use position_reader::PositionReader;
+pub use producers::Producers;
 pub use reader::{
-    Assignment, End, From, KafkaLog, KafkaParts, KafkaRestoring, LogEvent, OffsetsClient, Start,
+    Assignment, End, From, KafkaLog, KafkaMember, KafkaParts, KafkaRestoring, LogEvent, OffsetsClient, Start,
 };
 #[cfg(test)]
 pub(crate) use record::Reading;
@@ -84,6 +86,6 @@ pub use topics::{
     INBOX_KEPT_MS, TopicFault, TopicState, compacted, could_create_missing, create_missing,
     create_with_inputs, create_with_partitions, repair, survey,
 };
-pub use transaction::{Committed, Outgoing, Producer, TransactionError, TransactionFault};
+pub use transaction::{Committed, Outgoing, TransactionError, TransactionFault};
 pub use trial::{ClientRefusal, try_clients};
 pub use unavailable::Unavailable;

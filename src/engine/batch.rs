@@ -2,8 +2,8 @@
 
 use super::intake::Bundle;
 use super::outbox::Abandoned;
-use super::partitions::place;
-use super::work::{View, Work};
+use super::partitions::{Task, place};
+use super::work::{Base, View, Work};
 use super::{EngineError, Shell};
 use crate::delivery::Attempted;
 use crate::domain::{Command, EndpointCommand};
@@ -22,7 +22,11 @@ impl<L: Log, D: Disk> Shell<L, D> {
         let view = self.dispatcher.view(self.settings.partitions);
         let (mut misplaced, mut gaps) = (None, Vec::new());
         for record in &bundle.records {
-            let position = || self.partitions.position(&record.place);
+            let position = || {
+                let running = self.committer.running();
+                let decided = running.and_then(|work| work.offsets.get(&record.place).copied());
+                decided.or_else(|| self.partitions.position(&record.place))
+            };
             let expected = work.read(record, lacks_ids).or_else(position);
             if let Some(expected) = expected.filter(|expected| *expected < record.offset) {
                 gaps.push((record.place.clone(), expected, record.offset));
@@ -49,7 +53,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
                     && !self.settings.other_partition_counts.contains(&record.place.topic);
                 match self.partitions.running(*owner).filter(|_| here) {
                     Some(task) => {
-                        work.command(&task.rows, uuid, command, Some(record), view)?;
+                        work.command(&self.base(task), uuid, command, Some(record), view)?;
                     }
                     None => {
                         work.forward(record, uuid, *owner, record.forward_headers(*forward));
@@ -59,7 +63,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
             }
             RecordBody::Endpoint { webhook, command } => {
                 if let Some(task) = self.partitions.running(record.place.partition) {
-                    work.endpoint(&task.rows, webhook, *command, Some(record), view)?;
+                    work.endpoint(&self.base(task), webhook, *command, Some(record), view)?;
                 }
             }
             // Its offset is committed like any other.
@@ -128,27 +132,33 @@ impl<L: Log, D: Disk> Shell<L, D> {
             attempt: attempted.job.attempt,
             outcome: attempted.outcome.clone(),
         };
-        let webhook = &attempted.job.webhook;
+        let (webhook, base) = (&attempted.job.webhook, self.base(task));
         // A stale outcome says nothing about the endpoint.
-        if work.command(&task.rows, &attempted.job.uuid, &command, None, &view)? {
+        if work.command(&base, &attempted.job.uuid, &command, None, &view)? {
             let command = EndpointCommand::RecordOutcome {
                 delivery: attempted.job.id,
                 attempt: attempted.job.attempt,
                 outcome: &attempted.outcome,
                 delivered_at: self.dispatcher.delivered_at(webhook),
             };
-            work.endpoint(&task.rows, webhook, command, None, &view)?;
+            work.endpoint(&base, webhook, command, None, &view)?;
         }
         work.outcomes.push(attempted);
         Ok(())
     }
 
-    /// Fires the timers that are due.
+    /// Returns the state of a partition that the next batch is decided on.
+    fn base<'s>(&'s self, task: &'s Task<D::Family>) -> Base<'s, D::Family> {
+        Base::new(&task.rows, self.committer.running())
+    }
+
+    /// Fires the timers that are due. No transaction may run: its timers stay due until they are committed.
     pub(super) fn timers(&mut self, work: &mut Work) -> Result<(), EngineError> {
         let view = self.dispatcher.view(self.settings.partitions);
         for task in self.partitions.all_running() {
             for uuid in task.due_timers(view.now, TIMERS_PER_BATCH)? {
-                work.command(&task.rows, &uuid.clone(), &Command::FireTimer(uuid), None, &view)?;
+                let (base, command) = (Base::new(&task.rows, None), Command::FireTimer(uuid.clone()));
+                work.command(&base, &uuid, &command, None, &view)?;
             }
         }
         Ok(())
@@ -161,7 +171,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         for Abandoned { partition, uuid, key, reason, .. } in &abandoned {
             if let Some(task) = self.partitions.running(*partition) {
                 let command = Command::GiveUp { delivery: key.id, reason: *reason };
-                work.command(&task.rows, uuid, &command, None, &view)?;
+                work.command(&self.base(task), uuid, &command, None, &view)?;
             }
         }
         work.abandoned = abandoned;

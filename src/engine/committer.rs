@@ -1,280 +1,213 @@
-//! The committer makes one Kafka transaction of each batch, and decides how long batches are gathered.
+//! The committer holds the batch that is being decided, and the batch whose transaction runs. While one transaction
+//! runs, the engine decides the next batch as if it were committed. A transaction begins when the one before has ended
+//! and there is something to commit. A busy engine gathers for a while longer, because a transaction costs the broker as
+//! much as many webhooks.
 
+mod transactor;
 mod trouble;
 
+pub(super) use transactor::{Ending, Sealed};
 pub(super) use trouble::Trouble;
 
 use super::channels::Signals;
 use super::config::EngineSettings;
+use super::input::Input;
+use super::mailbox::Mailbox;
 use super::report::Report;
-use super::work::Work;
+use super::work::{Outbound, Traced, Work};
 use crate::clock;
-use crate::failpoint::{self, Failpoint};
-use crate::log::{
-    Committed, GroupOffset, Log, TopicPartition, TransactionError, TransactionFault, Transactions,
-};
-use crate::telemetry::{TransactionErrorKind, Waiting};
-use std::cell::Cell;
+use crate::codec::row::Meta;
+use crate::log::{Log, Transactions};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
-use trouble::wait_out;
+use transactor::Transactor;
 
 /// If a batch has this many outcomes and reports, the engine gathers the next one.
-const BUSY_WEIGHT: usize = 64;
-/// A busy engine gathers for this many times the duration of a commit, at most for the commit interval.
-const GATHER_FACTOR: u32 = 4;
-/// The longest pause between two calls of one transaction.
-const RETRY_PAUSE_MAX: Duration = Duration::from_millis(500);
-/// The shortest pause before another producer is opened.
-const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+const BUSY_WEIGHT: usize = 256;
+/// A busy engine begins its transactions this many times as far apart as one takes, at most by the commit interval.
+const GATHER_FACTOR: u32 = 3;
+/// A busy engine gathers no further once the next batch has this many outcomes and reports.
+const BATCH_WEIGHT: usize = 2000;
 
-/// The result of the attempt to commit a batch.
-pub(super) enum Ending {
-    Committed(Committed),
-    /// Nothing was committed: the partitions are revoked, or the instance stops.
-    Abandoned,
-    /// It is unknown whether the batch was committed, or the producer can't be used any longer.
-    Unknown,
-    /// Nothing was committed: this partition of the changelog has lost rows, and ends at this offset.
-    Lost(i32, i64),
-}
+/// While no transaction can begin, the engine decides inputs once they have this weight.
+const DECIDE_WEIGHT: usize = 64;
 
-/// A batch with everything that its transaction needs.
-pub(super) struct Sealed<'a, L> {
-    pub(super) log: &'a L,
-    pub(super) work: &'a Work,
-    pub(super) offsets: &'a BTreeMap<TopicPartition, GroupOffset>,
-    /// Returns a partition of the changelog whose offsets have gone back, and its end.
-    pub(super) regressed: &'a dyn Fn(&Committed) -> Option<(i32, i64)>,
-}
-
-/// How long batches are gathered.
+/// When the next transaction may begin.
 struct Pace {
     is_busy: bool,
-    /// The time from the start of one commit to the start of the next.
+    began: Instant,
+    /// The time from the beginning of one transaction to the next.
     gather: Duration,
-    committed_at: Instant,
+}
+
+/// A batch whose transaction runs.
+pub(super) struct Running {
+    pub(super) work: Work,
+    pub(super) metas: BTreeMap<i32, Meta>,
+    /// The meta rows, in the buffer of the transaction's records.
+    pub(super) meta_rows: BTreeMap<i32, Range<usize>>,
+    /// The spans of the batch and the time at which the transaction began, if traces are recorded.
+    pub(super) traced: Option<(Traced, Duration)>,
+}
+
+/// A transaction that has ended.
+pub(super) struct Ended {
+    pub(super) running: Running,
+    pub(super) outbound: Outbound,
+    pub(super) ending: Ending,
+    /// How long the transaction took.
+    pub(super) took: Duration,
+}
+
+/// What the thread for transactions returns.
+struct Returned<T> {
+    transactor: Transactor<T>,
+    outbound: Outbound,
+    ending: Ending,
+    took: Duration,
 }
 
 /// Commits batches, one transaction each.
 pub(super) struct Committer<T> {
-    settings: Arc<EngineSettings>,
-    signals: Signals,
-    transactions: Option<T>,
-    /// The buffer of the last batch.
-    buffer: Vec<u8>,
+    mailbox: Arc<Mailbox<Input>>,
+    /// Makes the transactions; `None` while one runs.
+    transactor: Option<Transactor<T>>,
+    running: Option<Running>,
+    returns: (Sender<Returned<T>>, Receiver<Returned<T>>),
+    /// The batch that is being decided.
+    open: Work,
+    /// The buffers of the last transaction.
+    spare: Outbound,
     pace: Pace,
-    trouble: Trouble,
-    /// The group waits for the partitions: a failed transaction is not retried.
-    is_last_try: bool,
+    commit_interval: Duration,
+    uncommitted_max: usize,
 }
 
-impl<T: Transactions> Committer<T> {
-    pub(super) fn new(settings: Arc<EngineSettings>, signals: Signals, transactions: T) -> Self {
-        let pace = Pace { is_busy: false, gather: Duration::ZERO, committed_at: clock::instant() };
+impl<T: Transactions + Send + 'static> Committer<T> {
+    pub(super) fn new(
+        settings: Arc<EngineSettings>,
+        signals: Signals,
+        mailbox: Arc<Mailbox<Input>>,
+        report: &Report,
+        transactions: T,
+    ) -> Self {
+        let pace = Pace { is_busy: false, began: clock::instant(), gather: Duration::ZERO };
         Self {
-            settings,
-            signals,
-            transactions: Some(transactions),
-            buffer: Vec::new(),
+            mailbox,
             pace,
-            trouble: Trouble::default(),
-            is_last_try: false,
+            commit_interval: settings.commit_interval(),
+            uncommitted_max: settings.uncommitted_max,
+            transactor: Some(Transactor::new(settings, signals, report.shared(), transactions)),
+            running: None,
+            returns: channel(),
+            open: Work::default(),
+            spare: Outbound::default(),
         }
     }
 
-    /// Returns an empty batch.
-    pub(super) fn batch(&mut self) -> Work {
-        Work::reusing(std::mem::take(&mut self.buffer))
+    /// Takes the batch that is being decided.
+    pub(super) fn take_open(&mut self) -> Work {
+        std::mem::replace(&mut self.open, Work::reusing(std::mem::take(&mut self.spare)))
     }
 
-    /// Returns until when a busy engine gathers its next batch; `None` for an idle engine.
-    pub(super) fn gathers_until(&self) -> Option<Instant> {
-        self.pace.is_busy.then(|| self.pace.committed_at + self.pace.gather)
+    /// Puts the batch back: it is decided further while a transaction runs.
+    pub(super) fn keep_open(&mut self, work: Work) {
+        self.spare = std::mem::replace(&mut self.open, work).take_outbound();
+    }
+
+    /// Returns the weight of the inputs that are worth a decision now, and until when the next transaction is certain not
+    /// to begin. `None`: it may begin with the next input.
+    pub(super) fn gathers(&self) -> Option<(usize, Option<Instant>)> {
+        let weight = DECIDE_WEIGHT.min(self.uncommitted_max.div_ceil(2));
+        let until = self.pace.began + self.pace.gather;
+        match (&self.running, self.pace.is_busy) {
+            (Some(_), _) => Some((weight, None)),
+            (None, true) if clock::instant() < until => Some((weight, Some(until))),
+            (None, _) => None,
+        }
+    }
+
+    /// Returns whether the transaction of `open` has to wait.
+    pub(super) fn waits(&self, open: &Work) -> bool {
+        let is_full = open.weight() >= BATCH_WEIGHT.min(self.uncommitted_max.div_ceil(2));
+        self.running.is_some() || (self.gathers().is_some() && !is_full)
     }
 
     #[cfg(test)]
-    pub(super) fn is_busy(&self) -> bool {
-        self.pace.is_busy
+    pub(super) fn open_weight(&self) -> usize {
+        self.open.weight()
+    }
+
+    /// Returns the batch whose transaction runs.
+    pub(super) fn running(&self) -> Option<&Work> {
+        self.running.as_ref().map(|running| &running.work)
+    }
+
+    /// Begins the transaction of a batch. It ends with an input, or when [`Committer::ended`] is called after
+    /// [`Log::settle`]. No other transaction may run.
+    pub(super) fn begin<L: Log<Transactions = T, Member = T::Member>>(
+        &mut self,
+        log: &L,
+        running: Running,
+        sealed: Sealed<T::Member>,
+    ) {
+        let Some(transactor) = self.transactor.take() else { return };
+        self.pace.is_busy = running.work.weight() >= BUSY_WEIGHT;
+        self.pace.began = clock::instant();
+        self.running = Some(running);
+        let (mailbox, returns) = (self.mailbox.clone(), self.returns.0.clone());
+        log.run(Box::new(move || {
+            let started = clock::instant();
+            let ending = transactor.transact(&sealed);
+            let (outbound, took) = (sealed.outbound, clock::since(started));
+            let _ = returns.send(Returned { transactor, outbound, ending, took });
+            mailbox.put_urgent(Input::TransactionEnded);
+        }));
+    }
+
+    /// Returns the transaction that was begun last, once it has ended.
+    pub(super) fn ended(&mut self) -> Option<Ended> {
+        let Returned { transactor, outbound, ending, took } = self.returns.1.try_recv().ok()?;
+        self.transactor = Some(transactor);
+        self.pace.gather = (took * GATHER_FACTOR).min(self.commit_interval);
+        let running = self.running.take()?;
+        Some(Ended { running, outbound, ending, took })
     }
 
     /// Takes a batch back that had nothing to commit. The engine is idle now.
-    pub(super) fn rest(&mut self, work: Work) {
+    pub(super) fn rest(&mut self, mut work: Work) {
         self.pace.is_busy = false;
-        self.buffer = work.into_buffer();
+        self.spare = work.take_outbound();
     }
 
-    /// Takes a batch back whose commit began at `started`, and sets the pace of the next one.
-    pub(super) fn finish(&mut self, started: Instant, work: Work) {
-        self.pace = Pace {
-            is_busy: work.outcomes.len() + work.reports.len() >= BUSY_WEIGHT,
-            // To gather for a few times the duration of a commit costs little more than the whole interval, and delays
-            // outcomes much less.
-            gather: (clock::since(started) * GATHER_FACTOR).min(self.settings.commit_interval()),
-            committed_at: started,
-        };
-        self.buffer = work.into_buffer();
+    /// Keeps the buffers of a transaction for another batch.
+    pub(super) fn reuse(&mut self, outbound: Outbound) {
+        self.spare = outbound;
     }
 
     /// Ends a series of failures, because a batch is committed.
-    pub(super) fn succeeded(&self, report: &Report) {
-        report.health().resume(&self.waiting_for_kafka());
-        self.trouble.over(report.health());
+    pub(super) fn succeeded(&self) {
+        if let Some(transactor) = &self.transactor {
+            transactor.succeeded();
+        }
     }
 
     /// Forgets failures, because there is nothing to commit.
-    pub(super) fn clear(&mut self, report: &Report) {
-        self.trouble.forget(report.health());
+    pub(super) fn clear(&mut self) {
         self.pace.is_busy = false;
-    }
-
-    /// Sets whether each transaction is tried only once.
-    pub(super) fn set_last_try(&mut self, is_last_try: bool) {
-        self.is_last_try = is_last_try;
-    }
-
-    /// Commits a batch. Retries until it is committed, or until it must not be committed.
-    pub(super) fn transact(&self, batch: &Sealed<'_, T::Log>, report: &Report) -> Ending {
-        loop {
-            let Some(transactions) = &self.transactions else { return Ending::Unknown };
-            let error = match self.attempt(transactions, batch, report) {
-                Ok(committed) => return Ending::Committed(committed),
-                Err(error) => error,
-            };
-            report.metrics().transaction_error(kind(error.fault));
-            tracing::debug!(%error, fault = error.fault.as_str(), "the transaction failed");
-            if let Some((number, end)) = (batch.regressed)(&transactions.written()) {
-                self.abort(transactions, report);
-                return Ending::Lost(number, end);
-            }
-            let pause = self.trouble.failed(&error.text, report.health());
-            if error.fault != TransactionFault::Abortable || !self.abort(transactions, report) {
-                self.pause(pause, report);
-                return Ending::Unknown;
-            }
-            if self.is_last_try || self.signals.is_leaving() {
-                return Ending::Abandoned;
-            }
-            self.pause(pause, report);
+        if let Some(transactor) = &self.transactor {
+            transactor.forget();
         }
     }
 
-    /// Makes one transaction. Only an abortable error proves that it was not committed.
-    fn attempt(
-        &self,
-        transactions: &T,
-        batch: &Sealed<'_, T::Log>,
-        report: &Report,
-    ) -> Result<Committed, TransactionError> {
-        self.insist(report, || transactions.begin())?;
-        #[cfg(test)]
-        transactions.witness(&batch.work.witness);
-        for outgoing in batch.work.outgoing(&self.settings.topics) {
-            transactions.send(&outgoing)?;
-        }
-        self.insist(report, || transactions.offsets(batch.log, batch.offsets.iter()))?;
-        failpoint::pass(Failpoint::Offered);
-        self.insist(report, || transactions.flush())?;
-        if let Some((partition, _)) = (batch.regressed)(&transactions.written()) {
-            let text = format!("partition {partition} of the changelog has lost rows");
-            return Err(TransactionError {
-                call: "flush",
-                fault: TransactionFault::Abortable,
-                text,
-            });
-        }
-        let asked = Cell::new(0);
-        let committed = self.insist(report, || {
-            asked.set(asked.get() + 1);
-            transactions.commit()
-        });
-        // An earlier call may have committed the transaction, whatever this error says.
-        committed.map_err(|error| match asked.get() {
-            1 => error,
-            _ => TransactionError { fault: TransactionFault::Fatal, ..error },
-        })
-    }
-
-    /// Aborts the transaction. Returns whether that succeeded.
-    fn abort(&self, transactions: &T, report: &Report) -> bool {
-        match self.insist(report, || transactions.abort()) {
-            Ok(()) => true,
-            Err(error) => {
-                report.metrics().transaction_error(kind(error.fault));
-                tracing::debug!(%error, "the transaction can't be aborted");
-                false
-            }
-        }
-    }
-
-    /// Repeats a call while its error is retriable, and makes no other call in between.
-    fn insist<R>(
-        &self,
-        report: &Report,
-        call: impl Fn() -> Result<R, TransactionError>,
-    ) -> Result<R, TransactionError> {
-        loop {
-            match call() {
-                Err(error) if error.fault == TransactionFault::Retriable => {
-                    report.metrics().transaction_error(TransactionErrorKind::Retriable);
-                    report.health().wait(self.waiting_for_kafka());
-                    report.health().heartbeat();
-                    tracing::debug!(%error, "Kafka is slow to answer; repeating the call");
-                    let pause = self.trouble.slow(&error.to_string(), report.health());
-                    if self.signals.is_stopping() {
-                        return Err(TransactionError { fault: TransactionFault::Fatal, ..error });
-                    }
-                    // The pause is so short that the transaction does not time out. A revocation does not end it early:
-                    // the engine can only repeat this call.
-                    clock::sleep(pause.min(RETRY_PAUSE_MAX));
-                }
-                other => return other,
-            }
-        }
-    }
-
-    /// Closes the producer: it is unknown whether the last transaction was committed.
-    pub(super) fn close(&mut self) {
-        self.transactions = None;
-    }
-
-    /// Opens a new producer, which makes sure that the last transaction ends; the changelog shows how it ended. Returns
+    /// Closes the producer, because it is unknown whether its last transaction was committed, and opens a new one. Returns
     /// `false` if the engine has to leave its partitions first.
-    pub(super) fn reopen<L: Log<Transactions = T>>(&mut self, log: &L, report: &Report) -> bool {
-        while !self.signals.is_leaving() {
-            report.health().heartbeat();
-            match log.open_transactions() {
-                Ok(transactions) => {
-                    report.health().resume(&self.waiting_for_kafka());
-                    self.transactions = Some(transactions);
-                    return true;
-                }
-                Err(error) => {
-                    report.health().wait(self.waiting_for_kafka());
-                    let pause = self.trouble.failed(&error.cause(), report.health());
-                    self.pause(pause.max(REOPEN_PAUSE), report);
-                }
-            }
-        }
-        false
-    }
-
-    /// Waits before the next try, until the partitions are revoked or the process is to end.
-    fn pause(&self, time: Duration, report: &Report) {
-        wait_out(time, report.health(), || self.signals.is_leaving());
-    }
-
-    fn waiting_for_kafka(&self) -> Waiting {
-        Waiting::Kafka(self.settings.kafka.bootstrap_servers.clone())
-    }
-}
-
-fn kind(fault: TransactionFault) -> TransactionErrorKind {
-    match fault {
-        TransactionFault::Fatal => TransactionErrorKind::Fatal,
-        TransactionFault::Fenced => TransactionErrorKind::Fenced,
-        TransactionFault::Abortable => TransactionErrorKind::Abortable,
-        TransactionFault::Retriable => TransactionErrorKind::Retriable,
+    pub(super) fn reopen<L: Log<Transactions = T>>(&mut self, log: &L) -> bool {
+        let Some(transactor) = &mut self.transactor else { return false };
+        transactor.close();
+        transactor.reopen(log)
     }
 }

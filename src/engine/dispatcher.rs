@@ -114,11 +114,13 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Returns when there is something to hand out or to end. Nothing leaves for the time `unsettled`.
+    /// Returns when there is something to end.
+    pub(super) fn batch_due(&self) -> Option<Timestamp> {
+        (!self.abandoned.is_empty()).then_some(Timestamp::from_ms(0))
+    }
+
+    /// Returns when there is something to hand out. Nothing leaves for the time `unsettled`.
     pub(super) fn next_due(&self, unsettled: Option<Duration>) -> Option<Timestamp> {
-        if !self.abandoned.is_empty() {
-            return Some(Timestamp::from_ms(0));
-        }
         let due = self.outbox.next_due()?;
         let settled = unsettled
             .map(|left| clock::now().plus_ms(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)));
@@ -220,13 +222,15 @@ impl Dispatcher {
         );
     }
 
-    pub(super) fn reload_events(&self) -> &[ReloadEvent] {
-        &self.reload_events
+    /// Takes the reloads that the next batch reports.
+    pub(super) fn take_reload_events(&mut self) -> Vec<ReloadEvent> {
+        std::mem::take(&mut self.reload_events)
     }
 
-    /// Forgets the reloads, because they are reported.
-    pub(super) fn forget_reload_events(&mut self) {
-        self.reload_events.clear();
+    /// Puts reloads back, because the batch that reported them was not committed.
+    pub(super) fn keep_reload_events(&mut self, events: Vec<ReloadEvent>) {
+        let newer = std::mem::replace(&mut self.reload_events, events);
+        reloads::add(&mut self.reload_events, newer);
     }
 
     /// Adds the outbox of a restored partition, and holds the endpoints that asked for a pause.

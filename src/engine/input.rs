@@ -32,6 +32,8 @@ pub(super) enum Input {
         lost: bool,
         reply: SyncSender<()>,
     },
+    /// The running transaction has ended.
+    TransactionEnded,
     /// The ids of the cluster and of the topics, which may have changed.
     Identity(Identity),
     /// The owners of the rows in the changelog's partitions.

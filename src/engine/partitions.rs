@@ -423,9 +423,16 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         Ok(epoch)
     }
 
-    /// Returns whether all partitions have to be restored again because an input's topic has changed. Resets that.
+    /// Returns whether all partitions have to be restored again because an input's topic has changed.
+    pub(super) fn is_to_reread(&self) -> bool {
+        self.inputs.is_reread && self.epoch.is_some()
+    }
+
+    /// Like `is_to_reread`, but resets it.
     pub(super) fn take_reread(&mut self) -> bool {
-        std::mem::take(&mut self.inputs.is_reread) && self.epoch.is_some()
+        let is_to_reread = self.is_to_reread();
+        self.inputs.is_reread = false;
+        is_to_reread
     }
 
     /// Writes rows that have been in memory long enough.

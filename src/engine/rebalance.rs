@@ -43,21 +43,12 @@ impl<L: Log, D: Disk> Shell<L, D> {
         let unsent = self.dispatcher.stop();
         let in_flight = self.dispatcher.in_flight();
         tracing::info!(lost, unsent, in_flight, "partitions revoked");
-        let mut work = std::mem::take(work);
-        let result = if lost || self.failure.is_some() {
-            self.release_budget(&work);
-            Ok(())
-        } else {
-            // The group waits for the reply.
-            self.committer.set_last_try(true);
-            self.drain(&mut work).and_then(|()| self.commit(work))
-        };
+        let result = self.leave(lost, std::mem::take(work));
         let result = result.and_then(|()| {
             let is_stopping = self.signals.is_stopping();
             let partitions = &mut self.partitions;
             Ok(if is_stopping { partitions.save_all() } else { partitions.write_all() }?)
         });
-        self.committer.set_last_try(false);
         failpoint::pass(Failpoint::Drained);
         if let Err(error) = &result {
             self.keep_copy(error);
@@ -66,6 +57,20 @@ impl<L: Log, D: Disk> Shell<L, D> {
         self.signals.revocation_ends();
         let _ = reply.send(());
         result
+    }
+
+    /// Ends the running transaction. Commits what is known, unless the partitions are lost.
+    fn leave(&mut self, lost: bool, mut work: Work) -> Result<(), EngineError> {
+        if self.failure.is_none() {
+            self.settle(&mut work)?;
+        }
+        if lost || self.failure.is_some() {
+            self.release_budget(&work);
+            return Ok(());
+        }
+        self.drain(&mut work)?;
+        self.commit(work, true);
+        self.settle(&mut Work::default())
     }
 
     /// Waits for attempts to end, and leaves all other inputs for later.
@@ -90,6 +95,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
                     Input::Returned(_) => {}
                     other @ (Input::Assigned(_)
                     | Input::Revoked { .. }
+                    | Input::TransactionEnded
                     | Input::Identity(_)
                     | Input::Owners(_)
                     | Input::Replaced(_)
@@ -122,7 +128,7 @@ impl<L: Log, D: Disk> Shell<L, D> {
         let _unsent = self.dispatcher.stop();
         self.log.release_budget(self.dispatcher.clear());
         self.share();
-        self.committer.clear(&self.report);
+        self.committer.clear();
         self.signals.forgotten();
     }
 
@@ -131,9 +137,8 @@ impl<L: Log, D: Disk> Shell<L, D> {
     pub(super) fn reset(&mut self, outcomes: Vec<Attempted>) -> Result<(), EngineError> {
         // First the rows are written: to close the producer may take long.
         let epoch = self.hold()?;
-        self.committer.close();
         self.partitions.keep(outcomes);
-        if self.committer.reopen(&self.log, &self.report) {
+        if self.committer.reopen(&self.log) {
             self.partitions.restore(epoch, None, &self.log, &self.report);
         }
         Ok(())
@@ -142,6 +147,9 @@ impl<L: Log, D: Disk> Shell<L, D> {
     /// Restores all partitions again if an input's topic has changed.
     pub(super) fn reread(&mut self) -> Result<(), EngineError> {
         if self.partitions.take_reread() {
+            let mut open = self.committer.take_open();
+            self.settle(&mut open)?;
+            self.committer.keep_open(open);
             let epoch = self.hold()?;
             self.partitions.restore(epoch, None, &self.log, &self.report);
         }

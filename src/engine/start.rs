@@ -6,7 +6,7 @@ use super::config::EngineSettings;
 use super::{Engine, EngineError, Parts, Pieces, Shell};
 use crate::clock;
 use crate::delivery::{InstanceLimits, Lanes};
-use crate::log::{KafkaLog, KafkaParts, LogError, Missing, Producer};
+use crate::log::{KafkaLog, KafkaParts, LogError, Missing, Producers};
 use crate::store::RowKey;
 use crate::telemetry::{Health, Waiting};
 use std::time::Duration;
@@ -63,12 +63,12 @@ impl Engine {
 }
 
 /// Opens the producer. Waits while the broker is unreachable or denies rights, but fails at once for a wrong property.
-fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Producer, EngineError> {
+fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Producers, EngineError> {
     let kafka = Waiting::Kafka(settings.kafka.bootstrap_servers.clone());
     let mut waiting = kafka.clone();
     let trouble = Trouble::default();
     loop {
-        match Producer::open(&settings.kafka, &settings.topics, settings.partitions) {
+        match Producers::open(&settings.kafka, &settings.topics, settings.partitions) {
             Ok(transactions) => {
                 health.resume(&waiting);
                 trouble.over(health);

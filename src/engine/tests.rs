@@ -22,6 +22,7 @@ mod surroundings;
 mod timing;
 mod world;
 
+use super::committer::Ending;
 use crate::domain::{Command, PhononUuid, Timestamp};
 use crate::store::memory;
 use dice::Dice;
@@ -38,6 +39,19 @@ pub(super) struct Witness {
     pub(super) uuid: PhononUuid,
     pub(super) command: Command,
     pub(super) now: Timestamp,
+}
+
+/// Counts how transactions ended while the next batch was decided already.
+pub(super) fn followed(ending: &Ending, next: usize) {
+    if next == 0 {
+        return;
+    }
+    World::current().count(match ending {
+        Ending::Committed(_) => "committed, the next batch decided",
+        Ending::Abandoned => "abandoned, the next batch decided",
+        Ending::Unknown => "unknown, the next batch decided",
+        Ending::Lost(..) => "lost, the next batch decided",
+    });
 }
 
 const SEEDS: u64 = 5000;

@@ -1,58 +1,51 @@
 //! A batch of decisions. Nothing of it is written before the whole batch is committed.
 
+mod base;
 mod endpoints;
 mod inputs;
 mod letters;
+mod outbound;
 mod traced;
 
+pub(super) use base::Base;
 pub(super) use endpoints::shown;
+pub(super) use outbound::Outbound;
 pub(super) use traced::Traced;
 
 use super::outbox::Abandoned;
 use crate::clock;
-use crate::codec::event::{self, EventContext, InputEvent};
+use crate::codec::event::{self, EventContext, InputEvent, ReloadEvent};
 use crate::codec::row::{self, Landmark, Meta};
 use crate::delivery::{Attempted, BreakerState, Lanes};
 use crate::domain::{
     AccountId, Collected, Command, Correlation, DeadLetterReason, EndpointEvent, EndpointState,
-    Event, Headers, PhononUuid, Policy, State, StatusClass, Timestamp, WebhookName, decide, evolve,
+    Event, PhononUuid, Policy, State, StatusClass, Timestamp, WebhookName, decide, evolve,
 };
 use crate::failpoint::{self, Failpoint};
-use crate::log::{Outgoing, Record, TopicNames, TopicPartition};
-use crate::store::{Family, RowKey, StoreError, WriteBack};
+use crate::log::{Record, TopicPartition};
+use crate::store::{Family, RowKey, StoreError};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+use outbound::Target;
 use traced::Decision;
-
-/// The topic that a record is written to.
-#[derive(Clone, Copy)]
-enum Target {
-    Changelog(i32),
-    Events,
-    DeadLetter,
-    Inbox(i32),
-}
-
-/// A record to be written; its bytes are in the batch's buffer.
-struct Leaving {
-    target: Target,
-    key: Option<Range<usize>>,
-    value: Option<Range<usize>>,
-    headers: Vec<(&'static str, String)>,
-    /// Headers of the record that it was made from.
-    foreign: Headers,
-}
 
 /// A uuid's state before and after the batch.
 pub(super) struct Slot {
     pub(super) partition: i32,
     pub(super) uuid: PhononUuid,
     pub(super) old: Arc<State>,
-    pub(super) new: State,
-    /// The new state's row, in the buffer.
-    pub(super) row: Range<usize>,
+    pub(super) new: Arc<State>,
+    /// The size of the new state's row.
+    pub(super) row_bytes: usize,
+}
+
+impl Slot {
+    /// Returns whether the batch has changed the state.
+    pub(super) fn is_changed(&self) -> bool {
+        !Arc::ptr_eq(&self.old, &self.new) && self.old != self.new
+    }
 }
 
 /// An endpoint's state before and after the batch.
@@ -102,8 +95,7 @@ pub(super) struct Work {
     slots: Vec<Slot>,
     index: HashMap<(i32, PhononUuid), usize>,
     endpoints: BTreeMap<(i32, WebhookName), EndpointSlot>,
-    leaving: Vec<Leaving>,
-    buffer: Vec<u8>,
+    outbound: Outbound,
     /// The offset after the last record that was read, by input partition.
     pub(super) offsets: BTreeMap<TopicPartition, i64>,
     /// The last record that was read of each input partition without a topic id.
@@ -114,6 +106,8 @@ pub(super) struct Work {
     pub(super) abandoned: Vec<Abandoned>,
     /// The number of deliveries to each endpoint that became dead letters.
     dead_letters: BTreeMap<WebhookName, u32>,
+    /// The reloads in the batch. Another batch reports them if this one can't be committed.
+    pub(super) reload_events: Vec<ReloadEvent>,
     /// The records' part of the reader's budget.
     pub(super) read_bytes: usize,
     pub(super) reports: Vec<DeferredReport>,
@@ -124,24 +118,25 @@ pub(super) struct Work {
     pub(super) witness: Vec<super::tests::Witness>,
 }
 
-/// A buffer above this size is not kept for the next batch.
-const BUFFER_BYTES_KEPT: usize = 16 << 20;
-
 impl Work {
-    /// Creates an empty batch in the buffer of an earlier one: to grow a buffer costs more than to fill it.
-    pub(super) fn reusing(mut buffer: Vec<u8>) -> Self {
-        buffer.clear();
-        Self { buffer, ..Self::default() }
+    /// Creates an empty batch with the buffer of an earlier one.
+    pub(super) fn reusing(former: Outbound) -> Self {
+        Self { outbound: Outbound::reusing(former), ..Self::default() }
     }
 
-    /// Returns the buffer for the next batch.
-    pub(super) fn into_buffer(self) -> Vec<u8> {
-        if self.buffer.capacity() > BUFFER_BYTES_KEPT { Vec::new() } else { self.buffer }
+    /// Takes the records to be written. [`Work::seal`] comes first.
+    pub(super) fn take_outbound(&mut self) -> Outbound {
+        std::mem::take(&mut self.outbound)
     }
 
     /// Returns whether there is nothing to commit.
     pub(super) fn is_empty(&self) -> bool {
         self.reports.is_empty() && self.offsets.is_empty()
+    }
+
+    /// Returns the number of its outcomes and reports.
+    pub(super) fn weight(&self) -> usize {
+        self.outcomes.len() + self.reports.len()
     }
 
     /// Returns the uuids of the batch.
@@ -154,43 +149,16 @@ impl Work {
         &self.endpoints
     }
 
-    /// Like [`Work::slots`], but takes ownership.
-    pub(super) fn take_slots(&mut self) -> Vec<Slot> {
-        std::mem::take(&mut self.slots)
+    /// Takes the uuids whose state the batch has changed.
+    pub(super) fn take_changed(&mut self) -> impl Iterator<Item = Slot> {
+        self.index.clear();
+        std::mem::take(&mut self.slots).into_iter().filter(Slot::is_changed)
     }
 
-    fn slice(&self, range: &Range<usize>) -> &[u8] {
-        self.buffer.get(range.clone()).unwrap_or(&[])
-    }
-
-    /// Returns the number of records to be written.
-    pub(super) fn outgoing_count(&self) -> usize {
-        self.leaving.len()
-    }
-
-    /// Returns the records to be written.
-    pub(super) fn outgoing<'a>(
-        &'a self,
-        topics: &'a TopicNames,
-    ) -> impl Iterator<Item = Outgoing<'a>> {
-        self.leaving.iter().map(|leaving| {
-            let (topic, partition, changelog) = match leaving.target {
-                Target::Changelog(number) => (&topics.changelog, Some(number), true),
-                Target::Events => (&topics.events, None, false),
-                Target::DeadLetter => (&topics.dead_letter, None, false),
-                Target::Inbox(number) => (&topics.inbox, Some(number), false),
-            };
-            Outgoing {
-                topic,
-                partition,
-                changelog,
-                key: leaving.key.as_ref().map(|range| self.slice(range)),
-                value: leaving.value.as_ref().map(|range| self.slice(range)),
-                headers: &leaving.headers,
-                foreign: &leaving.foreign,
-                at: None,
-            }
-        })
+    /// Returns the state that the batch leaves of `uuid`, if it has one.
+    fn state(&self, partition: i32, uuid: &PhononUuid) -> Option<Arc<State>> {
+        let index = self.index.get(&(partition, uuid.clone()))?;
+        self.slots.get(*index).map(|slot| slot.new.clone())
     }
 
     /// Notes that a record was read, and its landmark if topics have no ids. Returns the offset that was expected, if
@@ -209,13 +177,13 @@ impl Work {
     /// Decides `command`. Returns whether that produced an event. `raw` is the record that contained the command.
     pub(super) fn command<F: Family>(
         &mut self,
-        rows: &WriteBack<F>,
+        base: &Base<'_, F>,
         uuid: &PhononUuid,
         command: &Command,
         raw: Option<&Record>,
         view: &View<'_>,
     ) -> Result<bool, StoreError> {
-        let index = self.slot(rows, uuid)?;
+        let index = self.slot(base, uuid)?;
         let Some(state) = self.slots.get(index).map(|slot| &slot.new) else { return Ok(false) };
         let begin = self.traced.as_ref().map(|_| clock::wall_since_epoch());
         let events = decide(state, command, view.policy, view.now);
@@ -225,7 +193,7 @@ impl Work {
         failpoint::pass(Failpoint::Deciding);
         #[cfg(test)]
         self.witness.push(super::tests::Witness {
-            partition: rows.number(),
+            partition: base.number(),
             uuid: uuid.clone(),
             command: command.clone(),
             now: view.now,
@@ -234,16 +202,8 @@ impl Work {
         let is_news = !events.is_empty();
         let sent_back = raw.filter(|raw| raw.letter.is_some());
         let sent_back = sent_back.map(|raw| (raw, letters::became(&events, &raw.source)));
-        for event in events {
-            let Some(slot) = self.slots.get_mut(index) else { break };
-            let before = std::mem::take(&mut slot.new);
-            self.publish(uuid, account, &before, &event, raw, view);
-            self.reports.extend(report_delay(&before, &event).map(DeferredReport::ReportDelay));
-            let after = evolve(before, &event);
-            if let Some(slot) = self.slots.get_mut(index) {
-                slot.new = after;
-            }
-            self.reports.push(DeferredReport::Event(uuid.clone(), event));
+        if is_news {
+            self.apply(index, account, events, raw, view);
         }
         if let Some((raw, became)) = sent_back {
             self.letter_settled(raw, Some((uuid, account)), became, view);
@@ -251,23 +211,47 @@ impl Work {
         Ok(is_news)
     }
 
+    /// Publishes the events of a decision about a uuid, and changes its state by them.
+    fn apply(
+        &mut self,
+        index: usize,
+        account: Option<AccountId>,
+        events: Vec<Event>,
+        raw: Option<&Record>,
+        view: &View<'_>,
+    ) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        let uuid = slot.uuid.clone();
+        // The committed row has the state, too. So the first decision about a uuid copies it.
+        let mut state = Arc::unwrap_or_clone(std::mem::replace(&mut slot.new, slot.old.clone()));
+        for event in events {
+            self.publish(&uuid, account, &state, &event, raw, view);
+            self.reports.extend(report_delay(&state, &event).map(DeferredReport::ReportDelay));
+            state = evolve(state, &event);
+            self.reports.push(DeferredReport::Event(uuid.clone(), event));
+        }
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.new = Arc::new(state);
+        }
+    }
+
     fn slot<F: Family>(
         &mut self,
-        rows: &WriteBack<F>,
+        base: &Base<'_, F>,
         uuid: &PhononUuid,
     ) -> Result<usize, StoreError> {
-        let key = (rows.number(), uuid.clone());
+        let key = (base.number(), uuid.clone());
         if let Some(index) = self.index.get(&key) {
             return Ok(*index);
         }
-        let state = rows.state(uuid)?;
+        let state = base.state(uuid)?;
         let index = self.slots.len();
         self.slots.push(Slot {
-            partition: rows.number(),
+            partition: base.number(),
             uuid: uuid.clone(),
-            new: State::clone(&state),
+            new: state.clone(),
             old: state,
-            row: 0..0,
+            row_bytes: 0,
         });
         self.index.insert(key, index);
         Ok(index)
@@ -282,12 +266,12 @@ impl Work {
         raw: Option<&Record>,
         view: &View<'_>,
     ) {
-        let key = self.append(uuid.as_str().as_bytes());
-        let start = self.buffer.len();
+        let key = self.outbound.append(uuid.as_str().as_bytes());
+        let start = self.outbound.buffer.len();
         let context = EventContext { uuid, account, at: view.now };
-        if event::write_event(&mut self.buffer, &context, before, event) {
-            let value = start..self.buffer.len();
-            self.leave(Target::Events, Some(key.clone()), Some(value), Vec::new());
+        if event::write_event(&mut self.outbound.buffer, &context, before, event) {
+            let value = start..self.outbound.buffer.len();
+            self.outbound.leave(Target::Events, Some(key.clone()), Some(value), Vec::new());
         }
         match event {
             Event::DeadLettered { delivery, reason, .. } => {
@@ -335,10 +319,10 @@ impl Work {
         owner: i32,
         headers: Vec<(&'static str, String)>,
     ) {
-        let key = self.append(uuid.as_str().as_bytes());
-        let value = self.append(record.bytes());
-        self.leave(Target::Inbox(owner), Some(key), Some(value), headers);
-        self.pass_on(record.headers.clone());
+        let key = self.outbound.append(uuid.as_str().as_bytes());
+        let value = self.outbound.append(record.bytes());
+        self.outbound.leave(Target::Inbox(owner), Some(key), Some(value), headers);
+        self.outbound.pass_on(record.headers.clone());
         self.reports.push(DeferredReport::Forwarded(record.place.clone()));
     }
 
@@ -349,74 +333,43 @@ impl Work {
 
     /// Adds the changed rows and the partitions' meta rows. No decision may follow.
     pub(super) fn seal(&mut self, metas: &BTreeMap<i32, Meta>) -> BTreeMap<i32, Range<usize>> {
-        let mut slots = std::mem::take(&mut self.slots);
-        slots.retain(|slot| *slot.old != slot.new);
-        for slot in &mut slots {
-            let start = self.buffer.len();
-            RowKey::write_state(&slot.uuid, &mut self.buffer);
-            let key = start..self.buffer.len();
-            let start = self.buffer.len();
+        let outbound = &mut self.outbound;
+        for slot in self.slots.iter_mut().filter(|slot| slot.is_changed()) {
+            let start = outbound.buffer.len();
+            RowKey::write_state(&slot.uuid, &mut outbound.buffer);
+            let key = start..outbound.buffer.len();
+            let start = outbound.buffer.len();
             if !slot.new.is_empty() {
-                row::encode_state(&slot.new, &mut self.buffer);
+                row::encode_state(&slot.new, &mut outbound.buffer);
             }
-            slot.row = start..self.buffer.len();
-            let value = (!slot.new.is_empty()).then(|| slot.row.clone());
-            self.leave(Target::Changelog(slot.partition), Some(key), value, Vec::new());
+            slot.row_bytes = outbound.buffer.len() - start;
+            let value = (!slot.new.is_empty()).then(|| start..outbound.buffer.len());
+            outbound.leave(Target::Changelog(slot.partition), Some(key), value, Vec::new());
         }
-        self.slots = slots;
         let mut rows = BTreeMap::new();
         for ((partition, webhook), EndpointSlot { old, new }) in std::mem::take(&mut self.endpoints)
         {
             if old == new {
                 continue;
             }
-            let start = self.buffer.len();
-            RowKey::write_endpoint(&webhook, &mut self.buffer);
-            let key = start..self.buffer.len();
-            let start = self.buffer.len();
-            row::encode_endpoint(&new, &mut self.buffer);
-            let value = (new != EndpointState::default()).then_some(start..self.buffer.len());
-            self.leave(Target::Changelog(partition), Some(key), value, Vec::new());
+            let start = outbound.buffer.len();
+            RowKey::write_endpoint(&webhook, &mut outbound.buffer);
+            let key = start..outbound.buffer.len();
+            let start = outbound.buffer.len();
+            row::encode_endpoint(&new, &mut outbound.buffer);
+            let value = (new != EndpointState::default()).then_some(start..outbound.buffer.len());
+            outbound.leave(Target::Changelog(partition), Some(key), value, Vec::new());
             self.endpoints.insert((partition, webhook), EndpointSlot { old, new });
         }
         for (partition, meta) in metas {
-            let key = self.append(RowKey::META);
-            let start = self.buffer.len();
-            row::encode_meta(meta, &mut self.buffer);
-            let value = start..self.buffer.len();
+            let key = outbound.append(RowKey::META);
+            let start = outbound.buffer.len();
+            row::encode_meta(meta, &mut outbound.buffer);
+            let value = start..outbound.buffer.len();
             rows.insert(*partition, value.clone());
-            self.leave(Target::Changelog(*partition), Some(key), Some(value), Vec::new());
+            outbound.leave(Target::Changelog(*partition), Some(key), Some(value), Vec::new());
         }
         rows
-    }
-
-    /// Returns the bytes at a range that [`Work::seal`] returned.
-    pub(super) fn bytes(&self, range: &Range<usize>) -> &[u8] {
-        self.slice(range)
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Range<usize> {
-        let start = self.buffer.len();
-        self.buffer.extend_from_slice(bytes);
-        start..self.buffer.len()
-    }
-
-    fn leave(
-        &mut self,
-        target: Target,
-        key: Option<Range<usize>>,
-        value: Option<Range<usize>>,
-        headers: Vec<(&'static str, String)>,
-    ) {
-        let foreign = Headers::default();
-        self.leaving.push(Leaving { target, key, value, headers, foreign });
-    }
-
-    /// Adds headers to the last record to be written.
-    fn pass_on(&mut self, foreign: Headers) {
-        if let Some(leaving) = self.leaving.last_mut() {
-            leaving.foreign = foreign;
-        }
     }
 }
 

@@ -14,8 +14,10 @@ use std::collections::BTreeMap;
 
 /// The inputs as a member of the group reads them, and every other request of the engine to Kafka.
 pub trait Log: Sized {
+    /// The instance's membership in the group.
+    type Member: Send + 'static;
     /// The instance's transactional producer.
-    type Transactions: Transactions<Log = Self>;
+    type Transactions: Transactions<Member = Self::Member> + Send + 'static;
     /// The changelog that a restore reads.
     type Changelog: Changelog + Send + 'static;
     /// A client for requests in parallel to the engine.
@@ -28,6 +30,15 @@ pub trait Log: Sized {
     /// # Errors
     /// Kafka can't be used.
     fn open_transactions(&self) -> Result<Self::Transactions, LogError>;
+
+    /// Returns the instance's membership in the group, which transactions name.
+    fn member(&self) -> Self::Member;
+
+    /// Runs a transaction in parallel to the engine.
+    fn run(&self, transaction: Box<dyn FnOnce() + Send>);
+
+    /// Waits until the transactions that run have ended.
+    fn settle(&self);
 
     /// Starts reading partitions of the assignment `epoch`.
     fn start(&self, epoch: u64, starts: Vec<Start>);
@@ -103,8 +114,8 @@ pub trait Offsets {
 
 /// A producer that runs one transaction after the other.
 pub trait Transactions {
-    /// The log whose group membership commits the offsets.
-    type Log;
+    /// The membership in the group that commits the offsets.
+    type Member: Send + 'static;
 
     /// Begins a transaction.
     ///
@@ -118,14 +129,14 @@ pub trait Transactions {
     /// The call failed; [`super::TransactionFault`] says what is possible next.
     fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError>;
 
-    /// Adds the inputs' offsets, with the current membership of `log`.
+    /// Adds the inputs' offsets, as the member of the group that the instance is now.
     ///
     /// # Errors
     /// The call failed; [`super::TransactionFault`] says what is possible next. An instance that is not a member of the
     /// group at the moment must abort.
     fn offsets<'a>(
         &self,
-        log: &Self::Log,
+        member: &Self::Member,
         offsets: impl Iterator<Item = (&'a TopicPartition, &'a GroupOffset)>,
     ) -> Result<(), TransactionError>;
 

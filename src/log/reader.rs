@@ -28,7 +28,7 @@ use budget::ReadBudget;
 use callbacks::Context;
 pub use end::End;
 use handle::Spawned;
-pub use handle::{KafkaLog, KafkaParts, KafkaRestoring};
+pub use handle::{KafkaLog, KafkaMember, KafkaParts, KafkaRestoring};
 use merge::Merge;
 pub use offsets::OffsetsClient;
 use position::{Judged, Position, content};

@@ -7,7 +7,7 @@
 mod needs;
 
 pub use needs::{Need, NeededBy, needs, repartition_group, replay_groups, sink_group};
-pub(super) use needs::{instance_id, operator_id, rebuild_id, replay_id, sink_id};
+pub(super) use needs::{instance_ids, operator_id, rebuild_id, replay_id, sink_id};
 
 use super::client::{self, LogError};
 use super::native::{self, Code, Described, GroupMember};

@@ -4,7 +4,7 @@ use super::client::{self, LogError, start_thread};
 use super::group::{self, NativeError, OffsetsError};
 use super::ports::Transactions;
 use super::position::GroupOffset;
-use super::reader::KafkaLog;
+use super::reader::KafkaMember;
 use super::record::TopicPartition;
 use super::refusal::{self, Refused};
 use super::report;
@@ -143,8 +143,8 @@ impl ProducerContext for Context {
     }
 }
 
-/// The transactional producer of an instance.
-pub struct Producer {
+/// A transactional producer.
+pub(super) struct Producer {
     producer: Arc<BaseProducer<Context>>,
     context: Arc<Context>,
     /// The timestamp of the transaction's records.
@@ -164,24 +164,23 @@ impl Drop for Producer {
 }
 
 impl Producer {
-    /// Opens the producer, and aborts a transaction that its predecessor with the same id left open. Blocks.
+    /// Opens a producer of an instance, and aborts a transaction that its predecessor with the same id left open. Blocks.
     ///
     /// # Errors
     /// A property is wrong, or Kafka does not answer.
-    pub fn open(
+    pub(super) fn open(
+        id: &str,
         settings: &KafkaSettings,
         names: &TopicNames,
         partitions: u32,
     ) -> Result<Self, LogError> {
-        // The id is the same after a restart of the instance, and differs between groups.
-        let id = rights::instance_id(settings);
         let rights = NeededBy::Run.rights(settings, names);
-        let mut transactions = Self::open_as(&id, settings, partitions)?;
+        let mut transactions = Self::open_as(id, settings, partitions)?;
         transactions.rights = rights;
         Ok(transactions)
     }
 
-    /// Like [`Producer::open`], with the transactional id `id`.
+    /// Opens a producer with the transactional id `id`, like [`Producer::open`].
     pub(super) fn open_as(
         id: &str,
         settings: &KafkaSettings,
@@ -264,7 +263,7 @@ impl Producer {
 }
 
 impl Transactions for Producer {
-    type Log = KafkaLog;
+    type Member = KafkaMember;
 
     fn begin(&self) -> Result<(), TransactionError> {
         self.context.unknown.store(false, Ordering::Release);
@@ -327,7 +326,7 @@ impl Transactions for Producer {
     #[expect(unsafe_code, reason = "both handles live as long as what they are borrowed from")]
     fn offsets<'a>(
         &self,
-        log: &KafkaLog,
+        member: &KafkaMember,
         offsets: impl Iterator<Item = (&'a TopicPartition, &'a GroupOffset)>,
     ) -> Result<(), TransactionError> {
         let list = positions(offsets).map_err(|error| fault("offsets", &error))?;
@@ -340,11 +339,11 @@ impl Transactions for Producer {
             group::flush(self.producer.client(), timeout_ms);
             failpoint::armed::die(Failpoint::Produced);
         }
-        // SAFETY: the producer and the log's consumer are alive while they are borrowed here.
+        // SAFETY: the producer and the member's consumer are alive while they are borrowed here.
         let sent = unsafe {
             group::send_offsets(
                 self.producer.client().native_ptr(),
-                log.native(),
+                member.native(),
                 &list,
                 timeout_ms,
             )

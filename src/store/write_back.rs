@@ -168,7 +168,8 @@ impl<F: Family> WriteBack<F> {
     }
 
     /// Replaces the state `old` by the committed state `new`, whose row has the size `bytes`.
-    pub fn put(&mut self, uuid: &PhononUuid, old: &State, new: State, bytes: usize) {
+    pub fn put(&mut self, uuid: &PhononUuid, old: &State, new: impl Into<Arc<State>>, bytes: usize) {
+        let new = new.into();
         let derived = Derived::of(&new);
         let (was, stored) = match self.young.remove(uuid).or_else(|| self.old.remove(uuid)) {
             Some(row) => {
@@ -199,7 +200,7 @@ impl<F: Family> WriteBack<F> {
         }
         let bytes = bytes + ROW_BYTES;
         self.added += bytes;
-        self.young.insert(uuid.clone(), Row { state: Arc::new(new), derived, stored, bytes });
+        self.young.insert(uuid.clone(), Row { state: new, derived, stored, bytes });
     }
 
     fn unindex(&mut self, uuid: &PhononUuid, derived: &Derived) {

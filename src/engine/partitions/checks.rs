@@ -3,7 +3,7 @@
 use super::Partitions;
 use crate::codec::row::{Difference, Owner};
 use crate::engine::ownership::{Holder, Mismatch, Permissions};
-use crate::log::{Committed, Identity, Log, TopicPartition};
+use crate::log::{Identity, Log, TopicPartition};
 use crate::store::Disk;
 use std::collections::BTreeMap;
 
@@ -56,13 +56,13 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         }
     }
 
-    /// Returns a partition of the changelog whose offsets have gone back, and its end: it was truncated, or deleted and
-    /// created again. Nothing may be committed to it: it would look like the former one.
-    pub(in crate::engine) fn regressed(&self, written: &Committed) -> Option<(i32, i64)> {
-        written.0.iter().find_map(|(partition, next)| {
-            let task = self.tasks.get(partition)?;
-            (*next <= task.rows.next_offset()).then_some((*partition, *next))
-        })
+    /// Returns the offset that each of these partitions of the changelog has reached.
+    pub(in crate::engine) fn reached<'n>(
+        &self,
+        numbers: impl Iterator<Item = &'n i32>,
+    ) -> BTreeMap<i32, i64> {
+        let reached = |number: &i32| Some((*number, self.tasks.get(number)?.rows.next_offset()));
+        numbers.filter_map(reached).collect()
     }
 
     /// Refuses rows of another owner in the partitions of this group's changelog.

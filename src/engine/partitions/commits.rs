@@ -4,7 +4,7 @@ use super::Partitions;
 use crate::clock;
 use crate::codec::row::{InputOffset, Landmark, Meta};
 use crate::engine::report::Report;
-use crate::engine::work::Work;
+use crate::engine::work::{Outbound, Work};
 use crate::log::{Committed, GroupOffset, Log, TopicPartition};
 use crate::store::Disk;
 use std::collections::BTreeMap;
@@ -83,8 +83,8 @@ impl<L: Log, D: Disk> Partitions<L, D> {
     /// Marks the rows of a batch as committed, together with these meta rows.
     pub(in crate::engine) fn committed(
         &mut self,
-        work: &Work,
         committed: &Committed,
+        outbound: &Outbound,
         meta_rows: &BTreeMap<i32, Range<usize>>,
     ) {
         let now = clock::now();
@@ -92,7 +92,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
             let Some(task) = self.tasks.get_mut(number) else { continue };
             let mut written = committed.0.iter();
             let written = written.find(|(partition, _)| *partition == *number);
-            task.rows.committed(written.map(|(_, next)| *next), work.bytes(range), now);
+            task.rows.committed(written.map(|(_, next)| *next), outbound.bytes(range), now);
             if let Some((partition, next)) = written
                 && self.inputs.identity.is_without_id(&self.settings.topics.changelog)
             {

@@ -1,5 +1,6 @@
 //! An instance: its disk, and the process that runs on it from time to time.
 
+mod jobs;
 mod life;
 
 use super::fault::{Armed, Call};
@@ -17,6 +18,7 @@ use crate::engine::{EngineError, Pieces, Shell};
 use crate::log::{Continuation, Landmarks, Log as _};
 use crate::store::{Store, memory};
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -54,6 +56,9 @@ pub(super) struct Node {
 
 type SimShell = Shell<SimLog, memory::Disk>;
 
+/// A transaction of the engine.
+pub(super) type Transaction = Box<dyn FnOnce() + Send>;
+
 /// The steps of a restore.
 pub(super) type Restore = Box<dyn FnMut() -> Continuation>;
 
@@ -73,6 +78,10 @@ pub(super) struct Process {
     flights: Vec<Flight>,
     /// The id of each restore, the time of its next step, and the step.
     pub(super) restores: Vec<(u64, u64, Restore)>,
+    /// The time at which each transaction begins, and the transaction.
+    pub(super) transactions: VecDeque<(u64, Transaction)>,
+    /// Whether a transaction has begun and not ended. The engine waits meanwhile.
+    is_in_transaction: bool,
     wake_ms: u64,
     idle_rounds: u32,
     membership: (u64, Option<u64>),
@@ -122,6 +131,7 @@ pub(super) enum NodeStep {
     Arrive(usize),
     End(usize),
     Restore(usize),
+    Transaction,
     Round,
 }
 
@@ -184,9 +194,15 @@ impl Node {
                 add(NodeStep::Restore(index));
             }
         }
+        if process.is_in_transaction {
+            return;
+        }
+        if process.transactions.front().is_some_and(|(at, _)| *at <= passed_ms) {
+            add(NodeStep::Transaction);
+        }
         if let Some(shell) = &process.shell
             && (process.wake_ms <= passed_ms
-                || shell.mailbox.is_ready(if shell.committer.is_busy() { 64 } else { 1 })
+                || shell.mailbox.is_ready(1)
                 || shell.log.reader.borrow().closed)
         {
             add(NodeStep::Round);
@@ -205,9 +221,11 @@ impl Node {
             .iter()
             .map(|flight| if flight.has_arrived { flight.ends_ms } else { flight.arrives_ms });
         let restores = process.restores.iter().map(|(_, at, _)| *at);
-        let wake = process.shell.is_some().then_some(process.wake_ms);
-        let wake = wake.filter(|at| *at < u64::MAX);
-        flights.chain(restores).chain(wake).chain(process.alarm_ms).min()
+        let is_free = process.shell.is_some() && !process.is_in_transaction;
+        let wake = is_free.then_some(process.wake_ms).filter(|at| *at < u64::MAX);
+        let transaction = process.transactions.front().map(|(at, _)| *at);
+        let transaction = transaction.filter(|_| !process.is_in_transaction);
+        flights.chain(restores).chain(transaction).chain(wake).chain(process.alarm_ms).min()
     }
 
     /// Wakes the engine because its wall clock was set, which may change what is due.
@@ -233,7 +251,7 @@ impl Node {
         let shell = process.shell.as_ref();
         let due = shell.map(|shell| {
             let partitions = &shell.partitions;
-            (shell.next_due(), shell.committer.is_busy(), partitions.epoch(), partitions.states())
+            (shell.next_due(), shell.committer.running().is_some(), partitions.epoch(), partitions.states())
         });
         format!(
             "booted {}, {:?}, {} flights, {} restores, alarm {:?}, wake {}, due {due:?}",
@@ -271,6 +289,7 @@ impl Node {
             }
             NodeStep::End(index) => self.end(world, node, index),
             NodeStep::Restore(index) => self.restore(world, node, index),
+            NodeStep::Transaction => self.transact(world, node),
             NodeStep::Round => self.round(world, node),
         }
     }
@@ -375,28 +394,6 @@ impl Node {
         }
     }
 
-    fn restore(&self, world: &World, node: usize, index: usize) {
-        let taken = {
-            let mut process = self.process.borrow_mut();
-            process.as_mut().map(|process| process.restores.swap_remove(index))
-        };
-        let Some((id, _, mut step)) = taken else { return };
-        let incarnation = self.incarnation.get();
-        let next = world.restoring(node, || world.of_node(node, &mut step));
-        let at = match next {
-            None | Some(Continuation::Done) => return,
-            Some(Continuation::Again) => world.passed_ms(),
-            Some(Continuation::Wait(time)) => {
-                world.passed_ms() + u64::try_from(time.as_millis()).unwrap()
-            }
-        };
-        if let Some(process) = self.process.borrow_mut().as_mut()
-            && self.incarnation.get() == incarnation
-        {
-            process.restores.push((id, at, step));
-        }
-    }
-
     fn round(&self, world: &World, node: usize) {
         let incarnation = self.incarnation.get();
         let (mut shell, mut inputs) = {
@@ -408,7 +405,7 @@ impl Node {
             let end = world.of_node(node, || shell.end());
             return self.ended(world, node, end);
         }
-        let is_silent = !shell.mailbox.is_ready(1) && !shell.committer.is_busy();
+        let is_silent = !shell.mailbox.is_ready(1) && shell.committer.gathers().is_none();
         let rounds = world.of_node(node, || {
             world.before(node, incarnation, Call::Round);
             let left_ms = |shell: &SimShell| Some(shell.next_due()?.ms_since(clock::now()));
@@ -416,7 +413,8 @@ impl Node {
             shell.mailbox.take(&mut inputs, 0, clock::instant());
             shell.go_round(&mut inputs);
             let waits_ms = ms(shell.patience().1).saturating_sub(world.passed_ms());
-            (was_idle, if shell.committer.is_busy() { Some(waits_ms) } else { left_ms(&shell) })
+            let is_gathering = shell.committer.gathers().is_some();
+            (was_idle, if is_gathering { Some(waits_ms) } else { left_ms(&shell) })
         });
         let mut process = self.process.borrow_mut();
         let Some(process) = process.as_mut().filter(|_| self.incarnation.get() == incarnation)

@@ -1,21 +1,19 @@
 //! The simulated Kafka from the view of an instance. A fault may strike in each call.
 
-use super::Witness;
-use super::broker::{Entry, Fenced};
+mod transactions;
+
+pub(super) use transactions::{Row, SimTransactions};
+
 use super::fault::{Call, Fault};
 use super::reader::{Control, Reader};
 use super::surroundings::Wrong;
 use super::world::World;
-use crate::clock;
 use crate::codec::row::{Landmark, Owner};
 use crate::log::{
-    Begin, Changelog, Committed, Continuation, Found, GroupOffset, Identity, Log, LogError,
-    Offsets, Outgoing, Polled, Start, TopicPartition, TransactionError, TransactionFault,
-    Transactions,
+    Begin, Changelog, Continuation, Found, GroupOffset, Identity, Log, LogError, Offsets, Polled,
+    Start, TopicPartition,
 };
-use bytes::Bytes;
-use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -71,6 +69,7 @@ pub(super) struct SimLog {
 }
 
 impl Log for SimLog {
+    type Member = Caller;
     type Transactions = SimTransactions;
     type Changelog = SimChangelog;
     type Offsets = Caller;
@@ -78,6 +77,20 @@ impl Log for SimLog {
 
     fn open_transactions(&self) -> Result<SimTransactions, LogError> {
         self.caller.open()
+    }
+
+    fn member(&self) -> Caller {
+        self.caller.clone()
+    }
+
+    fn run(&self, transaction: Box<dyn FnOnce() + Send>) {
+        self.caller.world().add_transaction(self.caller.node, transaction);
+    }
+
+    fn settle(&self) {
+        while let Some(transaction) = self.caller.world().next_transaction(self.caller.node) {
+            transaction();
+        }
     }
 
     fn start(&self, epoch: u64, starts: Vec<Start>) {
@@ -186,239 +199,16 @@ impl Caller {
         }
     }
 
+    fn membership(&self) -> (u64, Option<u64>) {
+        let world = self.world();
+        let process = world.nodes[self.node].process.borrow();
+        let process = process.as_ref().expect("it is alive");
+        process.reader.borrow().membership()
+    }
+
     pub(super) fn open(&self) -> Result<SimTransactions, LogError> {
         self.ask(Call::Open)?;
-        let id = format!("instance-{}", self.node);
-        let epoch = self.world().broker.borrow_mut().initialise(&id, clock::now().as_ms());
-        Ok(SimTransactions {
-            caller: self.clone(),
-            id,
-            epoch,
-            is_committed: Cell::new(false),
-            is_broken: Cell::new(false),
-            is_open: Cell::new(false),
-            delivered: RefCell::default(),
-            witness: RefCell::default(),
-            rows: RefCell::default(),
-        })
-    }
-}
-
-/// A row as it was written to the changelog.
-pub(super) type Row = (i32, Bytes, Option<Bytes>);
-
-/// The producer of one process.
-pub(super) struct SimTransactions {
-    caller: Caller,
-    id: String,
-    epoch: u64,
-    /// Whether the commit succeeded but its answer was lost. The repeated call gets the answer.
-    is_committed: Cell<bool>,
-    is_broken: Cell<bool>,
-    is_open: Cell<bool>,
-    delivered: RefCell<BTreeMap<i32, i64>>,
-    witness: RefCell<Vec<Witness>>,
-    rows: RefCell<Vec<Row>>,
-}
-
-fn error(call: &'static str, fault: TransactionFault) -> TransactionError {
-    TransactionError { call, fault, text: "simulated".to_owned() }
-}
-
-impl SimTransactions {
-    fn world(&self) -> Rc<World> {
-        self.caller.world()
-    }
-
-    fn broken(&self, call: &'static str, fault: TransactionFault) -> TransactionError {
-        self.is_broken.set(true);
-        error(call, fault)
-    }
-
-    fn sound(&self, call: &'static str) -> Result<(), TransactionError> {
-        let broken = self.is_broken.get();
-        if broken { Err(error(call, TransactionFault::Fatal)) } else { Ok(()) }
-    }
-
-    /// Makes the call unless a fault strikes before it. A fault that strikes after it does not undo it.
-    fn call<T>(
-        &self,
-        call: Call,
-        act: impl FnOnce() -> Result<T, Fenced>,
-    ) -> Result<T, TransactionError> {
-        let name = call.as_str();
-        let fault = self.caller.before(call);
-        self.sound(name)?;
-        let early = match fault {
-            Some(Fault::Retriable) => Some(TransactionFault::Retriable),
-            Some(Fault::Abortable) => Some(TransactionFault::Abortable),
-            Some(Fault::FatalBefore) => Some(TransactionFault::Fatal),
-            Some(
-                Fault::Kill
-                | Fault::KillAfter
-                | Fault::Pause(_)
-                | Fault::PauseAfter(_)
-                | Fault::RetriableAfter
-                | Fault::FatalAfter,
-            )
-            | None => None,
-        };
-        if let Some(early) = early {
-            self.is_broken.set(early == TransactionFault::Fatal);
-            return Err(error(name, early));
-        }
-        let done = act().map_err(|Fenced| self.broken(name, TransactionFault::Fenced))?;
-        match fault {
-            Some(Fault::RetriableAfter) => return Err(error(name, TransactionFault::Retriable)),
-            Some(Fault::FatalAfter) => return Err(self.broken(name, TransactionFault::Fatal)),
-            _ => self.caller.after(fault),
-        }
-        Ok(done)
-    }
-}
-
-impl Transactions for SimTransactions {
-    type Log = SimLog;
-
-    fn begin(&self) -> Result<(), TransactionError> {
-        self.call(Call::Begin, || Ok(()))?;
-        if self.is_open.replace(true) {
-            return Err(self.broken("begin", TransactionFault::Fatal));
-        }
-        self.is_committed.set(false);
-        self.delivered.borrow_mut().clear();
-        self.rows.borrow_mut().clear();
-        Ok(())
-    }
-
-    fn witness(&self, decided: &dyn Any) {
-        let decided: &Vec<Witness> = decided.downcast_ref().expect("the engine's witness");
-        self.witness.borrow_mut().clone_from(decided);
-    }
-
-    fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), TransactionError> {
-        let world = self.world();
-        let key = outgoing.key.map(Bytes::copy_from_slice);
-        let partition = outgoing.partition.unwrap_or_else(|| world.partition_of(key.as_deref()));
-        let place = TopicPartition { topic: outgoing.topic.into(), partition };
-        let headers = outgoing.headers.iter();
-        let entry = Entry {
-            offset: 0,
-            transaction: None,
-            is_marker: false,
-            key: key.clone(),
-            value: outgoing.value.map(Bytes::copy_from_slice),
-            headers: headers.map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
-            at_ms: clock::now().min(clock::wall()).as_ms(),
-        };
-        let value = entry.value.clone();
-        let offset = self.call(Call::Send, || {
-            let producer = (self.id.as_str(), self.epoch);
-            world.broker.borrow_mut().send(producer, &place, entry, world.passed_ms())
-        })?;
-        if outgoing.changelog {
-            let mut delivered = self.delivered.borrow_mut();
-            let next = delivered.entry(partition).or_default();
-            *next = (*next).max(offset + 1);
-            self.rows.borrow_mut().push((partition, key.unwrap_or_default(), value));
-        }
-        Ok(())
-    }
-
-    fn offsets<'a>(
-        &self,
-        log: &SimLog,
-        offsets: impl Iterator<Item = (&'a TopicPartition, &'a GroupOffset)>,
-    ) -> Result<(), TransactionError> {
-        let offsets: BTreeMap<TopicPartition, GroupOffset> =
-            offsets.map(|(place, offset)| (place.clone(), offset.clone())).collect();
-        if offsets.is_empty() {
-            return Ok(());
-        }
-        let world = self.world();
-        let is_member = Cell::new(true);
-        self.call(Call::Offsets, || {
-            let (member, generation) = log.reader.borrow().membership();
-            // A member without a generation is refused before Kafka is asked, because Kafka would accept it.
-            let accepted = generation
-                .is_some_and(|generation| world.group.borrow().accepts(member, generation));
-            is_member.set(accepted);
-            let places = || {
-                offsets.iter().map(|(place, offset)| {
-                    format!("{} {} {}", place.topic, place.partition, offset.offset)
-                })
-            };
-            world.trace(|| {
-                format!(
-                    "node {}: offsets {:?} accepted {accepted}",
-                    self.caller.node,
-                    places().collect::<Vec<_>>()
-                )
-            });
-            if accepted {
-                let producer = (self.id.as_str(), self.epoch);
-                world.broker.borrow_mut().add_offsets(producer, &offsets, world.passed_ms())?;
-            }
-            Ok(())
-        })?;
-        if is_member.get() { Ok(()) } else { Err(error("offsets", TransactionFault::Abortable)) }
-    }
-
-    /// Each record arrives when it is sent.
-    fn flush(&self) -> Result<(), TransactionError> {
-        Ok(())
-    }
-
-    fn written(&self) -> Committed {
-        let delivered = self.delivered.borrow();
-        Committed(delivered.iter().map(|(partition, next)| (*partition, *next)).collect())
-    }
-
-    fn commit(&self) -> Result<Committed, TransactionError> {
-        self.call(Call::Commit, || {
-            if !self.is_committed.replace(true) {
-                let now = clock::now().as_ms();
-                let committed = self.world().broker.borrow_mut().commit(&self.id, self.epoch, now);
-                if let Err(fenced) = committed {
-                    self.is_committed.set(false);
-                    return Err(fenced);
-                }
-                self.world().trace(|| {
-                    let decided = self.witness.borrow().len();
-                    let rows = self.rows.borrow().len();
-                    format!(
-                        "node {}: has committed {decided} commands, {rows} rows",
-                        self.caller.node
-                    )
-                });
-                // A process without own partitions restores nothing, and may commit without rows. The real daemon
-                // checks its settings before it joins.
-                if let Some(wrong) = self.world().nodes[self.caller.node].wrong.get()
-                    && !self.rows.borrow().is_empty()
-                {
-                    let says = format!("a process with a wrong {wrong:?} has committed");
-                    self.world().ledger.borrow_mut().faults.push(says);
-                }
-                self.world().ledger.borrow_mut().committed(
-                    self.caller.node,
-                    &self.witness.borrow(),
-                    &self.rows.borrow(),
-                    self.world().true_ms(),
-                );
-            }
-            Ok(())
-        })?;
-        self.is_open.set(false);
-        Ok(self.written())
-    }
-
-    fn abort(&self) -> Result<(), TransactionError> {
-        self.call(Call::Abort, || {
-            let now = clock::now().as_ms();
-            self.world().broker.borrow_mut().abort(&self.id, self.epoch, now)
-        })?;
-        self.is_open.set(false);
-        Ok(())
+        Ok(SimTransactions::open(self.clone()))
     }
 }
 

@@ -10,7 +10,7 @@ use super::fault::{Call, Fault, Killed};
 use super::group::Group;
 use super::ledger::Ledger;
 use super::network::Network;
-use super::node::{Flight, Node, Restore};
+use super::node::{Flight, Node};
 use super::plan::Action;
 use super::setting::Setting;
 use crate::clock::simulated::Time;
@@ -48,7 +48,7 @@ pub(super) struct World {
     pub(super) agenda: RefCell<BTreeMap<(u64, usize), Action>>,
     agenda_length: Cell<usize>,
     pub(super) kafka_away_until_ms: Cell<u64>,
-    next_restore: Cell<u64>,
+    pub(super) next_restore: Cell<u64>,
     /// Whether every process that ends is started again.
     pub(super) is_healed: Cell<bool>,
     /// Whether processes that end are no longer started again.
@@ -300,20 +300,6 @@ impl World {
         while self.nodes[node].paused_until_ms.get() > self.passed_ms.get() {
             let ms = self.nodes[node].paused_until_ms.get() - self.passed_ms.get();
             self.run_for(ms);
-        }
-    }
-
-    pub(super) fn add_restore(&self, node: usize, restore: Restore) -> u64 {
-        let id = self.next_restore.replace(self.next_restore.get() + 1);
-        let mut process = self.nodes[node].process.borrow_mut();
-        let process = process.as_mut().expect("it is alive");
-        process.restores.push((id, self.passed_ms.get(), restore));
-        id
-    }
-
-    pub(super) fn remove_restore(&self, node: usize, id: u64) {
-        if let Some(process) = self.nodes[node].process.borrow_mut().as_mut() {
-            process.restores.retain(|(other, ..)| *other != id);
         }
     }
 

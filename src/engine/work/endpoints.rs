@@ -1,6 +1,7 @@
 //! A batch's decisions about endpoints.
 
-use super::{DeferredReport, EndpointSlot, Range, Target, View, Work};
+use super::outbound::Target;
+use super::{Base, DeferredReport, EndpointSlot, Range, View, Work};
 use crate::codec::owner_notice::write_owner_notice;
 use crate::codec::{command, event};
 use crate::delivery::BreakerState;
@@ -10,22 +11,22 @@ use crate::domain::{
     notice_delivery_id, notices_id, notices_owner,
 };
 use crate::log::Record;
-use crate::store::{Family, StoreError, WriteBack};
+use crate::store::{Family, StoreError};
 use crate::telemetry::{EndpointChange, EndpointState};
 
 impl Work {
     /// Decides `command` about the endpoint `webhook` in this partition. `raw` is the record that contained the command.
     pub(in crate::engine) fn endpoint<F: Family>(
         &mut self,
-        rows: &WriteBack<F>,
+        base: &Base<'_, F>,
         webhook: &WebhookName,
         command: EndpointCommand<'_>,
         raw: Option<&Record>,
         view: &View<'_>,
     ) -> Result<(), StoreError> {
-        let key = (rows.number(), webhook.clone());
+        let key = (base.number(), webhook.clone());
         let slot = self.endpoints.get(&key);
-        let state = slot.map_or_else(|| rows.endpoint(webhook), |slot| slot.new);
+        let state = slot.map_or_else(|| base.endpoint(webhook), |slot| slot.new);
         let notices = || notices(webhook, view);
         let policy = view.policy.webhook(webhook);
         let events = decide_endpoint(&state, command, policy, notices, view.now);
@@ -40,13 +41,13 @@ impl Work {
             };
             self.publish_about(webhook, written);
             if let EndpointEvent::Disabled { disabled, .. } = &event {
-                self.disable_elsewhere(rows.number(), webhook, disabled, view.partitions);
+                self.disable_elsewhere(base.number(), webhook, disabled, view.partitions);
             }
             if let EndpointEvent::Reported { finding, .. } = &event {
                 self.report(webhook, finding, view.partitions);
             }
             if let (EndpointEvent::NoticeDue { finding, due }, Some(raw)) = (&event, raw) {
-                self.notify(rows, webhook, (finding, *due), raw, view)?;
+                self.notify(base, webhook, (finding, *due), raw, view)?;
             }
             let slot = self.endpoints.entry(key.clone());
             let slot = slot.or_insert(EndpointSlot { old: state, new: state });
@@ -68,18 +69,18 @@ impl Work {
     /// Sends a finding to the partition that decides about the notices of the endpoint.
     fn report(&mut self, webhook: &WebhookName, finding: &Finding, partitions: u32) {
         let Some(owner) = notices_owner(webhook, partitions) else { return };
-        let key = self.append(webhook.as_str().as_bytes());
-        let start = self.buffer.len();
-        command::write_report_endpoint(&mut self.buffer, webhook, finding);
-        let value = start..self.buffer.len();
+        let key = self.outbound.append(webhook.as_str().as_bytes());
+        let start = self.outbound.buffer.len();
+        command::write_report_endpoint(&mut self.outbound.buffer, webhook, finding);
+        let value = start..self.outbound.buffer.len();
         let headers = vec![(command::COMMAND_HEADER, command::REPORT_ENDPOINT.to_owned())];
-        self.leave(Target::Inbox(owner), Some(key), Some(value), headers);
+        self.outbound.leave(Target::Inbox(owner), Some(key), Some(value), headers);
     }
 
     /// Puts a notice of `finding` into the outbox. It is the only effect of the record `raw`.
     fn notify<F: Family>(
         &mut self,
-        rows: &WriteBack<F>,
+        base: &Base<'_, F>,
         webhook: &WebhookName,
         (finding, due): (&Finding, Timestamp),
         raw: &Record,
@@ -104,7 +105,7 @@ impl Work {
                 view.now,
             )
         };
-        self.command(rows, &id, &Command::Notify(Box::new(delivery)), None, view)?;
+        self.command(base, &id, &Command::Notify(Box::new(delivery)), None, view)?;
         Ok(())
     }
 
@@ -125,11 +126,11 @@ impl Work {
     }
 
     fn publish_about(&mut self, webhook: &WebhookName, write: impl FnOnce(&mut Vec<u8>) -> bool) {
-        let key = self.append(webhook.as_str().as_bytes());
-        let start = self.buffer.len();
-        if write(&mut self.buffer) {
-            let value: Range<usize> = start..self.buffer.len();
-            self.leave(Target::Events, Some(key), Some(value), Vec::new());
+        let key = self.outbound.append(webhook.as_str().as_bytes());
+        let start = self.outbound.buffer.len();
+        if write(&mut self.outbound.buffer) {
+            let value: Range<usize> = start..self.outbound.buffer.len();
+            self.outbound.leave(Target::Events, Some(key), Some(value), Vec::new());
         }
     }
 
@@ -141,13 +142,13 @@ impl Work {
         disabled: &Disabled,
         all: u32,
     ) {
-        let key = self.append(webhook.as_str().as_bytes());
-        let start = self.buffer.len();
-        command::write_disable_endpoint(&mut self.buffer, webhook, disabled);
-        let value = start..self.buffer.len();
+        let key = self.outbound.append(webhook.as_str().as_bytes());
+        let start = self.outbound.buffer.len();
+        command::write_disable_endpoint(&mut self.outbound.buffer, webhook, disabled);
+        let value = start..self.outbound.buffer.len();
         for partition in (0..all.cast_signed()).filter(|partition| *partition != own) {
             let headers = vec![(command::COMMAND_HEADER, command::DISABLE_ENDPOINT.to_owned())];
-            self.leave(Target::Inbox(partition), Some(key.clone()), Some(value.clone()), headers);
+            self.outbound.leave(Target::Inbox(partition), Some(key.clone()), Some(value.clone()), headers);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The dead letters of a batch. Each keeps its whole delivery or record.
 
-use super::{DeferredReport, Target, View, Work};
+use super::outbound::Target;
+use super::{DeferredReport, View, Work};
 use crate::codec::event::{self, Became, RequestView};
 use crate::codec::header;
 use crate::domain::{
@@ -41,16 +42,16 @@ impl Work {
             url: parts.as_ref().map_or(&endpoint.webhook().url, |parts| &parts.url).as_str(),
             headers: &headers,
         });
-        let start = self.buffer.len();
+        let start = self.outbound.buffer.len();
         event::write_delivery_dead_letter(
-            &mut self.buffer,
+            &mut self.outbound.buffer,
             uuid,
             delivery,
             reason,
             request.as_ref(),
         );
-        let value = start..self.buffer.len();
-        self.leave(
+        let value = start..self.outbound.buffer.len();
+        self.outbound.leave(
             Target::DeadLetter,
             Some(key),
             Some(value),
@@ -73,17 +74,17 @@ impl Work {
             headers: Headers::default(),
             source: record.source.clone(),
         };
-        let key = record.key.as_ref().map(|key| self.append(key));
-        let start = self.buffer.len();
+        let key = record.key.as_ref().map(|key| self.outbound.append(key));
+        let start = self.outbound.buffer.len();
         event::write_record_dead_lettered(
-            &mut self.buffer,
+            &mut self.outbound.buffer,
             view.now,
             &raw,
             bad.reason,
             &bad.detail,
         );
-        let value = start..self.buffer.len();
-        self.leave(Target::Events, key.clone(), Some(value), Vec::new());
+        let value = start..self.outbound.buffer.len();
+        self.outbound.leave(Target::Events, key.clone(), Some(value), Vec::new());
         let headers = event::record_headers(&record.source, bad.reason, bad.account, &bad.detail);
         self.raw_dead_letter(key, record.payload.as_ref(), headers, record.headers.clone());
         self.letter_settled(record, None, Became::DeadLettered, view);
@@ -105,14 +106,14 @@ impl Work {
     ) {
         let Some(letter) = &record.letter else { return };
         let key = match about {
-            Some((uuid, _)) => Some(self.append(uuid.as_str().as_bytes())),
-            None => record.key.as_ref().map(|key| self.append(key)),
+            Some((uuid, _)) => Some(self.outbound.append(uuid.as_str().as_bytes())),
+            None => record.key.as_ref().map(|key| self.outbound.append(key)),
         };
-        let start = self.buffer.len();
-        let (out, source) = (&mut self.buffer, &record.source);
+        let start = self.outbound.buffer.len();
+        let (out, source) = (&mut self.outbound.buffer, &record.source);
         event::write_record_replayed(out, about, view.now, letter, source, became);
-        let value = start..self.buffer.len();
-        self.leave(Target::Events, key, Some(value), Vec::new());
+        let value = start..self.outbound.buffer.len();
+        self.outbound.leave(Target::Events, key, Some(value), Vec::new());
     }
 
     /// Reports that the dead letter that was replayed as `record` changes nothing.
@@ -134,10 +135,10 @@ impl Work {
             if kept.len() < payload.len() {
                 headers.push((header::TRUNCATED_FROM_BYTES, payload.len().to_string()));
             }
-            self.append(kept)
+            self.outbound.append(kept)
         });
-        self.leave(Target::DeadLetter, key, value, headers);
-        self.pass_on(foreign);
+        self.outbound.leave(Target::DeadLetter, key, value, headers);
+        self.outbound.pass_on(foreign);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Kafka as one instance uses it: the reader's thread, the producer, and the thread for restores.
+//! Kafka as one instance uses it: the reader's thread, the producer, and the threads for transactions and restores.
 
 use super::budget::ReadBudget;
 use super::callbacks::Context;
@@ -12,7 +12,7 @@ use crate::log::record::Topics;
 use crate::log::registry::Registry;
 use crate::log::restore::{Continuation, KafkaChangelog};
 use crate::log::settings::{KafkaSettings, TopicNames};
-use crate::log::transaction::Producer;
+use crate::log::producers::Producers;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -53,7 +53,18 @@ pub struct KafkaLog {
     budget: Arc<ReadBudget>,
     landmarks: Arc<LandmarkReader>,
     restores: Sender<Running>,
+    transactions: Sender<Box<dyn FnOnce() + Send>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// The membership of an instance in its group.
+pub struct KafkaMember(Arc<BaseConsumer<Context>>);
+
+impl KafkaMember {
+    /// Returns the handle of the group's consumer, whose membership a transaction names.
+    pub(in crate::log) fn native(&self) -> *mut rdkafka::types::RDKafka {
+        self.0.client().native_ptr()
+    }
 }
 
 /// A restore, on the side of the thread that runs it.
@@ -101,6 +112,8 @@ impl KafkaLog {
             Reader::spawn(&settings, topics, (registry, accounts), watched, sink)?;
         let (restores, running) = channel();
         start_thread("restore", move || run_restores(&running))?;
+        let (transactions, begun) = channel::<Box<dyn FnOnce() + Send>>();
+        start_thread("transactions", move || begun.into_iter().for_each(|run| run()))?;
         let Spawned { consumer, control, epoch, budget, landmarks } = spawned;
         let thread = Some(reader);
         Ok(Self {
@@ -114,13 +127,9 @@ impl KafkaLog {
             budget,
             landmarks,
             restores,
+            transactions,
             thread,
         })
-    }
-
-    /// Returns the handle of the group's consumer, whose membership a transaction names.
-    pub(in crate::log) fn native(&self) -> *mut rdkafka::types::RDKafka {
-        self.consumer.client().native_ptr()
     }
 }
 
@@ -134,13 +143,29 @@ pub(super) struct Spawned {
 }
 
 impl Log for KafkaLog {
-    type Transactions = Producer;
+    type Member = KafkaMember;
+    type Transactions = Producers;
     type Changelog = KafkaChangelog;
     type Offsets = OffsetsClient;
     type Restoring = KafkaRestoring;
 
-    fn open_transactions(&self) -> Result<Producer, LogError> {
-        Producer::open(&self.settings, &self.names, self.partitions)
+    fn open_transactions(&self) -> Result<Producers, LogError> {
+        Producers::open(&self.settings, &self.names, self.partitions)
+    }
+
+    fn member(&self) -> KafkaMember {
+        KafkaMember(self.consumer.clone())
+    }
+
+    fn run(&self, transaction: Box<dyn FnOnce() + Send>) {
+        // The receiving thread ends only with this sender, or by a panic, which ends the process.
+        let _ = self.transactions.send(transaction);
+    }
+
+    fn settle(&self) {
+        let (last, ended) = channel::<Infallible>();
+        self.run(Box::new(move || drop(last)));
+        let _ = ended.recv();
     }
 
     fn start(&self, epoch: u64, starts: Vec<Start>) {

@@ -187,7 +187,7 @@ impl Upon {
             Self::Group => vec![Resource::Group(group.clone())],
             Self::ReplayGroups => vec![Resource::Groups(replay_groups(group))],
             Self::RepartitionGroup => vec![Resource::Group(repartition_group(group))],
-            Self::Instance => vec![Resource::TransactionalId(instance_id(settings))],
+            Self::Instance => instance_ids(settings).map(Resource::TransactionalId).into(),
             Self::Operator => vec![Resource::TransactionalId(operator_id(group))],
             Self::Replay => vec![Resource::TransactionalId(replay_id(group))],
             Self::Rebuild => vec![Resource::TransactionalId(rebuild_id(group))],
@@ -207,10 +207,11 @@ pub fn needs(settings: &KafkaSettings, names: &TopicNames) -> Vec<Need> {
     each.collect()
 }
 
-/// Returns the transactional id of an instance. It is stable, so that a restart aborts an open transaction of the
-/// predecessor. It differs between groups.
-pub(in crate::log) fn instance_id(settings: &KafkaSettings) -> String {
-    format!("{}.{}", settings.group_id, settings.instance_id)
+/// Returns the transactional ids of an instance. They are stable, so that a restart aborts an open transaction of the
+/// predecessor. They differ between groups. No instance id contains `~`, so that the second one is no other instance's.
+pub(in crate::log) fn instance_ids(settings: &KafkaSettings) -> [String; 2] {
+    let id = format!("{}.{}", settings.group_id, settings.instance_id);
+    [id.clone(), format!("{id}~2")]
 }
 
 /// Returns the transactional id of operators' commands. With an instance's id, a command would fence that instance's
@@ -268,7 +269,7 @@ mod tests {
             Upon::New => ("topic", "each new topic"),
             Upon::Group => ("group", "`group_id`"),
             Upon::ReplayGroups => ("group", "prefix `group_id.replay.`"),
-            Upon::Instance => ("transactional id", "`group_id.instance_id`"),
+            Upon::Instance => ("transactional id", "`group_id.instance_id`, `group_id.instance_id~2`"),
             Upon::Operator => ("transactional id", "`group_id.operator`"),
             Upon::Replay => ("transactional id", "`group_id.dead-letter.replay`"),
             Upon::Rebuild => ("transactional id", "`group_id.rebuild`"),

@@ -7,6 +7,7 @@ use crate::engine::input::Input;
 use crate::engine::tests::reader::Reader;
 use crate::engine::tests::world::World;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ impl World {
             queue: Arc::default(),
             flights: Vec::new(),
             restores: Vec::new(),
+            transactions: VecDeque::new(),
+            is_in_transaction: false,
             wake_ms: self.passed_ms(),
             idle_rounds: 0,
             membership: (member, None),
