@@ -25,8 +25,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use transactor::Transactor;
 
-/// If a batch has this many outcomes and reports, the engine gathers the next one.
-const BUSY_WEIGHT: usize = 256;
+/// The engine is busy if this many outcomes and reports come in the time of one transaction.
+const BUSY_WEIGHT: u32 = 400;
 /// A busy engine begins its transactions this many times as far apart as one takes, at most by the commit interval.
 const GATHER_FACTOR: u32 = 3;
 /// A busy engine gathers no further once the next batch has this many outcomes and reports.
@@ -38,9 +38,23 @@ const DECIDE_WEIGHT: usize = 64;
 /// When the next transaction may begin.
 struct Pace {
     is_busy: bool,
+    /// When the last transaction began.
     began: Instant,
+    /// The weight of its batch.
+    weight: u32,
+    /// How long its batch was collected.
+    collected: Duration,
     /// The time from the beginning of one transaction to the next.
     gather: Duration,
+}
+
+impl Pace {
+    /// Sets the pace of the next transaction, since the last one took so long.
+    fn ended(&mut self, took: Duration, commit_interval: Duration) {
+        // As a product, because both times may be zero.
+        self.is_busy = took * self.weight >= self.collected * BUSY_WEIGHT;
+        self.gather = (took * GATHER_FACTOR).min(commit_interval);
+    }
 }
 
 /// A batch whose transaction runs.
@@ -94,7 +108,13 @@ impl<T: Transactions + Send + 'static> Committer<T> {
         report: &Report,
         transactions: T,
     ) -> Self {
-        let pace = Pace { is_busy: false, began: clock::instant(), gather: Duration::ZERO };
+        let pace = Pace {
+            is_busy: false,
+            began: clock::instant(),
+            weight: 0,
+            collected: Duration::ZERO,
+            gather: Duration::ZERO,
+        };
         Self {
             mailbox,
             pace,
@@ -155,8 +175,10 @@ impl<T: Transactions + Send + 'static> Committer<T> {
         sealed: Sealed<T::Member>,
     ) {
         let Some(transactor) = self.transactor.take() else { return };
-        self.pace.is_busy = running.work.weight() >= BUSY_WEIGHT;
-        self.pace.began = clock::instant();
+        let now = clock::instant();
+        self.pace.weight = u32::try_from(running.work.weight()).unwrap_or(u32::MAX);
+        self.pace.collected = now.saturating_duration_since(self.pace.began);
+        self.pace.began = now;
         self.running = Some(running);
         let (mailbox, returns) = (self.mailbox.clone(), self.returns.0.clone());
         log.run(Box::new(move || {
@@ -172,7 +194,7 @@ impl<T: Transactions + Send + 'static> Committer<T> {
     pub(super) fn ended(&mut self) -> Option<Ended> {
         let Returned { transactor, outbound, ending, took } = self.returns.1.try_recv().ok()?;
         self.transactor = Some(transactor);
-        self.pace.gather = (took * GATHER_FACTOR).min(self.commit_interval);
+        self.pace.ended(took, self.commit_interval);
         let running = self.running.take()?;
         Some(Ended { running, outbound, ending, took })
     }

@@ -21,8 +21,9 @@ pub const CLIENT_DEFAULTS: [(&str, u32); 8] = [
     ("session.timeout.ms", 10_000),
     ("max.poll.interval.ms", 300_000),
     ("transaction.timeout.ms", 10_000),
-    // A commit flushes without this delay. Until then, records are better collected into batches.
-    ("queue.buffering.max.ms", 50),
+    // The records of a transaction are handed over at once, and collected meanwhile. They leave while the coordinator
+    // adds the offsets.
+    ("queue.buffering.max.ms", 2),
     ("reconnect.backoff.max.ms", 1000),
     // librdkafka's own defaults.
     ("heartbeat.interval.ms", 3000),
@@ -236,9 +237,6 @@ pub(super) fn consumer(settings: &KafkaSettings) -> ClientConfig {
         ("session.timeout.ms", default("session.timeout.ms").as_str()),
         ("max.poll.interval.ms", default("max.poll.interval.ms").as_str()),
         ("fetch.queue.backoff.ms", "20"),
-        // Without it, each record that arrives is a response of its own: some hundred requests a second, at both ends.
-        ("fetch.min.bytes", "32768"),
-        ("fetch.wait.max.ms", "40"),
         // The limits are per partition, since each partition has its own queue.
         ("queued.max.messages.kbytes", "1024"),
         ("queued.min.messages", "2000"),

@@ -22,7 +22,9 @@ impl World {
 
     /// Adds a transaction, which begins after some steps of the engine.
     pub(in crate::engine::tests) fn add_transaction(&self, node: usize, transaction: Transaction) {
-        let wait_ms = self.dice.borrow_mut().between(0, 8);
+        // Some begin late, so that much is decided meanwhile.
+        let most_ms = if self.dice.borrow_mut().one_in(4) { 300 } else { 8 };
+        let wait_ms = self.dice.borrow_mut().between(0, most_ms);
         let mut process = self.nodes[node].process.borrow_mut();
         let process = process.as_mut().expect("it is alive");
         process.transactions.push_back((self.passed_ms.get() + wait_ms, transaction));
