@@ -166,7 +166,7 @@ pub(crate) fn steadily(
     per_second: f64,
 ) -> Sent {
     // Without linger each record would be one request, and the broker would be the bottleneck.
-    let gateway = Gateway::new(kafka, 5);
+    let gateway = Gateway::new(kafka, 1);
     let mut sent = BTreeMap::new();
     let mut reports = VecDeque::new();
     let start = Instant::now();

@@ -80,6 +80,7 @@ fn resources(stage: &Stage, number: u8, name: &str) -> Vec<(&'static str, String
         "prefix `group_id.replay.`" => vec![("GROUP", format!("{group}.replay."), true)],
         // The names of the stage's instances begin with the stage's name.
         "`group_id.instance_id`" => id(&format!("{}-{number}", group.trim_end_matches(".group"))),
+        "`group_id.instance_id~2`" => id(&format!("{}-{number}~2", group.trim_end_matches(".group"))),
         "`group_id.operator`" => id("operator"),
         "`group_id.dead-letter.replay`" => id("dead-letter.replay"),
         "`group_id.rebuild`" => id("rebuild"),
@@ -309,13 +310,20 @@ fn the_daemon_waits_for_each_right_and_names_it() {
         let mut daemon = stage.spawn(number);
         let named = format!("the right {} is missing; grant it: kafka-acls.sh", case.named());
         daemon.wait_logged(&named, 0);
-        let waits = daemon.wait_answer("/readyz", 503);
-        assert!(waits.contains(&format!("the right {}", case.named())), "{waits}: {named}");
+        // With one transactional id, the daemon is slower.
+        let works = case.named().ends_with("~2");
+        if works {
+            daemon.wait_ready();
+            daemon.wait_logged("one transactional producer instead of two", 0);
+        } else {
+            let waits = daemon.wait_answer("/readyz", 503);
+            assert!(waits.contains(&format!("the right {}", case.named())), "{waits}: {named}");
+        }
         let online = stage.command_of(number, &["check", "--online"]);
         assert_eq!(online.code, Some(EX_CONFIG), "{online:?}");
         assert!(online.err.contains(&named), "{named}: {online:?}");
         assert_eq!(daemon.logged().matches("is missing").count(), 1, "{}", daemon.logged());
-        if number == 0 || case.named().contains("transactional") {
+        if number == 0 || (case.named().contains("transactional") && !works) {
             // The daemon goes on without a restart.
             grant([(case.user.as_str(), case.lacks.as_ref().expect("a right is missing"))]);
             daemon.wait_ready();

@@ -122,6 +122,8 @@ enum Upon {
     ReplayGroups,
     RepartitionGroup,
     Instance,
+    /// The second transactional id of an instance. With the first one alone, the daemon is slower.
+    SecondOfInstance,
     Operator,
     Replay,
     Rebuild,
@@ -135,7 +137,7 @@ use NeededBy::{
 };
 
 #[rustfmt::skip]
-const LIST: [(Operation, Upon, &[NeededBy]); 34] = [
+const LIST: [(Operation, Upon, &[NeededBy]); 35] = [
     (Operation::Read, Upon::Inputs, &[Run, Verify, Trace, Offsets, Move, Repartition]),
     (Operation::Read, Upon::Inbox, &[Run, Verify, Trace, Offsets, Move, Letters, Replay, Repartition]),
     (Operation::Read, Upon::Changelog, &[Run, Verify, Trace, Offsets, Move, Rebuild, Webhooks, Repartition]),
@@ -166,6 +168,7 @@ const LIST: [(Operation, Upon, &[NeededBy]); 34] = [
     (Operation::Read, Upon::RepartitionGroup, &[Repartition]),
     (Operation::Read, Upon::SinkGroup, &[Sink]),
     (Operation::Write, Upon::Instance, &[Run]),
+    (Operation::Write, Upon::SecondOfInstance, &[Run]),
     (Operation::Write, Upon::Operator, &[Enable]),
     (Operation::Write, Upon::Replay, &[Replay]),
     (Operation::Write, Upon::Rebuild, &[Move, Rebuild, Repartition]),
@@ -187,7 +190,11 @@ impl Upon {
             Self::Group => vec![Resource::Group(group.clone())],
             Self::ReplayGroups => vec![Resource::Groups(replay_groups(group))],
             Self::RepartitionGroup => vec![Resource::Group(repartition_group(group))],
-            Self::Instance => instance_ids(settings).map(Resource::TransactionalId).into(),
+            Self::Instance | Self::SecondOfInstance => {
+                let [first, second] = instance_ids(settings);
+                let id = if matches!(self, Self::Instance) { first } else { second };
+                vec![Resource::TransactionalId(id)]
+            }
             Self::Operator => vec![Resource::TransactionalId(operator_id(group))],
             Self::Replay => vec![Resource::TransactionalId(replay_id(group))],
             Self::Rebuild => vec![Resource::TransactionalId(rebuild_id(group))],
@@ -269,7 +276,8 @@ mod tests {
             Upon::New => ("topic", "each new topic"),
             Upon::Group => ("group", "`group_id`"),
             Upon::ReplayGroups => ("group", "prefix `group_id.replay.`"),
-            Upon::Instance => ("transactional id", "`group_id.instance_id`, `group_id.instance_id~2`"),
+            Upon::Instance => ("transactional id", "`group_id.instance_id`"),
+            Upon::SecondOfInstance => ("transactional id", "`group_id.instance_id~2`"),
             Upon::Operator => ("transactional id", "`group_id.operator`"),
             Upon::Replay => ("transactional id", "`group_id.dead-letter.replay`"),
             Upon::Rebuild => ("transactional id", "`group_id.rebuild`"),
