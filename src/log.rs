@@ -59,7 +59,8 @@ pub use position::{Begin, GroupOffset};
 pub use position_reader::PositionReader;
 pub use producers::Producers;
 pub use reader::{
-    Assignment, End, From, KafkaLog, KafkaMember, KafkaParts, KafkaRestoring, LogEvent, OffsetsClient, Start,
+    Assignment, End, From, KafkaLog, KafkaMember, KafkaParts, KafkaRestoring, LogEvent,
+    OffsetsClient, Start,
 };
 #[cfg(test)]
 pub(crate) use record::Reading;

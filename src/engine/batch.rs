@@ -157,7 +157,8 @@ impl<L: Log, D: Disk> Shell<L, D> {
         let view = self.dispatcher.view(self.settings.partitions);
         for task in self.partitions.all_running() {
             for uuid in task.due_timers(view.now, TIMERS_PER_BATCH)? {
-                let (base, command) = (Base::new(&task.rows, None), Command::FireTimer(uuid.clone()));
+                let (base, command) =
+                    (Base::new(&task.rows, None), Command::FireTimer(uuid.clone()));
                 work.command(&base, &uuid, &command, None, &view)?;
             }
         }

@@ -63,7 +63,10 @@ impl Engine {
 }
 
 /// Opens the producer. Waits while the broker is unreachable or denies rights, but fails at once for a wrong property.
-fn first_transactions(settings: &EngineSettings, health: &Health) -> Result<Producers, EngineError> {
+fn first_transactions(
+    settings: &EngineSettings,
+    health: &Health,
+) -> Result<Producers, EngineError> {
     let kafka = Waiting::Kafka(settings.kafka.bootstrap_servers.clone());
     let mut waiting = kafka.clone();
     let trouble = Trouble::default();

@@ -24,11 +24,11 @@ use crate::domain::{
 use crate::failpoint::{self, Failpoint};
 use crate::log::{Record, TopicPartition};
 use crate::store::{Family, RowKey, StoreError};
+use outbound::Target;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use outbound::Target;
 use traced::Decision;
 
 /// A uuid's state before and after the batch.

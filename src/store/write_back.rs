@@ -168,7 +168,13 @@ impl<F: Family> WriteBack<F> {
     }
 
     /// Replaces the state `old` by the committed state `new`, whose row has the size `bytes`.
-    pub fn put(&mut self, uuid: &PhononUuid, old: &State, new: impl Into<Arc<State>>, bytes: usize) {
+    pub fn put(
+        &mut self,
+        uuid: &PhononUuid,
+        old: &State,
+        new: impl Into<Arc<State>>,
+        bytes: usize,
+    ) {
         let new = new.into();
         let derived = Derived::of(&new);
         let (was, stored) = match self.young.remove(uuid).or_else(|| self.old.remove(uuid)) {

@@ -80,7 +80,9 @@ fn resources(stage: &Stage, number: u8, name: &str) -> Vec<(&'static str, String
         "prefix `group_id.replay.`" => vec![("GROUP", format!("{group}.replay."), true)],
         // The names of the stage's instances begin with the stage's name.
         "`group_id.instance_id`" => id(&format!("{}-{number}", group.trim_end_matches(".group"))),
-        "`group_id.instance_id~2`" => id(&format!("{}-{number}~2", group.trim_end_matches(".group"))),
+        "`group_id.instance_id~2`" => {
+            id(&format!("{}-{number}~2", group.trim_end_matches(".group")))
+        }
         "`group_id.operator`" => id("operator"),
         "`group_id.dead-letter.replay`" => id("dead-letter.replay"),
         "`group_id.rebuild`" => id("rebuild"),

@@ -49,9 +49,10 @@ impl<M> Sealed<M> {
     /// Returns a partition of the changelog whose offsets have gone back, and its end: it was truncated, or deleted and
     /// created again. Nothing may be committed to it: it would look like the former one.
     fn regressed(&self, written: &Committed) -> Option<(i32, i64)> {
-        let back = written.0.iter().find(|(number, next)| {
-            self.reached.get(number).is_some_and(|reached| next <= reached)
-        });
+        let back = written
+            .0
+            .iter()
+            .find(|(number, next)| self.reached.get(number).is_some_and(|reached| next <= reached));
         back.copied()
     }
 }

@@ -251,7 +251,12 @@ impl Node {
         let shell = process.shell.as_ref();
         let due = shell.map(|shell| {
             let partitions = &shell.partitions;
-            (shell.next_due(), shell.committer.running().is_some(), partitions.epoch(), partitions.states())
+            (
+                shell.next_due(),
+                shell.committer.running().is_some(),
+                partitions.epoch(),
+                partitions.states(),
+            )
         });
         format!(
             "booted {}, {:?}, {} flights, {} restores, alarm {:?}, wake {}, due {due:?}",

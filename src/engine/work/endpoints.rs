@@ -148,7 +148,12 @@ impl Work {
         let value = start..self.outbound.buffer.len();
         for partition in (0..all.cast_signed()).filter(|partition| *partition != own) {
             let headers = vec![(command::COMMAND_HEADER, command::DISABLE_ENDPOINT.to_owned())];
-            self.outbound.leave(Target::Inbox(partition), Some(key.clone()), Some(value.clone()), headers);
+            self.outbound.leave(
+                Target::Inbox(partition),
+                Some(key.clone()),
+                Some(value.clone()),
+                headers,
+            );
         }
     }
 }
