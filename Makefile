@@ -53,9 +53,11 @@ test: own ## run everything that CI runs
 	cargo clippy --release --locked --all-targets --all-features -- -D warnings
 	cargo test --release --locked --features failpoints
 
-bench: own ## run the benchmarks: single steps, then the whole daemon on a real Kafka (some minutes)
+PART ?=
+bench: own ## run the benchmarks: single steps, then the whole daemon on a real Kafka. PART=drain runs one part of the latter
 	@ops/local/setup.sh test
-	cargo bench --locked --bench steps --bench render --bench reload --bench accounts --bench end_to_end
+	@if [ -z "$(PART)" ]; then cargo bench --locked --bench steps --bench render --bench reload --bench accounts; fi
+	cargo bench --locked --bench end_to_end -- $(PART)
 
 SEEDS ?= 100000
 FIRST ?= 0

@@ -5,7 +5,7 @@ use crate::http;
 use crate::kafka::Kafka;
 use crate::load::Inputs;
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// The directory and the configuration of a daemon.
@@ -117,6 +117,15 @@ initial_interval_ms = 3600000
         self.start(&["run"], self.port, "stderr.log", &[])
     }
 
+    /// Starts the daemon on one core, without waiting.
+    pub(crate) fn spawn_on(&self, core: usize) -> Daemon {
+        let binary = std::env::var_os("RINGBACK_BIN");
+        let mut command = mortal("taskset");
+        command.arg("-c").arg(core.to_string());
+        command.arg(binary.unwrap_or(env!("CARGO_BIN_EXE_ringback").into()));
+        self.launch(command, &["run"], self.port, "stderr.log", &[])
+    }
+
     /// Starts the daemon with accounts from the database at `url`, without waiting.
     pub(crate) fn spawn_with_database(&self, url: &str) -> Daemon {
         let variables = [
@@ -141,11 +150,22 @@ initial_interval_ms = 3600000
     }
 
     fn start(&self, words: &[&str], port: u16, log: &str, variables: &[(&str, &str)]) -> Daemon {
+        let binary = std::env::var_os("RINGBACK_BIN");
+        let command = mortal(binary.unwrap_or(env!("CARGO_BIN_EXE_ringback").into()));
+        self.launch(command, words, port, log, variables)
+    }
+
+    fn launch(
+        &self,
+        mut command: Command,
+        words: &[&str],
+        port: u16,
+        log: &str,
+        variables: &[(&str, &str)],
+    ) -> Daemon {
         let log = self.dir.join(log);
         let file = std::fs::File::options().append(true).create(true).open(&log);
         let file = file.expect("the daemon's log");
-        let binary = std::env::var_os("RINGBACK_BIN");
-        let mut command = mortal(binary.unwrap_or(env!("CARGO_BIN_EXE_ringback").into()));
         command.args(words).arg("--config").arg(self.dir.join("ringback.toml"));
         command.envs(variables.iter().copied());
         command.stdout(file.try_clone().expect("a handle")).stderr(file);

@@ -43,6 +43,7 @@ pub(crate) struct Templates {
     flow: String,
     report: String,
     small: String,
+    silent: String,
 }
 
 impl Templates {
@@ -58,8 +59,10 @@ impl Templates {
             "callDetails": [{"calleeNumber": "919879072567", "calleeType": "VISITOR", "duration": "15962"}],
             "sms": [],
         });
+        let silent = samples::with(flow.clone(), "sms", json!([])).to_string();
         let report = samples::report(UUID, SMS, "DELIVERED");
-        Self { flow: flow.to_string(), report: report.to_string(), small: small.to_string() }
+        let small = small.to_string();
+        Self { flow: flow.to_string(), report: report.to_string(), small, silent }
     }
 
     /// Returns the length of a flow record in bytes.
@@ -70,6 +73,16 @@ impl Templates {
     /// Returns a flow complete record with one SMS.
     pub(crate) fn flow(&self, ids: &Ids) -> String {
         self.flow.replace(UUID, &ids.uuid).replace(SMS, &ids.sms)
+    }
+
+    /// Returns the length of a flow record without SMS in bytes.
+    pub(crate) fn silent_bytes(&self) -> usize {
+        self.silent.len()
+    }
+
+    /// Returns a flow complete record of the usual size without SMS.
+    pub(crate) fn silent(&self, ids: &Ids) -> String {
+        self.silent.replace(UUID, &ids.uuid)
     }
 
     /// Returns the final report about that SMS.
@@ -157,6 +170,15 @@ pub(crate) fn preload(kafka: &Kafka, inputs: &Inputs, templates: &Templates, flo
     gateway.flush();
 }
 
+/// Produces flows without SMS, and waits until they are written.
+pub(crate) fn preload_silent(kafka: &Kafka, inputs: &Inputs, templates: &Templates, flows: usize) {
+    let gateway = Gateway::new(kafka, 20);
+    for ids in ids(flows, 5) {
+        gateway.send(&inputs.flows, &ids.uuid, &templates.silent(&ids));
+    }
+    gateway.flush();
+}
+
 /// Sends the records at this rate. Returns the time at which each webhook's record was sent, in Unix microseconds.
 pub(crate) fn steadily(
     kafka: &Kafka,
@@ -165,8 +187,8 @@ pub(crate) fn steadily(
     all: impl Iterator<Item = Ids>,
     per_second: f64,
 ) -> Sent {
-    // Without linger each record would be one request, and the broker would be the bottleneck.
-    let gateway = Gateway::new(kafka, 1);
+    // Without linger each record would be one request, and the broker would be the bottleneck at a high rate.
+    let gateway = Gateway::new(kafka, if per_second > 1000.0 { 5 } else { 1 });
     let mut sent = BTreeMap::new();
     let mut reports = VecDeque::new();
     let start = Instant::now();

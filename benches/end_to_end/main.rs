@@ -5,8 +5,8 @@
 //! measures.
 //!
 //! ```text
-//! cargo bench --bench end_to_end -- [throughput] [latency] [idle] [waiting] [restore] [neighbours] [lanes]
-//!     [comeback] [outage] [accounts] [sink] [--flows 50000] [--rounds 3] [--seconds 15] [--rate N] [--waiting 1000000] [--backlog 1000000]
+//! cargo bench --bench end_to_end -- [drain] [throughput] [latency] [idle] [waiting] [restore] [neighbours] [lanes]
+//!     [comeback] [outage] [accounts] [sink] [pair] [--flows 50000] [--rounds 3] [--seconds 15] [--rate N] [--waiting 1000000] [--backlog 1000000]
 //!     [--in-flight 64]
 //! ```
 //!
@@ -25,6 +25,7 @@ mod bare;
 mod crowd;
 mod daemon;
 mod database;
+mod drain;
 mod load;
 mod outages;
 mod parts;

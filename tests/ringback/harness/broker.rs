@@ -17,7 +17,7 @@ pub(crate) struct Broker {
     /// The port of the listener at which clients log in, if there is one.
     door_port: u16,
     dir: PathBuf,
-    child: Child,
+    pub(crate) child: Child,
 }
 
 /// A listener at which clients log in.
