@@ -323,3 +323,17 @@ fn timers_fire_after_commits_whose_success_was_not_reported() {
     all_of(plan::unreported, 200).for_each(|(_, outcome)| sum.add(outcome));
     assert!(sum.struck.get("commit").is_some_and(|count| *count > 100), "{sum}");
 }
+
+#[test]
+fn a_batch_that_was_decided_during_a_failed_transaction_is_discarded_or_repeated() {
+    let mut sum = Outcome::default();
+    all_of(plan::overlapped, 600).for_each(|(_, outcome)| sum.add(outcome));
+    for ending in [
+        "committed, the next batch decided",
+        "abandoned, the next batch decided",
+        "unknown, the next batch decided",
+        "killed in a transaction, the next batch decided",
+    ] {
+        assert!(sum.struck.get(ending).is_some_and(|count| *count > 10), "{ending}: {sum}");
+    }
+}

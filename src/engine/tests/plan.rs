@@ -1,5 +1,9 @@
 //! The plan of a history, item by item. Shrinking leaves some items out.
 
+mod overlapped;
+
+pub(super) use overlapped::overlapped;
+
 use super::dice::Dice;
 use super::fault::{Armed, Call, Fault};
 use super::gateway::{produce, records, report};

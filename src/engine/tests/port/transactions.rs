@@ -121,14 +121,15 @@ impl Transactions for SimTransactions {
     type Member = Caller;
 
     fn begin(&self) -> Result<(), TransactionError> {
+        // As the real producer does: a transaction that can't begin has written nothing.
+        self.delivered.borrow_mut().clear();
+        self.rows.borrow_mut().clear();
         self.call(Call::Begin, || Ok(()))?;
         if self.is_open.replace(true) {
             return Err(self.broken("begin", TransactionFault::Fatal));
         }
         self.turn.set(1 - self.turn.get());
         self.is_committed.set(false);
-        self.delivered.borrow_mut().clear();
-        self.rows.borrow_mut().clear();
         Ok(())
     }
 
