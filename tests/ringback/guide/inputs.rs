@@ -49,6 +49,8 @@ pub(super) fn recreated(page: &Page) {
     let mut daemon = reader.starts_ready(&stage, "ringback run");
     stage.receiver.wait_for(13, PATIENCE);
     stage.wait_events("input_recreated", 1);
+    // The line comes with the commit of the event.
+    daemon.wait_logged("the input topic was deleted and created again", 0);
     reader.sees("the input topic was deleted and created again", &daemon.logged());
     reader.says("input_recreated");
     reader.says("ringback_inputs_recreated_total");

@@ -60,6 +60,8 @@ pub(super) fn moved(page: &Page) {
     reader.succeeds(&stage, "ringback changelog rebuild --older");
     recovered.store(true, Ordering::Relaxed);
     let mut daemon = reader.starts_ready(&stage, "ringback run --from 2h");
+    // The line comes with the commit of the event.
+    daemon.wait_logged("the input topic was deleted and created again", 0);
     reader.sees("the input topic was deleted and created again", &daemon.logged());
     stage.send_reports_of(&uuids);
     // Phase 1 of the first group has its event on the former cluster.
