@@ -329,7 +329,10 @@ impl<L: Log, D: Disk> Shell<L, D> {
         self.dispatcher.ended(work.outcomes.get(counted..).unwrap_or_default());
         // Before the next records of these inputs, so that the inputs' events are written first.
         self.report_inputs(work);
-        while let Some(bundle) = self.dispatcher.next_records() {
+        // Decided records take more memory than others. The rest is decided once the transaction of these has begun.
+        while !self.committer.is_full(work)
+            && let Some(bundle) = self.dispatcher.next_records()
+        {
             work.read_bytes += bundle.bytes;
             self.records(&bundle, work)?;
         }

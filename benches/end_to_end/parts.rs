@@ -15,6 +15,7 @@ use crate::sink;
 use crate::table::{Figure, Target};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// The parts' names.
@@ -244,7 +245,13 @@ impl Bench<'_> {
             println!("idle: 10 s");
             settle(daemon.pid(), Duration::from_secs(30));
             let before = cpu_us(daemon.pid());
+            let of_threads: BTreeMap<String, u64> =
+                threads_cpu_us(daemon.pid()).into_iter().collect();
             std::thread::sleep(Duration::from_secs(10));
+            for (name, us) in threads_cpu_us(daemon.pid()).into_iter().take(14) {
+                let us = us - of_threads.get(&name).copied().unwrap_or(0);
+                println!("    thread {name:<16} {:>7.3} % of a core", us as f64 / 10e6 * 100.0);
+            }
             let percent = (cpu_us(daemon.pid()) - before) as f64 / 10e6 * 100.0;
             self.say(Figure::new("idle: CPU, of a core", percent, "%").target(Target::AtMost(0.3)));
         }

@@ -120,6 +120,8 @@ pub(super) struct Lane {
     held_until: Option<Instant>,
     /// The number of consecutive 503 without a time.
     unavailable: u32,
+    /// When such answers last held the lane.
+    busy_at: Option<Instant>,
     /// When the endpoint last accepted a delivery.
     delivered_at: Option<Instant>,
     /// The class of the last job that left.
@@ -141,6 +143,7 @@ impl Lane {
             in_flight: [0; 2],
             held_until: None,
             unavailable: 0,
+            busy_at: None,
             delivered_at: None,
             last: Class::Retry,
             endpoint,
@@ -319,13 +322,21 @@ impl Lane {
     }
 
     /// Returns the hold that `outcome` asks for, in milliseconds.
-    fn asked(&self, attempt: &Attempt, outcome: &Outcome, now: Instant) -> Option<u64> {
+    fn asked(&mut self, attempt: &Attempt, outcome: &Outcome, now: Instant) -> Option<u64> {
         let retry = &self.endpoint.webhook().retry;
-        hold_ms(outcome, retry, attempt.delivery, attempt.number).or_else(|| {
-            let answers = self.delivered_at.is_some_and(|at| now < at + LIMITER_ANSWERS);
-            let is_busy = answers && self.unavailable >= UNAVAILABLE_MAX;
-            is_busy.then(|| busy_pause_ms(retry, attempt.delivery, attempt.number))
-        })
+        let asked = hold_ms(outcome, retry, attempt.delivery, attempt.number);
+        if asked.is_some() {
+            return asked;
+        }
+        let is_recent = |at: Option<Instant>| at.is_some_and(|at| now < at + LIMITER_ANSWERS);
+        // A known limiter means it with its first refusal. Each further one would cost a delivery an attempt.
+        let most = if is_recent(self.busy_at) { 1 } else { UNAVAILABLE_MAX };
+        if !is_recent(self.delivered_at) || self.unavailable < most {
+            return None;
+        }
+        let pause_ms = busy_pause_ms(retry, attempt.delivery, attempt.number);
+        self.busy_at = Some(now);
+        Some(pause_ms)
     }
 }
 

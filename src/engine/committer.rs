@@ -29,8 +29,8 @@ use transactor::Transactor;
 const BUSY_WEIGHT: u32 = 400;
 /// A busy engine begins its transactions this many times as far apart as one takes, at most by the commit interval.
 const GATHER_FACTOR: u32 = 3;
-/// A busy engine gathers no further once the next batch has this many outcomes and reports.
-const BATCH_WEIGHT: usize = 2000;
+/// A batch with this many outcomes and reports takes in no further records, and is not gathered any longer.
+const BATCH_WEIGHT: usize = 4000;
 
 /// While no transaction can begin, the engine decides inputs once they have this weight.
 const DECIDE_WEIGHT: usize = 64;
@@ -152,8 +152,12 @@ impl<T: Transactions + Send + 'static> Committer<T> {
 
     /// Returns whether the transaction of `open` has to wait.
     pub(super) fn waits(&self, open: &Work) -> bool {
-        let is_full = open.weight() >= BATCH_WEIGHT.min(self.uncommitted_max.div_ceil(2));
-        self.running.is_some() || (self.gathers().is_some() && !is_full)
+        self.running.is_some() || (self.gathers().is_some() && !self.is_full(open))
+    }
+
+    /// Returns whether `open` takes in no further records.
+    pub(super) fn is_full(&self, open: &Work) -> bool {
+        open.weight() >= BATCH_WEIGHT
     }
 
     #[cfg(test)]

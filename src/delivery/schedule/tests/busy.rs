@@ -101,6 +101,11 @@ fn a_503_without_a_time_halves_the_lane_and_three_in_a_row_hold_it() {
     scene.now += Duration::from_secs(5);
     answer(&mut scene, 503);
     assert_eq!(held(&mut scene), Some(Duration::from_secs(5)), "nothing has changed");
+    scene.now += Duration::from_secs(5);
+    answer(&mut scene, 200);
+    assert_eq!(held(&mut scene), None);
+    answer(&mut scene, 503);
+    assert_eq!(held(&mut scene), Some(Duration::from_secs(5)), "the limiter is known");
     // A rate limiter would have accepted something by now. So the endpoint is down, which is the breaker's
     // responsibility.
     scene.now += Duration::from_secs(60);
