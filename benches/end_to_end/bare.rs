@@ -65,7 +65,7 @@ pub(crate) fn deliver(
 /// Posts a body, and reads the answer.
 #[derive(Clone)]
 enum Poster {
-    Hyper(legacy::Client<HttpConnector, Full<Bytes>>, Uri),
+    Hyper(Box<legacy::Client<HttpConnector, Full<Bytes>>>, Uri),
     Reqwest(reqwest::Client, reqwest::Url),
 }
 
@@ -74,7 +74,7 @@ impl Poster {
         if name == Sender::Hyper.as_str() {
             let mut builder = legacy::Client::builder(TokioExecutor::new());
             let client = builder.pool_max_idle_per_host(in_flight).build(HttpConnector::new());
-            return Self::Hyper(client, url.parse().expect("an address"));
+            return Self::Hyper(Box::new(client), url.parse().expect("an address"));
         }
         let client = service_client(&Trust::new().expect("the system's roots"), &Names::default());
         Self::Reqwest(client, url.parse().expect("an address"))

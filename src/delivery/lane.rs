@@ -120,8 +120,10 @@ pub(super) struct Lane {
     held_until: Option<Instant>,
     /// The number of consecutive 503 without a time.
     unavailable: u32,
-    /// When such answers last held the lane.
+    /// When an answer without a time last held the lane, for `LIMITER_ANSWERS`.
     busy_at: Option<Instant>,
+    /// Whether the endpoint was busy, and has not given another answer since.
+    is_doubtful: bool,
     /// When the endpoint last accepted a delivery.
     delivered_at: Option<Instant>,
     /// The class of the last job that left.
@@ -144,6 +146,7 @@ impl Lane {
             held_until: None,
             unavailable: 0,
             busy_at: None,
+            is_doubtful: false,
             delivered_at: None,
             last: Class::Retry,
             endpoint,
@@ -179,6 +182,7 @@ impl Lane {
     pub(super) fn reset(&mut self, now: Instant) {
         self.breaker = Breaker::new(self.endpoint.webhook().breaker.clone(), now);
         self.held_until = None;
+        self.is_doubtful = false;
     }
 
     /// Holds the lane for the time that the endpoint asked for, at most for `retry_after_max`.
@@ -194,6 +198,7 @@ impl Lane {
         if held.is_none() {
             self.held_until = None;
         }
+        self.busy_at = self.busy_at.filter(|at| now < *at + LIMITER_ANSWERS);
         self.breaker.wait(now).max(held)
     }
 
@@ -201,7 +206,7 @@ impl Lane {
         if let Some(wait) = self.wait(now) {
             return Demand::Held(wait);
         }
-        if self.breaker.state() == BreakerState::HalfOpen {
+        if self.is_probing() {
             return Demand::Jobs { first: 1, retry: 1, most: 1 };
         }
         let rate = self.rate.as_ref().map(|rate| rate.limit().within(RATE_AHEAD));
@@ -228,12 +233,31 @@ impl Lane {
     }
 
     fn limit(&self) -> usize {
-        let probing = self.breaker.state() == BreakerState::HalfOpen;
-        if probing { 1 } else { self.concurrency.limit() }
+        if self.is_probing() { 1 } else { self.concurrency.limit() }
+    }
+
+    /// Returns whether a single request has to show that the endpoint accepts requests again.
+    fn is_probing(&self) -> bool {
+        self.breaker.state() == BreakerState::HalfOpen || self.is_doubtful
     }
 
     /// Returns whether a job of this class could leave if there were a slot and a token for it.
+    ///
+    /// A rate limiter that gives no time refuses some requests again and again: the first one after a pause, which may
+    /// be too short, and the last ones before the next pause. These are first attempts, so that no delivery uses up
+    /// its attempts. Retries leave in between.
     fn may(&self, class: Class) -> bool {
+        let yields = match class {
+            Class::First => {
+                self.busy_at.is_some() && !self.is_doubtful && self.has_slot(Class::Retry)
+            }
+            Class::Retry => self.is_doubtful && self.has_slot(Class::First),
+        };
+        self.has_slot(class) && !yields
+    }
+
+    /// Returns whether a job of this class waits, and the lane's limits allow it.
+    fn has_slot(&self, class: Class) -> bool {
         let waits = self.jobs.get(class as usize).is_some_and(|jobs| !jobs.is_empty());
         let of_class = self.in_flight.get(class as usize).copied().unwrap_or(0);
         let free = self.in_flight() < self.limit();
@@ -306,6 +330,9 @@ impl Lane {
         } else {
             self.concurrency.failed();
         }
+        if is_news {
+            self.is_doubtful = is_busy;
+        }
         if let Some(sign) = sign(outcome) {
             self.breaker.ended(sign, attempt.probe, now);
         }
@@ -325,18 +352,17 @@ impl Lane {
     fn asked(&mut self, attempt: &Attempt, outcome: &Outcome, now: Instant) -> Option<u64> {
         let retry = &self.endpoint.webhook().retry;
         let asked = hold_ms(outcome, retry, attempt.delivery, attempt.number);
-        if asked.is_some() {
+        if !is_busy_for_a_while(outcome) {
             return asked;
         }
         let is_recent = |at: Option<Instant>| at.is_some_and(|at| now < at + LIMITER_ANSWERS);
         // A known limiter means it with its first refusal. Each further one would cost a delivery an attempt.
         let most = if is_recent(self.busy_at) { 1 } else { UNAVAILABLE_MAX };
-        if !is_recent(self.delivered_at) || self.unavailable < most {
+        if asked.is_none() && (!is_recent(self.delivered_at) || self.unavailable < most) {
             return None;
         }
-        let pause_ms = busy_pause_ms(retry, attempt.delivery, attempt.number);
         self.busy_at = Some(now);
-        Some(pause_ms)
+        Some(asked.unwrap_or_else(|| busy_pause_ms(retry, attempt.delivery, attempt.number)))
     }
 }
 

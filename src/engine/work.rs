@@ -343,7 +343,7 @@ impl Work {
                 row::encode_state(&slot.new, &mut outbound.buffer);
             }
             slot.row_bytes = outbound.buffer.len() - start;
-            let value = (!slot.new.is_empty()).then(|| start..outbound.buffer.len());
+            let value = (!slot.new.is_empty()).then_some(start..outbound.buffer.len());
             outbound.leave(Target::Changelog(slot.partition), Some(key), value, Vec::new());
         }
         let mut rows = BTreeMap::new();
