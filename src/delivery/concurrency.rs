@@ -1,10 +1,17 @@
 //! The limit of an endpoint's unanswered requests: additive increase, multiplicative decrease.
 //!
-//! A lane starts with a limit of one. While the limit is used up, each answer raises it by one. Above the point of the
-//! last failure it grows more slowly. Each time-out halves the limit, down to one. A request that took most of its
-//! time-out counts like a time-out, whatever its answer. So an endpoint that hangs, or nearly does, holds one slot.
+//! A limit starts at one. While it is used up, each answer raises it by one. Above the point of the last failure it
+//! grows more slowly. Each time-out halves the limit, down to one. A request that took most of its time-out counts like
+//! a time-out, whatever its answer. So an endpoint that hangs, or nearly does, holds one slot.
+//!
+//! Until the endpoint first fails or refuses a request, [`FIRST`] requests may be unanswered even if the limit is lower,
+//! so that one slow answer does not hold back all others. After that only the limit counts. So a start costs each
+//! delivery one attempt at most, and a limit that has grown is no higher than without it.
 
 use std::time::Duration;
+
+/// The number of requests that may be unanswered until an endpoint first fails, unless its maximum is smaller.
+const FIRST: u32 = 8;
 
 /// An endpoint whose requests take this long on average is slow.
 const SLOW: Duration = Duration::from_millis(500);
@@ -25,6 +32,8 @@ pub(super) enum Responsiveness {
 pub(super) struct Concurrency {
     limit: u32,
     max: u32,
+    /// Whether the endpoint has neither failed nor refused a request yet.
+    is_fresh: bool,
     /// Below this value, the limit grows with every answer.
     threshold: u32,
     /// The answers since the limit last changed.
@@ -38,7 +47,7 @@ pub(super) struct Concurrency {
 impl Concurrency {
     pub(super) fn new(max: u32) -> Self {
         let average = Duration::ZERO;
-        Self { limit: 1, max, threshold: max, answers: 0, held_long: None, average }
+        Self { limit: 1, max, is_fresh: true, threshold: max, answers: 0, held_long: None, average }
     }
 
     /// Sets the maximum, and lowers the limit to it if necessary.
@@ -50,12 +59,21 @@ impl Concurrency {
     }
 
     pub(super) fn limit(&self) -> usize {
-        usize::try_from(self.limit).unwrap_or(usize::MAX)
+        usize::try_from(self.allowed()).unwrap_or(usize::MAX)
+    }
+
+    fn allowed(&self) -> u32 {
+        if self.is_fresh { self.limit.max(FIRST.min(self.max)) } else { self.limit }
+    }
+
+    /// Returns whether `in_flight` unanswered requests use up the limit that answers have raised.
+    pub(super) fn is_used_up(&self, in_flight: usize) -> bool {
+        u32::try_from(in_flight).is_ok_and(|count| count >= self.limit)
     }
 
     /// Returns the limit for retries, which leave a part of the limit to first attempts.
     pub(super) fn retries(&self) -> usize {
-        usize::try_from(self.limit - self.limit / 4).unwrap_or(usize::MAX)
+        usize::try_from(self.allowed() - self.allowed() / 4).unwrap_or(usize::MAX)
     }
 
     pub(super) fn responsiveness(&self) -> Responsiveness {
@@ -75,9 +93,15 @@ impl Concurrency {
         };
     }
 
+    /// Records a request that the endpoint did not accept, although it works. The limit stays.
+    pub(super) fn rejected(&mut self) {
+        self.held_long = Some(false);
+    }
+
     /// Records a request that failed in time. The limit stays.
     pub(super) fn failed(&mut self) {
         self.held_long = Some(false);
+        self.is_fresh = false;
     }
 
     /// Records an answer. `full` says that the limit was used up.
@@ -95,7 +119,7 @@ impl Concurrency {
 
     /// Records that the endpoint is busy, and halves the limit.
     pub(super) fn busy(&mut self) {
-        self.held_long = Some(false);
+        self.failed();
         self.halve();
         self.threshold = self.limit;
     }
@@ -104,6 +128,7 @@ impl Concurrency {
     pub(super) fn held_long(&mut self) {
         let is_first = self.held_long == Some(false);
         self.held_long = Some(true);
+        self.is_fresh = false;
         self.halve();
         // Requests that hang together move the threshold once.
         if is_first {
@@ -123,14 +148,13 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_limit_starts_at_one_grows_with_answers_while_it_is_used_and_halves_on_time_outs() {
+    fn the_limit_grows_with_answers_while_it_is_used_and_halves_on_time_outs() {
         let mut lane = Concurrency::new(32);
-        assert_eq!((lane.limit(), lane.responsiveness()), (1, Responsiveness::Untried));
-        lane.answered(false);
-        let known = (1, Responsiveness::Sound);
-        assert_eq!((lane.limit(), lane.responsiveness()), known, "an unused limit does not grow");
         lane.failed();
+        let known = (1, Responsiveness::Sound);
         assert_eq!((lane.limit(), lane.responsiveness()), known);
+        lane.answered(false);
+        assert_eq!((lane.limit(), lane.responsiveness()), known, "an unused limit does not grow");
         for _ in 0..100 {
             lane.answered(true);
         }
@@ -153,10 +177,40 @@ mod tests {
     }
 
     #[test]
+    fn several_requests_may_be_unanswered_until_the_endpoint_fails() {
+        let start = (8, 6, Responsiveness::Untried);
+        let of = |lane: &Concurrency| (lane.limit(), lane.retries(), lane.responsiveness());
+        let mut lane = Concurrency::new(32);
+        assert_eq!((of(&lane), Concurrency::new(2).limit()), (start, 2));
+        for answers in 1..12 {
+            assert!(lane.is_used_up(answers));
+            lane.answered(true);
+            lane.rejected();
+            assert_eq!(lane.limit(), (answers + 1).max(8), "as if it had started at one");
+        }
+        type Failure = (fn(&mut Concurrency), Responsiveness);
+        let failures: [Failure; 3] = [
+            (Concurrency::failed, Responsiveness::Sound),
+            (Concurrency::busy, Responsiveness::Sound),
+            (Concurrency::held_long, Responsiveness::Hanging),
+        ];
+        for (fail, then) in failures {
+            let mut lane = Concurrency::new(32);
+            fail(&mut lane);
+            assert_eq!(of(&lane), (1, 1, then));
+            lane.answered(true);
+            assert!(lane.limit() <= 2, "only answers raise it now");
+        }
+    }
+
+    #[test]
     fn a_new_maximum_applies_at_once() {
         let mut lane = Concurrency::new(1);
         lane.answered(true);
         assert_eq!(lane.limit(), 1);
+        lane.follow(4);
+        assert_eq!(lane.limit(), 4, "it has not failed yet");
+        lane.failed();
         lane.follow(8);
         lane.answered(true);
         assert_eq!(lane.limit(), 2);

@@ -313,13 +313,14 @@ impl Lane {
 
     /// Ends an attempt with its outcome.
     pub(super) fn ended(&mut self, attempt: &Attempt, outcome: &Outcome, now: Instant) {
-        let full = self.in_flight() >= self.limit();
+        let full = self.is_probing() || self.concurrency.is_used_up(self.in_flight());
         if let Some(count) = self.in_flight.get_mut(attempt.class as usize) {
             *count = count.saturating_sub(1);
         }
         // Attempts that began before the hold show nothing new.
         let is_news = self.held_until.is_none_or(|until| until <= now);
         let is_busy = is_busy_for_a_while(outcome);
+        let sign = sign(outcome);
         self.concurrency.took(Duration::from_millis(outcome.duration_ms));
         if holds_long(outcome, self.endpoint.webhook().request_timeout) {
             self.concurrency.held_long();
@@ -327,13 +328,15 @@ impl Lane {
             self.concurrency.answered(full);
         } else if is_busy && is_news {
             self.concurrency.busy();
-        } else {
+        } else if matches!(sign, Some(Sign::Failing | Sign::Busy)) {
             self.concurrency.failed();
+        } else {
+            self.concurrency.rejected();
         }
         if is_news {
             self.is_doubtful = is_busy;
         }
-        if let Some(sign) = sign(outcome) {
+        if let Some(sign) = sign {
             self.breaker.ended(sign, attempt.probe, now);
         }
         self.unavailable = if is_busy { self.unavailable.saturating_add(1) } else { 0 };

@@ -2,7 +2,8 @@
 //!
 //! A free slot goes to the lane that holds the fewest. A lane without unanswered requests comes before all others,
 //! whatever happened before. Of lanes with equal numbers, the one that has waited longest is next. A slot becomes free
-//! only when its attempt ends. So some slots are kept for lanes that hold none.
+//! only when its attempt ends. So some slots are kept for lanes that hold none. A lane whose endpoint has not answered yet
+//! takes a second slot only while few of these slots are used: the endpoint may hang.
 
 use crate::domain::WebhookName;
 use std::collections::BTreeMap;
@@ -122,10 +123,13 @@ impl Queues {
             let slow = [Pool::Slow, Pool::Trial, Pool::Hanging];
             fits(used(&slow), of(&self.slots, Pool::Slow))
         };
+        // The other slots are for the first attempt of each lane.
+        let is_first = held == 0;
+        let few = || used(&[Pool::Trial, Pool::Hanging]) < of(&self.slots, Pool::Trial) / 8;
         let of_all = match pool {
             Pool::First | Pool::Retry => true,
             Pool::Slow => slow(),
-            Pool::Trial | Pool::Hanging => doubtful() && slow(),
+            Pool::Trial | Pool::Hanging => doubtful() && slow() && (is_first || few()),
         };
         of_all && fits(of(&self.used, pool), of(&self.slots, pool)) && fits(self.used(), self.all)
     }

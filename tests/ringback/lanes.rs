@@ -280,6 +280,27 @@ fn an_endpoint_that_only_fails_for_too_long_is_disabled() {
 }
 
 #[test]
+fn a_slow_answer_after_a_start_delays_no_other_delivery_to_the_endpoint() {
+    let mut stage = Stage::new("lanes-start");
+    // The time-out of the request does not end the wait.
+    stage.set("delivery.request_timeout_ms", 60_000);
+    let (gate, opened) = tokio::sync::watch::channel(false);
+    stage.receiver.script(move |request, _| match request.uuid().as_str() {
+        "slow" => Answer::status(200).behind(&opened),
+        _ => Answer::status(200),
+    });
+    let _daemon = stage.start();
+    // The first request of the lane is not answered until all others are delivered.
+    stage.send_flows(&[flow("slow", &[])]);
+    stage.receiver.wait_for(1, PATIENCE);
+    let (uuids, others) = flows("quick", 20);
+    stage.send_flows(&others);
+    wait_delivered(&stage, &uuids);
+    gate.send(true).expect("the receiver waits");
+    wait_delivered(&stage, &["slow".to_owned()]);
+}
+
+#[test]
 fn deliveries_of_a_removed_webhook_do_not_wait_for_ever() {
     let mut stage = Stage::new("lanes-unconfigured");
     stage.set("delivery.age_max_s", 3);

@@ -77,7 +77,7 @@ fn a_probe_that_could_not_be_sent_is_repeated() {
 
 #[test]
 fn a_shortage_outlasts_a_rebalance() {
-    let mut scene = Scene::new(limits(64), vec![webhook("a", None, 8)], None);
+    let mut scene = Scene::new(limits(64), vec![webhook("a", None, 1)], None);
     scene.push("a", 1, 4);
     let ticket = scene.all().pop().unwrap();
     put_back(&mut scene, ticket);
