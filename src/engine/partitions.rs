@@ -407,8 +407,12 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         }
     }
 
-    /// Stops all inputs until their partitions are restored again; returns the new epoch.
-    pub(super) fn hold(&mut self, log: &L, report: &Report) -> Result<u64, StoreError> {
+    /// Stops all inputs until their partitions are restored again. Returns the new epoch, or `None` without an assignment:
+    /// the reader may have taken one that the engine has not, whose epoch must stay valid.
+    pub(super) fn hold(&mut self, log: &L, report: &Report) -> Result<Option<u64>, StoreError> {
+        if self.epoch.is_none() {
+            return Ok(None);
+        }
         // The restore may find that the changelog has lost these rows.
         self.write_all()?;
         let epoch = log.hold();
@@ -420,7 +424,7 @@ impl<L: Log, D: Disk> Partitions<L, D> {
         }
         self.foreign.is_held = true;
         self.inputs.clear();
-        Ok(epoch)
+        Ok(Some(epoch))
     }
 
     /// Returns whether all partitions have to be restored again because an input's topic has changed.

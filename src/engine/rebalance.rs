@@ -138,7 +138,9 @@ impl<L: Log, D: Disk> Shell<L, D> {
         // First the rows are written: to close the producer may take long.
         let epoch = self.hold()?;
         self.partitions.keep(outcomes);
-        if self.committer.reopen(&self.log) {
+        if self.committer.reopen(&self.log)
+            && let Some(epoch) = epoch
+        {
             self.partitions.restore(epoch, None, &self.log, &self.report);
         }
         Ok(())
@@ -150,14 +152,15 @@ impl<L: Log, D: Disk> Shell<L, D> {
             let mut open = self.committer.take_open();
             self.settle(&mut open)?;
             self.committer.keep_open(open);
-            let epoch = self.hold()?;
-            self.partitions.restore(epoch, None, &self.log, &self.report);
+            if let Some(epoch) = self.hold()? {
+                self.partitions.restore(epoch, None, &self.log, &self.report);
+            }
         }
         Ok(())
     }
 
     /// Stops all inputs until their partitions are restored again.
-    fn hold(&mut self) -> Result<u64, EngineError> {
+    fn hold(&mut self) -> Result<Option<u64>, EngineError> {
         let epoch = self.partitions.hold(&self.log, &self.report)?;
         self.dispatcher.unload();
         Ok(epoch)

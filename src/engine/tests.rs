@@ -145,6 +145,7 @@ fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_traced: bool) ->
                     faults.push(format!("node {index}: the outbox is empty and counts {counts:?}"));
                 }
             }
+            faults.extend(checks::reloads(&world));
             true
         }
     };

@@ -273,6 +273,24 @@ fn witnesses(world: &World, evidence: &mut Evidence) {
     }
 }
 
+/// Checks that each refused configuration is in an event, unless its process ended. Two events say so if it is unknown
+/// whether the first one was committed.
+pub(super) fn reloads(world: &World) -> Vec<String> {
+    let broker = world.broker.borrow();
+    let partitions = 0..world.setting.partitions.cast_signed();
+    let places = partitions.map(|partition| place(&world.names.events, partition));
+    let texts: Vec<String> = places
+        .flat_map(|place| broker.committed(&place).cloned().collect::<Vec<_>>())
+        .map(|entry| String::from_utf8_lossy(&entry.value.unwrap_or_default()).into_owned())
+        .collect();
+    let reloads = world.reloads.borrow();
+    let lost = reloads.iter().filter(|(node, incarnation, reason)| {
+        world.alive(*node, *incarnation) && !texts.iter().any(|text| text.contains(reason.as_str()))
+    });
+    lost.map(|(node, _, reason)| format!("no event has the reload {reason} of node {node}"))
+        .collect()
+}
+
 /// Checks that the owner of each endpoint that a partition has disabled knows of it.
 fn notices(world: &World, faults: &mut Vec<String>) {
     let partitions = world.setting.partitions;

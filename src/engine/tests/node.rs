@@ -14,6 +14,7 @@ use crate::delivery::{AlarmClock, Attempt, Courier, InstanceLimits, Lanes, Short
 use crate::domain::Outcome;
 use crate::engine::channels::Channels;
 use crate::engine::input::Input;
+use crate::engine::reloads::Reloads;
 use crate::engine::{EngineError, Pieces, Shell};
 use crate::log::{Continuation, Landmarks, Log as _};
 use crate::store::{Store, memory};
@@ -72,6 +73,7 @@ pub(super) struct Process {
     /// The number of changes in the world when the reader last had nothing to do.
     rested_at: Option<u64>,
     clock: Option<AlarmClock>,
+    reloads: Option<Reloads>,
     /// When to wake its lanes.
     alarm_ms: Option<u64>,
     queue: Arc<Queue>,
@@ -320,6 +322,7 @@ impl Node {
                 InstanceLimits { in_flight_max: 16, uncommitted_max: 16, rate_per_second: None };
             let lanes = Lanes::with(limits, channels.watch(&setting.metrics), queue, None);
             let alarm_clock = lanes.alarm_clock();
+            let reloads = Reloads::new(channels.mailbox.clone(), lanes.remote());
             let shell = Box::new(Shell::new(Pieces {
                 settings: match self.wrong.get() {
                     Some(wrong) => wrong.settings(&setting.engine),
@@ -335,7 +338,7 @@ impl Node {
                 health: setting.health.clone(),
                 traces: None,
             }));
-            Some((shell, alarm_clock))
+            Some((shell, alarm_clock, reloads))
         });
         let mut process = self.process.borrow_mut();
         let Some(process) = process.as_mut().filter(|_| self.incarnation.get() == incarnation)
@@ -343,8 +346,9 @@ impl Node {
             return;
         };
         match shell.flatten() {
-            Some((shell, alarm_clock)) => {
+            Some((shell, alarm_clock, reloads)) => {
                 process.clock = Some(alarm_clock);
+                process.reloads = Some(reloads);
                 process.shell = Some(shell);
                 process.is_booted = true;
                 process.wake_ms = world.passed_ms();

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 pub(super) const TROUBLE_MS: u64 = 45_000;
 
 /// The changelog's `delete.retention.ms`.
-const DELETE_RETENTION_MS: i64 = 7 * DAY_MS;
+pub(super) const DELETE_RETENTION_MS: i64 = 7 * DAY_MS;
 const DAY_MS: i64 = 86_400_000;
 
 /// An event of a history.
@@ -76,6 +76,8 @@ pub(super) enum Action {
     Look(usize),
     /// Kills an instance and starts it with a wrong setting, which its supervisor corrects.
     Misconfigure(usize, Wrong),
+    /// An instance reads its configuration again, and refuses it.
+    Reload(usize),
     Heal,
 }
 
@@ -374,6 +376,7 @@ impl Action {
             Self::Recreate(topic) => world.recreate(topic),
             Self::Look(node) => world.look(node),
             Self::Misconfigure(node, wrong) => world.misconfigure(node, wrong),
+            Self::Reload(node) => world.reload(node),
             Self::Heal => world.heal(),
         }
     }
@@ -386,18 +389,10 @@ impl World {
         }
     }
 
-    fn compact(&self, partition: i32, kept: usize) {
+    pub(super) fn compact(&self, partition: i32, kept: usize) {
         let place = TopicPartition { topic: self.names.changelog.as_str().into(), partition };
         let tombstones_before_ms = self.true_ms() - DELETE_RETENTION_MS;
         self.broker.borrow_mut().compact(&place, kept, tombstones_before_ms);
-    }
-
-    fn skip_days(&self) {
-        (0..self.nodes.len()).for_each(|node| self.kill(node));
-        self.skip(u64::try_from(DELETE_RETENTION_MS).unwrap() + 1);
-        for partition in 0..self.setting.partitions.cast_signed() {
-            self.compact(partition, 0);
-        }
     }
 
     fn move_offsets(&self, place: &TopicPartition, by: Option<i64>) {

@@ -1,9 +1,10 @@
 //! Changes around the instances: recreated topics and wrong settings.
 
 use super::dice::Dice;
-use super::plan::{Action, Item};
+use super::plan::{Action, DELETE_RETENTION_MS, Item};
 use super::setting::Setting;
 use super::world::World;
+use crate::codec::event::ReloadEvent;
 use crate::codec::row::{self, Meta};
 use crate::engine::config::EngineSettings;
 use crate::engine::input::Input;
@@ -123,6 +124,26 @@ impl World {
         self.kill(node);
         self.nodes[node].wrong.set(Some(wrong));
         self.start(node);
+    }
+
+    /// Lets more time pass than tombstones are kept, while all instances are down.
+    pub(super) fn skip_days(&self) {
+        (0..self.nodes.len()).for_each(|node| self.kill(node));
+        self.skip(u64::try_from(DELETE_RETENTION_MS).unwrap() + 1);
+        for partition in 0..self.setting.partitions.cast_signed() {
+            self.compact(partition, 0);
+        }
+    }
+
+    /// Publishes that an instance has refused a configuration.
+    pub(super) fn reload(&self, node: usize) {
+        let instance = &self.nodes[node];
+        let reason = format!("refused-{}-", self.reloads.borrow().len());
+        if let Some(reloads) = instance.reloads() {
+            reloads.publish(ReloadEvent::refused(&reason));
+            self.count("reload");
+            self.reloads.borrow_mut().push((node, instance.incarnation.get(), reason));
+        }
     }
 
     fn is_owned(&self, partition: i32, wrong: Wrong) -> bool {

@@ -40,6 +40,8 @@ pub(super) struct World {
     pub(super) network: RefCell<Network>,
     pub(super) ledger: RefCell<Ledger>,
     pub(super) nodes: Vec<Node>,
+    /// The instance and the process of each refused configuration, and the reason.
+    pub(super) reloads: RefCell<Vec<(usize, u64, String)>>,
     /// The instance and the process whose code is running.
     current: Cell<Option<(usize, u64)>>,
     depth: Cell<usize>,
@@ -120,6 +122,7 @@ impl World {
             group: RefCell::new(group),
             network: RefCell::default(),
             ledger: RefCell::new(ledger),
+            reloads: RefCell::default(),
             nodes: (0..setting.nodes).map(|_| Node::default()).collect(),
             setting,
             current: Cell::new(None),

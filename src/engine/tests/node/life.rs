@@ -1,15 +1,23 @@
 //! The start and the end of processes.
 
-use super::Process;
+use super::{Node, Process};
 use crate::clock::Steady;
 use crate::engine::channels::Channels;
 use crate::engine::input::Input;
+use crate::engine::reloads::Reloads;
 use crate::engine::tests::reader::Reader;
 use crate::engine::tests::world::World;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+
+impl Node {
+    /// Returns what hands configurations to its engine, once it has one.
+    pub(in crate::engine::tests) fn reloads(&self) -> Option<Reloads> {
+        self.process.borrow().as_ref()?.reloads.clone()
+    }
+}
 
 impl World {
     /// Starts the process of an instance, unless there is one.
@@ -37,6 +45,7 @@ impl World {
             reader: Rc::new(RefCell::new(reader)),
             rested_at: None,
             clock: None,
+            reloads: None,
             alarm_ms: None,
             queue: Arc::default(),
             flights: Vec::new(),
