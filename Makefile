@@ -44,8 +44,8 @@ build: own ## build the release binary
 DIST ?= $(RINGBACK_CACHE)/dist
 dist: own ## make a Debian package, an archive, an SBOM and checksums in DIST (dist/ of the cache)
 	@ops/local/setup.sh dist
-	cargo rustc --profile dist --locked --bin ringback -- -C link-arg=-Wl,-z,pack-relative-relocs
-	ops/package/build.sh --sbom "$(CARGO_TARGET_DIR)/dist/ringback" "$(DIST)"
+	cargo rustc --profile dist --locked --bin ringback -- -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--icf=all
+	ops/package/build.sh --sbom --most 30000000 "$(CARGO_TARGET_DIR)/dist/ringback" "$(DIST)"
 
 test: own ## run everything that CI runs
 	@ops/local/setup.sh test

@@ -22,6 +22,7 @@ mod verify;
 mod webhook;
 
 use crate::accounts::Incremental;
+use crate::allocator;
 use crate::app::{self, StoredAccounts};
 use crate::config::{self, Accounts, Faults, Settings};
 use crate::exit::ExitCode;
@@ -96,6 +97,7 @@ enum Command {
 
 /// Parses the arguments of this process and runs the command.
 pub fn main() -> ExitCode {
+    allocator::return_freed_memory_soon();
     let cli = Cli::parse();
     // The demo reports on stdout. Its log shows only warnings and errors, so that nothing is reported twice.
     let quiet = matches!(cli.command, Command::Demo(_));

@@ -14,6 +14,7 @@
 //! | 1 | [`definition`] | webhook definitions: templates, variables and their facts, answer mappings, the catalogue |
 //! | 1 | [`codec`] | bytes ↔ domain: source records (JSON, Avro, in envelopes), stored rows, events, dead letters, commands |
 //! | 1 | [`telemetry`] | metrics with their names and labels, traces, health, logs, the masking of secrets |
+//! | 1 | [`allocator`] | the memory allocator's settings |
 //! | 1 | [`clock`] | the time, and waiting |
 //! | 1 | [`exit`] | the end of the process, and its exit code |
 //! | 1 | [`failpoint`] | points at which a test makes the process die |
@@ -453,7 +454,7 @@
 //!   `tests/tidy/floors.rs::modules_import_only_lower_floors`.
 //! - [`domain`] contains no clock, randomness, I/O, serialisation or log: `tests/tidy/words.rs::the_core_is_pure`.
 //! - No code is unsafe, except in the files that call librdkafka where rust-rdkafka has no function (`log/native.rs`,
-//!   `log/headers.rs`, `log/group.rs` and its one caller in `log/transaction.rs`), and in the fuzzer's counters:
+//!   `log/headers.rs`, `log/group.rs` and its one caller in `log/transaction.rs`), in `allocator.rs`, and in the fuzzer's counters:
 //!   `tests/tidy/words.rs::unsafe_code_is_only_in_audited_files`.
 //! - No file allows a lint or contains unfinished code:
 //!   `tests/tidy/words.rs::no_file_contains_allow_attributes_or_unfinished_code`.
@@ -463,6 +464,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod allocator;
 pub mod app;
 pub mod cli;
 pub mod clock;
@@ -491,8 +493,3 @@ pub mod system;
 pub mod telemetry;
 pub mod verify;
 pub mod xpath;
-
-/// The daemon's allocator, so that tests of speed measure the daemon's speed.
-#[cfg(test)]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

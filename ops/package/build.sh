@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # Packages a binary: `build.sh BINARY DIR` writes a Debian package, an archive and their checksums to DIR, and with `--sbom`
-# a list of all dependencies in CycloneDX. `--fast` compresses less. Nothing is compiled, and nothing is written to the
-# work tree. `ops/local/setup.sh dist` installs the tools.
+# a list of all dependencies in CycloneDX. `--fast` compresses less. `--most BYTES` refuses a stripped binary that is not smaller.
+# Nothing is compiled, and nothing is written to the work tree. `ops/local/setup.sh dist` installs the tools.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cache=${RINGBACK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ringback}
 PATH=$cache/tools/bin:$PATH
 
-fast=() sbom=
+fast=() sbom= most=
 while [[ ${1:-} == --* ]]; do
     case $1 in
         --fast) fast=(--fast) ;;
         --sbom) sbom=yes ;;
+        --most) most=$2; shift ;;
         *) echo "build.sh: unknown option $1" >&2; exit 2 ;;
     esac
     shift
@@ -27,6 +28,11 @@ trap 'rm -rf "$stage"' EXIT
 built=$stage/release
 mkdir -p "$built/package"
 strip -o "$built/ringback" "$binary"
+bytes=$(stat -c %s "$built/ringback")
+if [ -n "$most" ] && [ "$bytes" -ge "$most" ]; then
+    echo "build.sh: the stripped binary has $bytes bytes, not fewer than $most" >&2
+    exit 1
+fi
 "$binary" man "$built/package/man"
 gzip --no-name -9 "$built/package/man/"*
 for shell in bash zsh fish; do
@@ -66,6 +72,5 @@ if [ -n "$sbom" ]; then
 fi
 
 (cd "$to" && sha256sum ringback[-_]* >SHA256SUMS)
-bytes=$(stat -c %s "$built/ringback")
 echo "the stripped binary has $((bytes / 1000000)) MB; written to $to:"
 ls -l "$to" | awk 'NR > 1 { printf "  %12d bytes  %s\n", $5, $9 }'

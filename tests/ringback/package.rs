@@ -213,6 +213,18 @@ fn is_installed(debian: &Debian) {
 }
 
 #[test]
+fn a_binary_that_is_too_large_is_not_packaged() {
+    let directory = run_dir().join("too-large");
+    let mut build = mortal(repository().join("ops/package/build.sh"));
+    build.args(["--fast", "--most", "1000000"]).arg(binary()).arg(&directory);
+    let output = build.env("RINGBACK_CACHE", cache()).output().expect("a shell");
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && err.contains("not fewer than 1000000"), "{err}");
+    let files = std::fs::read_dir(&directory).expect("a directory").count();
+    assert_eq!(files, 0);
+}
+
+#[test]
 fn the_package_installs_on_a_clean_debian_and_its_daemon_delivers_webhooks() {
     let stage = Stage::without_topics(broker::shared(), "package");
     let debian = Debian::new();

@@ -8,6 +8,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("domain", 0),
     ("json", 0),
     ("xpath", 0),
+    ("allocator", 1),
     ("definition", 1),
     ("codec", 1),
     ("telemetry", 1),
