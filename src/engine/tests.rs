@@ -133,19 +133,7 @@ fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_traced: bool) ->
             if world.live(REST_MS) {
                 faults.push(format!("it does not come to rest: {}", world.unrest()));
             }
-            for (index, node) in world.nodes.iter().enumerate() {
-                if let Some(process) = &*node.process.borrow()
-                    && process.reader.borrow().waiting_bytes > 0
-                {
-                    faults.push(format!(
-                        "node {index}: the budget of processed records was not released"
-                    ));
-                }
-                if let Some(counts) = node.outbox_counts().filter(|counts| *counts != (0, 0)) {
-                    faults.push(format!("node {index}: the outbox is empty and counts {counts:?}"));
-                }
-            }
-            faults.extend(checks::reloads(&world));
+            faults.extend(faults_at_rest(&world));
             true
         }
     };
@@ -177,6 +165,22 @@ fn play(roll: Roll, seed: u64, keep: impl Fn(usize) -> bool, is_traced: bool) ->
         intrusions: ledger.intrusions,
         late: ledger.timing.late.clone(),
     }
+}
+
+/// Returns what is wrong in the memory of processes that have nothing left to do.
+fn faults_at_rest(world: &World) -> Vec<String> {
+    let mut faults = checks::reloads(world);
+    for (index, node) in world.nodes.iter().enumerate() {
+        if let Some(process) = &*node.process.borrow()
+            && process.reader.borrow().waiting_bytes > 0
+        {
+            faults.push(format!("node {index}: the budget of processed records was not released"));
+        }
+        if let Some(counts) = node.outbox_counts().filter(|counts| *counts != (0, 0)) {
+            faults.push(format!("node {index}: the outbox is empty and counts {counts:?}"));
+        }
+    }
+    faults
 }
 
 /// Returns few items with which a seed still fails: without any of them it would not.

@@ -27,8 +27,8 @@ use std::time::Duration;
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
 /// rust-rdkafka spins during the last millisecond of a poll, so polls are long. The threaded producer's polls of 100 ms
-/// would cost an idle daemon a hundredth of a core.
-const POLL_TIMEOUT: Duration = Duration::from_secs(2);
+/// would cost an idle daemon a hundredth of a core. A closed producer keeps its connections for this time.
+const POLL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The meaning of a failed call, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
